@@ -1,0 +1,57 @@
+"""``python -m skeleton_adv``: compose a configuration with Hydra, run it, show its table."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from skeleton_adv import cli
+from skeleton_adv.errors import UserError
+
+_finished: list[Path] = []
+_tables: dict[str | None, Path] = {}
+_failed: list[str] = []
+
+
+@hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")
+def _job(config: DictConfig) -> None:
+    now = HydraConfig.get()
+    try:
+        folder = cli.build_job(config, now.runtime.choices, list(now.overrides.task)).run()
+        if folder is not None:
+            _finished.append(folder)
+            _tables[config.get("experiment")] = Path(config.runtime.table_dir)
+    except (UserError, OSError) as error:
+        cli.fail(error)  # at once; the other jobs of a sweep go on
+        _failed.append(" ".join(now.overrides.task))
+
+
+def main() -> None:
+    """Run the command line; exit code 2 for a user's mistake, 130 after Ctrl-C."""
+    arguments = sys.argv[1:]
+    try:
+        if {"-h", "--help"} & set(arguments):
+            print(cli.help_text())
+            return
+        cli.check_arguments(arguments)
+        _job()
+        if _finished:
+            from skeleton_adv import tables
+
+            for experiment, out in _tables.items():
+                tables.report(_finished, experiment, out)
+    except (UserError, OSError) as error:
+        cli.fail(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr)
+        sys.exit(130)
+    if _failed:
+        cli.fail(UserError(f"{len(_failed)} of {len(_failed) + len(_finished)} jobs failed: {'; '.join(_failed)}"))
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The attack of Zheng et al.: Adam on the augmented Lagrangian, dual ascent on its multipliers."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from skeleton_adv.attacks import AttackResult, Model
+from skeleton_adv.attacks.losses import cross_entropy, fooled, hinge
+from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.constraints import Constraint, Limits
+from skeleton_adv.ranges import Count, NonNegative, Positive, checked
+
+Reduction = Literal["mean", "mean_all", "sum"]
+
+
+@checked
+def admm(
+    model: Model,
+    batch: SkeletonBatch,
+    *,
+    constraints: Mapping[str, Constraint],
+    targeted: bool = False,
+    beta: Positive = 1.0,
+    outer_steps: Count = 20,
+    inner_steps: Count = 10,
+    lr: Positive = 1e-3,
+    conf: NonNegative = 1.0,
+    targeted_loss: Literal["cross_entropy", "margin"] = "cross_entropy",
+    reduction: Reduction = "mean",
+    keep: Literal["last", "best"] = "last",
+    trace: bool = False,
+) -> AttackResult:
+    """Towards Understanding the Adversarial Vulnerability of Skeleton-based Action Recognition
+    (Zheng et al., arXiv 2005.07151), Algorithm 1.
+
+    ``lr`` and displacements are in metres. Untargeted, the loss is the margin with confidence
+    ``conf``; targeted, the cross-entropy or the margin. ``reduction`` says what the inner products
+    with a constraint's entries are: ``mean`` over those that exist, clip by clip (so that beta
+    means the same for one person as for two), ``mean_all`` over all, absent persons included (the
+    released code), ``sum`` (the paper's text). ``keep``: the ``last`` iterate, or the ``best``: of
+    those that fool the model the one whose largest violation is least, else the last. One Adam runs
+    through all steps, as in the released code. With ``trace``, the main loss and each constraint's
+    term at every inner step are returned.
+    """
+    x_adv = batch.x.clone().requires_grad_()
+    limits = {name: constraint.on(batch) for name, constraint in constraints.items()}
+    weights = {name: _weights(limit, reduction) for name, limit in limits.items()}
+    duals = {name: torch.zeros_like(limit.tolerance) for name, limit in limits.items()}
+    # Adam leaves an entry whose gradient is always 0 where it is: what is absent never moves.
+    movable = batch.movable.to(x_adv.dtype)
+    adam = torch.optim.Adam([x_adv], lr=lr, fused=True)
+    best, least = batch.x.clone(), torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
+    history: list[dict[str, Tensor]] = []
+
+    for _ in range(outer_steps):
+        for _ in range(inner_steps):
+            logits = model(x_adv)
+            if targeted and targeted_loss == "cross_entropy":
+                loss = cross_entropy(logits, batch.y)
+            else:
+                loss = hinge(logits, batch.y, targeted, conf)
+            violations = {name: limit.violation(x_adv) for name, limit in limits.items()}
+            terms = {
+                name: (weights[name] * (duals[name] * h + beta / 2 * h.square())).sum(dim=1)
+                for name, h in violations.items()
+            }
+            lagrangian = loss + sum(terms.values())
+            (gradient,) = torch.autograd.grad(lagrangian.sum(), x_adv)
+            if keep == "best":
+                best, least = _better(best, least, x_adv, violations, fooled(logits, batch.y, targeted))
+            if trace:
+                history.append({"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}})
+            x_adv.grad = gradient * movable
+            adam.step()
+        with torch.no_grad():
+            for name, limit in limits.items():
+                duals[name] += beta * limit.violation(x_adv)
+
+    with torch.no_grad():
+        x_adv = x_adv.detach()
+        found = fooled(model(x_adv), batch.y, targeted)
+        if keep == "best":
+            best, least = _better(best, least, x_adv, {n: limit.violation(x_adv) for n, limit in limits.items()}, found)
+            found = least.isfinite()
+            x_adv = torch.where(found.view(-1, 1, 1, 1, 1), best, x_adv)
+    return AttackResult(x_adv, found, _stacked(history) if trace else None)
+
+
+def _weights(limits: Limits, reduction: Reduction) -> Tensor:
+    """(N, 1) weight of one entry in the Lagrangian."""
+    if reduction == "mean":
+        return 1 / limits.exists.sum(dim=1, keepdim=True).clamp(min=1)
+    entries = limits.exists.shape[1]
+    return torch.full_like(limits.tolerance[:, :1], 1 / entries if reduction == "mean_all" else 1.0)
+
+
+def _better(
+    best: Tensor, least: Tensor, x_adv: Tensor, violations: Mapping[str, Tensor], success: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The better of ``best`` and ``x_adv`` for each clip, and its largest violation (N,)."""
+    largest = torch.stack([h.detach().amax(dim=1) for h in violations.values()]).amax(dim=0)
+    better = success & (largest < least)
+    x = torch.where(better.view(-1, 1, 1, 1, 1), x_adv.detach(), best)
+    return x, torch.where(better, largest, least)
+
+
+def _stacked(history: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([step[name] for step in history]) for name in history[0]}

@@ -1,0 +1,29 @@
+"""Losses that attacks descend, one value a clip, and the test whether a clip is fooled."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def margin(logits: Tensor, y: Tensor, targeted: bool = False) -> Tensor:
+    """(N,) ``z_y - max_{k != y} z_k``, or its negative if ``targeted``: below 0 means fooled."""
+    true = logits.gather(1, y[:, None])[:, 0]
+    # -inf, not a large number: logits may lie anywhere (log-probabilities are all negative).
+    other = logits.scatter(1, y[:, None], -torch.inf).amax(dim=1)
+    return other - true if targeted else true - other
+
+
+def hinge(logits: Tensor, y: Tensor, targeted: bool, conf: float) -> Tensor:
+    """(N,) ``max(margin + conf, 0)`` (Zheng et al., Sec. 4.4, both settings)."""
+    return (margin(logits, y, targeted) + conf).relu()
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """(N,) cross-entropy, each clip for itself."""
+    return F.cross_entropy(logits, y, reduction="none")
+
+
+def fooled(logits: Tensor, y: Tensor, targeted: bool) -> Tensor:
+    """(N,) bool: the predicted class is the target, or if not ``targeted``, another than ``y``."""
+    hit = logits.argmax(dim=1) == y
+    return hit if targeted else ~hit

@@ -1,0 +1,1 @@
+"""Datasets, and the prepared clips that training, every T and every victim share."""

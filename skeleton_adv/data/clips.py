@@ -1,0 +1,123 @@
+"""What every dataset offers, and how its raw clips become batches of the attack space."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.skeleton import Skeleton
+
+Split = Literal["train", "test"]
+OnError = Literal["stop", "skip"]  # what a preparation does at a broken file
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recorded action: its name is unique in the dataset, its label counts from 0."""
+
+    name: str
+    label: int
+    split: Split
+
+
+class RawClip(NamedTuple):
+    """A clip as recorded, after body selection and before any crop or resize."""
+
+    frames: np.ndarray  # (F, C, V, M) float32; 0 where nothing exists
+    exists: np.ndarray  # (F, V, M) bool
+
+
+class Dataset(Protocol):
+    """A set of labelled clips. ``read`` gives one of them raw; nothing is held in memory."""
+
+    name: str
+    skeleton: Skeleton
+    classes: tuple[str, ...]
+    fps: float
+    stand_in: bool  # not the paper's data, which every table must say
+    generated: bool  # clips come from a generator: nothing to prepare
+    on_error: OnError
+    num_frames: int
+    num_persons: int
+    test_crop: float
+
+    def clips(self) -> tuple[Clip, ...]: ...
+
+    def read(self, clip: Clip) -> RawClip: ...
+
+    def fingerprint(self) -> str: ...
+
+
+class Prepared(Protocol):
+    """Clips ready to be read by number: a memory-mapped store, or a generator."""
+
+    clips: tuple[Clip, ...]
+    digest: str
+
+    def raw(self, index: int) -> RawClip: ...
+
+
+def hashed_order(clips: Sequence[Clip], split: Split) -> list[int]:
+    """Numbers of a split's clips in the fixed order in which they are attacked.
+
+    Sorted by a hash of their names, so that the first n are a fair sample of the classes.
+    """
+    numbers = [i for i, clip in enumerate(clips) if clip.split == split]
+    return sorted(numbers, key=lambda i: hashlib.sha256(clips[i].name.encode()).digest())
+
+
+def resample(raw: RawClip, start: int, length: int, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames ``[start, start + length)`` resampled linearly to ``num_frames``.
+
+    Returns frames (C, T, V, M) and existence (T, V, M). Positions are those of a bilinear resize
+    with ``align_corners=False``, as HCN's public feeder has it. A resampled frame exists only if
+    every frame that it draws on does.
+    """
+    position = (np.arange(num_frames) + 0.5) * (length / num_frames) - 0.5
+    position = np.clip(position, 0, length - 1)
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, length - 1)
+    weight = (position - low).astype(np.float32)
+    frames = raw.frames[start : start + length]
+    exists = raw.exists[start : start + length]
+    share = weight[:, None, None, None]
+    mixed = frames[low] * (1 - share) + frames[high] * share
+    present = exists[low] & (exists[high] | (weight == 0)[:, None, None])
+    return mixed.transpose(1, 0, 2, 3), present
+
+
+def centre_crop(length: int, ratio: float) -> tuple[int, int]:
+    """Start and length of the central ``ratio`` of a clip, as HCN's public feeder cuts it."""
+    bias = int((1 - ratio) * length / 2)
+    return bias, length - 2 * bias
+
+
+def random_crop(length: int, low: float, num_frames: int, rng: random.Random) -> tuple[int, int]:
+    """Start and length of a random window of ``low`` to all of a clip, no shorter than ``num_frames``."""
+    window = min(max(int(length * rng.uniform(low, 1.0)), num_frames), length)
+    return rng.randint(0, length - window), window
+
+
+def load_batch(dataset: Dataset, prepared: Prepared, numbers: Sequence[int]) -> SkeletonBatch:
+    """Test-time batch of the clips with these numbers: centre crop, then T frames."""
+    x, mask, dt = [], [], []
+    for number in numbers:
+        raw = prepared.raw(number)
+        start, length = centre_crop(len(raw.frames), dataset.test_crop)
+        frames, exists = resample(raw, start, length, dataset.num_frames)
+        x.append(frames)
+        mask.append(exists[None])
+        dt.append(length / dataset.num_frames / dataset.fps)
+    return SkeletonBatch(
+        x=torch.from_numpy(np.stack(x)),
+        y=torch.tensor([prepared.clips[i].label for i in numbers]),
+        mask=torch.from_numpy(np.stack(mask)),
+        index=torch.tensor(list(numbers)),
+        dt=torch.tensor(dt, dtype=torch.float32),
+        skeleton=dataset.skeleton,
+    )

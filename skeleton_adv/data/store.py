@@ -1,0 +1,134 @@
+"""Prepared data: raw clips of any length in one memory-mapped store, keyed by a digest."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from filelock import FileLock
+
+from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip
+from skeleton_adv.errors import DataError
+
+FORMAT = 1
+Progress = Callable[[Iterable[Clip], int], Iterable[Clip]]
+
+
+class Skipped(NamedTuple):
+    """A clip that ``on_error=skip`` left out, and why."""
+
+    name: str
+    reason: str
+
+
+class Store:
+    """The prepared clips in ``folder``; opening it reads the list of clips, not the frames.
+
+    ``digest`` is that of the frames, labels and splits themselves: the same on every machine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        meta = json.loads((folder / "store.json").read_text())
+        self.digest: str = meta["digest"]
+        self.clips = tuple(Clip(**clip) for clip in meta["clips"])
+        self.skipped = tuple(Skipped(**skipped) for skipped in meta["skipped"])
+        self._starts = np.cumsum([0, *meta["lengths"]])
+        self._frames = np.load(folder / "frames.npy", mmap_mode="r")  # (F, C, V, M)
+        self._exists = np.load(folder / "exists.npy", mmap_mode="r")  # (F, V, M)
+
+    def raw(self, index: int) -> RawClip:
+        part = slice(self._starts[index], self._starts[index + 1])
+        return RawClip(np.asarray(self._frames[part]), np.asarray(self._exists[part]))
+
+
+def prepare(dataset: Dataset, cache: Path, progress: Progress = lambda clips, total: clips) -> Prepared:
+    """Read all of a dataset's clips into a store below ``cache``, or open the one that stands there.
+
+    A generator needs no store: its clips are made when they are asked for.
+
+    The store appears whole or not at all: it is built in a folder of its own and renamed at the
+    end, so an interrupted preparation starts cleanly. Raises ``DataError`` at the first broken
+    file; with ``dataset.on_error="skip"`` such files are left out and listed in ``Store.skipped``.
+    """
+    if dataset.generated:
+        return Generated(dataset)
+    key = hashlib.sha256(f"{FORMAT} {dataset.on_error} {dataset.fingerprint()}".encode()).hexdigest()[:16]
+    folder = cache / dataset.name / key
+    if (folder / "store.json").exists():
+        return Store(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "store.json").exists():
+            building = folder.with_suffix(".part")
+            shutil.rmtree(building, ignore_errors=True)
+            building.mkdir()
+            try:
+                _build(dataset, building, progress)
+                building.replace(folder)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+    return Store(folder)
+
+
+def _build(dataset: Dataset, folder: Path, progress: Progress) -> None:
+    clips, skipped, lengths = [], [], []
+    digest = hashlib.sha256()
+    listed = dataset.clips()
+    with open(folder / "frames.raw", "wb") as frames_file, open(folder / "exists.raw", "wb") as exists_file:
+        for clip in progress(listed, len(listed)):
+            try:
+                raw = dataset.read(clip)
+            except DataError as error:
+                if dataset.on_error == "stop":
+                    raise DataError(
+                        f"{error}; mend or remove it, or leave such files out: dataset.on_error=skip"
+                    ) from None
+                skipped.append(Skipped(clip.name, str(error)))
+                continue
+            frames, exists = raw.frames.tobytes(), raw.exists.tobytes()
+            digest.update(repr((clip, raw.frames.shape)).encode() + frames + exists)
+            frames_file.write(frames)
+            exists_file.write(exists)
+            clips.append(clip)
+            lengths.append(len(raw.frames))
+    if not clips:
+        raise DataError(f"{dataset.name}: no clip could be read; the first: {skipped[0].reason if skipped else 'none'}")
+    shape = (sum(lengths), dataset.skeleton.channels, dataset.skeleton.num_joints, dataset.num_persons)
+    _to_npy(folder / "frames.raw", np.dtype(np.float32), shape)
+    _to_npy(folder / "exists.raw", np.dtype(bool), (shape[0], *shape[2:]))
+    meta = {
+        "digest": digest.hexdigest(),
+        "dataset": dataset.name,
+        "clips": [asdict(clip) for clip in clips],
+        "lengths": lengths,
+        "skipped": [skip._asdict() for skip in skipped],
+    }
+    (folder / "store.json").write_text(json.dumps(meta))
+
+
+def _to_npy(raw: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """Turn a file of bare values into a ``.npy`` file beside it, without holding it in memory."""
+    with open(raw.with_suffix(".npy"), "wb") as out, open(raw, "rb") as values:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(out, header)
+        shutil.copyfileobj(values, out, 1 << 20)
+    raw.unlink()
+
+
+class Generated:
+    """Clips of a generator, each made when it is first asked for and kept in memory."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.clips = dataset.clips()
+        self.digest = dataset.fingerprint()
+        self._dataset = dataset
+        self._made: dict[int, RawClip] = {}
+
+    def raw(self, index: int) -> RawClip:
+        if index not in self._made:
+            self._made[index] = self._dataset.read(self.clips[index])
+        return self._made[index]

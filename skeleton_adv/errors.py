@@ -1,0 +1,21 @@
+"""A user's mistakes. Each message is one line that names the file or key, the value and the way out."""
+
+
+class UserError(ValueError):
+    """Something that the user can mend; shown without a traceback."""
+
+
+class SettingError(UserError):
+    """A setting has an unknown name or a value that is not allowed."""
+
+
+class DataError(UserError):
+    """A user's data cannot be read."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, damaged, or does not fit."""
+
+
+class RunError(UserError):
+    """Records of a run are damaged, unfinished or do not belong together."""

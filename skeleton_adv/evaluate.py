@@ -1,0 +1,126 @@
+"""Victim x attack x clips -> records, in chunks whose shape never changes."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skeleton_adv.attacks import Attack
+from skeleton_adv.attacks.losses import fooled
+from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.constraints import Constraint
+from skeleton_adv.data.clips import Dataset, Prepared, load_batch
+from skeleton_adv.errors import SettingError
+from skeleton_adv.metrics import measure
+from skeleton_adv.ranges import nearest
+from skeleton_adv.records import Record
+from skeleton_adv.victim import Victim
+
+Target = str | int  # "random", "least_likely", or a class by name or number
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One attack against one victim, judged by the same constraints for every attack."""
+
+    dataset: Dataset
+    prepared: Prepared
+    victim: Victim
+    attack: Attack
+    constraints: Mapping[str, Constraint]
+    targeted: bool
+    target: Target
+    seed: int
+    batch_size: int
+
+    def run(
+        self,
+        order: Sequence[int],
+        done: set[int],
+        append: Callable[[list[Record]], None],
+        progress: Callable[[Iterable[int], int], Iterable[int]],
+    ) -> None:
+        """Attack the clips of ``order`` that are not ``done``, appending records chunk by chunk.
+
+        A chunk is a fixed part of ``order``: if some of its clips are done it is run again as it
+        was, because rounding, which attacks amplify, depends on a chunk's shape.
+        """
+        starts = [s for s in range(0, len(order), self.batch_size) if not done.issuperset(self._chunk(order, s))]
+        for start in progress(starts, len(starts)):
+            numbers = self._chunk(order, start)
+            records = self._attack(numbers)
+            append([record for record in records if record.index not in done])
+
+    def _chunk(self, order: Sequence[int], start: int) -> list[int]:
+        return list(order[start : start + self.batch_size])
+
+    def _attack(self, numbers: list[int]) -> list[Record]:
+        """Records of one chunk, padded to ``batch_size`` by repeating its clips."""
+        began = time.perf_counter()
+        padded = [numbers[i % len(numbers)] for i in range(self.batch_size)]
+        batch = load_batch(self.dataset, self.prepared, padded).to(self.victim.device)
+        with torch.no_grad():
+            clean_logits = self.victim.view(batch, "clean", self.seed)(batch.x)
+        goal = batch.with_labels(self._targets(clean_logits, batch)) if self.targeted else batch
+        view = self.victim.view(batch, "attack", self.seed)
+        result = self.attack(view, goal, targeted=self.targeted)
+        x_adv = result.x_adv.to(torch.float32)  # judged as it would be saved
+        with torch.no_grad():
+            adv_logits = self.victim.view(batch, "judge", self.seed)(x_adv)
+        columns = {
+            "label": batch.y,
+            "target": goal.y if self.targeted else torch.full_like(batch.y, -1),
+            "clean_pred": clean_logits.argmax(dim=1),
+            "adv_pred": adv_logits.argmax(dim=1),
+            "clean_correct": clean_logits.argmax(dim=1) == batch.y,
+            "success": fooled(adv_logits, goal.y, self.targeted),
+            "found": result.found,
+            **measure(x_adv, batch, self.constraints),
+        }
+        rows = {name: column.tolist() for name, column in columns.items()}
+        seconds = (time.perf_counter() - began) / len(numbers)
+        return [
+            Record(
+                index=number,
+                name=self.prepared.clips[number].name,
+                forwards=view.forwards,
+                gradients=view.gradients,
+                seconds=round(seconds, 4),
+                **{name: column[i] for name, column in rows.items()},
+            )
+            for i, number in enumerate(numbers)
+        ]
+
+    def _targets(self, logits: Tensor, batch: SkeletonBatch) -> Tensor:
+        """(N,) the classes to reach; ``random`` and ``least_likely`` are never the true class."""
+        if self.target == "least_likely":
+            return logits.scatter(1, batch.y[:, None], torch.inf).argmin(dim=1)
+        classes = logits.shape[1]
+        if self.target == "random":
+            pairs = zip(batch.index.tolist(), batch.y.tolist(), strict=True)
+            drawn = [random_target(self.seed, index, label, classes) for index, label in pairs]
+            return torch.tensor(drawn, device=batch.y.device)
+        return torch.full_like(batch.y, resolve_class(self.target, self.dataset.classes))
+
+
+def random_target(seed: int, index: int, label: int, num_classes: int) -> int:
+    """A class other than ``label``, drawn from (seed, clip) alone."""
+    stream = hashlib.sha256(f"target {seed} {index}".encode()).digest()
+    drawn = int(np.random.Generator(np.random.PCG64(int.from_bytes(stream[:8]))).integers(num_classes - 1))
+    return drawn + (drawn >= label)
+
+
+def resolve_class(target: Target, classes: Sequence[str]) -> int:
+    """Number of a class given by name or number; raises ``SettingError`` with the nearest name."""
+    text = str(target)
+    if text in classes:
+        return list(classes).index(text)
+    if text.lstrip("-").isdigit():
+        if not 0 <= int(text) < len(classes):
+            raise SettingError(f"target={target} is out of range: classes are numbered 0 to {len(classes) - 1}")
+        return int(text)
+    raise SettingError(f"target={target} is no class: {nearest(text, ['random', 'least_likely', *classes])}")

@@ -1,0 +1,92 @@
+"""HCN: hierarchical co-occurrence network."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skeleton_adv.errors import SettingError
+from skeleton_adv.ranges import Count, Probability, checked
+
+Motion = Literal["resize", "zero_first"]
+
+
+class HCN(nn.Module):
+    """Co-occurrence Feature Learning from Skeleton Data (Li et al., arXiv 1804.06055).
+
+    Layers, names and order of weights are those of the public implementation HCN-pytorch, whose
+    checkpoints load as they are. It differs from the paper in conv2's width, which there is the
+    number of frames. ``motion``: ``resize`` stretches the T-1 differences to T frames (HCN-pytorch),
+    ``zero_first`` puts a zero frame first (the authors' later code). Persons are fused by their
+    maximum after conv6. Input (N, C, T, V, M), output logits (N, num_classes).
+
+    Raises ``ValueError`` if ``num_frames`` is not a multiple of 16, since four poolings halve it.
+    """
+
+    @checked
+    def __init__(
+        self,
+        num_joints: Count = 25,
+        num_classes: Count = 60,
+        num_frames: Count = 64,
+        channels: Count = 3,
+        conv2: Count | None = None,
+        fc7: Count = 512,
+        dropout: Probability = 0.5,
+        motion: Motion = "resize",
+    ) -> None:
+        super().__init__()
+        width = conv2 or num_frames
+        if num_frames % 16 or width % 16:
+            raise SettingError(f"HCN needs num_frames={num_frames} and conv2={width} to be multiples of 16")
+        self.num_frames, self.motion = num_frames, motion
+        self.conv1, self.conv2, self.conv3, self.conv4 = _stream(channels, width, num_joints, dropout)
+        self.conv1m, self.conv2m, self.conv3m, self.conv4m = _stream(channels, width, num_joints, dropout)
+        self.conv5 = _stage(128, 128, nn.ReLU(), nn.Dropout2d(dropout))
+        self.conv6 = _stage(128, 256, nn.ReLU(), nn.Dropout2d(dropout))
+        features = 256 * (num_frames // 16) * (width // 16)
+        self.fc7 = nn.Sequential(nn.Linear(features, fc7), nn.ReLU(), nn.Dropout(dropout))
+        self.fc8 = nn.Linear(fc7, num_classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.constant_(layer.bias, 0)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, t, v, m = x.shape
+        persons = x.permute(0, 4, 1, 2, 3).reshape(n * m, c, t, v)
+        position = self.conv4(self.conv3(_joints_first(self.conv2(self.conv1(persons)))))
+        moving = self._difference(persons)
+        motion = self.conv4m(self.conv3m(_joints_first(self.conv2m(self.conv1m(moving)))))
+        features = self.conv6(self.conv5(torch.cat([position, motion], dim=1)))
+        fused = features.unflatten(0, (n, m)).amax(dim=1)
+        logits: Tensor = self.fc8(self.fc7(fused.flatten(1)))
+        return logits
+
+    def _difference(self, x: Tensor) -> Tensor:
+        """Motion between frames, (N*M, C, T, V), as one of the two definitions has it."""
+        difference = x[:, :, 1:] - x[:, :, :-1]
+        if self.motion == "zero_first":
+            return F.pad(difference, (0, 0, 1, 0))
+        size = (x.shape[2], x.shape[3])
+        return F.interpolate(difference, size=size, mode="bilinear", align_corners=False)
+
+
+def _stream(channels: int, width: int, num_joints: int, dropout: float) -> tuple[nn.Module, ...]:
+    """conv1 to conv4, which positions and motion have each for themselves."""
+    return (
+        nn.Sequential(nn.Conv2d(channels, 64, 1), nn.ReLU()),
+        nn.Conv2d(64, width, (3, 1), padding=(1, 0)),
+        _stage(num_joints, 32),
+        _stage(32, 64, nn.Dropout2d(dropout)),
+    )
+
+
+def _stage(inputs: int, outputs: int, *between: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), *between, nn.MaxPool2d(2))
+
+
+def _joints_first(x: Tensor) -> Tensor:
+    """(N, width, T, V) -> (N, V, T, width): joints become channels, so that filters mix all of them."""
+    return x.permute(0, 3, 2, 1)

@@ -1,0 +1,169 @@
+"""One row a clip: identity of runs, files that survive a kill, and provenance. No torch here."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from skeleton_adv.errors import RunError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened to one clip. Lengths in metres, angles in radians, ratios as fractions."""
+
+    index: int  # number of the clip in its dataset
+    name: str
+    label: int
+    target: int  # -1 if untargeted
+    clean_pred: int
+    adv_pred: int
+    clean_correct: bool
+    success: bool  # recomputed from the float32 clip by the deployed victim
+    found: bool  # the attack's own word
+    feasible: bool
+    l2: float
+    linf: float
+    rms_mm: float  # l2 as rms millimetres a joint and frame
+    bone_mean: float
+    bone_max: float
+    bone_ok: bool
+    angle_mean: float
+    angle_max: float
+    angle_ok: bool
+    true_angle_mean: float
+    true_angle_max: float
+    speed_mean: float
+    speed_max: float
+    speed_ok: bool
+    kinetic: float  # NaN for a clip without motion
+    forwards: int
+    gradients: int
+    seconds: float
+
+
+COLUMNS = tuple(field.name for field in fields(Record))
+
+
+def identity(settings: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of every setting that can change a number."""
+    canonical = json.dumps({"schema": SCHEMA, **settings}, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+class RunFolder:
+    """``records.csv`` and ``run.json`` of one run; the second is written last, as the mark of an end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._csv, self._json = path / "records.csv", path / "run.json"
+
+    @contextmanager
+    def locked(self, waiting: str = "") -> Iterator[None]:
+        """Hold the folder; a second process prints ``waiting`` and waits."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(waiting, flush=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def summary(self) -> dict[str, Any] | None:
+        """What ``run.json`` says, or None if the run has not ended."""
+        return dict(json.loads(self._json.read_text())) if self._json.exists() else None
+
+    def begin(self) -> set[int]:
+        """Repair a half-written last row, withdraw the mark of an end; indices of the rows that stand."""
+        self._json.unlink(missing_ok=True)
+        if not self._csv.exists():
+            self._replace(self._csv, ",".join(COLUMNS) + "\n")
+        content = self._csv.read_bytes()
+        # A row counts only with its line's end: a cut number would still read as a number.
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            with open(self._csv, "r+b") as file:
+                file.truncate(len(whole))
+                os.fsync(file.fileno())
+        rows = list(csv.reader(io.StringIO(whole.decode())))
+        if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+            raise RunError(f"{self._csv} is damaged or of another version: delete the folder {self.path} and run again")
+        return {int(row[0]) for row in rows[1:]}
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Add rows in one write and see them on the disk."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([getattr(record, column) for column in COLUMNS] for record in records)
+        with open(self._csv, "ab") as file:
+            file.write(text.getvalue().encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Write ``run.json`` atomically: the rows are as many as it says, and they are all there."""
+        self._replace(self._json, json.dumps(summary, indent=2, sort_keys=True) + "\n")
+
+    def _replace(self, path: Path, text: str) -> None:
+        part = path.with_suffix(".part")
+        with open(part, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """What a number's reader may ask later: versions, commit, machine."""
+    packages = ("skeleton_adv", "torch", "numpy", "scipy", "hydra-core", "omegaconf")
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "device": device,
+        "platform": platform.platform(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """Answer of git about the repository that this package lies in, or None if it lies in none."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None

@@ -1,0 +1,132 @@
+"""Records of a run -> its rates, with counts and intervals, and its measures. Pure functions; no torch."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skeleton_adv.errors import RunError
+from skeleton_adv.records import COLUMNS
+
+MEASURES = ("bone", "angle", "true_angle", "speed")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of clips with its count and 95 % Wilson interval."""
+
+    hits: int
+    count: int
+
+    @property
+    def value(self) -> float:
+        return self.hits / self.count if self.count else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if not self.count:
+            return float("nan"), float("nan")
+        from scipy.stats import binomtest
+
+        interval = binomtest(self.hits, self.count).proportion_ci(0.95, method="wilson")
+        return float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: what ``run.json`` says, and a row a clip."""
+
+    about: Mapping[str, Any]
+    records: pd.DataFrame
+
+    @property
+    def attack(self) -> Mapping[str, Any]:
+        settings: Mapping[str, Any] = self.about["settings"]["attack"]
+        return settings
+
+
+def find_runs(root: Path) -> list[Path]:
+    """Folders below ``root`` that hold records, in a fixed order."""
+    return sorted(path.parent for path in root.rglob("records.csv"))
+
+
+def load_run(folder: Path, unfinished: bool = False) -> Run | None:
+    """The run in ``folder``; None if it has not ended and ``unfinished`` runs are not wanted.
+
+    Raises ``RunError`` if rows are damaged, doubled, or not as many as ``run.json`` says.
+    """
+    end = folder / "run.json"
+    if not end.exists():
+        if unfinished:
+            raise RunError(f"{folder} has no run.json: give the run's command once more to finish it")
+        return None
+    about = json.loads(end.read_text())
+    records = pd.read_csv(folder / "records.csv")
+    if tuple(records.columns) != COLUMNS:
+        raise RunError(f"{folder}/records.csv has other columns than this version writes: run it again")
+    if records["index"].duplicated().any() or len(records) != about["done"]:
+        raise RunError(f"{folder}/records.csv holds {len(records)} rows, run.json says {about['done']}: run it again")
+    return Run(about, records.sort_values("index", ignore_index=True))
+
+
+def rates(run: Run) -> dict[str, Rate]:
+    """Clean accuracy; success over all clips, over initially right ones, and feasible success.
+
+    In targeted runs, clips whose label is the target are left out of the rates of success.
+    """
+    rows = run.records
+    aimed = rows[rows["label"] != rows["target"]]
+    right = aimed[aimed["clean_correct"]]
+    return {
+        "clean_accuracy": _rate(rows["clean_correct"]),
+        "success": _rate(aimed["success"]),
+        "success_if_right": _rate(right["success"]),
+        "feasible_success": _rate(aimed["success"] & aimed["feasible"]),
+    }
+
+
+def measures(run: Run) -> dict[str, float]:
+    """Means over clips of each measure, and of its per-clip maximum the mean and the median."""
+    rows = run.records
+    found: dict[str, float] = {}
+    for name in MEASURES:
+        found[name] = float(rows[f"{name}_mean"].mean())
+        found[f"{name}_max_mean"] = float(rows[f"{name}_max"].mean())
+        found[f"{name}_max_median"] = float(rows[f"{name}_max"].median())
+    for name in ("kinetic", "l2", "linf", "rms_mm"):
+        found[name] = float(rows[name].mean())
+    found["without_motion"] = float(rows["kinetic"].isna().sum())
+    for name in ("bone_ok", "angle_ok", "speed_ok", "feasible"):
+        found[name] = float(rows[name].mean())
+    return found
+
+
+def _rate(hits: pd.Series) -> Rate:
+    return Rate(int(hits.sum()), len(hits))
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def differences(runs: Iterable[Run], apart_from: Iterable[str]) -> list[str]:
+    """For each run, what sets it apart from the others, as text: nothing is mixed silently."""
+    settings = [flat(run.about["settings"]) for run in runs]
+    keys = sorted({key for one in settings for key in one} - set(apart_from))
+    varying = [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
+    return [", ".join(f"{key}={_short(one.get(key))}" for key in varying) for one in settings]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:8] if len(text) == 64 else text  # digests

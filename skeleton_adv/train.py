@@ -1,0 +1,242 @@
+"""Fit a victim: choose the number of epochs on a tenth of the training clips, then refit on all of them."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skeleton_adv.data.clips import Dataset, Prepared, load_batch, random_crop, resample
+from skeleton_adv.errors import SettingError
+from skeleton_adv.ranges import Count, Fraction, NonNegative, Positive, Probability, check_call
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a victim is trained.
+
+    ``schedule``: ``exponential`` multiplies the rate by ``gamma`` after every epoch, ``steps`` at
+    every epoch in ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the
+    least part of a clip that a training window keeps. ``rotation``: largest angles in degrees about
+    the x, y and z axes, drawn uniformly for each clip. ``clip_norm``: largest norm of a gradient.
+    ``held_out``: the share of training clips on which the number of epochs is chosen (0: all
+    ``epochs`` run). ``half``: the weights are stored as float16.
+    """
+
+    epochs: Count = 400
+    batch_size: Count = 64
+    optimiser: Literal["adam", "sgd"] = "adam"
+    lr: Positive = 1e-3
+    momentum: Probability = 0.9
+    weight_decay: NonNegative = 1e-4
+    schedule: Literal["exponential", "steps", "cosine"] = "exponential"
+    gamma: Fraction = 0.99
+    milestones: Sequence[int] = ()
+    clip_norm: Positive | None = 32.0
+    label_smoothing: Probability = 0.0
+    crop: Fraction = 0.5
+    rotation: Sequence[float] = (0.0, 0.0, 0.0)
+    held_out: Probability = 0.1
+    half: bool = True
+
+    def __post_init__(self) -> None:
+        check_call(Recipe, vars(self), "recipe.")
+        if len(self.rotation) != 3:
+            raise SettingError(f"recipe.rotation={list(self.rotation)} must hold three angles, in degrees")
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0."""
+        if self.schedule == "exponential":
+            return self.lr * self.gamma**epoch
+        if self.schedule == "steps":
+            return float(self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones))
+        return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+
+
+@dataclass
+class Progress:
+    """Where a training stands after its last whole epoch; what a resumed one starts from."""
+
+    phase: Literal["select", "refit", "done"] = "select"
+    epoch: int = 0
+    held_out: tuple[float, ...] = ()  # accuracy on the held-out clips after each epoch
+
+    @property
+    def chosen(self) -> int:
+        """Epochs for the refit: the last best of the held-out accuracies, smoothed over five epochs."""
+        if not self.held_out:
+            return 0
+        smooth = [float(np.mean(self.held_out[max(0, e - 4) : e + 1])) for e in range(len(self.held_out))]
+        return max(range(len(smooth)), key=lambda e: (smooth[e], e)) + 1
+
+
+def fit(
+    build: Callable[[], nn.Module],
+    dataset: Dataset,
+    prepared: Prepared,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: str,
+    scratch: Path,
+    log: Log,
+) -> tuple[nn.Module, Progress]:
+    """Train ``build()`` by ``recipe``; return it with the course of its held-out accuracy.
+
+    ``scratch`` receives the state after every epoch: a killed training continues from there and
+    ends with the weights that it would have had. Test clips are never read.
+    """
+    train = [i for i, clip in enumerate(prepared.clips) if clip.split == "train"]
+    held_out = _stratified(prepared, train, recipe.held_out, seed)
+    model, optimiser, progress = _restore(build, recipe, seed, device, scratch)
+    while progress.phase != "done":
+        selecting = progress.phase == "select"
+        clips = [i for i in train if i not in held_out] if selecting else train
+        last = recipe.epochs if selecting else (progress.chosen or recipe.epochs)
+        if (selecting and not held_out) or progress.epoch == last:
+            progress.phase = "refit" if selecting else "done"
+            if progress.phase == "refit":
+                progress.epoch = 0
+                model, optimiser = _fresh(build, recipe, seed, device)
+            continue
+        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, (seed, progress.phase, progress.epoch))
+        text = f"{progress.phase} epoch {progress.epoch + 1}/{last} loss {loss:.3f}"
+        if selecting:
+            hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
+            progress.held_out += (sum(hits) / len(hits),)
+            text += f" held-out accuracy {100 * progress.held_out[-1]:.1f} %"
+        progress.epoch += 1
+        _save(scratch, model, optimiser, progress)
+        log(text)
+    return model.eval(), progress
+
+
+def correct(
+    model: nn.Module, dataset: Dataset, prepared: Prepared, numbers: Sequence[int], batch_size: int
+) -> list[bool]:
+    """Whether the model is right, for each of these clips."""
+    model.eval()
+    hits: list[bool] = []
+    with torch.no_grad():
+        for start in range(0, len(numbers), batch_size):
+            batch = load_batch(dataset, prepared, numbers[start : start + batch_size]).to(_device(model))
+            hits += (model(batch.x).argmax(dim=1) == batch.y).tolist()
+    return hits
+
+
+def _one_epoch(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    dataset: Dataset,
+    prepared: Prepared,
+    clips: list[int],
+    recipe: Recipe,
+    where: tuple[int, str, int],
+) -> float:
+    rng = random.Random(repr(where))
+    order = rng.sample(clips, len(clips))
+    for group in optimiser.param_groups:
+        group["lr"] = recipe.rate(where[2])
+    model.train()
+    device, total = _device(model), torch.zeros((), device=_device(model))
+    # Dropout draws from the global generator: seeded for each epoch, and left as it was found.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(rng.getrandbits(48))
+        for start in range(0, len(order), recipe.batch_size):
+            x, y = _training_batch(dataset, prepared, order[start : start + recipe.batch_size], recipe, rng)
+            loss = F.cross_entropy(model(x.to(device)), y.to(device), label_smoothing=recipe.label_smoothing)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimiser.step()
+            total += loss.detach() * len(y)
+    return float(total) / len(order)
+
+
+def _training_batch(
+    dataset: Dataset, prepared: Prepared, numbers: list[int], recipe: Recipe, rng: random.Random
+) -> tuple[Tensor, Tensor]:
+    """Clips (N, C, T, V, M) and labels (N,), each clip cropped and rotated at random."""
+    x = []
+    for number in numbers:
+        raw = prepared.raw(number)
+        start, length = random_crop(len(raw.frames), recipe.crop, dataset.num_frames, rng)
+        frames, _ = resample(raw, start, length, dataset.num_frames)
+        x.append(rotate(frames, [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation]))
+    return torch.from_numpy(np.stack(x)), torch.tensor([prepared.clips[i].label for i in numbers])
+
+
+def rotate(frames: np.ndarray, angles: Sequence[float]) -> np.ndarray:
+    """Coordinates (3, T, V, M) turned about the camera's x, then y, then z axis, by angles in radians."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = math.cos(angle)
+        turn[a, b], turn[b, a] = -math.sin(angle), math.sin(angle)
+        matrix = turn @ matrix
+    turned: np.ndarray = np.einsum("dc,ctvm->dtvm", matrix.astype(frames.dtype), frames)
+    return turned
+
+
+def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -> set[int]:
+    """A ``share`` of the training clips, drawn so that classes keep their proportions."""
+    by_class: dict[int, list[int]] = {}
+    for number in train:
+        by_class.setdefault(prepared.clips[number].label, []).append(number)
+    rng = random.Random(f"held out {seed}")
+    # Shuffled classes, one after another: every (1/share)-th clip of this row is held out.
+    row = [
+        number
+        for label in rng.sample(sorted(by_class), len(by_class))
+        for number in rng.sample(by_class[label], len(by_class[label]))
+    ]
+    count = round(share * len(row))
+    return {row[int((k + 0.5) * len(row) / count)] for k in range(count)}
+
+
+def _fresh(
+    build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build().to(device)
+    if recipe.optimiser == "adam":
+        return model, torch.optim.Adam(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.SGD(
+        model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.momentum > 0
+    )
+    return model, optimiser
+
+
+def _restore(
+    build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str, scratch: Path
+) -> tuple[nn.Module, torch.optim.Optimizer, Progress]:
+    model, optimiser = _fresh(build, recipe, seed, device)
+    if not scratch.exists():
+        return model, optimiser, Progress()
+    state: dict[str, Any] = torch.load(scratch, map_location=device, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return model, optimiser, Progress(state["phase"], state["epoch"], tuple(state["held_out"]))
+
+
+def _save(scratch: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    part = scratch.with_suffix(".part")
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **vars(progress)}
+    torch.save(state, part)
+    part.replace(scratch)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

@@ -1,0 +1,129 @@
+"""What is attacked: preprocessing, network and defense as one differentiable module."""
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skeleton_adv.batch import Context, SkeletonBatch
+from skeleton_adv.data.clips import Dataset
+from skeleton_adv.errors import CheckpointError
+
+
+class Network(nn.Module):
+    """A recogniser with its own preprocessing: attack space (N, C, T, V, M) -> logits (N, K)."""
+
+    def __init__(self, preprocess: nn.Module, model: nn.Module) -> None:
+        super().__init__()
+        self.preprocess, self.model = preprocess, model
+
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
+        logits: Tensor = self.model(self.preprocess(x))
+        return logits
+
+
+class Victim:
+    """A defended network, frozen and in evaluation mode; attacks see it through a ``View``."""
+
+    def __init__(self, network: nn.Module, defense: Callable[[nn.Module], nn.Module], device: str) -> None:
+        self.module = defense(network).to(device).eval().requires_grad_(False)
+        self.device = device
+
+    def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
+        """The victim as one purpose sees it while it works on these clips."""
+        return View(self.module, Context(batch.mask, batch.index, seed, purpose))
+
+
+class View:
+    """A white box on a batch's clips: ``view(x)`` gives logits, and queries are counted.
+
+    ``forwards`` and ``gradients`` count passes over the batch, which is passes over each clip.
+    """
+
+    def __init__(self, module: nn.Module, context: Context) -> None:
+        self._module, self._context = module, context
+        self.forwards = self.gradients = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        logits: Tensor = self._module(x, replace(self._context, draw=self.forwards))
+        self.forwards += 1
+        if logits.requires_grad:
+            logits.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
+        return logits
+
+    def _count_gradient(self, gradient: Tensor) -> None:
+        self.gradients += 1
+
+
+def build_network(
+    architecture: Callable[..., nn.Module], preprocess: Callable[..., nn.Module], dataset: Dataset
+) -> Network:
+    """An untrained network for a dataset, from whatever of its facts the constructors ask for."""
+    facts = {
+        "skeleton": dataset.skeleton,
+        "num_joints": dataset.skeleton.num_joints,
+        "channels": dataset.skeleton.channels,
+        "num_classes": len(dataset.classes),
+        "num_frames": dataset.num_frames,
+        "num_persons": dataset.num_persons,
+    }
+
+    def asked(build: Callable[..., nn.Module]) -> dict[str, Any]:
+        return {name: facts[name] for name in inspect.signature(build).parameters if name in facts}
+
+    network = Network(preprocess(**asked(preprocess)), architecture(**asked(architecture)))
+    # Convolutions with few channels run a third faster so on a CPU; values do not change.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def load_weights(network: Network, path: Path) -> dict[str, Any]:
+    """Fill the network's model from a ``.safetensors`` file; return what the JSON beside it says.
+
+    Raises ``CheckpointError`` if the file is damaged, or if its keys or shapes do not fit.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"model.checkpoint={path} is not a readable safetensors file ({error})") from error
+    own = network.model.state_dict()
+    unfit = [
+        f"{key} ({_shape(weights, key)} in the file, {_shape(own, key)} in the model)"
+        for key in sorted({*own, *weights})
+        if _shape(own, key) != _shape(weights, key)
+    ]
+    if unfit:
+        more = f" and {len(unfit) - 3} more" if len(unfit) > 3 else ""
+        raise CheckpointError(
+            f"model.checkpoint={path} does not fit this model and dataset: {'; '.join(unfit[:3])}{more}. "
+            "Set the model's widths, dataset.num_frames and the dataset as in its training"
+        )
+    network.model.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
+    about = path.with_suffix(".json")
+    return dict(json.loads(about.read_text())) if about.exists() else {}
+
+
+def _shape(weights: dict[str, Tensor], key: str) -> str:
+    return "x".join(map(str, weights[key].shape)) or "scalar" if key in weights else "absent"
+
+
+def save_weights(network: Network, path: Path, about: dict[str, Any], half: bool = False) -> None:
+    """Write the model's weights as ``.safetensors`` and what is known of them as JSON, each atomically."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    weights = {key: value.detach().cpu().contiguous() for key, value in network.model.state_dict().items()}
+    save_file(
+        {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}, part
+    )
+    part.replace(path)
+    part.write_text(json.dumps(about, indent=2) + "\n")
+    part.replace(path.with_suffix(".json"))
