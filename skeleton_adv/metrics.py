@@ -35,7 +35,7 @@ def distances(x_adv: Tensor, batch: SkeletonBatch) -> dict[str, Tensor]:
     """``l2`` over the whole clip and ``linf`` over coordinates, metres; ``rms_mm`` a joint and frame."""
     difference = coordinates(x_adv - batch.x, batch.skeleton).flatten(1)
     l2 = difference.norm(dim=1)
-    joints = batch.mask.flatten(1).sum(dim=1).clamp(min=1)
+    joints = batch.mask.flatten(1).sum(dim=1).clamp(min=1).to(l2.dtype)
     return {"l2": l2, "linf": difference.abs().amax(dim=1), "rms_mm": 1000 * l2 / joints.sqrt()}
 
 

@@ -50,7 +50,7 @@ def admm(
     duals = {name: torch.zeros_like(limit.tolerance) for name, limit in limits.items()}
     # Adam leaves an entry whose gradient is always 0 where it is: what is absent never moves.
     movable = batch.movable.to(x_adv.dtype)
-    adam = torch.optim.Adam([x_adv], lr=lr, fused=True)
+    adam = torch.optim.Adam([x_adv], lr=lr)
     best, least = batch.x.clone(), torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
     history: list[dict[str, Tensor]] = []
 

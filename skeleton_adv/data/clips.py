@@ -35,16 +35,26 @@ class RawClip(NamedTuple):
 class Dataset(Protocol):
     """A set of labelled clips. ``read`` gives one of them raw; nothing is held in memory."""
 
-    name: str
-    skeleton: Skeleton
-    classes: tuple[str, ...]
-    fps: float
-    stand_in: bool  # not the paper's data, which every table must say
-    generated: bool  # clips come from a generator: nothing to prepare
-    on_error: OnError
-    num_frames: int
-    num_persons: int
-    test_crop: float
+    @property
+    def name(self) -> str: ...
+    @property
+    def skeleton(self) -> Skeleton: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def stand_in(self) -> bool: ...  # not the paper's data, which every table must say
+    @property
+    def generated(self) -> bool: ...  # clips come from a generator: nothing to prepare
+    @property
+    def on_error(self) -> OnError: ...
+    @property
+    def num_frames(self) -> int: ...
+    @property
+    def num_persons(self) -> int: ...
+    @property
+    def test_crop(self) -> float: ...  # central share of a clip that is kept at test time
 
     def clips(self) -> tuple[Clip, ...]: ...
 
@@ -56,9 +66,10 @@ class Dataset(Protocol):
 class Prepared(Protocol):
     """Clips ready to be read by number: a memory-mapped store, or a generator."""
 
-    clips: tuple[Clip, ...]
-    digest: str
-
+    @property
+    def clips(self) -> tuple[Clip, ...]: ...
+    @property
+    def digest(self) -> str: ...
     def raw(self, index: int) -> RawClip: ...
 
 

@@ -3,11 +3,11 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from skeleton_adv.data.clips import Clip, RawClip, Split
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
 from skeleton_adv.data.kinect import Camera, draw_camera, sense, tracked
 from skeleton_adv.data.kinematics import heading, pose
 from skeleton_adv.data.motions import ACTIONS
@@ -65,6 +65,8 @@ class SyntheticMotion:
     skeleton = NTU25
     fps = FPS
     stand_in = True
+    generated = True
+    on_error: ClassVar[OnError] = "stop"
 
     def __post_init__(self) -> None:
         check_call(SyntheticMotion, vars(self), "dataset.")

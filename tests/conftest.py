@@ -1,0 +1,95 @@
+"""Small clips with absent persons and missing joints, a linear victim, and where shared data may lie."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.skeleton import KINECT20, NTU25, Skeleton
+
+torch.set_num_threads(2)
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def make_batch(
+    n: int = 4, t: int = 8, m: int = 2, skeleton: Skeleton = NTU25, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> SkeletonBatch:
+    """Bodies of random bones that move; every second clip lacks the second person, one joint is lost."""
+    rng = torch.Generator().manual_seed(seed)
+    v = skeleton.num_joints
+    x = torch.zeros(n, 3, t, v, m, dtype=torch.float64)
+    bones = torch.randn(n, 3, 1, v, m, generator=rng, dtype=torch.float64)
+    bones = 0.25 * bones / bones.norm(dim=1, keepdim=True)
+    wiggle = 0.03 * torch.randn(n, 3, t, v, m, generator=rng, dtype=torch.float64).cumsum(dim=2)
+    order, known = [], {skeleton.root}
+    while len(known) < v:
+        fresh = [j for j, p in enumerate(skeleton.parents) if p in known and j not in known]
+        order += fresh
+        known |= set(fresh)
+    x[:, :, :, skeleton.root] = wiggle[:, :, :, skeleton.root]
+    x[:, 2] += 0.5
+    for joint in order:
+        x[:, :, :, joint] = x[:, :, :, skeleton.parents[joint]] + (bones + wiggle)[:, :, :, joint]
+    mask = torch.ones(n, 1, t, v, m, dtype=torch.bool)
+    if m > 1:
+        mask[::2, ..., 1] = False
+    mask[0, 0, t // 2, 5, 0] = t == 1
+    x = torch.where(mask, x, 0).to(dtype)
+    return SkeletonBatch(x, torch.arange(n) % 3, mask, torch.arange(n), torch.full((n,), 1 / 30), skeleton)
+
+
+def linear_case(**shape: Any) -> tuple["Linear", SkeletonBatch]:
+    """A linear victim that is right about every clip, and its clips."""
+    batch = make_batch(**shape)
+    model = Linear(batch)
+    return model, batch.with_labels(model(batch.x).argmax(dim=1))
+
+
+class Linear(nn.Module):
+    """``z = W x``, whose nearest adversarial clip is known."""
+
+    def __init__(self, batch: SkeletonBatch, classes: int = 5, seed: int = 0) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(seed)
+        size = batch.x[0].numel()
+        weight = torch.randn(classes, size, generator=rng, dtype=torch.float64) / size**0.5
+        self.weight = nn.Parameter(weight.to(batch.x.dtype), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight.T
+
+
+@pytest.fixture
+def batch() -> SkeletonBatch:
+    return make_batch()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Data that a fresh clone does not have."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared, which holds data that are not ours to copy")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def mat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up clips in UTD-MHAD's format: 3 actions x 4 subjects x 2 trials, told apart by where a hand is."""
+    from scipy.io import savemat
+
+    folder = tmp_path_factory.mktemp("utd_mhad")
+    rng = np.random.Generator(np.random.PCG64(0))
+    for action in range(1, 4):
+        for subject in range(1, 5):
+            for trial in range(1, 3):
+                frames = 40 + 3 * subject + trial
+                body = make_batch(1, frames, 1, KINECT20, seed=7).x[0, ..., 0].numpy()
+                body = body + 0.02 * rng.normal(size=(3, 1, 20))
+                body[:, :, 7] += 0.3 * np.eye(3)[action - 1][:, None]
+                name = f"a{action}_s{subject}_t{trial}_skeleton.mat"
+                savemat(folder / name, {"d_skel": body.transpose(2, 0, 1)})
+    return folder
