@@ -125,7 +125,7 @@ def load_batch(dataset: Dataset, prepared: Prepared, numbers: Sequence[int]) -> 
         mask.append(exists[None])
         dt.append(length / dataset.num_frames / dataset.fps)
     return SkeletonBatch(
-        x=torch.from_numpy(np.stack(x)),
+        x=torch.from_numpy(np.ascontiguousarray(np.stack(x))),
         y=torch.tensor([prepared.clips[i].label for i in numbers]),
         mask=torch.from_numpy(np.stack(mask)),
         index=torch.tensor(list(numbers)),
