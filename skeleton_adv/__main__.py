@@ -49,7 +49,8 @@ def main() -> None:
         print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr)
         sys.exit(130)
     if _failed:
-        cli.fail(UserError(f"{len(_failed)} of {len(_failed) + len(_finished)} jobs failed: {'; '.join(_failed)}"))
+        if len(_failed) + len(_finished) > 1:
+            print(f"{len(_failed)} jobs failed: {'; '.join(_failed)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -151,7 +151,7 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
     return Job(
         **{**objects, "runtime": Runtime(**objects["runtime"]), "model": Model(**objects["model"])},
         settings=settings,
-        choices=dict(choices),
+        choices={group: option for group, option in choices.items() if "/" not in group},
         command=_command(overrides),
     )
 

@@ -93,6 +93,7 @@ class RunFolder:
 
     def begin(self) -> set[int]:
         """Repair a half-written last row, withdraw the mark of an end; indices of the rows that stand."""
+        self.path.mkdir(parents=True, exist_ok=True)
         self._json.unlink(missing_ok=True)
         if not self._csv.exists():
             self._replace(self._csv, ",".join(COLUMNS) + "\n")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skeleton_adv.batch import SkeletonBatch
 from skeleton_adv.skeleton import KINECT20, NTU25, Skeleton
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 SHARED = Path(__file__).parents[2] / "shared"
 
 

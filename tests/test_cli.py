@@ -1,0 +1,214 @@
+"""The command line as a user meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from skeleton_adv import cli
+from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.errors import SettingError
+from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.preprocess import CenterPerFrame
+from skeleton_adv.victim import build_network, save_weights
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def run(folder: Path, *arguments: str, module: str = "skeleton_adv") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.fixture(scope="module")
+def place(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder with a small victim, and the arguments of a short attack on it."""
+    folder = tmp_path_factory.mktemp("place")
+    torch.manual_seed(0)
+    network = build_network(lambda **facts: HCN(fc7=16, **facts), CenterPerFrame, UTDMHAD(str(mat_folder)))
+    facts = {"num_joints": 20, "num_classes": 27, "num_frames": 32}
+    network.model = HCN(fc7=16, **facts)
+    save_weights(network, folder / "small.safetensors", {"test_accuracy": 0.1})
+    arguments = ["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.architecture.fc7=16", "batch_size=2"]
+    arguments += ["model.checkpoint=small.safetensors", "attack.outer_steps=5", "attack.inner_steps=2"]
+    return folder, arguments
+
+
+def test_help_is_plain_and_fast_and_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['x', '--help']; from skeleton_adv.__main__ import main; main();"
+        "assert 'torch' not in sys.modules"
+    )
+    began = time.monotonic()
+    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert time.monotonic() - began < 10  # alone it takes 0.3 s; tests may share the machine
+    for word in ("attack=", "admm_released", "utd_mhad", "batch_size", "runtime:", "--cfg job"):
+        assert word in answer.stdout
+
+
+def test_every_option_has_a_title_in_plain_words() -> None:
+    titles = [title for options in cli.groups().values() for title in options.values()]
+    assert len(titles) >= 12 and all(len(title) > 8 and not title.startswith("#") for title in titles)
+
+
+def options() -> list[str]:
+    choices = [f"{group}={option}" for group, found in cli.groups().items() for option in found]
+    return [choice for choice in choices if not choice.startswith("experiment=")]
+
+
+@pytest.mark.parametrize("choice", options())
+def test_every_config_is_instantiable(choice: str) -> None:
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config", [choice])
+    job = cli.build_job(config, {}, [])
+    assert job.task in ("attack", "train", "prepare") and callable(job.attack)
+
+
+@pytest.mark.parametrize("experiment", list(cli.groups()["experiment"]))
+def test_every_experiment_sweeps_what_exists(experiment: str) -> None:
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config", [f"experiment={experiment}"], return_hydra_config=True)
+    assert config.experiment == experiment and config.hydra.mode.name == "MULTIRUN"
+    cli.check_arguments([f"{key}={value}" for key, value in config.hydra.sweeper.params.items()])
+
+
+MISTAKES = [
+    (["atack=admm"], "unknown key 'atack': did you mean 'attack'?"),
+    (["attack=adm"], "attack=adm is not an option: did you mean 'admm'?"),
+    (["dataset=utd"], "did you mean 'utd_mhad'?"),
+    (["attack.bta=3"], "unknown key 'attack.bta': did you mean 'attack.beta'?"),
+    (["runtime.devise=cpu"], "did you mean 'runtime.device'?"),
+    (["attack.beta=0.1,1", "-m", "sed=1"], "unknown key 'sed': did you mean 'seed'?"),
+    (["--cgf"], "unknown option '--cgf': did you mean '--cfg'?"),
+    (["attack.beta"], "not of the form key=value"),
+    (["attack.beta=0.1", "model=hcn,agn", "-m"], "model=agn is not an option"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda v: str(v)[:30])
+def test_a_misspelt_name_gets_the_nearest(arguments: list[str], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        cli.check_arguments(arguments)
+    assert message in str(caught.value)
+
+
+VALUES = [
+    ("attack.beta=-3", "attack.beta=-3 is out of range: it must lie in (0, inf)"),
+    ("attack.beta=abc", "attack.beta='abc' must be a number"),
+    ("attack.outer_steps=1.5", "attack.outer_steps=1.5 must be a whole number"),
+    ("attack.keep=bets", "attack.keep=bets is not a choice: did you mean 'best'?"),
+    ("constraint.bone.eps=-1", "constraint.bone.eps=-1 is out of range"),
+    ("batch_size=0", "batch_size=0 is out of range"),
+    ("targeted=maybe", "targeted='maybe' must be true or false"),
+    ("+attack.bta=1", "unknown key 'attack.bta': did you mean 'beta'?"),
+    ("+nonsense=1", "unknown key 'nonsense'"),
+    ("dataset.num_frames=0", "dataset.num_frames=0 is out of range"),
+    ("model.architecture.motion=none", "model.architecture.motion=none is not a choice"),
+    ("runtime.limit=0", "runtime.limit=0 is out of range"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), VALUES)
+def test_a_value_out_of_range_is_named(override: str, message: str) -> None:
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config", [override])
+    with pytest.raises(SettingError) as caught:
+        cli.build_job(config, {}, [override])
+    assert message in str(caught.value)
+
+
+def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config", ["defense._target_=os.system", "+defense.command=true"])
+    with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
+        cli.build_job(config, {}, [])
+
+
+def test_mistakes_are_one_line_and_write_nothing(place: tuple[Path, list[str]], tmp_path: Path) -> None:
+    _, arguments = place
+    for mistake in ("attack.bta=1", "attack.beta=-3", "target=thorw", "model.checkpoint=gone.safetensors"):
+        answer = run(tmp_path, *arguments, "targeted=true", mistake)
+        assert answer.returncode == 2 and answer.stdout == ""
+        assert answer.stderr.count("\n") == 1 and answer.stderr.startswith("error: "), answer.stderr
+    assert not list(tmp_path.rglob("records.csv"))
+
+
+def rows(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(next(folder.rglob("records.csv"))).drop(columns="seconds")
+
+
+def test_attack_resume_and_repeat(place: tuple[Path, list[str]]) -> None:
+    """kill -9 in mid-run, a cut row, the same command: the rows of an undisturbed run; then a no-op."""
+    folder, arguments = place
+    whole = run(folder, *arguments, "runtime.output_dir=whole")
+    assert whole.returncode == 0, whole.stderr
+    assert "12 of 12" in whole.stdout and "records: whole/" in whole.stdout
+    slow = [*arguments, "runtime.output_dir=killed"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "skeleton_adv", *slow], cwd=folder, env=ENV, stderr=subprocess.PIPE
+    )
+    for _ in range(2400):
+        found = list((folder / "killed").rglob("records.csv"))
+        if found and len(found[0].read_text().splitlines()) >= 3:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    records = found[0]
+    if not (records.parent / "run.json").exists():  # killed before its end, as meant
+        records.write_bytes(records.read_bytes()[:-5])
+    again = run(folder, *slow)
+    assert again.returncode == 0, again.stderr
+    pd.testing.assert_frame_equal(rows(folder / "whole"), rows(folder / "killed"))
+    before = {path: path.stat().st_mtime_ns for path in (folder / "killed").rglob("*.*")}
+    repeat = run(folder, *slow)
+    assert repeat.returncode == 0 and "nothing to do: 12 of 12" in repeat.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "killed").rglob("*.*")}
+
+
+def test_experiment_runs_its_grid_and_writes_its_table(place: tuple[Path, list[str]]) -> None:
+    folder, arguments = place
+    short = ["runtime.limit=4", "attack.outer_steps=1", "runtime.output_dir=grid", "runtime.table_dir=tables"]
+    answer = run(folder, *arguments, *short, "experiment=table1")
+    assert answer.returncode == 0, answer.stderr
+    table = pd.read_csv(folder / "tables/utd_mhad/table1.csv")
+    assert len(table) == 6 and (table["clips"] == 4).all() and (table["test_clips"] == 12).all()
+    assert sorted(zip(table["setting"], table["beta"], strict=True)) == sorted(
+        (setting, beta) for setting in ("targeted", "untargeted") for beta in (0.1, 1, 10)
+    )
+    summaries: list[dict[str, Any]] = [json.loads(path.read_text()) for path in (folder / "grid").rglob("run.json")]
+    assert len(summaries) == 6 and {summary["done"] for summary in summaries} == {4}
+    assert all("root" not in summary["command"] for summary in summaries)
+    tables = run(folder, "grid", "--out", "again", module="skeleton_adv.tables")
+    assert tables.returncode == 0, tables.stderr
+    for kind in ("md", "tex", "csv"):
+        name = f"utd_mhad/table1.{kind}"
+        assert (folder / "tables" / name).read_text() == (folder / "again" / name).read_text()
+    next((folder / "grid").rglob("run.json")).unlink()
+    refused = run(folder, "grid", module="skeleton_adv.tables")
+    assert refused.returncode == 2 and "no run.json" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_training_writes_weights_that_the_attack_finds(mat_folder: Path, tmp_path: Path) -> None:
+    common = ["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.architecture.fc7=16"]
+    training = [*common, "task=train", "recipe.epochs=1", "recipe.batch_size=6"]
+    first = run(tmp_path, *training)
+    assert first.returncode == 0, first.stderr
+    about = json.loads((tmp_path / "outputs/checkpoints/utd_mhad/hcn_t32_s0.json").read_text())
+    assert about["test_clips"] == 12 and 0 <= about["test_accuracy"] <= 1 and len(about["settings"]["prepared"]) == 64
+    assert "nothing to do" in run(tmp_path, *training).stderr
+    other = run(tmp_path, *training, "recipe.lr=0.01")
+    assert other.returncode == 2 and "trained otherwise" in other.stderr
+    attack = run(tmp_path, *common, "attack.outer_steps=1", "runtime.limit=2", "batch_size=2")
+    assert attack.returncode == 0 and "2 of 12" in attack.stdout, attack.stderr

@@ -1,0 +1,141 @@
+"""The runner: fixed chunks, targets, judgement by the victim itself, and records that add up."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skeleton_adv.attacks import AttackResult
+from skeleton_adv.attacks.admm import admm
+from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.constraints import BoneLength, JointAngle, Speed
+from skeleton_adv.data.clips import Prepared, hashed_order, load_batch
+from skeleton_adv.data.store import prepare
+from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.defenses import none
+from skeleton_adv.errors import SettingError
+from skeleton_adv.evaluate import Evaluation, random_target, resolve_class
+from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.preprocess import CenterPerFrame
+from skeleton_adv.records import Record
+from skeleton_adv.victim import Victim, build_network
+
+CONSTRAINTS = {"bone": BoneLength(), "angle": JointAngle(), "speed": Speed()}
+ATTACK = partial(admm, constraints=CONSTRAINTS, outer_steps=2, inner_steps=4)
+
+
+@pytest.fixture(scope="module")
+def data(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[UTDMHAD, Prepared, nn.Module]:
+    dataset = UTDMHAD(str(mat_folder), num_frames=16)
+    torch.manual_seed(0)
+    network = build_network(partial(HCN, fc7=16), CenterPerFrame, dataset)
+    for weight in network.parameters():
+        weight.data.mul_(1.3)
+    return dataset, prepare(dataset, tmp_path_factory.mktemp("cache")), network
+
+
+def evaluation(data: Any, **changes: Any) -> Evaluation:
+    dataset, prepared, network = data
+    settings: dict[str, Any] = {"attack": ATTACK, "targeted": False, "target": "random", "seed": 0, "batch_size": 5}
+    settings |= changes
+    return Evaluation(dataset, prepared, Victim(network, none, "cpu"), constraints=CONSTRAINTS, **settings)
+
+
+def records(data: Any, done: Sequence[int] = (), limit: int | None = None, **changes: Any) -> list[Record]:
+    found: list[Record] = []
+    order = hashed_order(data[1].clips, "test")[:limit]
+    evaluation(data, **changes).run(order, set(done), found.extend, lambda starts, _: starts)
+    return found
+
+
+def key(record: Record) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name != "seconds"}
+
+
+def test_every_clip_once_and_in_order(data: Any) -> None:
+    found = records(data)
+    assert [record.index for record in found] == hashed_order(data[1].clips, "test")
+    assert all(record.forwards == 9 and record.gradients == 8 for record in found)
+    assert [record.name for record in found] == [data[1].clips[record.index].name for record in found]
+
+
+@pytest.mark.parametrize("kept", [1, 5, 7, 11])
+def test_resuming_gives_the_same_rows_to_the_bit(data: Any, kept: int) -> None:
+    whole = records(data)
+    rest = records(data, done=[record.index for record in whole[:kept]])
+    assert [key(record) for record in rest] == [key(record) for record in whole[kept:]]
+
+
+def test_a_limit_gives_the_same_first_rows(data: Any) -> None:
+    whole = records(data)
+    assert [key(record) for record in records(data, limit=7)] == [key(record) for record in whole[:7]]
+
+
+def test_success_is_the_victims_word_not_the_attacks(data: Any) -> None:
+    def boastful(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
+        return AttackResult(batch.x, torch.ones(len(batch), dtype=torch.bool))
+
+    for record in records(data, attack=boastful):
+        assert record.found and record.success == (record.clean_pred != record.label)
+        assert record.adv_pred == record.clean_pred and record.l2 == 0 and record.feasible
+
+
+def test_success_is_judged_on_the_clip_as_saved(data: Any) -> None:
+    """What vanishes in float32 fools nobody."""
+
+    def tiny(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
+        return AttackResult(batch.x.double() + 1e-12, torch.ones(len(batch), dtype=torch.bool))
+
+    assert all(record.l2 == 0 for record in records(data, attack=tiny))
+
+
+def test_rows_agree_with_a_judgement_from_scratch(data: Any) -> None:
+    dataset, prepared, network = data
+    kept: list[Tensor] = []
+
+    def remembering(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
+        result = ATTACK(model, batch, targeted=targeted)
+        kept.append(result.x_adv)
+        return result
+
+    rows = records(data, attack=remembering)
+    x_adv = torch.cat(kept)[: len(rows)]
+    clean = load_batch(dataset, prepared, [row.index for row in rows])
+    network.eval()
+    predictions = torch.cat([network(part).argmax(dim=1) for part in x_adv.split(5)])
+    assert [row.adv_pred for row in rows] == predictions.tolist()
+    distance = (x_adv.double() - clean.x.double()).flatten(1).norm(dim=1)
+    assert [row.l2 for row in rows] == pytest.approx(distance.tolist(), rel=1e-9)
+    assert any(row.success for row in rows)
+
+
+def test_random_targets_are_seeded_and_never_the_true_class(data: Any) -> None:
+    rows = records(data, targeted=True)
+    assert all(row.target not in (row.label, -1) and 0 <= row.target < 27 for row in rows)
+    assert [row.target for row in rows] == [random_target(0, row.index, row.label, 27) for row in rows]
+    assert [row.target for row in rows] != [row.target for row in records(data, targeted=True, seed=1)]
+    drawn = [random_target(0, index, 3, 5) for index in range(4000)]
+    assert 3 not in drawn and all(900 < drawn.count(k) < 1100 for k in (0, 1, 2, 4))
+
+
+def test_least_likely_and_named_targets(data: Any) -> None:
+    dataset, prepared, network = data
+    network.eval()
+    for row in records(data, targeted=True, target="least_likely"):
+        logits = network(load_batch(dataset, prepared, [row.index]).x)[0]
+        logits[row.label] = torch.inf
+        assert row.target == int(logits.argmin())
+    assert {row.target for row in records(data, targeted=True, target="throw")} == {4}
+
+
+def test_an_unknown_target_is_refused_with_the_nearest() -> None:
+    classes = ("walk", "jog", "throw")
+    assert resolve_class("jog", classes) == 1 and resolve_class(2, classes) == 2
+    with pytest.raises(SettingError, match="did you mean 'throw'"):
+        resolve_class("thorw", classes)
+    with pytest.raises(SettingError, match="0 to 2"):
+        resolve_class(3, classes)

@@ -1,0 +1,153 @@
+"""Tables as pure functions of a few rows whose answers are known."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+from test_records import record
+
+from skeleton_adv.errors import RunError
+from skeleton_adv.records import RunFolder
+from skeleton_adv.summary import Rate, Run, differences, load_run, measures, rates
+from skeleton_adv.tables import readable, table1, write
+
+
+def about(**changes: Any) -> dict[str, Any]:
+    settings = {
+        "attack": {"beta": changes.pop("beta", 1.0), "lr": 0.001},
+        "targeted": changes.pop("targeted", False),
+        "target": None,
+        "seed": changes.pop("seed", 0),
+    }
+    choices = {"model": "hcn", "attack": "admm", "defense": "none", "dataset": "utd_mhad"}
+    return {
+        "settings": settings,
+        "choices": choices,
+        "dataset": "utd_mhad",
+        "stand_in": True,
+        "num_frames": 32,
+        "num_classes": 27,
+        "done": 6,
+        "total": 430,
+        "identity": "abc",
+        "command": "python -m skeleton_adv",
+        **changes,
+    }
+
+
+def six_rows(**changes: Any) -> pd.DataFrame:
+    """Right before: 0 to 3. Fooled: 0, 1, 2 and 4 (which was wrong before). Feasible: 0, 4 and 5."""
+    rows = []
+    for index in range(6):
+        rows.append(
+            record(
+                index,
+                clean_correct=index < 4,
+                success=index in (0, 1, 2, 4),
+                feasible=index in (0, 4, 5),
+                bone_mean=index / 100,
+                bone_max=[0.1, 0.1, 0.1, 0.1, 0.1, 0.7][index],
+                kinetic=math.nan if index == 5 else 0.02 * index,
+                **changes,
+            )
+        )
+    return pd.DataFrame([asdict(row) for row in rows])
+
+
+def test_rates_by_hand() -> None:
+    found = rates(Run(about(), six_rows()))
+    assert found == {
+        "clean_accuracy": Rate(4, 6),
+        "success": Rate(4, 6),
+        "success_if_right": Rate(3, 4),
+        "feasible_success": Rate(2, 6),
+    }
+
+
+def test_clips_of_the_targets_own_class_are_left_out() -> None:
+    rows = six_rows(target=1)
+    rows.loc[[0, 4], "label"] = 2
+    found = rates(Run(about(targeted=True), rows))
+    assert found["success"] == Rate(2, 2) and found["success_if_right"] == Rate(1, 1)
+    assert found["clean_accuracy"].count == 6
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 10), (3, 7), (430, 430), (61, 430)])
+def test_wilson_intervals(hits: int, count: int) -> None:
+    low, high = proportion_confint(hits, count, method="wilson")
+    assert Rate(hits, count).interval == pytest.approx((low, high), abs=1e-12)
+    assert math.isnan(Rate(0, 0).value)
+
+
+def test_measures_by_hand() -> None:
+    found = measures(Run(about(), six_rows()))
+    assert found["bone"] == pytest.approx(0.025)
+    assert found["bone_max_mean"] == pytest.approx(0.2) and found["bone_max_median"] == pytest.approx(0.1)
+    assert found["kinetic"] == pytest.approx(0.04) and found["without_motion"] == 1
+    assert found["feasible"] == pytest.approx(0.5)
+
+
+def test_paper_cells_stand_beside_ours_and_missing_cells_say_why() -> None:
+    frame = table1([Run(about(), six_rows())])
+    assert len(frame) == 6 and frame["clips"].tolist() == [0, 6, 0, 0, 0, 0]
+    ours = frame[frame["clips"] == 6].iloc[0]
+    assert (ours["paper_split"], ours["paper_success"], ours["paper_l2"]) == ("CS", 1.0, 0.290)
+    shown = readable(frame)
+    assert shown["clips"].tolist() == ["not run", "6 of 430", "not run", "not run", "not run", "not run"]
+    assert shown["success: ours"][1] == "66.7 [30.0, 90.3] (4/6)"
+    assert shown["success: paper"].tolist() == ["100.0", "100.0", "92.4", "100.0", "100.0", "26.9"]
+    other = about(targeted=True)
+    other["choices"] = {**other["choices"], "model": "agcn"}
+    shown = readable(table1([Run(other, six_rows())]))
+    assert shown["success: paper"].tolist()[3:] == ["not in the source"] * 3
+    shown = readable(table1([Run(about(beta=3.0), six_rows())]))
+    assert "not in the paper" in shown["success: paper"].tolist()
+
+
+def test_runs_of_different_identity_are_told_apart() -> None:
+    runs = [Run(about(), six_rows()), Run(about(seed=1), six_rows()), Run(about(beta=10.0), six_rows())]
+    assert differences(runs, ("attack.beta",)) == ["seed=0", "seed=1", "seed=0"]
+    shown = readable(table1(runs))
+    assert {"seed=0", "seed=1"} <= set(shown["differs"])
+
+
+def saved(folder: Path, facts: dict[str, Any], rows: int = 6) -> Path:
+    run = RunFolder(folder)
+    run.begin()
+    run.append([record(index) for index in range(rows)])
+    run.end(facts)
+    return folder
+
+
+def test_unfinished_and_damaged_runs_are_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "a", about())
+    assert load_run(folder) is not None
+    (folder / "run.json").unlink()
+    assert load_run(folder) is None
+    with pytest.raises(RunError, match=r"no run\.json"):
+        load_run(folder, unfinished=True)
+    with pytest.raises(RunError, match="5 rows"):
+        load_run(saved(tmp_path / "b", about(), rows=5))
+    doubled = saved(tmp_path / "c", about(), rows=3)
+    text = (doubled / "records.csv").read_text()
+    (doubled / "records.csv").write_text(text + text.partition("\n")[2])
+    with pytest.raises(RunError, match="6 rows"):
+        load_run(doubled)
+
+
+def test_files_in_three_formats(tmp_path: Path) -> None:
+    run = load_run(saved(tmp_path / "run", about()))
+    assert run is not None
+    paths = write([run], tmp_path / "tables")
+    assert sorted(path.name for path in paths) == ["table1.csv", "table1.md", "table1.tex"]
+    texts = {path.suffix: path.read_text() for path in paths}
+    assert "stand-in" in texts[".md"].partition("\n")[0] and "T=32" in texts[".md"]
+    assert "python -m skeleton_adv" in texts[".md"] and r"\toprule" in texts[".tex"]
+    csv = pd.read_csv(tmp_path / "tables/utd_mhad/table1.csv")
+    assert csv.loc[csv["clips"] == 6, "l2"].item() == 0.125
+    assert json.loads((tmp_path / "run/run.json").read_text())["done"] == 6
