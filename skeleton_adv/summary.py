@@ -73,7 +73,7 @@ def load_run(folder: Path, unfinished: bool = False) -> Run | None:
 
 
 def rates(run: Run) -> dict[str, Rate]:
-    """Clean accuracy; success over all clips, over initially right ones, and feasible success.
+    """Clean accuracy; success and feasible success, over all clips and over initially right ones.
 
     In targeted runs, clips whose label is the target are left out of the rates of success.
     """
@@ -85,6 +85,7 @@ def rates(run: Run) -> dict[str, Rate]:
         "success": _rate(aimed["success"]),
         "success_if_right": _rate(right["success"]),
         "feasible_success": _rate(aimed["success"] & aimed["feasible"]),
+        "feasible_success_if_right": _rate(right["success"] & right["feasible"]),
     }
 
 

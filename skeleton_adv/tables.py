@@ -114,20 +114,22 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
                 "clean accuracy": _interval(row, "clean_accuracy"),
                 "success: paper": success,
                 "success: ours": _interval(row, "success"),
-                "… of clips first right": _interval(row, "success_if_right"),
+                "success if first right": _interval(row, "success_if_right"),
                 "feasible success": _interval(row, "feasible_success"),
+                "feasible if first right": _interval(row, "feasible_success_if_right"),
                 "ΔB/B %: paper": _percent(row, "paper_bone"),
-                "ours": _percent(row, "bone"),
-                "max": _maxima(row, "bone", 100),
+                "ΔB/B %: ours": _percent(row, "bone"),
+                "ΔB/B % max": _maxima(row, "bone", 100),
                 "ΔJ rad: paper": _number(row, "paper_angle"),
-                "ours ": _number(row, "angle"),
-                "max ": _maxima(row, "angle"),
-                "true angle": _number(row, "true_angle"),
+                "ΔJ rad: ours": _number(row, "angle"),
+                "ΔJ rad max": _maxima(row, "angle"),
+                "true angle rad": _number(row, "true_angle"),
                 "ΔS/S %": _percent(row, "speed"),
+                "ΔS/S % max": _maxima(row, "speed", 100),
                 "ΔK/K %: paper": _percent(row, "paper_kinetic"),
-                "ours  ": _percent(row, "kinetic"),
-                "ℓ2: paper": _number(row, "paper_l2"),
-                "ours   ": _number(row, "l2"),
+                "ΔK/K %: ours": _percent(row, "kinetic"),
+                "ℓ2 m: paper": _number(row, "paper_l2"),
+                "ℓ2 m: ours": _number(row, "l2"),
                 "rms mm": f"{row['rms_mm']:.2f}",
                 "differs": row["differs"] or "",
             }
@@ -165,11 +167,12 @@ def title(runs: Sequence[Run]) -> str:
     )
 
 
+LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$"})
 NOTES = (
     "Rates are percentages with 95 % Wilson intervals and counts. Success is over all clips, as in the paper; "
     "targeted, clips whose label is the target are left out. Feasible: no bone, angle estimate or speed exceeds "
     "its tolerance in any frame. ΔB/B, ΔJ, ΔS/S, ΔK/K: means over a clip's entries, then over clips; max: the "
-    "per-clip maximum, mean / median over clips. True angle: mean change by arccos. "
+    "per-clip maximum, mean / median over clips. First right: clips that the victim classified rightly before. True angle: mean change by arccos. "
     "rms mm: ℓ2 as root mean square a joint and frame."
 )
 
@@ -179,7 +182,7 @@ def write(runs: Sequence[Run], out: Path) -> list[Path]:
     frame = table1(runs)
     runs = [run for run in runs if _is_table1(run)]
     cells = {str(name): column.tolist() for name, column in readable(frame).items()}
-    commands = sorted({run.about["command"] for run in runs})
+    commands = sorted({_grid_command(run.about["command"]) for run in runs})
     folder = out / runs[0].about["dataset"]
     without = sum(run.records["kinetic"].isna().sum() for run in runs)
     notes = NOTES + (f" {without} clips without motion are left out of ΔK/K." if without else "")
@@ -188,9 +191,18 @@ def write(runs: Sequence[Run], out: Path) -> list[Path]:
         + ["Made by:", "", *(f"    {command}" for command in commands), ""]
     )
     latex = "\n".join([f"% {title(runs)}", tabulate(cells, "keys", "latex_booktabs", disable_numparse=True), ""])
+    latex = latex.translate(LATEX)
     folder.mkdir(parents=True, exist_ok=True)
     contents = {"md": markdown, "tex": latex, "csv": frame.to_csv(index=False, float_format="%.6g")}
     return [_atomically(folder / f"table1.{kind}", text) for kind, text in contents.items()]
+
+
+def _grid_command(command: str) -> str:
+    """A run's command; that of its whole grid if an experiment swept beta and the goal."""
+    words = command.split()
+    if not any(word.startswith("experiment=") for word in words):
+        return command
+    return " ".join(word for word in words if not word.startswith(("attack.beta=", "targeted=")))
 
 
 def _atomically(path: Path, text: str) -> Path:

@@ -66,6 +66,7 @@ def test_rates_by_hand() -> None:
         "success": Rate(4, 6),
         "success_if_right": Rate(3, 4),
         "feasible_success": Rate(2, 6),
+        "feasible_success_if_right": Rate(1, 4),
     }
 
 

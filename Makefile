@@ -1,0 +1,26 @@
+# Two commands for a newcomer: `make demo` and `make test`. PIP_FLAGS reaches pip.
+PYTHON ?= python3
+PIP_FLAGS ?=
+BIN := .venv/bin
+
+demo: .venv/.installed
+	$(BIN)/python -m skeleton_adv attack=admm model=hcn batch_size=16 runtime.limit=32
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $$($(PYTHON) --version) is too old: make PYTHON=python3.11, or newer"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "error: this Python lacks venv: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: demo test lint
