@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from skeleton_adv.errors import SettingError
 from skeleton_adv.ranges import check_call, nearest
@@ -116,8 +117,8 @@ def _compose(overrides: tuple[str, ...]) -> DictConfig:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise SettingError(str(error).splitlines()[0]) from None
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise SettingError(" ".join(str(error).split())) from None
 
 
 def _check_key(config: DictConfig, key: str) -> None:

@@ -170,10 +170,10 @@ def title(runs: Sequence[Run]) -> str:
 LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$"})
 NOTES = (
     "Rates are percentages with 95 % Wilson intervals and counts. Success is over all clips, as in the paper; "
-    "targeted, clips whose label is the target are left out. Feasible: no bone, angle estimate or speed exceeds "
-    "its tolerance in any frame. ΔB/B, ΔJ, ΔS/S, ΔK/K: means over a clip's entries, then over clips; max: the "
-    "per-clip maximum, mean / median over clips. First right: clips that the victim classified rightly before. True angle: mean change by arccos. "
-    "rms mm: ℓ2 as root mean square a joint and frame."
+    "targeted, clips whose label is the target are left out. First right: clips that the victim classified rightly "
+    "before. Feasible: no bone, angle estimate or speed exceeds its tolerance in any frame. ΔB/B, ΔJ, ΔS/S, ΔK/K: "
+    "means over a clip's entries, then over clips; max: the per-clip maximum, mean / median over clips. True angle: "
+    "mean change of the angle itself. rms mm: ℓ2 as root mean square a joint and frame."
 )
 
 

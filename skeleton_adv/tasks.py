@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from torch import nn
 
 from skeleton_adv.attacks import Attack
 from skeleton_adv.constraints import Constraint
-from skeleton_adv.data.clips import Dataset, Prepared, hashed_order
+from skeleton_adv.data.clips import Clip, Dataset, Prepared, hashed_order
 from skeleton_adv.data.store import Store, prepare
 from skeleton_adv.errors import CheckpointError, SettingError
 from skeleton_adv.evaluate import Evaluation, Target, resolve_class
@@ -38,7 +38,10 @@ class Runtime:
         check_call(Runtime, vars(self), "runtime.")
 
     def torch_device(self) -> str:
-        """The device by torch's name; ``auto`` is a GPU if there is one."""
+        """The device by torch's name; ``auto`` is a GPU if there is one, set to give the same numbers again."""
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
         if self.device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
         try:
@@ -111,7 +114,7 @@ def attack(job: Job) -> Path:
             victim=victim,
             constraints=job.constraint,
         )
-        began, done = time.monotonic(), folder.begin()
+        start, began, done = now(), time.monotonic(), folder.begin()
         label = f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}"
         evaluation.run(order, done, folder.append, lambda items, total: track(items, total, label))
         rows = len(done | set(order))
@@ -121,6 +124,7 @@ def attack(job: Job) -> Path:
                 "checkpoint_accuracy": about.get("test_accuracy"),
                 "done": rows,
                 "total": len(everything),
+                "began": start,
                 "skipped_files": len(prepared.skipped) if isinstance(prepared, Store) else 0,
                 "ended": now(),
                 "seconds": round(time.monotonic() - began, 1),
@@ -185,11 +189,14 @@ def prepare_data(job: Job) -> None:
 
 
 def _prepared(job: Job) -> Prepared:
-    return prepare(
-        job.dataset,
-        Path(job.runtime.cache_dir),
-        lambda clips, total: track(clips, total, f"preparing {job.dataset.name}"),
-    )
+    def progress(clips: Iterable[Clip], total: int) -> Iterable[Clip]:
+        return track(clips, total, f"preparing {job.dataset.name}")
+
+    prepared = prepare(job.dataset, Path(job.runtime.cache_dir), progress)
+    if isinstance(prepared, Store) and prepared.skipped:
+        names = ", ".join(name for name, _ in prepared.skipped)
+        log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
+    return prepared
 
 
 def _checkpoint_name(job: Job) -> str:

@@ -21,7 +21,7 @@ class HCN(nn.Module):
     ``zero_first`` puts a zero frame first (the authors' later code). Persons are fused by their
     maximum after conv6. Input (N, C, T, V, M), output logits (N, num_classes).
 
-    Raises ``ValueError`` if ``num_frames`` is not a multiple of 16, since four poolings halve it.
+    Raises ``SettingError`` if ``num_frames`` is not a multiple of 16, since four poolings halve it.
     """
 
     @checked
@@ -41,6 +41,7 @@ class HCN(nn.Module):
         if num_frames % 16 or width % 16:
             raise SettingError(f"HCN needs num_frames={num_frames} and conv2={width} to be multiples of 16")
         self.num_frames, self.motion = num_frames, motion
+        self.register_buffer("stretch", _stretch(num_frames), persistent=False)
         self.conv1, self.conv2, self.conv3, self.conv4 = _stream(channels, width, num_joints, dropout)
         self.conv1m, self.conv2m, self.conv3m, self.conv4m = _stream(channels, width, num_joints, dropout)
         self.conv5 = _stage(128, 128, nn.ReLU(), nn.Dropout2d(dropout))
@@ -69,8 +70,14 @@ class HCN(nn.Module):
         difference = x[:, :, 1:] - x[:, :, :-1]
         if self.motion == "zero_first":
             return F.pad(difference, (0, 0, 1, 0))
-        size = (x.shape[2], x.shape[3])
-        return F.interpolate(difference, size=size, mode="bilinear", align_corners=False)
+        # A product, not F.interpolate: the backward of that is not deterministic on a GPU.
+        return torch.einsum("nctv,ts->ncsv", difference, self.stretch)
+
+
+def _stretch(num_frames: int) -> Tensor:
+    """(T-1, T) weights of a linear resize from T-1 to T frames, pixel centres aligned as in ``F.interpolate``."""
+    frames = torch.eye(num_frames - 1, dtype=torch.float64)[None]
+    return F.interpolate(frames, size=num_frames, mode="linear", align_corners=False)[0].float()
 
 
 def _stream(channels: int, width: int, num_joints: int, dropout: float) -> tuple[nn.Module, ...]:
