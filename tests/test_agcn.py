@@ -1,0 +1,68 @@
+"""2s-AGCN against golden numbers of the authors' code, and its graph against their list of links."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from golden_inputs import golden_clips, golden_weight
+
+from skeleton_adv.models.agcn import AGCN, Bones, TwoStreamAGCN
+from skeleton_adv.models.graph import inward_links, spatial_adjacency
+from skeleton_adv.skeleton import KINECT20, NTU25, Skeleton
+
+GOLDEN = Path(__file__).parent / "golden"
+# The authors' list, counted from 1.
+NTU_LINKS = (
+    *((1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11)),
+    *((13, 1), (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19)),
+    *((22, 23), (23, 8), (24, 25), (25, 12)),
+)
+
+
+def test_golden() -> None:
+    golden = json.loads((GOLDEN / "agcn_ntu_t64.json").read_text())
+    model = AGCN()
+    assert sum(p.numel() for p in model.parameters()) == golden["params"]
+    assert [(k, list(v.shape)) for k, v in model.state_dict().items()] == list(map(tuple, golden["state_dict"].items()))
+    shapes = golden["state_dict"].items()
+    model = model.double().eval()
+    model.load_state_dict({key: golden_weight(key, shape, golden["gain"]) for key, shape in shapes})
+    x = golden_clips(*golden["input"]["args"], golden["input"]["seed"]).double().requires_grad_()
+    logits = model(x)
+    expected = torch.tensor(golden["logits"], dtype=torch.float64)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-8)
+    loss = F.cross_entropy(logits, torch.tensor(golden["labels"]), reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, x)
+    norms = torch.tensor(golden["input_gradient"]["norm"], dtype=torch.float64)
+    first = torch.tensor(golden["input_gradient"]["first"], dtype=torch.float64)
+    torch.testing.assert_close(gradient.flatten(1).norm(dim=1), norms, rtol=0, atol=1e-8)
+    torch.testing.assert_close(gradient[0, 0, 0, :, 0].flatten(), first.flatten(), rtol=0, atol=1e-8)
+
+
+def test_links_are_the_authors() -> None:
+    assert inward_links(NTU25) == tuple(sorted((a - 1, b - 1) for a, b in NTU_LINKS))
+
+
+@pytest.mark.parametrize("skeleton", [NTU25, KINECT20], ids=lambda s: s.name)
+def test_columns_sum_to_one_or_nothing(skeleton: Skeleton) -> None:
+    adjacency = spatial_adjacency(skeleton)
+    links = inward_links(skeleton)
+    assert len(links) == skeleton.num_joints - 1
+    sums = adjacency.sum(dim=1)
+    assert torch.isin(sums, torch.tensor([0.0, 1.0])).all()
+    assert [int((row == 1).sum()) for row in sums[:2]] == [skeleton.num_joints, skeleton.num_joints - 1]
+    assert torch.equal(adjacency[2] > 0, (adjacency[1] > 0).T)
+
+
+def test_bones_ignore_translation_and_two_streams_add() -> None:
+    x = golden_clips(2, 3, 16, 25, 2, seed=1)
+    bones = Bones(NTU25)
+    torch.testing.assert_close(bones(x + 3.0), bones(x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(bones(x)[:, :, :, 7], x[:, :, :, 7] - x[:, :, :, 6])
+    assert bones(x)[:, :, :, 20].abs().max() == 0
+    torch.manual_seed(0)
+    both = TwoStreamAGCN(num_classes=7).eval()
+    torch.testing.assert_close(both(x), both.joint(x) + both.bone(bones(x)))
+    assert len(both.state_dict()) == 2 * 352
