@@ -1,5 +1,6 @@
 """What victims do to their input before the network sees it, as differentiable modules."""
 
+import torch
 from torch import Tensor, nn
 
 from skeleton_adv.skeleton import Skeleton
@@ -18,3 +19,61 @@ class CenterPerFrame(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
         return x - x[:, :, :, self.joint : self.joint + 1, :1]
+
+
+class PreNormalize(nn.Module):
+    """2s-AGCN's ``pre_normalization``: order persons by energy, centre each frame, rotate by the first.
+
+    The person who moves most comes first; every frame is moved so that that person's ``center`` lies
+    at 0; then everything is rotated so that the first frame's spine points along z, and then so that
+    its shoulders lie along x. What is exactly 0 does not exist and stays 0. All of it is
+    differentiated through, the order of persons aside.
+    """
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        super().__init__()
+        joints = skeleton.joints
+        self.center = skeleton.center
+        self.spine = (skeleton.root, skeleton.center)
+        self.shoulders = (joints.index("left_shoulder"), joints.index("right_shoulder"))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
+        order = _energy(x).argsort(dim=1, descending=True, stable=True)
+        x = x.gather(4, order.view(len(x), 1, 1, 1, -1).expand_as(x))
+        exists = (x != 0).any(dim=1, keepdim=True)
+        x = torch.where(exists, x - x[:, :, :, self.center : self.center + 1, :1], 0)
+        axes = torch.eye(3, dtype=x.dtype, device=x.device)
+        x = self._rotate(x, self.spine[0], self.spine[1], axes[2])
+        return self._rotate(x, self.shoulders[0], self.shoulders[1], axes[0])
+
+    def _rotate(self, x: Tensor, start: int, end: int, axis: Tensor) -> Tensor:
+        """x turned so that the first frame's vector from joint ``start`` to ``end`` points along ``axis``."""
+        vector = x[:, :, 0, end, 0] - x[:, :, 0, start, 0]  # (N, 3)
+        return torch.einsum("ndc,nctvm->ndtvm", _turn(vector, axis.expand_as(vector)), x)
+
+
+def _energy(x: Tensor) -> Tensor:
+    """(N, M) standard deviation over the frames and joints where a person is, summed over axes."""
+    present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
+    count = (present.sum(dim=(2, 3)) * x.shape[3]).clamp(min=1)
+    kept = torch.where(present, x.detach(), 0)
+    mean = kept.sum(dim=(2, 3)) / count
+    spread = torch.where(present, kept - mean[:, :, None, None], 0).square().sum(dim=(2, 3)) / count
+    return spread.sqrt().sum(dim=1)
+
+
+def _turn(vector: Tensor, axis: Tensor) -> Tensor:
+    """(N, 3, 3) the least rotation that takes the direction of ``vector`` (N, 3) to the unit ``axis``.
+
+    The identity where the vector is 0 or already there, as in the authors' code.
+    """
+    length = vector.norm(dim=1, keepdim=True)
+    unit = torch.where(length > 0, vector / length.clamp(min=1e-30), axis)
+    across = torch.linalg.cross(unit, axis, dim=1)
+    cosine = (unit * axis).sum(dim=1)
+    skew = torch.zeros(len(unit), 3, 3, dtype=unit.dtype, device=unit.device)
+    skew[:, 0, 1], skew[:, 0, 2], skew[:, 1, 2] = -across[:, 2], across[:, 1], -across[:, 0]
+    skew = skew - skew.transpose(1, 2)
+    identity = torch.eye(3, dtype=unit.dtype, device=unit.device)
+    # Rodrigues' formula; only exactly opposite directions, which have no least rotation, are excluded.
+    return identity + skew + skew @ skew / (1 + cosine).clamp(min=1e-6)[:, None, None]

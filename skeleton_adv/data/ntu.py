@@ -1,0 +1,174 @@
+"""NTU RGB+D: a folder of genuine ``.skeleton`` files."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
+from skeleton_adv.data.ntu_classes import NTU60_CLASSES
+from skeleton_adv.errors import DataError
+from skeleton_adv.ranges import Count, Fraction, Range, check_call
+from skeleton_adv.skeleton import NTU25
+
+FILE_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})\.skeleton")
+TRAIN_SUBJECTS = frozenset((1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38))
+TRAIN_CAMERAS = frozenset((2, 3))
+LISTED_BODIES = 4  # a frame lists up to six; the public pipelines read the first four
+MISSING = Path(__file__).parent / "ntu_missing_skeletons.txt"
+
+
+@dataclass(frozen=True)
+class NTU60:
+    """NTU RGB+D (Shahroudy et al., CVPR 2016, arXiv 1604.02808): 56,880 clips, 60 actions, 25 joints.
+
+    ``root`` holds the files ``S...C...P...R...A....skeleton``; the 302 broken samples that every
+    study drops are left out. ``protocol``: ``cs`` trains on 20 of 40 subjects, ``cv`` on cameras 2
+    and 3. Of the bodies that frames list first, the ``num_persons`` that move most are kept, in the
+    order in which they are listed. Raises ``DataError`` with file and line.
+    """
+
+    root: str
+    protocol: Literal["cs", "cv"] = "cs"
+    num_actions: Annotated[int, Range("[2, 60]")] = 60
+    num_frames: Count = 64
+    num_persons: Annotated[int, Range("[1, 4]")] = 2
+    test_crop: Fraction = 0.95
+    on_error: OnError = "stop"
+
+    skeleton = NTU25
+    fps = 30.0
+    stand_in = False
+    generated = False
+
+    def __post_init__(self) -> None:
+        check_call(NTU60, vars(self), "dataset.")
+
+    @property
+    def name(self) -> str:
+        return f"ntu60_{self.protocol}"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return NTU60_CLASSES[: self.num_actions]
+
+    @cached_property
+    def _files(self) -> tuple[Path, ...]:
+        root = Path(self.root).expanduser()
+        if not root.is_dir():
+            raise DataError(
+                f"dataset.root={self.root} is not a folder: put NTU RGB+D's .skeleton files there, "
+                "or name their folder with dataset.root=..."
+            )
+        missing = frozenset(MISSING.read_text().split())
+        files = tuple(
+            sorted(path for path in root.iterdir() if path.suffix == ".skeleton" and path.stem not in missing)
+        )
+        if not files:
+            raise DataError(f"dataset.root={self.root} holds no .skeleton file, such as S001C001P001R001A001.skeleton")
+        return files
+
+    def clips(self) -> tuple[Clip, ...]:
+        clips = []
+        for path in self._files:
+            match = FILE_NAME.fullmatch(path.name)
+            action = int(match[5]) if match else 0
+            if not match or not 1 <= action <= len(NTU60_CLASSES):
+                raise DataError(
+                    f"{path}: the name is not of the form SsssCcccPpppRrrrAaaa.skeleton with an action of 1 to "
+                    f"{len(NTU60_CLASSES)}; rename the file or take it out of the folder"
+                )
+            trains = int(match[3]) in TRAIN_SUBJECTS if self.protocol == "cs" else int(match[2]) in TRAIN_CAMERAS
+            split: Split = "train" if trains else "test"
+            if action <= self.num_actions:
+                clips.append(Clip(path.stem, action - 1, split))
+        return tuple(clips)
+
+    def read(self, clip: Clip) -> RawClip:
+        bodies = read_skeleton_file(Path(self.root).expanduser() / f"{clip.name}.skeleton")
+        return select_bodies(bodies, self.num_persons)
+
+    def fingerprint(self) -> str:
+        """Digest of what the preparation reads: every file's name, size and time of change, and the choices made."""
+        facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self._files]
+        return hashlib.sha256(repr((self.name, self.num_actions, self.num_persons, facts)).encode()).hexdigest()
+
+
+def read_skeleton_file(path: Path) -> RawClip:
+    """The bodies of one file in the order listed, (F, 3, 25, 4) metres; 0 where no body is listed."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: not a readable text file ({error})") from None
+    cursor = _Cursor(path, lines)
+    count = cursor.number("the number of frames")
+    if not 2 <= count <= len(lines):
+        raise DataError(f"{path}:1: {count} frames in a file of {len(lines)} lines")
+    frames = np.zeros((count, 3, NTU25.num_joints, LISTED_BODIES), dtype=np.float32)
+    exists = np.zeros((count, NTU25.num_joints, LISTED_BODIES), dtype=bool)
+    for frame in range(count):
+        for body in range(cursor.number("the number of bodies")):
+            cursor.skip("a body's facts")
+            joints = cursor.joints()
+            if body < LISTED_BODIES:
+                frames[frame, :, :, body] = joints.T
+                exists[frame, :, body] = True
+    return RawClip(frames, exists)
+
+
+def select_bodies(listed: RawClip, num_persons: int) -> RawClip:
+    """The ``num_persons`` bodies that move most, in listed order; raises nothing, pads with absent ones.
+
+    Energy is the standard deviation of a body's coordinates, summed over axes, as 2s-AGCN's
+    pipeline ranks bodies. Frames with no body stay, empty.
+    """
+    energies = [energy(listed.frames[..., body], listed.exists[..., body]) for body in range(LISTED_BODIES)]
+    ranked = sorted(range(LISTED_BODIES), key=lambda body: (-energies[body], body))
+    kept = sorted(ranked[:num_persons])
+    return RawClip(np.ascontiguousarray(listed.frames[..., kept]), np.ascontiguousarray(listed.exists[..., kept]))
+
+
+def energy(frames: np.ndarray, exists: np.ndarray) -> float:
+    """Spread of one body's coordinates (F, 3, V) over its frames and joints, summed over axes; 0 if it never is."""
+    present = exists.any(axis=1)
+    return float(frames[present].std(axis=(0, 2)).sum()) if present.any() else 0.0
+
+
+class _Cursor:
+    """A file's lines from top to bottom; every complaint names the line."""
+
+    def __init__(self, path: Path, lines: list[str]) -> None:
+        self._path, self._lines, self._next = path, lines, 0
+
+    def skip(self, what: str) -> str:
+        if self._next >= len(self._lines):
+            raise DataError(f"{self._path}:{self._next}: the file ends where {what} should follow")
+        self._next += 1
+        return self._lines[self._next - 1]
+
+    def number(self, what: str) -> int:
+        line = self.skip(what)
+        if not line.strip().isdigit():
+            raise DataError(f"{self._path}:{self._next}: expected {what}, found {line[:40]!r}")
+        return int(line)
+
+    def joints(self) -> np.ndarray:
+        """(25, 3) coordinates of one body in metres."""
+        count = self.number("the number of joints")
+        if count != NTU25.num_joints:
+            raise DataError(f"{self._path}:{self._next}: {count} joints, not {NTU25.num_joints}")
+        joints = np.empty((count, 3))
+        for joint in range(count):
+            line = self.skip(f"joint {joint + 1} of {count}")
+            try:
+                x, y, z = map(float, line.split(maxsplit=3)[:3])
+            except ValueError:
+                raise DataError(f"{self._path}:{self._next}: not a joint's coordinates: {line[:40]!r}") from None
+            joints[joint] = x, y, z
+        if not np.isfinite(joints).all():
+            raise DataError(f"{self._path}:{self._next}: a coordinate among the last {count} lines is not finite")
+        return joints
