@@ -27,6 +27,7 @@ class Recipe:
     every epoch in ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the
     least part of a clip that a training window keeps. ``rotation``: largest angles in degrees about
     the x, y and z axes, drawn uniformly for each clip. ``clip_norm``: largest norm of a gradient.
+    ``dropout``: of every dropout layer (None: the model's own).
     ``held_out``: the share of training clips on which the number of epochs is chosen (0: all
     ``epochs`` run). ``half``: the weights are stored as float16.
     """
@@ -42,6 +43,7 @@ class Recipe:
     milestones: Sequence[int] = ()
     clip_norm: Positive | None = 32.0
     label_smoothing: Probability = 0.0
+    dropout: Probability | None = None
     crop: Fraction = 0.5
     rotation: Sequence[float] = (0.0, 0.0, 0.0)
     held_out: Probability = 0.1
@@ -210,6 +212,10 @@ def _fresh(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build().to(device)
+    if recipe.dropout is not None:
+        for layer in model.modules():
+            if isinstance(layer, nn.modules.dropout._DropoutNd):
+                layer.p = recipe.dropout
     if recipe.optimiser == "adam":
         return model, torch.optim.Adam(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     optimiser = torch.optim.SGD(
