@@ -19,7 +19,10 @@ _failed: list[str] = []
 def _job(config: DictConfig) -> None:
     now = HydraConfig.get()
     try:
-        folder = cli.build_job(config, now.runtime.choices, list(now.overrides.task)).run()
+        job = cli.build_job(config, now.runtime.choices, list(now.overrides.task))
+        from skeleton_adv import tasks  # brings torch, which --help does without
+
+        folder = tasks.run(job)
         if folder is not None:
             _finished.append(folder)
             _tables[config.get("experiment")] = Path(config.runtime.table_dir)

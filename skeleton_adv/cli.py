@@ -3,15 +3,17 @@
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from hydra.utils import get_object, instantiate
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -24,6 +26,12 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
     *("--multirun", "-m", "--shell-completion", "-sc", "--config-dir", "-cd", "--info", "-i"),
+)
+TAKE_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd")
+# What the program gives to an attack, a network or a defense when it calls it; no settings.
+RESERVED = (
+    *("model", "batch", "targeted", "network", "skeleton"),
+    *("num_joints", "channels", "num_classes", "num_frames", "num_persons"),
 )
 SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
@@ -73,28 +81,51 @@ def _defaults() -> dict[str, str]:
 
 def check_arguments(arguments: list[str]) -> None:
     """Raise ``SettingError`` with the nearest right name for anything misspelt, before Hydra starts."""
-    plain = [argument for argument in arguments if not argument.startswith("-")]
-    for flag in (argument for argument in arguments if argument.startswith("-")):
-        if flag.partition("=")[0] not in FLAGS:
-            raise SettingError(f"unknown option '{flag}': {nearest(flag, [f for f in FLAGS if f.startswith('--')])}")
-    takes_value = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd"}
-    values = {b for a, b in pairwise(arguments) if a in takes_value}
-    overrides = [_parse(argument) for argument in plain if argument not in values]
+    _check_flags(arguments)
+    values = {b for a, b in pairwise(arguments) if a in TAKE_VALUE}
+    overrides = [_parse(word) for word in arguments if not word.startswith("-") and word not in values]
     options = groups()
     for override in overrides:
-        if override.key_or_group in options and not override.is_delete():
-            for choice in _choices(override):
-                if str(choice) not in options[override.key_or_group] and choice is not None:
-                    hint = nearest(str(choice), list(options[override.key_or_group]))
-                    raise SettingError(f"{override.key_or_group}={choice} is not an option: {hint}")
-    chosen = [
-        f"{o.key_or_group}={_choices(o)[0]}" for o in overrides if o.key_or_group in options and not o.is_delete()
-    ]
-    config = _compose(tuple(chosen))
+        if override.key_or_group in options:
+            _check_options(override, list(options[override.key_or_group]))
+    chosen = [override for override in overrides if override.key_or_group in options]
+    config = _compose(tuple(map(_first, chosen)))
+    sweeping = bool({"-m", "--multirun"} & {*arguments}) or config.get("experiment") is not None
     for override in overrides:
         key = override.key_or_group
+        if override.is_sweep_override() and not sweeping:
+            raise SettingError(f"{override.input_line} names several values: add -m to run them all")
         if key not in options and not override.is_delete() and not override.is_add() and not key.startswith("hydra"):
             _check_key(config, key)
+    _compose(tuple(map(_first, overrides)))
+
+
+def _check_flags(arguments: list[str]) -> None:
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name = flag.partition("=")[0]
+        if flag.startswith("-") and name not in FLAGS:
+            raise SettingError(f"unknown option '{flag}': {nearest(flag, [f for f in FLAGS if f.startswith('--')])}")
+        folder = flag.partition("=")[2] or value
+        if name in ("--config-dir", "-cd") and not Path(folder).is_dir():
+            raise SettingError(f"--config-dir {folder} is not a folder")
+
+
+def _check_options(override: Override, options: list[str]) -> None:
+    group = override.key_or_group
+    for choice in [] if override.is_delete() else _choices(override):
+        if choice is None and group in ("experiment", "recipe"):
+            continue
+        if str(choice) not in options:
+            raise SettingError(f"{group}={choice} is not an option: {nearest(str(choice), options)}")
+
+
+def _first(override: Override) -> str:
+    """The override with the first of its values, if it sweeps several."""
+    line = override.input_line or ""
+    if not override.is_sweep_override():
+        return line
+    value = _choices(override)[0]
+    return f"{line.partition('=')[0]}={'null' if value is None else value}"
 
 
 def _parse(argument: str) -> Override:
@@ -107,9 +138,7 @@ def _parse(argument: str) -> Override:
 
 
 def _choices(override: Override) -> list[Any]:
-    if override.is_choice_sweep():
-        return list(override.sweep_string_iterator())
-    return [override.value()]
+    return list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
 
 
 @cache
@@ -136,57 +165,92 @@ def _check_key(config: DictConfig, key: str) -> None:
 
 def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[str]) -> Any:
     """Check every name and value of a composed configuration, then make its objects; returns a ``Job``."""
-    from skeleton_adv.tasks import Job, Model, Runtime
+    from skeleton_adv.job import Job, Model, Runtime
 
     try:
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise SettingError(str(error).splitlines()[0]) from None
     settings.pop("experiment", None)
-    check_call(Job, settings)
+    settings.setdefault("recipe", None)
+    _check_call("", Job, settings, given=("settings", "choices", "command"))
     for name, hold in (("runtime", Runtime), ("model", Model)):
-        check_call(hold, settings[name], f"{name}.")
+        _check_call(f"{name}.", hold, settings[name])
     allowed = {override.partition("=")[2] for override in overrides if "_target_=" in override}
     _check_targets(settings, "", allowed)
-    objects = {"recipe": None, **instantiate(settings, _convert_="all")}
-    return Job(
-        **{**objects, "runtime": Runtime(**objects["runtime"]), "model": Model(**objects["model"])},
+    try:
+        objects = instantiate(settings, _convert_="all")
+        objects |= {"runtime": Runtime(**objects["runtime"]), "model": Model(**objects["model"])}
+    except InstantiationException as error:
+        raise SettingError(str(error.__cause__ or error)) from None
+    job = Job(
+        **objects,
         settings=settings,
         choices={group: option for group, option in choices.items() if "/" not in group},
         command=_command(overrides),
     )
+    job.check()
+    return job
 
 
 def _check_targets(node: Any, key: str, allowed: set[str]) -> None:
-    """Every ``_target_`` below ``node`` lies in this package or was named on the command line, and fits."""
+    """Every ``_target_`` below ``node`` is this package's own, or was named on the command line, and fits."""
+    if isinstance(node, str) and "${" in node:
+        raise SettingError(f"{key.rstrip('.')}={node} is not a plain value: interpolations are resolved once only")
     if isinstance(node, list):
         for place, item in enumerate(node):
             _check_targets(item, f"{key}{place}.", allowed)
     if not isinstance(node, dict):
         return
     if "_target_" in node:
-        target = node["_target_"]
-        if not target.startswith("skeleton_adv.") and target not in allowed:
+        name = str(node["_target_"])
+        target = _locate(key, name)
+        own = name.startswith("skeleton_adv.") and getattr(target, "__module__", "").startswith("skeleton_adv.")
+        if name not in allowed and (not own or "_args_" in node):
             raise SettingError(
-                f"{key}_target_={target} lies outside skeleton_adv: if you trust it, set it on the command line"
+                f"{key}_target_={name} lies outside skeleton_adv: if you trust it, set it on the command line"
             )
-        check_call(_locate(key, target), {k: v for k, v in node.items() if k not in SPECIAL}, key)
+        partial = bool(node.get("_partial_"))
+        _check_call(key, target, {k: v for k, v in node.items() if k not in SPECIAL}, RESERVED if partial else None)
     for name, item in node.items():
         _check_targets(item, f"{key}{name}.", allowed)
 
 
+def _check_call(key: str, target: Callable[..., Any], settings: Any, given: tuple[str, ...] | None = None) -> None:
+    """Raise ``SettingError`` unless ``target`` can be called with ``settings`` and what is ``given`` later.
+
+    What is given later is not the user's to set; with ``RESERVED`` more may come, and nothing is missing.
+    """
+    if not isinstance(settings, dict):
+        raise SettingError(
+            f"{key.rstrip('.')}={settings} must hold settings: {', '.join(signature(target).parameters)}"
+        )
+    taken = sorted({*(given or ())} & {*settings} & {*signature(target).parameters})
+    if taken:
+        raise SettingError(f"{key}{taken[0]} is not a setting: the program gives it")
+    check_call(target, settings, key)
+    required = [n for n, p in signature(target).parameters.items() if p.default is p.empty and p.kind != p.VAR_KEYWORD]
+    missing = [name for name in required if name not in settings and name not in (given or ())]
+    if missing and given is not RESERVED:
+        raise SettingError(f"{key}{missing[0]} is missing")
+
+
 def _locate(key: str, target: str) -> Callable[..., Any]:
     try:
-        found: Callable[..., Any] = get_object(target)
-        return found
+        found: Callable[..., Any] = resolve_name(target)
     except Exception as error:  # an import may fail in any way
         raise SettingError(f"{key}_target_={target} cannot be imported: {str(error).splitlines()[0]}") from None
+    if not callable(found):
+        raise SettingError(f"{key}_target_={target} is nothing that can be called")
+    return found
 
 
 def _command(overrides: list[str]) -> str:
     """The command that makes these numbers, without the places of one machine."""
-    local = ("runtime.", "dataset.root=", "model.checkpoint=", "hydra")
-    return " ".join(["python -m skeleton_adv", *(o for o in overrides if not o.startswith(local))])
+    local = ("runtime.", "dataset.root=", "hydra")
+    kept = [override for override in overrides if not override.startswith(local)]
+    named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]
+    return " ".join(["python -m skeleton_adv", *named])
 
 
 def fail(error: BaseException) -> None:

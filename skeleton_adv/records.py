@@ -60,9 +60,17 @@ COLUMNS = tuple(field.name for field in fields(Record))
 
 
 def identity(settings: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits of every setting that can change a number."""
-    canonical = json.dumps({"schema": SCHEMA, **settings}, sort_keys=True)
+    """Twelve hexadecimal digits of every setting that can change a number; 1 and 1.0 are the same."""
+    canonical = json.dumps(_canonical({"schema": SCHEMA, **settings}), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _canonical(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class RunFolder:
@@ -88,8 +96,12 @@ class RunFolder:
             lock.release()
 
     def summary(self) -> dict[str, Any] | None:
-        """What ``run.json`` says, or None if the run has not ended."""
-        return dict(json.loads(self._json.read_text())) if self._json.exists() else None
+        """What ``run.json`` says, or None if the run has not ended or its rows are not those it counts."""
+        if not self._json.exists() or not self._csv.exists():
+            return None
+        summary = read_json(self._json)
+        rows = self._csv.read_bytes().count(b"\n") - 1
+        return summary if rows == summary.get("done") else None
 
     def begin(self) -> set[int]:
         """Repair a half-written last row, withdraw the mark of an end; indices of the rows that stand."""
@@ -104,10 +116,20 @@ class RunFolder:
             with open(self._csv, "r+b") as file:
                 file.truncate(len(whole))
                 os.fsync(file.fileno())
-        rows = list(csv.reader(io.StringIO(whole.decode())))
-        if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        rows = list(csv.reader(io.StringIO(whole.decode(errors="replace"))))
+        numbers = [row[0] for row in rows[1:] if len(row) == len(COLUMNS) and row[0].isdigit()]
+        if not rows or tuple(rows[0]) != COLUMNS or len({*numbers}) != len(rows) - 1:
             raise RunError(f"{self._csv} is damaged or of another version: delete the folder {self.path} and run again")
-        return {int(row[0]) for row in rows[1:]}
+        return set(map(int, numbers))
+
+    def note(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Remember what this run was worked on with, in ``begun.json``; return all that it was."""
+        path = self.path / "begun.json"
+        known: list[dict[str, Any]] = list(read_json(path)["with"]) if path.exists() else []
+        if dict(facts) not in known:
+            known.append(dict(facts))
+            self._replace(path, json.dumps({"with": known}, indent=2) + "\n")
+        return known
 
     def append(self, records: Sequence[Record]) -> None:
         """Add rows in one write and see them on the disk."""
@@ -130,6 +152,14 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's object; raises ``RunError`` if it is damaged."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}): delete it and run again") from None
 
 
 def digest(path: Path) -> str:

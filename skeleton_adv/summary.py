@@ -1,7 +1,6 @@
 """Records of a run -> its rates, with counts and intervals, and its measures. Pure functions; no torch."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from skeleton_adv.errors import RunError
-from skeleton_adv.records import COLUMNS
+from skeleton_adv.records import COLUMNS, read_json
 
 MEASURES = ("bone", "angle", "true_angle", "speed")
 
@@ -63,7 +62,9 @@ def load_run(folder: Path, unfinished: bool = False) -> Run | None:
         if unfinished:
             raise RunError(f"{folder} has no run.json: give the run's command once more to finish it")
         return None
-    about = json.loads(end.read_text())
+    about = read_json(end)
+    if not (folder / "records.csv").exists():
+        raise RunError(f"{folder} has a run.json but no records.csv: run it again")
     records = pd.read_csv(folder / "records.csv")
     if tuple(records.columns) != COLUMNS:
         raise RunError(f"{folder}/records.csv has other columns than this version writes: run it again")
@@ -116,18 +117,30 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
+            found[prefix + name] = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     return found
 
 
-def differences(runs: Iterable[Run], apart_from: Iterable[str]) -> list[str]:
-    """For each run, what sets it apart from the others, as text: nothing is mixed silently."""
+def differences(runs: Sequence[Run], apart_from: Sequence[str]) -> list[str]:
+    """For each run, what sets it apart from the others, as text: nothing is mixed silently.
+
+    Settings of an attack are compared among the runs of that attack, those of a model among the runs
+    of that model, and everything else among all runs.
+    """
     settings = [flat(run.about["settings"]) for run in runs]
     keys = sorted({key for one in settings for key in one} - set(apart_from))
-    varying = [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
-    return [", ".join(f"{key}={_short(one.get(key))}" for key in varying) for one in settings]
+
+    def peers(place: int, key: str) -> set[str]:
+        kind = {"attack": "attack", "model": "model", "checkpoint": "model"}.get(key.partition(".")[0])
+        chosen = [run.about["choices"][kind] if kind else None for run in runs]
+        return {repr(one.get(key)) for one, name in zip(settings, chosen, strict=True) if name == chosen[place]}
+
+    return [
+        ", ".join(f"{key}={_short(one.get(key))}" for key in keys if len(peers(place, key)) > 1)
+        for place, one in enumerate(settings)
+    ]
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     return text[:8] if len(text) == 64 else text  # digests

@@ -1,102 +1,37 @@
 """What one command does: attack a victim, train one, or prepare data."""
 
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import nn
+from filelock import FileLock
 
-from skeleton_adv.attacks import Attack
-from skeleton_adv.constraints import Constraint
-from skeleton_adv.data.clips import Clip, Dataset, Prepared, hashed_order
+from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import Store, prepare
 from skeleton_adv.errors import CheckpointError, SettingError
-from skeleton_adv.evaluate import Evaluation, Target, resolve_class
+from skeleton_adv.evaluate import Evaluation, resolve_class
+from skeleton_adv.job import Job, checkpoint_name, find_checkpoint, model_settings, run_settings
 from skeleton_adv.progress import log, track
-from skeleton_adv.ranges import Count, Whole, check_call
-from skeleton_adv.records import RunFolder, digest, identity, now, provenance
-from skeleton_adv.train import Recipe, correct, fit
+from skeleton_adv.records import RunFolder, identity, now, provenance, read_json
+from skeleton_adv.train import Progress, Recipe, correct, fit
 from skeleton_adv.victim import Network, Victim, build_network, load_weights, save_weights
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """Where and how far to run; nothing here can change a number."""
-
-    device: str = "auto"
-    limit: Count | None = None
-    output_dir: str = "outputs/runs"
-    cache_dir: str = "outputs/prepared"
-    checkpoint_dir: str = "outputs/checkpoints"
-    table_dir: str = "outputs/tables"
-
-    def __post_init__(self) -> None:
-        check_call(Runtime, vars(self), "runtime.")
-
-    def torch_device(self) -> str:
-        """The device by torch's name; ``auto`` is a GPU if there is one, set to give the same numbers again."""
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.deterministic = True
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise SettingError(f"runtime.device={self.device} cannot be used ({reason}): try cpu or auto") from None
-        return self.device
-
-
-@dataclass(frozen=True)
-class Model:
-    """A victim's network: its constructors, and where its weights are."""
-
-    architecture: Callable[..., nn.Module]
-    preprocess: Callable[..., nn.Module]
-    checkpoint: str | None = None
-    seed: Whole = 0
-
-
-@dataclass(frozen=True)
-class Job:
-    """A configuration made into objects; ``settings`` is the same as plain values, ``choices`` the options' names."""
-
-    dataset: Dataset
-    model: Model
-    attack: Attack
-    constraint: Mapping[str, Constraint]
-    defense: Callable[[nn.Module], nn.Module]
-    recipe: Recipe | None
-    task: Literal["attack", "train", "prepare"]
-    targeted: bool
-    target: Target
-    seed: Whole
-    batch_size: Count
-    runtime: Runtime
-    settings: Mapping[str, Any]
-    choices: Mapping[str, str]
-    command: str
-
-    def run(self) -> Path | None:
-        """Do the task; return the folder of a run, if it made one."""
-        return {"attack": attack, "train": train, "prepare": prepare_data}[self.task](self)
+def run(job: Job) -> Path | None:
+    """Do a job's task; return the folder of a run, if it made one."""
+    return {"attack": attack, "train": train, "prepare": prepare_data}[job.task](job)
 
 
 def attack(job: Job) -> Path:
     """Attack the test clips; resume what was begun; do nothing if all is done."""
-    if job.targeted and job.target not in ("random", "least_likely"):
-        resolve_class(job.target, job.dataset.classes)
-    device = job.runtime.torch_device()
-    prepared = _prepared(job)
-    path = _checkpoint(job)
-    settings = _identity(job, prepared, path)
-    run = identity(settings)
-    names = (job.dataset.name, *(job.choices[group] for group in ("model", "attack", "defense")), run)
+    _check_target(job)
+    device, prepared, path = job.runtime.torch_device(), _prepared(job), find_checkpoint(job)
+    settings = run_settings(job, prepared, path)
+    key = identity(settings)
+    names = (job.dataset.name, *(job.choices[group] for group in ("model", "attack", "defense")), key)
     folder = RunFolder(Path(job.runtime.output_dir).joinpath(*names))
     everything = hashed_order(prepared.clips, "test")
     order = everything[: job.runtime.limit]
@@ -105,32 +40,43 @@ def attack(job: Job) -> Path:
         if summary and summary["done"] >= len(order):
             log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
             return folder.path
-        network = build_network(job.model.architecture, job.model.preprocess, job.dataset)
-        about = load_weights(network, path)
-        victim = Victim(network, job.defense, device)
-        evaluation = Evaluation(
-            **{name: getattr(job, name) for name in ("dataset", "attack", "targeted", "target", "seed", "batch_size")},
-            prepared=prepared,
-            victim=victim,
-            constraints=job.constraint,
-        )
+        evaluation, accuracy = _evaluation(job, prepared, path, device)
         start, began, done = now(), time.monotonic(), folder.begin()
+        worked = folder.note({"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__})
+        if len(worked) > 1:
+            log(f"this run was begun otherwise ({worked[0]}): its rows differ from a run of one kind by rounding")
         label = f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}"
         evaluation.run(order, done, folder.append, lambda items, total: track(items, total, label))
-        rows = len(done | set(order))
-        folder.end(
-            {
-                **_facts(job, settings, run, device),
-                "checkpoint_accuracy": about.get("test_accuracy"),
-                "done": rows,
-                "total": len(everything),
-                "began": start,
-                "skipped_files": len(prepared.skipped) if isinstance(prepared, Store) else 0,
-                "ended": now(),
-                "seconds": round(time.monotonic() - began, 1),
-            }
-        )
+        facts = {
+            "checkpoint_accuracy": accuracy,
+            "done": len(done | set(order)),
+            "total": len(everything),
+            "skipped_files": len(prepared.skipped) if isinstance(prepared, Store) else 0,
+            "worked_with": worked,
+        }
+        folder.end({**_facts(job, settings, key, device), **facts, **_times(start, began)})
     return folder.path
+
+
+def _check_target(job: Job) -> None:
+    if job.target not in ("random", "least_likely"):
+        resolve_class(job.target, job.dataset.classes)
+    if job.target != "random" and not job.targeted:
+        raise SettingError(f"target={job.target} has no effect on an untargeted attack: add targeted=true")
+
+
+def _evaluation(job: Job, prepared: Prepared, checkpoint: Path, device: str) -> tuple[Evaluation, float | None]:
+    """The evaluation that a job asks for, and the victim's accuracy by its training's own word."""
+    network = build_network(job.model.architecture, job.model.preprocess, job.dataset)
+    about = load_weights(network, checkpoint)
+    _check_training(job, checkpoint, about)
+    evaluation = Evaluation(
+        **{name: getattr(job, name) for name in ("dataset", "attack", "targeted", "target", "seed", "batch_size")},
+        prepared=prepared,
+        victim=Victim(network, job.defense, device),
+        constraints=job.constraint,
+    )
+    return evaluation, about.get("test_accuracy")
 
 
 def train(job: Job) -> None:
@@ -140,17 +86,41 @@ def train(job: Job) -> None:
         pair = f"model={job.choices['model']} dataset={job.choices['dataset']}"
         raise SettingError(f"no recipe for {pair}: choose one with recipe=...")
     device, prepared = job.runtime.torch_device(), _prepared(job)
-    settings = {"recipe": asdict(recipe), "prepared": prepared.digest, **_model_settings(job), "seed": job.model.seed}
+    settings = {"recipe": asdict(recipe), "prepared": prepared.digest, **model_settings(job), "seed": job.model.seed}
     training = identity(settings)
-    path = Path(job.model.checkpoint or Path(job.runtime.checkpoint_dir) / _checkpoint_name(job))
-    if path.exists():
-        about = path.with_suffix(".json")
-        if about.exists() and json.loads(about.read_text()).get("identity") == training:
-            log(f"nothing to do: {path} was trained with these settings")
-            return
-        raise CheckpointError(f"{path} exists, trained otherwise: delete it or set model.checkpoint=PATH or model.seed")
-    began, scratch = time.monotonic(), path.parent / f".{path.stem}-{training}.pt"
+    path = Path(job.model.checkpoint or Path(job.runtime.checkpoint_dir) / checkpoint_name(job))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch, lock = (path.parent / f".{path.stem}-{training}.{kind}" for kind in ("pt", "lock"))
+    with FileLock(lock):
+        if not _trained(path, training):
+            start, began = now(), time.monotonic()
+            network, progress = _fit(job, recipe, prepared, device, scratch)
+            hits = correct(network, job.dataset, prepared, hashed_order(prepared.clips, "test"), job.batch_size)
+            facts = {
+                "epochs": progress.chosen or recipe.epochs,
+                "held_out_accuracy": progress.held_out[progress.chosen - 1] if progress.held_out else None,
+                "test_accuracy": sum(hits) / len(hits),
+                "test_clips": len(hits),
+            }
+            facts = {**_facts(job, settings, training, device), **facts, **_times(start, began)}
+            save_weights(network, path, facts, half=recipe.half)
+            scratch.unlink(missing_ok=True)
+            log(f"test accuracy {100 * sum(hits) / len(hits):.2f} % ({sum(hits)} of {len(hits)} clips): {path}")
+    lock.unlink(missing_ok=True)
 
+
+def _trained(path: Path, training: str) -> bool:
+    """Whether these weights stand; raises ``CheckpointError`` if others do."""
+    about = path.with_suffix(".json")
+    if not path.exists():
+        return False
+    if about.exists() and read_json(about).get("identity") == training:
+        log(f"nothing to do: {path} was trained with these settings")
+        return True
+    raise CheckpointError(f"{path} exists, trained otherwise: delete it or set model.checkpoint=PATH or model.seed")
+
+
+def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Path) -> tuple[Network, Progress]:
     def build() -> Network:
         return build_network(job.model.architecture, job.model.preprocess, job.dataset)
 
@@ -158,21 +128,11 @@ def train(job: Job) -> None:
         build, job.dataset, prepared, recipe, seed=job.model.seed, device=device, scratch=scratch, log=log
     )
     assert isinstance(network, Network)
-    if recipe.half:
-        network.half().float()  # the accuracy below is that of the weights as they are stored
-    hits = correct(network, job.dataset, prepared, hashed_order(prepared.clips, "test"), job.batch_size)
-    facts = {
-        **_facts(job, settings, training, device),
-        "epochs": progress.chosen or recipe.epochs,
-        "held_out_accuracy": progress.held_out[progress.chosen - 1] if progress.held_out else None,
-        "test_accuracy": sum(hits) / len(hits),
-        "test_clips": len(hits),
-        "ended": now(),
-        "seconds": round(time.monotonic() - began, 1),
-    }
-    save_weights(network, path, facts, half=recipe.half)
-    scratch.unlink(missing_ok=True)
-    log(f"test accuracy {100 * sum(hits) / len(hits):.2f} % ({sum(hits)} of {len(hits)} clips): {path}")
+    if recipe.half:  # the accuracy to be stated is that of the weights as they are stored
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(value.half())
+    return network, progress
 
 
 def prepare_data(job: Job) -> None:
@@ -199,43 +159,18 @@ def _prepared(job: Job) -> Prepared:
     return prepared
 
 
-def _checkpoint_name(job: Job) -> str:
-    return f"{job.dataset.name}/{job.choices['model']}_t{job.dataset.num_frames}_s{job.model.seed}.safetensors"
-
-
-def _checkpoint(job: Job) -> Path:
-    """The weights to load: as named, else those trained here, else those that come with the program."""
-    if job.model.checkpoint:
-        places = [Path(job.model.checkpoint)]
-    else:
-        package = Path(__file__).parent
-        roots = (Path(job.runtime.checkpoint_dir), package / "checkpoints", package.parent / "outputs/checkpoints")
-        places = [root / _checkpoint_name(job) for root in roots]
-    for place in places:
-        if place.is_file():
-            return place
-    hint = f"train it with: task=train model={job.choices['model']} dataset={job.choices['dataset']}"
-    raise CheckpointError(f"model.checkpoint={places[0]} does not exist; {hint} model.seed={job.model.seed}")
-
-
-def _model_settings(job: Job) -> dict[str, Any]:
-    """What a model's numbers depend on, weights aside: its constructors and the shape of its input."""
-    model, dataset = job.settings["model"], job.settings["dataset"]
-    return {
-        "model": {name: model[name] for name in ("architecture", "preprocess")},
-        "dataset": {name: value for name, value in dataset.items() if name not in ("root", "on_error")},
-    }
-
-
-def _identity(job: Job, prepared: Prepared, checkpoint: Path) -> dict[str, Any]:
-    """Every setting that can change a number of an attack's records."""
-    return {
-        **_model_settings(job),
-        **{name: job.settings[name] for name in ("attack", "constraint", "defense", "targeted", "seed", "batch_size")},
-        "target": job.target if job.targeted else None,
-        "checkpoint": digest(checkpoint),
-        "prepared": prepared.digest,
-    }
+def _check_training(job: Job, path: Path, about: Mapping[str, Any]) -> None:
+    """Raise ``CheckpointError`` if the weights were trained in a model of another meaning; warn of other data."""
+    trained = about.get("settings", {}).get("model", {})
+    for part in ("architecture", "preprocess"):
+        for name, value in job.settings["model"][part].items():
+            if name in trained.get(part, {}) and trained[part][name] != value:
+                raise CheckpointError(
+                    f"model.{part}.{name}={value}, but {path} was trained with {trained[part][name]}: "
+                    "set it so, or name other weights"
+                )
+    if about.get("dataset", job.dataset.name) != job.dataset.name:
+        log(f"{path} was trained on {about['dataset']}: clips of this test may have been its training clips")
 
 
 def _facts(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict[str, Any]:
@@ -250,3 +185,7 @@ def _facts(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict
         "command": job.command,
         **provenance(device),
     }
+
+
+def _times(start: str, began: float) -> dict[str, Any]:
+    return {"began": start, "ended": now(), "seconds": round(time.monotonic() - began, 1)}

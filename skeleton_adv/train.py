@@ -51,8 +51,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_call(Recipe, vars(self), "recipe.")
-        if len(self.rotation) != 3:
+        if len(self.rotation) != 3 or not all(isinstance(angle, int | float) for angle in self.rotation):
             raise SettingError(f"recipe.rotation={list(self.rotation)} must hold three angles, in degrees")
+        if not all(isinstance(epoch, int) for epoch in self.milestones):
+            raise SettingError(f"recipe.milestones={list(self.milestones)} must be epochs, whole numbers")
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0."""

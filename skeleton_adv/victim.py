@@ -107,7 +107,12 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
         )
     network.model.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
     about = path.with_suffix(".json")
-    return dict(json.loads(about.read_text())) if about.exists() else {}
+    if not about.exists():
+        return {}
+    try:
+        return dict(json.loads(about.read_text()))
+    except ValueError as error:
+        raise CheckpointError(f"{about} is damaged ({error}): restore or delete it") from None
 
 
 def _shape(weights: dict[str, Tensor], key: str) -> str:
@@ -124,6 +129,8 @@ def save_weights(network: Network, path: Path, about: dict[str, Any], half: bool
     save_file(
         {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}, part
     )
+    words = path.with_suffix(".json.part")
+    words.write_text(json.dumps(about, indent=2) + "\n")
+    # What is known comes first: weights that stand there are never without it.
+    words.replace(path.with_suffix(".json"))
     part.replace(path)
-    part.write_text(json.dumps(about, indent=2) + "\n")
-    part.replace(path.with_suffix(".json"))

@@ -18,8 +18,17 @@ from skeleton_adv.models.hcn import HCN
 CONSTRAINTS = {"bone": BoneLength(), "angle": JointAngle(), "speed": Speed()}
 
 
-def literal(model: nn.Module, batch: SkeletonBatch, beta: float, outer: int, inner: int, lr: float) -> Tensor:
-    """Algorithm 1 with sums, clip by clip, Adam by its own formulas, all constraints written out."""
+def literal(
+    model: nn.Module,
+    batch: SkeletonBatch,
+    beta: float,
+    outer: int,
+    inner: int,
+    lr: float,
+    reduction: str = "sum",
+    loss: str = "untargeted",
+) -> Tensor:
+    """Algorithm 1 clip by clip, Adam by its own formulas, all constraints and losses written out."""
     parents = torch.tensor([p for _, p in batch.skeleton.bones])
     children = torch.tensor([c for c, _ in batch.skeleton.bones])
     ends, middles, others = torch.tensor(batch.skeleton.angles).T
@@ -28,30 +37,42 @@ def literal(model: nn.Module, batch: SkeletonBatch, beta: float, outer: int, inn
         x, y, there = batch.x[n], int(batch.y[n]), batch.mask[n, 0]
         adv = x.clone().requires_grad_()
         first, second = torch.zeros_like(x), torch.zeros_like(x)
+        exist = [
+            there[:, children] & there[:, parents],
+            there[:, ends] & there[:, middles] & there[:, others],
+            there[1:] & there[:-1],
+        ]
+        shares = {
+            "sum": [1.0] * 3,
+            "mean": [1 / int(e.sum()) for e in exist],
+            "mean_all": [1 / e.numel() for e in exist],
+        }[reduction]
 
-        def violations(a: Tensor, x: Tensor = x, there: Tensor = there) -> list[Tensor]:
+        def violations(a: Tensor, x: Tensor = x, exist: list[Tensor] = exist) -> list[Tensor]:
             b0, b1 = ((z[:, :, children] - z[:, :, parents]).square().sum(0).add(1e-300).sqrt() for z in (x, a))
             bone = torch.relu((b1 - b0).abs() - 0.01 * b0) / (b0 + 1e-5)
-            bone = bone * (there[:, children] & there[:, parents])
             d = (a - x).square().sum(0).add(1e-300).sqrt()
             l1 = (x[:, :, ends] - x[:, :, middles]).norm(dim=0) + 1e-5
             l2 = (x[:, :, others] - x[:, :, middles]).norm(dim=0) + 1e-5
             j = d[:, ends] / l1 + d[:, others] / l2 + d[:, middles] / l1 + d[:, middles] / l2
-            angle = torch.relu(j - 0.1) * (there[:, ends] & there[:, middles] & there[:, others])
             s0, s1 = ((z[:, 1:] - z[:, :-1]).square().sum(0).add(1e-300).sqrt() for z in (x, a))
-            speed = torch.relu((s1 - s0).abs() - 0.1 * s0) / (s0 + 1e-4) * (there[1:] & there[:-1])
-            return [bone, angle, speed]
+            speed = torch.relu((s1 - s0).abs() - 0.1 * s0) / (s0 + 1e-4)
+            return [h * e for h, e in zip((bone, torch.relu(j - 0.1), speed), exist, strict=True)]
+
+        def main_loss(z: Tensor, y: int = y) -> Tensor:
+            rest = torch.cat([z[:y], z[y + 1 :]]).max()
+            if loss == "cross_entropy":
+                return z.logsumexp(0) - z[y]
+            return torch.relu((rest - z[y] if loss == "margin" else z[y] - rest) + 1)
 
         duals = [torch.zeros_like(h) for h in violations(x)]
         step = 0
         for _ in range(outer):
             for _ in range(inner):
                 step += 1
-                z = model(adv[None])[0]
-                rest = torch.cat([z[:y], z[y + 1 :]])
-                g = torch.relu(z[y] - rest.max() + 1)
-                for h, dual in zip(violations(adv), duals, strict=True):
-                    g = g + (dual * h).sum() + beta / 2 * (h**2).sum()
+                g = main_loss(model(adv[None])[0])
+                for h, dual, share in zip(violations(adv), duals, shares, strict=True):
+                    g = g + share * ((dual * h).sum() + beta / 2 * (h**2).sum())
                 (grad,) = torch.autograd.grad(g, adv)
                 grad = grad * there
                 first = 0.9 * first + 0.1 * grad
@@ -63,13 +84,46 @@ def literal(model: nn.Module, batch: SkeletonBatch, beta: float, outer: int, inn
     return torch.stack(results)
 
 
-def test_agrees_with_algorithm_1() -> None:
+@pytest.mark.parametrize("reduction", ["sum", "mean", "mean_all"])
+@pytest.mark.parametrize("loss", ["untargeted", "cross_entropy", "margin"])
+def test_agrees_with_algorithm_1(reduction: Any, loss: Any) -> None:
     model, batch = linear_case(n=3, t=6)
-    settings = {"beta": 0.5, "outer": 4, "inner": 5, "lr": 2e-3}
-    expected = literal(model, batch, **settings)  # type: ignore[arg-type]
-    got = admm(model, batch, constraints=CONSTRAINTS, beta=0.5, outer_steps=4, inner_steps=5, lr=2e-3, reduction="sum")
+    targeted = loss != "untargeted"
+    if targeted:
+        batch = batch.with_labels((batch.y + 2) % 5)
+    # Large enough that every term matters under a mean, too.
+    beta = 0.5 if reduction == "sum" else 200.0
+    expected = literal(model, batch, beta, outer=4, inner=5, lr=2e-3, reduction=reduction, loss=loss)
+    got = admm(
+        model,
+        batch,
+        constraints=CONSTRAINTS,
+        targeted=targeted,
+        targeted_loss="margin" if loss == "margin" else "cross_entropy",
+        beta=beta,
+        outer_steps=4,
+        inner_steps=5,
+        lr=2e-3,
+        reduction=reduction,
+    )
     assert (expected - batch.x).abs().max() > 5e-3
     torch.testing.assert_close(got.x_adv, expected, rtol=0, atol=1e-9)
+
+
+def test_a_targeted_attack_reaches_its_target() -> None:
+    model, batch = linear_case(n=6)
+    aimed = batch.with_labels((batch.y + 1) % 5)
+    for targeted_loss in ("cross_entropy", "margin"):
+        result = admm(
+            model,
+            aimed,
+            constraints=CONSTRAINTS,
+            targeted=True,
+            targeted_loss=targeted_loss,  # type: ignore[arg-type]
+            beta=0.01,
+            lr=5e-3,
+        )
+        assert result.found.all() and (model(result.x_adv).argmax(dim=1) == aimed.y).all()
 
 
 VARIANTS: list[dict[str, Any]] = [
@@ -112,20 +166,28 @@ def test_larger_beta_means_smaller_violations() -> None:
     assert total == sorted(total, reverse=True) and total[-1] < 0.5 * total[0]
 
 
-def test_best_violates_no_more_than_last() -> None:
+def test_best_is_the_least_violating_success_of_all_iterates() -> None:
     model, batch = linear_case(n=6)
+    seen: list[Tensor] = []
 
-    def run(keep: Any) -> Any:
-        return admm(model, batch, constraints=CONSTRAINTS, beta=0.1, lr=5e-3, keep=keep)
+    def watched(x: Tensor) -> Tensor:
+        seen.append(x.detach().clone())
+        return model(x)  # type: ignore[no-any-return]
+
+    result = admm(watched, batch, constraints=CONSTRAINTS, beta=3.0, lr=5e-3, outer_steps=8, keep="best")
 
     def worst(x_adv: Tensor) -> Tensor:
         largest = [constraint.violation(x_adv, batch).amax(dim=1) for constraint in CONSTRAINTS.values()]
         return torch.stack(largest).amax(dim=0)
 
-    last, best = run("last"), run("best")
-    both = last.found & best.found
-    assert both.any() and (worst(best.x_adv)[both] <= worst(last.x_adv)[both]).all()
-    assert best.found.sum() >= last.found.sum()
+    fooling = torch.stack([fooled(model(x), batch.y, False) for x in seen])
+    violations = torch.stack([worst(x) for x in seen]).where(fooling, torch.inf)
+    assert len(seen) == 81 and result.found.any()
+    assert torch.equal(result.found, fooling.any(dim=0))
+    torch.testing.assert_close(worst(result.x_adv)[result.found], violations.amin(dim=0)[result.found])
+    latest = [int(fooling[:, n].nonzero().max()) for n in range(6) if fooling[:, n].any()]
+    best = violations.argmin(dim=0)[result.found].tolist()
+    assert best != latest  # the latest success is not the best one here
 
 
 def test_trace_begins_at_the_clean_clip() -> None:

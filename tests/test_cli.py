@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from skeleton_adv import cli
 from skeleton_adv.data.utd_mhad import UTDMHAD
@@ -79,7 +80,7 @@ def test_every_experiment_sweeps_what_exists(experiment: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [f"experiment={experiment}"], return_hydra_config=True)
     assert config.experiment == experiment and config.hydra.mode.name == "MULTIRUN"
-    cli.check_arguments([f"{key}={value}" for key, value in config.hydra.sweeper.params.items()])
+    cli.check_arguments(["-m", *(f"{key}={value}" for key, value in config.hydra.sweeper.params.items())])
 
 
 MISTAKES = [
@@ -212,3 +213,76 @@ def test_training_writes_weights_that_the_attack_finds(mat_folder: Path, tmp_pat
     assert other.returncode == 2 and "trained otherwise" in other.stderr
     attack = run(tmp_path, *common, "attack.outer_steps=1", "runtime.limit=2", "batch_size=2")
     assert attack.returncode == 0 and "2 of 12" in attack.stdout, attack.stderr
+
+
+ONE_LINERS = [
+    (["attack.beta=0.1,1"], "names several values: add -m"),
+    (["recipe.rotation=[1,2]", "recipe=hcn/utd_mhad"], "recipe.rotation=[1, 2] must hold three angles"),
+    (["recipe.rotation=[a,b,c]", "recipe=hcn/utd_mhad"], "recipe.rotation"),
+    (["model.architecture=null"], "model.architecture=None is none"),
+    (["~dataset.root"], "dataset.root is missing"),
+    (["runtime=null"], "runtime=None must hold settings"),
+    (["hydra.verbos=1"], "hydra.verbos"),
+    (["--config-dir", "/nowhere"], "--config-dir /nowhere is not a folder"),
+    (["defense=null"], "defense=None is not an option"),
+    (["+attack.targeted=true"], "attack.targeted is not a setting"),
+    (["+attack.model=3"], "attack.model is not a setting"),
+    (["+model.architecture.num_joints=3"], "model.architecture.num_joints is not a setting"),
+    (["~constraint.speed"], "must hold bone, angle and speed"),
+    (["constraint.bone=null"], "must hold bone, angle and speed"),
+    (["target=wave"], "no effect on an untargeted attack"),
+    (["attack._target_=3"], "attack._target_=3"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), ONE_LINERS, ids=lambda v: str(v)[:40])
+def test_other_mistakes_are_one_line_too(
+    arguments: list[str], message: str, mat_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-m", "skeleton_adv", "dataset=utd_mhad", f"dataset.root={mat_folder}", *arguments]
+    answer = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == 2 and message in answer.stderr and answer.stderr.count("\n") == 1, answer.stderr
+    assert not list(tmp_path.rglob("records.csv"))
+
+
+SMUGGLED = [
+    {"_target_": "skeleton_adv.victim.torch.load", "f": "evil.pt"},
+    {"_target_": "skeleton_adv.records.Path.write_text", "_args_": ["x"]},
+    {"_target_": "skeleton_adv.defenses.none", "_args_": ["x"], "_partial_": True},
+    {"_target_": "skeleton_adv.defenses.none", "_partial_": True, "network": "${oc.create:{_target_:os.system}}"},
+]
+
+
+@pytest.mark.parametrize("node", SMUGGLED, ids=str)
+def test_no_way_round_the_guard(node: dict[str, Any]) -> None:
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config")
+    config = OmegaConf.create({**OmegaConf.to_container(config, resolve=True), "defense": {}})  # type: ignore[dict-item]
+    settings: Any = OmegaConf.to_container(config)
+    settings["defense"] = node
+    with pytest.raises(SettingError):
+        cli._check_targets(settings, "", set())
+
+
+def test_identity_holds_all_that_changes_a_number_and_nothing_else(place: tuple[Path, list[str]]) -> None:
+    """One run each; folders differ if and only if a number could."""
+    folder, arguments = place
+    short = [*arguments, "attack.outer_steps=1", "attack.inner_steps=1", "runtime.limit=1", "runtime.output_dir=ids"]
+
+    def key(*changes: str) -> set[str]:
+        before = {path.parent.name for path in (folder / "ids").rglob("run.json")}
+        answer = run(folder, *short, *changes)
+        assert answer.returncode == 0, answer.stderr
+        return {path.parent.name for path in (folder / "ids").rglob("run.json")} - before
+
+    assert len(key()) == 1
+    for same in ("attack.beta=1", "runtime.device=cpu", "runtime.cache_dir=other"):
+        assert key(same) == set(), same
+    weights = (folder / "small.safetensors").read_bytes()
+    (folder / "other.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    for other in (
+        *("attack.beta=2", "batch_size=3", "seed=1", "targeted=true", "constraint.bone.eps=0.02"),
+        *("dataset.test_crop=0.9", "model.checkpoint=other.safetensors"),
+    ):
+        assert len(key(other)) == 1, other
+    assert key("targeted=true", "target=wave") and not key("targeted=true", "target=2")

@@ -19,7 +19,7 @@ from skeleton_adv.tables import readable, table1, write
 
 def about(**changes: Any) -> dict[str, Any]:
     settings = {
-        "attack": {"beta": changes.pop("beta", 1.0), "lr": 0.001},
+        "attack": {"beta": changes.pop("beta", 1.0), "lr": 0.001, "conf": 1.0},
         "targeted": changes.pop("targeted", False),
         "target": None,
         "seed": changes.pop("seed", 0),

@@ -91,7 +91,7 @@ def admm(
 def _weights(limits: Limits, reduction: Reduction) -> Tensor:
     """(N, 1) weight of one entry in the Lagrangian."""
     if reduction == "mean":
-        return 1 / limits.exists.sum(dim=1, keepdim=True).clamp(min=1)
+        return 1 / limits.exists.sum(dim=1, keepdim=True).clamp(min=1).to(limits.tolerance.dtype)
     entries = limits.exists.shape[1]
     return torch.full_like(limits.tolerance[:, :1], 1 / entries if reduction == "mean_all" else 1.0)
 

@@ -1,0 +1,143 @@
+"""A configuration made into objects, where its weights lie, and the settings that make a run itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from skeleton_adv.attacks import Attack
+from skeleton_adv.constraints import Constraint
+from skeleton_adv.data.clips import Dataset, Prepared
+from skeleton_adv.errors import CheckpointError, SettingError
+from skeleton_adv.evaluate import Target, resolve_class
+from skeleton_adv.ranges import Count, Whole, check_call
+from skeleton_adv.records import digest
+from skeleton_adv.train import Recipe
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how far to run; nothing here can change a number."""
+
+    device: str = "auto"
+    limit: Count | None = None
+    output_dir: str = "outputs/runs"
+    cache_dir: str = "outputs/prepared"
+    checkpoint_dir: str = "outputs/checkpoints"
+    table_dir: str = "outputs/tables"
+
+    def __post_init__(self) -> None:
+        check_call(Runtime, vars(self), "runtime.")
+
+    def torch_device(self) -> str:
+        """The device by torch's name; ``auto`` is a GPU if there is one, set to give the same numbers again."""
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise SettingError(f"runtime.device={self.device} cannot be used ({reason}): try cpu or auto") from None
+        return self.device
+
+
+@dataclass(frozen=True)
+class Model:
+    """A victim's network: its constructors, and where its weights are."""
+
+    architecture: Callable[..., nn.Module]
+    preprocess: Callable[..., nn.Module]
+    checkpoint: str | None = None
+    seed: Whole = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration made into objects; ``settings`` is the same as plain values, ``choices`` the options' names."""
+
+    dataset: Dataset
+    model: Model
+    attack: Attack
+    constraint: Mapping[str, Constraint]
+    defense: Callable[[nn.Module], nn.Module]
+    recipe: Recipe | None
+    task: Literal["attack", "train", "prepare"]
+    targeted: bool
+    target: Target
+    seed: Whole
+    batch_size: Count
+    runtime: Runtime
+    settings: Mapping[str, Any]
+    choices: Mapping[str, str]
+    command: str
+
+    def check(self) -> None:
+        """Raise ``SettingError`` if a part is of the wrong kind."""
+        for name, part in (("attack", self.attack), ("defense", self.defense), ("dataset", self.dataset.clips)):
+            if not callable(part):
+                raise SettingError(f"{name}={self.settings[name]} is none: choose one with {name}=...")
+        for name in ("architecture", "preprocess"):
+            if not callable(getattr(self.model, name)):
+                raise SettingError(f"model.{name}={getattr(self.model, name)} is none")
+        wanted = {"bone", "angle", "speed"}  # a record has a place for each of these
+        kinds = {name: isinstance(constraint, Constraint) for name, constraint in self.constraint.items()}
+        if {*kinds} != wanted or not all(kinds.values()):
+            raise SettingError(
+                f"constraint holds {sorted(kinds)}: it must hold bone, angle and speed, each a constraint"
+            )
+
+
+def checkpoint_name(job: Job) -> str:
+    """Where a checkpoint lies in a folder of checkpoints."""
+    return f"{job.dataset.name}/{job.choices['model']}_t{job.dataset.num_frames}_s{job.model.seed}.safetensors"
+
+
+def find_checkpoint(job: Job) -> Path:
+    """The weights to load: as named, else those trained here, else those that come with the program."""
+    if job.model.checkpoint:
+        places = [Path(job.model.checkpoint)]
+    else:
+        package = Path(__file__).parent
+        roots = (Path(job.runtime.checkpoint_dir), package / "checkpoints", package.parent / "outputs/checkpoints")
+        places = [root / checkpoint_name(job) for root in roots]
+    for place in places:
+        if place.is_file():
+            return place
+    hint = f"task=train model={job.choices['model']} dataset={job.choices['dataset']}"
+    hint += f" dataset.num_frames={job.dataset.num_frames} model.seed={job.model.seed}"
+    raise CheckpointError(f"model.checkpoint={places[0]} does not exist; train it with: {hint}")
+
+
+def model_settings(job: Job) -> dict[str, Any]:
+    """What a model's numbers depend on, weights aside: its constructors and the shape of its input."""
+    model, dataset = job.settings["model"], job.settings["dataset"]
+    return {
+        "model": {name: model[name] for name in ("architecture", "preprocess")},
+        "dataset": {name: value for name, value in dataset.items() if name not in ("root", "on_error")},
+    }
+
+
+def run_settings(job: Job, prepared: Prepared, checkpoint: Path) -> dict[str, Any]:
+    """Every setting that can change a number of an attack's records."""
+    return {
+        **model_settings(job),
+        **{name: job.settings[name] for name in ("attack", "constraint", "defense", "targeted", "seed", "batch_size")},
+        "target": _target(job),
+        "checkpoint": digest(checkpoint),
+        "prepared": prepared.digest,
+    }
+
+
+def _target(job: Job) -> str | None:
+    """The target as one name, however it was given; None if untargeted."""
+    if not job.targeted:
+        return None
+    if job.target in ("random", "least_likely"):
+        return str(job.target)
+    return job.dataset.classes[resolve_class(job.target, job.dataset.classes)]
