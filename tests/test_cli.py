@@ -49,10 +49,13 @@ def test_help_is_plain_and_fast_and_imports_no_torch(tmp_path: Path) -> None:
         "import sys; sys.argv = ['x', '--help']; from skeleton_adv.__main__ import main; main();"
         "assert 'torch' not in sys.modules"
     )
-    began = time.monotonic()
-    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
-    assert time.monotonic() - began < 10  # alone it takes 0.3 s; tests may share the machine
+    seconds = []
+    for _ in range(3):  # the best of three: tests may share the machine
+        began = time.monotonic()
+        answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+        seconds.append(time.monotonic() - began)
+        assert answer.returncode == 0, answer.stderr
+    assert min(seconds) < 2
     for word in ("attack=", "admm_released", "utd_mhad", "batch_size", "runtime:", "--cfg job"):
         assert word in answer.stdout
 
