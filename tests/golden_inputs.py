@@ -1,11 +1,13 @@
 """Weights and clips that the golden files were computed with, rebuilt from names and shapes alone."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 def golden_weight(name: str, shape: Sequence[int], gain: float) -> Tensor:
@@ -34,3 +36,18 @@ def golden_clips(n: int, c: int, t: int, v: int, m: int, seed: int) -> Tensor:
     if m > 1:
         x[::2, ..., 1] = 0
     return torch.from_numpy(x.astype(np.float32))
+
+
+def assert_golden(model: nn.Module, golden: Mapping[str, Any], rename: Callable[[str], str] = str) -> None:
+    """The model's logits and input gradients are the file's to 1e-8 in float64."""
+    model = model.double().eval()
+    shapes = golden["state_dict"].items()
+    model.load_state_dict({rename(key): golden_weight(key, shape, golden["gain"]) for key, shape in shapes})
+    x = golden_clips(*golden["input"]["args"], golden["input"]["seed"]).double().requires_grad_()
+    logits = model(x)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(logits, torch.tensor(golden["labels"]), reduction="sum"), x)
+    found = (logits, gradient.flatten(1).norm(dim=1), gradient[0, 0, 0, :, 0].flatten())
+    stored = (golden["logits"], golden["input_gradient"]["norm"], golden["input_gradient"]["first"])
+    for ours, theirs in zip(found, stored, strict=True):
+        expected = torch.tensor(theirs, dtype=torch.float64).view_as(ours)
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-8)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from golden_inputs import golden_clips, golden_weight
+from golden_inputs import assert_golden, golden_clips
 
 from skeleton_adv.models.agcn import AGCN, Bones, TwoStreamAGCN
 from skeleton_adv.models.graph import inward_links, spatial_adjacency
@@ -26,19 +25,7 @@ def test_golden() -> None:
     model = AGCN()
     assert sum(p.numel() for p in model.parameters()) == golden["params"]
     assert [(k, list(v.shape)) for k, v in model.state_dict().items()] == list(map(tuple, golden["state_dict"].items()))
-    shapes = golden["state_dict"].items()
-    model = model.double().eval()
-    model.load_state_dict({key: golden_weight(key, shape, golden["gain"]) for key, shape in shapes})
-    x = golden_clips(*golden["input"]["args"], golden["input"]["seed"]).double().requires_grad_()
-    logits = model(x)
-    expected = torch.tensor(golden["logits"], dtype=torch.float64)
-    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-8)
-    loss = F.cross_entropy(logits, torch.tensor(golden["labels"]), reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, x)
-    norms = torch.tensor(golden["input_gradient"]["norm"], dtype=torch.float64)
-    first = torch.tensor(golden["input_gradient"]["first"], dtype=torch.float64)
-    torch.testing.assert_close(gradient.flatten(1).norm(dim=1), norms, rtol=0, atol=1e-8)
-    torch.testing.assert_close(gradient[0, 0, 0, :, 0].flatten(), first.flatten(), rtol=0, atol=1e-8)
+    assert_golden(model, golden)
 
 
 def test_links_are_the_authors() -> None:

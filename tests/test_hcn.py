@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from golden_inputs import golden_clips, golden_weight
+from golden_inputs import assert_golden, golden_clips
 
 from skeleton_adv.errors import SettingError
 from skeleton_adv.models.hcn import HCN
@@ -41,22 +40,10 @@ def from_skelact(key: str) -> str:
 )
 def test_golden(name: str, settings: dict[str, Any]) -> None:
     golden = json.loads((GOLDEN / f"{name}.json").read_text())
-    model = HCN(**settings).double().eval()
-    rename = from_skelact if name.startswith("skelact") else str
-    shapes = golden["state_dict"].items()
-    model.load_state_dict({rename(key): golden_weight(key, shape, golden["gain"]) for key, shape in shapes})
-    if rename is str:
+    model = HCN(**settings)
+    if not name.startswith("skelact"):
         assert list(model.state_dict()) == list(golden["state_dict"])
-    x = golden_clips(*golden["input"]["args"], golden["input"]["seed"]).double().requires_grad_()
-    logits = model(x)
-    expected = torch.tensor(golden["logits"], dtype=torch.float64)
-    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-8)
-    loss = F.cross_entropy(logits, torch.tensor(golden["labels"]), reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, x)
-    norms = torch.tensor(golden["input_gradient"]["norm"], dtype=torch.float64)
-    first = torch.tensor(golden["input_gradient"]["first"], dtype=torch.float64)
-    torch.testing.assert_close(gradient.flatten(1).norm(dim=1), norms, rtol=0, atol=1e-8)
-    torch.testing.assert_close(gradient[0, 0, 0, :, 0].flatten(), first.flatten(), rtol=0, atol=1e-8)
+    assert_golden(model, golden, from_skelact if name.startswith("skelact") else str)
 
 
 def test_order_of_persons_does_not_matter() -> None:
