@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skeleton_adv.batch import Context, SkeletonBatch
 from skeleton_adv.data.clips import Dataset
 from skeleton_adv.errors import CheckpointError
+from skeleton_adv.models.checkpoint import canonical, read_state_dict, shape_of
 
 
 class Network(nn.Module):
@@ -82,22 +83,16 @@ def build_network(
 
 
 def load_weights(network: Network, path: Path) -> dict[str, Any]:
-    """Fill the network's model from a ``.safetensors`` file; return what the JSON beside it says.
+    """Fill the network's model from a checkpoint, ours or a public one; return what the JSON beside it says.
 
     Raises ``CheckpointError`` if the file is damaged, or if its keys or shapes do not fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"model.checkpoint={path} is not a readable safetensors file ({error})") from error
+    weights = canonical(read_state_dict(path))
     own = network.model.state_dict()
     unfit = [
-        f"{key} ({_shape(weights, key)} in the file, {_shape(own, key)} in the model)"
+        f"{key} ({shape_of(weights, key)} in the file, {shape_of(own, key)} in the model)"
         for key in sorted({*own, *weights})
-        if _shape(own, key) != _shape(weights, key)
+        if shape_of(own, key) != shape_of(weights, key)
     ]
     if unfit:
         more = f" and {len(unfit) - 3} more" if len(unfit) > 3 else ""
@@ -113,10 +108,6 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
         return dict(json.loads(about.read_text()))
     except ValueError as error:
         raise CheckpointError(f"{about} is damaged ({error}): restore or delete it") from None
-
-
-def _shape(weights: dict[str, Tensor], key: str) -> str:
-    return "x".join(map(str, weights[key].shape)) or "scalar" if key in weights else "absent"
 
 
 def save_weights(network: Network, path: Path, about: dict[str, Any], half: bool = False) -> None:
