@@ -248,7 +248,7 @@ def _locate(key: str, target: str) -> Callable[..., Any]:
 def _command(overrides: list[str]) -> str:
     """The command that makes these numbers, without the places of one machine."""
     local = ("runtime.", "dataset.root=", "hydra")
-    kept = [override for override in overrides if not override.startswith(local)]
+    kept = [o for o in overrides if not o.startswith(local) or o.startswith("runtime.limit=")]
     named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]
     return " ".join(["python -m skeleton_adv", *named])
 
