@@ -7,7 +7,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from skeleton_adv import cli
+from skeleton_adv import __version__, cli
 from skeleton_adv.errors import UserError
 
 _finished: list[Path] = []
@@ -37,6 +37,9 @@ def main() -> None:
     try:
         if {"-h", "--help"} & set(arguments):
             print(cli.help_text())
+            return
+        if "--version" in arguments:
+            print(f"skeleton_adv {__version__}")
             return
         cli.check_arguments(arguments)
         _job()

@@ -255,4 +255,7 @@ def _command(overrides: list[str]) -> str:
 
 def fail(error: BaseException) -> None:
     """One line on the standard error stream."""
-    print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError):
+        text += "; other places can be set: runtime.output_dir, cache_dir, checkpoint_dir, table_dir, model.checkpoint"
+    print(f"error: {text}", file=sys.stderr, flush=True)

@@ -71,13 +71,15 @@ class Evaluation:
         x_adv = result.x_adv.to(torch.float32)  # judged as it would be saved
         with torch.no_grad():
             adv_logits = self.victim.view(batch, "judge", self.seed)(x_adv)
+        # A diverged attack has fooled nobody, whatever class comes first among NaNs.
+        finite = x_adv.isfinite().flatten(1).all(dim=1) & adv_logits.isfinite().all(dim=1)
         columns = {
             "label": batch.y,
             "target": goal.y if self.targeted else torch.full_like(batch.y, -1),
             "clean_pred": clean_logits.argmax(dim=1),
             "adv_pred": adv_logits.argmax(dim=1),
             "clean_correct": clean_logits.argmax(dim=1) == batch.y,
-            "success": fooled(adv_logits, goal.y, self.targeted),
+            "success": fooled(adv_logits, goal.y, self.targeted) & finite,
             "found": result.found,
             **measure(x_adv, batch, self.constraints),
         }

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from skeleton_adv.constraints import Constraint
 from skeleton_adv.data.clips import Dataset, Prepared
 from skeleton_adv.errors import CheckpointError, SettingError
 from skeleton_adv.evaluate import Target, resolve_class
-from skeleton_adv.ranges import Count, Whole, check_call
+from skeleton_adv.ranges import Count, Range, Whole, check_call
 from skeleton_adv.records import digest
 from skeleton_adv.train import Recipe
 
@@ -31,6 +31,9 @@ class Runtime:
 
     def __post_init__(self) -> None:
         check_call(Runtime, vars(self), "runtime.")
+        for name, value in vars(self).items():
+            if isinstance(value, str) and not value.strip():
+                raise SettingError(f"runtime.{name} is empty: give it a value or leave it out")
 
     def torch_device(self) -> str:
         """The device by torch's name; ``auto`` is a GPU if there is one, set to give the same numbers again."""
@@ -71,7 +74,7 @@ class Job:
     targeted: bool
     target: Target
     seed: Whole
-    batch_size: Count
+    batch_size: Annotated[int, Range("[1, 4096]")]
     runtime: Runtime
     settings: Mapping[str, Any]
     choices: Mapping[str, str]

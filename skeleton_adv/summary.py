@@ -60,7 +60,10 @@ def load_run(folder: Path, unfinished: bool = False) -> Run | None:
     end = folder / "run.json"
     if not end.exists():
         if unfinished:
-            raise RunError(f"{folder} has no run.json: give the run's command once more to finish it")
+            raise RunError(
+                f"{folder} has no run.json, so it has not ended: give its command once more, "
+                "delete the folder, or leave such runs out with --skip-unfinished"
+            )
         return None
     about = read_json(end)
     if not (folder / "records.csv").exists():

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import Store, prepare
-from skeleton_adv.errors import CheckpointError, SettingError
+from skeleton_adv.errors import CheckpointError, DataError, SettingError
 from skeleton_adv.evaluate import Evaluation, resolve_class
 from skeleton_adv.job import Job, checkpoint_name, find_checkpoint, model_settings, run_settings
 from skeleton_adv.progress import log, track
@@ -34,13 +34,17 @@ def attack(job: Job) -> Path:
     names = (job.dataset.name, *(job.choices[group] for group in ("model", "attack", "defense")), key)
     folder = RunFolder(Path(job.runtime.output_dir).joinpath(*names))
     everything = hashed_order(prepared.clips, "test")
+    if not everything:
+        raise DataError(
+            f"{job.dataset.name}: none of its {len(prepared.clips)} clips is a test clip: nothing to attack"
+        )
     order = everything[: job.runtime.limit]
+    if _done(folder, len(order)):
+        return folder.path
+    evaluation, accuracy = _evaluation(job, prepared, path, device)
     with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
-        summary = folder.summary()
-        if summary and summary["done"] >= len(order):
-            log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
+        if _done(folder, len(order)):  # by the process that was waited for
             return folder.path
-        evaluation, accuracy = _evaluation(job, prepared, path, device)
         start, began, done = now(), time.monotonic(), folder.begin()
         worked = folder.note({"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__})
         if len(worked) > 1:
@@ -56,6 +60,14 @@ def attack(job: Job) -> Path:
         }
         folder.end({**_facts(job, settings, key, device), **facts, **_times(start, began)})
     return folder.path
+
+
+def _done(folder: RunFolder, clips: int) -> bool:
+    summary = folder.summary()
+    if summary is None or summary["done"] < clips:
+        return False
+    log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
+    return True
 
 
 def _check_target(job: Job) -> None:

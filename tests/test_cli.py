@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -235,6 +236,9 @@ ONE_LINERS = [
     (["constraint.bone=null"], "must hold bone, angle and speed"),
     (["target=wave"], "no effect on an untargeted attack"),
     (["attack._target_=3"], "attack._target_=3"),
+    (["batch_size=99999999999999999999"], "batch_size=99999999999999999999 is out of range"),
+    (["runtime.output_dir="], "runtime.output_dir is empty"),
+    (["runtime.cache_dir=/proc/nowhere"], "runtime.output_dir, cache_dir"),
 ]
 
 
@@ -246,6 +250,13 @@ def test_other_mistakes_are_one_line_too(
     answer = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60, check=False)
     assert answer.returncode == 2 and message in answer.stderr and answer.stderr.count("\n") == 1, answer.stderr
     assert not list(tmp_path.rglob("records.csv"))
+
+
+def test_a_folder_without_test_clips_is_named(mat_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(mat_folder, tmp_path / "data", ignore=shutil.ignore_patterns("*_s2_*", "*_s4_*"))
+    answer = run(tmp_path, "dataset=utd_mhad", "dataset.root=data")
+    assert answer.returncode == 2 and "none of its 12 clips is a test clip" in answer.stderr
+    assert answer.stderr.count("\n") == 1 and not list(tmp_path.rglob("run*"))
 
 
 SMUGGLED = [

@@ -93,6 +93,15 @@ def test_success_is_judged_on_the_clip_as_saved(data: Any) -> None:
     assert all(record.l2 == 0 for record in records(data, attack=tiny))
 
 
+def test_a_diverged_attack_has_fooled_nobody(data: Any) -> None:
+    def diverged(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
+        return AttackResult(batch.x * torch.nan, torch.ones(len(batch), dtype=torch.bool))
+
+    for targeted in (False, True):
+        rows = records(data, attack=diverged, targeted=targeted, target="swipe_left")
+        assert not any(row.success or row.feasible for row in rows)
+
+
 def test_rows_agree_with_a_judgement_from_scratch(data: Any) -> None:
     dataset, prepared, network = data
     kept: list[Tensor] = []
