@@ -52,14 +52,15 @@ def find_runs(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.rglob("records.csv"))
 
 
-def load_run(folder: Path, unfinished: bool = False) -> Run | None:
-    """The run in ``folder``; None if it has not ended and ``unfinished`` runs are not wanted.
+def load_run(folder: Path, required: bool = False) -> Run | None:
+    """The run in ``folder``; None if it has not ended, unless it is ``required``.
 
-    Raises ``RunError`` if rows are damaged, doubled, or not as many as ``run.json`` says.
+    Raises ``RunError`` if a required run has not ended, or if rows are damaged, doubled, or not as
+    many as ``run.json`` says.
     """
     end = folder / "run.json"
     if not end.exists():
-        if unfinished:
+        if required:
             raise RunError(
                 f"{folder} has no run.json, so it has not ended: give its command once more, "
                 "delete the folder, or leave such runs out with --skip-unfinished"

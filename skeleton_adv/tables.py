@@ -118,7 +118,7 @@ def main() -> None:
         folders = find_runs(arguments.runs)
         if not folders:
             raise RunError(f"{arguments.runs} holds no run: make one with python -m skeleton_adv")
-        loaded = [load_run(folder, unfinished=not arguments.skip_unfinished) for folder in folders]
+        loaded = [load_run(folder, required=not arguments.skip_unfinished) for folder in folders]
         for path in write_all([run for run in loaded if run is not None], arguments.out):
             print(path)
     except (UserError, OSError) as error:

@@ -131,7 +131,7 @@ def test_unfinished_and_damaged_runs_are_refused(tmp_path: Path) -> None:
     (folder / "run.json").unlink()
     assert load_run(folder) is None
     with pytest.raises(RunError, match=r"no run\.json"):
-        load_run(folder, unfinished=True)
+        load_run(folder, required=True)
     with pytest.raises(RunError, match="5 rows"):
         load_run(saved(tmp_path / "b", about(), rows=5))
     doubled = saved(tmp_path / "c", about(), rows=3)

@@ -47,10 +47,11 @@ def cw(
         for step in range(steps):
             logits = model(batch.x + delta)
             length = delta.flatten(1).square().sum(dim=1)
-            loss = length + weight * hinge(logits, batch.y, targeted, conf)
+            excess = hinge(logits, batch.y, targeted, conf)
+            loss = length + weight * excess
             (gradient,) = torch.autograd.grad(loss.sum(), delta)
             with torch.no_grad():
-                success = fooled(logits, batch.y, targeted) & (hinge(logits, batch.y, targeted, conf) <= 0)
+                success = fooled(logits, batch.y, targeted) & (excess <= 0)
                 better = success & (length < shortest)
                 best = torch.where(better.view(per_clip), delta, best)
                 shortest = torch.where(better, length, shortest)
