@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch, random_crop, resample
 from skeleton_adv.errors import SettingError
 from skeleton_adv.ranges import Count, Fraction, NonNegative, Positive, Probability, check_call
+from skeleton_adv.victim import Network
 
 Log = Callable[[str], None]
 
@@ -156,7 +157,7 @@ def _one_epoch(
         torch.manual_seed(rng.getrandbits(48))
         for start in range(0, len(order), recipe.batch_size):
             x, y = _training_batch(dataset, prepared, order[start : start + recipe.batch_size], recipe, rng)
-            loss = F.cross_entropy(model(x.to(device)), y.to(device), label_smoothing=recipe.label_smoothing)
+            loss = _loss(model, x.to(device), y.to(device), recipe)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             if recipe.clip_norm is not None:
@@ -164,6 +165,13 @@ def _one_epoch(
             optimiser.step()
             total += loss.detach() * len(y)
     return float(total) / len(order)
+
+
+def _loss(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy; a model of several streams learns each for itself, so theirs are added."""
+    streams = model.streams(x) if isinstance(model, Network) else (model(x),)
+    losses = [F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing) for logits in streams]
+    return torch.stack(losses).sum()
 
 
 def _training_batch(

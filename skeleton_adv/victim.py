@@ -27,6 +27,11 @@ class Network(nn.Module):
         logits: Tensor = self.model(self.preprocess(x))
         return logits
 
+    def streams(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The logits of each part of the model that is trained for itself; mostly there is one."""
+        streams: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(self.model, "streams", None)
+        return streams(self.preprocess(x)) if streams else (self(x),)
+
 
 class Victim:
     """A defended network, frozen and in evaluation mode; attacks see it through a ``View``."""

@@ -1,16 +1,19 @@
 """2s-AGCN: two-stream adaptive graph convolutional network."""
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_adv.models.graph import inward_links, spatial_adjacency
-from skeleton_adv.ranges import Count, checked
+from skeleton_adv.ranges import Count, Range, checked
 from skeleton_adv.skeleton import NTU25, Skeleton
 
-UNITS = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
+# The ten units: channels as multiples of the first one's, and stride in time.
+UNITS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
+Width = Annotated[int, Range("[4, 1024]")]
 
 
 class AGCN(nn.Module):
@@ -29,15 +32,17 @@ class AGCN(nn.Module):
         num_classes: Count = 60,
         num_persons: Count = 2,
         channels: Count = 3,
+        width: Width = 64,
     ) -> None:
         super().__init__()
         adjacency = spatial_adjacency(skeleton)
         self.data_bn = nn.BatchNorm1d(num_persons * skeleton.num_joints * channels)
-        width = channels
-        for number, (outputs, stride) in enumerate(UNITS, start=1):
-            self.add_module(f"l{number}", _Unit(width, outputs, stride, adjacency, residual=number > 1))
-            width = outputs
-        self.fc = nn.Linear(width, num_classes)
+        inputs = channels
+        for number, (factor, stride) in enumerate(UNITS, start=1):
+            outputs = factor * width
+            self.add_module(f"l{number}", _Unit(inputs, outputs, stride, adjacency, residual=number > 1))
+            inputs = outputs
+        self.fc = nn.Linear(inputs, num_classes)
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,20 +58,48 @@ class AGCN(nn.Module):
 class TwoStreamAGCN(nn.Module):
     """2s-AGCN as a whole: the sum of the logits of a joint stream and a bone stream.
 
-    The authors' fusion adds raw outputs with weight 1. Gradients flow through the bone map too.
+    The authors' fusion adds raw outputs with weight 1. Gradients flow through the bone map too. Each
+    stream is trained for itself: see ``streams``.
     """
 
     def __init__(
-        self, skeleton: Skeleton = NTU25, num_classes: int = 60, num_persons: int = 2, channels: int = 3
+        self,
+        skeleton: Skeleton = NTU25,
+        num_classes: Count = 60,
+        num_persons: Count = 2,
+        channels: Count = 3,
+        width: Width = 64,
     ) -> None:
         super().__init__()
-        self.joint = AGCN(skeleton, num_classes, num_persons, channels)
+        self.joint = AGCN(skeleton, num_classes, num_persons, channels, width)
         self.bones = Bones(skeleton)
-        self.bone = AGCN(skeleton, num_classes, num_persons, channels)
+        self.bone = AGCN(skeleton, num_classes, num_persons, channels, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.joint(x) + self.bone(self.bones(x))
-        return logits
+        joint, bone = self.streams(x)
+        return joint + bone
+
+    def streams(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (N, num_classes) of the joint stream and of the bone stream."""
+        return self.joint(x), self.bone(self.bones(x))
+
+
+class BoneAGCN(AGCN):
+    """The bone stream alone; its weights are those of the authors' bone checkpoints."""
+
+    def __init__(
+        self,
+        skeleton: Skeleton = NTU25,
+        num_classes: Count = 60,
+        num_persons: Count = 2,
+        channels: Count = 3,
+        width: Width = 64,
+    ) -> None:
+        super().__init__(skeleton, num_classes, num_persons, channels, width)
+        self.bones = Bones(skeleton)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.bones(x))
 
 
 class Bones(nn.Module):
@@ -108,16 +141,28 @@ class _Spatial(nn.Module):
             nn.init.normal_(conv.weight, 0, math.sqrt(2 / (outputs * inputs * 3)))
 
     def forward(self, x: Tensor) -> Tensor:
-        n, c, t, v = x.shape
-        flat = x.reshape(n, c * t, v)
-        total = torch.zeros((), dtype=x.dtype, device=x.device)
-        for subset in range(3):
-            a = self.conv_a[subset](x).permute(0, 3, 1, 2).flatten(2)  # (N, V, inner T)
-            b = self.conv_b[subset](x).flatten(1, 2)  # (N, inner T, V)
-            attended = F.softmax(a @ b / b.shape[1], dim=-2)
-            mixed = flat @ (attended + (self.adjacency[subset] + self.PA[subset]))
-            total = total + self.conv_d[subset](mixed.view(n, c, t, v))
+        n, _, t, v = x.shape
+        # Convolutions of width 1 are products, and all that read x run as one. Filters mix channels
+        # and the graph mixes joints, so conv_d may come first; its bias may not.
+        a = _filtered(x, self.conv_a, bias=True).permute(0, 1, 4, 2, 3).flatten(3)  # (N, 3, V, inner T)
+        b = _filtered(x, self.conv_b, bias=True).flatten(2, 3)  # (N, 3, inner T, V)
+        graph = F.softmax(a @ b / b.shape[2], dim=-2) + (self.adjacency + self.PA)  # (N, 3, V, V)
+        mixed = _filtered(x, self.conv_d, bias=False).flatten(2, 3) @ graph  # (N, 3, outputs T, V)
+        bias = _stacked(self.conv_d, "bias").sum(dim=0)[:, None, None]
+        total = mixed.sum(dim=1).view(n, -1, t, v) + bias
         return F.relu(self.bn(total) + self.down(x))
+
+
+def _filtered(x: Tensor, convs: nn.ModuleList, bias: bool) -> Tensor:
+    """(N, len(convs), outputs, T, V): what each of these 1x1 convolutions makes of x (N, C, T, V)."""
+    y = _stacked(convs, "weight").flatten(0, 1).flatten(1) @ x.flatten(2)
+    if bias:
+        y = y + _stacked(convs, "bias").flatten()[:, None]
+    return y.view(len(x), len(convs), -1, *x.shape[2:])
+
+
+def _stacked(convs: nn.ModuleList, name: str) -> Tensor:
+    return torch.stack([conv.get_parameter(name) for conv in convs])
 
 
 class _Temporal(nn.Module):
