@@ -18,8 +18,6 @@ from skeleton_adv.batch import SkeletonBatch
 from skeleton_adv.ranges import NonNegative, check_call
 from skeleton_adv.skeleton import Skeleton
 
-LENGTH_FLOOR = 1e-5  # metres, added to a bone that is divided by (released code)
-SPEED_FLOOR = 1e-4  # metres a frame, added to a speed that is divided by (released code)
 SLACK = 1e-6  # metres by which rounding may move a length of a feasible clip
 
 
@@ -85,7 +83,7 @@ class BoneLength(Constraint):
         return Limits(
             deviation=lambda x_adv: (bone_lengths(x_adv, batch.skeleton) - clean).abs().flatten(1),
             tolerance=(self.eps * clean).flatten(1),
-            scale=(clean + LENGTH_FLOOR).flatten(1),
+            scale=(clean + batch.skeleton.length_floor).flatten(1),
             slack=torch.full_like(clean, SLACK).flatten(1),
             exists=exists.flatten(1),
         )
@@ -110,8 +108,8 @@ class JointAngle(Constraint):
         ends, middles, others = _triples(batch.skeleton, batch.x.device)
         clean = joints_last(batch.x, batch.skeleton)
         middle = clean[..., middles]
-        first = 1 / (length(clean[..., ends] - middle) + LENGTH_FLOOR)
-        second = 1 / (length(clean[..., others] - middle) + LENGTH_FLOOR)
+        first = 1 / (length(clean[..., ends] - middle) + batch.skeleton.length_floor)
+        second = 1 / (length(clean[..., others] - middle) + batch.skeleton.length_floor)
         both = first + second  # (N, T, M, A)
 
         def deviation(x_adv: Tensor) -> Tensor:
@@ -161,7 +159,7 @@ class Speed(Constraint):
         return Limits(
             deviation=deviation,
             tolerance=torch.maximum(self.eps * speed, floor).flatten(1),
-            scale=(speed + SPEED_FLOOR).flatten(1),
+            scale=(speed + batch.skeleton.speed_floor).flatten(1),
             slack=torch.full_like(speed, SLACK).flatten(1),
             exists=velocities_exist(batch).flatten(1),
         )

@@ -11,6 +11,8 @@ class Skeleton:
     ``parents[v]`` is the joint that precedes ``v`` (the root precedes itself). ``angles`` are
     triples ``(end, middle, end)``. ``coords`` are the channels that hold coordinates; any other
     channel (a detector's score) is never perturbed. ``center`` is the joint that victims centre on.
+    ``length_floor`` and ``speed_floor`` keep relative changes of bones and speeds from a division by
+    0, in the unit of the coordinates.
     """
 
     name: str
@@ -20,6 +22,8 @@ class Skeleton:
     center: int
     channels: int = 3
     coords: tuple[int, ...] = (0, 1, 2)
+    length_floor: float = 1e-5  # metres, added to a bone that is divided by (released code)
+    speed_floor: float = 1e-4  # metres a frame, likewise
 
     def __post_init__(self) -> None:
         if len(self.parents) != len(self.joints):
@@ -88,4 +92,27 @@ KINECT20 = Skeleton(
         *((1, 8, 9), (8, 9, 10), (9, 10, 11), (2, 3, 16), (3, 16, 17), (16, 17, 18), (17, 18, 19)),
     ),
     center=2,
+)
+
+# The 18 joints of OpenPose's COCO model in Kinetics-skeleton: image x, y and the detector's score.
+# Bones, the 11 angles and the floors are those of Zheng et al.'s released code for Kinetics, which
+# leaves out the left elbow (5, 6, 7) and takes two angles at the nose between joints without a bone.
+OPENPOSE18 = Skeleton(
+    name="openpose18",
+    joints=(
+        *("nose", "neck"),
+        *("right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+        *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+        *("right_eye", "left_eye", "right_ear", "left_ear"),
+    ),
+    parents=(1, 1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15),
+    angles=(
+        *((1, 2, 3), (2, 3, 4), (1, 5, 6)),
+        *((1, 8, 9), (8, 9, 10), (1, 11, 12), (11, 12, 13)),
+        *((16, 0, 17), (14, 0, 15), (14, 0, 16), (15, 0, 17)),
+    ),
+    center=1,
+    coords=(0, 1),
+    length_floor=1e-3,
+    speed_floor=1e-3,
 )

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from skeleton_adv.batch import SkeletonBatch
 from skeleton_adv.constraints import (
-    SPEED_FLOOR,
     BoneLength,
     Constraint,
     JointAngle,
@@ -89,8 +88,8 @@ def test_speeds_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
     assert not speed.satisfied(1.101 * batch.x, batch).any()
     limits = velocity.on(batch)
     doubled = limits.measure(2 * batch.x)[limits.exists]
-    still = limits.scale[limits.exists] - SPEED_FLOOR
-    torch.testing.assert_close(doubled, still / (still + SPEED_FLOOR))
+    still = limits.scale[limits.exists] - batch.skeleton.speed_floor
+    torch.testing.assert_close(doubled, still / (still + batch.skeleton.speed_floor))
 
 
 def test_speed_floor_is_in_metres_a_second() -> None:

@@ -61,20 +61,20 @@ def sense(seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     noise[1:] *= np.sqrt(1 - _MEMORY**2)
     for frame in range(1, len(noise)):
         noise[frame] += _MEMORY * noise[frame - 1]
-    size = _SCALE * (seen[..., 2] / 3) ** 1.5 * (1 + 1.8 * _hidden(seen))  # (F, P, V)
+    size = _SCALE * (seen[..., 2] / 3) ** 1.5 * (1 + 1.8 * hidden(seen))  # (F, P, V)
     noise *= size[..., None] * _DEPTH
     noise += seen
     return noise
 
 
-def _hidden(seen: np.ndarray) -> np.ndarray:
+def hidden(seen: np.ndarray) -> np.ndarray:
     """How far each joint (F, P, V) lies behind some chest, from 0 (in sight) to 1 (hidden)."""
     chest = seen[:, :, _CHEST].mean(2)[:, None, :, None]  # (F, 1, P, 1, 3)
     away = seen[:, :, None] - chest  # (F, P, P, V, 3): of every joint from every chest
     behind = ((away[..., 2] - 0.05) / 0.1).clip(0, 1)
     covered = np.exp(-((away[..., :2] / _CHEST_SIZE) ** 2).sum(-1))
-    hidden: np.ndarray = (behind * covered).max(2)
-    return hidden
+    share: np.ndarray = (behind * covered).max(2)
+    return share
 
 
 def tracked(num_frames: int, num_persons: int, rng: np.random.Generator) -> np.ndarray:

@@ -138,6 +138,18 @@ def energy(frames: np.ndarray, exists: np.ndarray) -> float:
     return float(frames[present].std(axis=(0, 2)).sum()) if present.any() else 0.0
 
 
+def write_skeleton_file(path: Path, joints: np.ndarray, listed: np.ndarray) -> None:
+    """Write bodies (F, P, 25, 3), metres, as NTU's text, each in the frames where ``listed`` (F, P) has it."""
+    lines = [str(len(joints))]
+    for bodies, there in zip(joints, listed, strict=True):
+        lines.append(str(there.sum()))
+        for body in there.nonzero()[0]:
+            # Body's number, edges, hands, lean and tracking; then each joint with its places in the images.
+            lines += [f"{72057594037931000 + body} 0 1 1 1 1 0 0 0 2", str(NTU25.num_joints)]
+            lines += [f"{x:.7f} {y:.7f} {z:.7f} 0 0 0 0 0 0 0 1 2" for x, y, z in bodies[body]]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
 class _Cursor:
     """A file's lines from top to bottom; every complaint names the line."""
 

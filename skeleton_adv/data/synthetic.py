@@ -3,7 +3,8 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
 from skeleton_adv.data.kinect import Camera, draw_camera, sense, tracked
 from skeleton_adv.data.kinematics import heading, pose
 from skeleton_adv.data.motions import ACTIONS
+from skeleton_adv.data.ntu import LISTED_BODIES, TRAIN_CAMERAS, TRAIN_SUBJECTS, select_bodies, write_skeleton_file
 from skeleton_adv.data.performer import Performer, draw_performer, perform
 from skeleton_adv.ranges import Count, Fraction, Range, Whole, check_call
 from skeleton_adv.skeleton import NTU25
@@ -18,10 +20,9 @@ from skeleton_adv.skeleton import NTU25
 GENERATOR = "1"  # to be raised with every change that changes a clip
 NUM_SUBJECTS = 40
 CAMERAS = {1: 45.0, 2: 0.0, 3: -45.0}  # degrees: the second looks the subjects in the face
-TRAIN_SUBJECTS = frozenset((1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38))
-TRAIN_CAMERAS = frozenset((2, 3))
 FPS = 30.0
 CLIP_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+Purpose = Literal["performer", "performance", "camera", "sensor", "detector"]
 _PARTNER = 100  # subject p's partner is nobody else's, and no subject: no test subject is seen in training
 # Recorded to 10 micrometres, so that the last bits of a sine, which differ by machine, are gone.
 _DECIMALS = 5
@@ -90,17 +91,18 @@ class SyntheticMotion:
         return tuple(Clip(code.name, code.action - 1, self._split(code)) for code in codes)
 
     def read(self, clip: Clip) -> RawClip:
-        code = self._code(clip)
-        rng = self._rng("sensor", code.subject, code.action, code.repetition, code.camera)
-        seen = sense(self.camera(clip).view(self.performance(clip)), rng).round(_DECIMALS)  # (F, P, V, 3)
-        found = tracked(seen.shape[0], seen.shape[1], rng)
-        seen[~found] = 0
-        persons = min(seen.shape[1], self.num_persons)
-        frames = np.zeros((len(seen), 3, NTU25.num_joints, self.num_persons), dtype=np.float32)
-        frames[..., :persons] = seen[:, :persons].transpose(0, 3, 2, 1)
-        exists = np.zeros((len(seen), NTU25.num_joints, self.num_persons), dtype=bool)
-        exists[..., :persons] = found[:, None, :persons]
-        return RawClip(frames, exists)
+        seen, found = self._recorded(clip)
+        frames = np.zeros((len(seen), 3, NTU25.num_joints, LISTED_BODIES), dtype=np.float32)
+        frames[..., : seen.shape[1]] = seen.transpose(0, 3, 2, 1)
+        exists = np.zeros((len(seen), NTU25.num_joints, LISTED_BODIES), dtype=bool)
+        exists[..., : seen.shape[1]] = found[:, None]
+        return select_bodies(RawClip(frames, exists), self.num_persons)
+
+    def write(self, clips: tuple[Clip, ...], folder: Path) -> None:
+        """Write these clips into ``folder`` as NTU RGB+D's ``.skeleton`` files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for clip in clips:
+            write_skeleton_file(folder / f"{clip.name}.skeleton", *self._recorded(clip))
 
     def fingerprint(self) -> str:
         """Digest of the generator's version and of every setting that changes the clips as read."""
@@ -131,11 +133,22 @@ class SyntheticMotion:
         code = self._code(clip)
         return draw_camera(CAMERAS[code.camera], self._rng("camera", code.setup, code.camera))
 
-    def _rng(
-        self, purpose: Literal["performer", "performance", "camera", "sensor"], *numbers: int
-    ) -> np.random.Generator:
+    def stream(self, purpose: Purpose, clip: Clip) -> np.random.Generator:
+        """Random numbers for what one camera makes of a recording."""
+        code = self._code(clip)
+        return self._rng(purpose, code.subject, code.action, code.repetition, code.camera)
+
+    def _recorded(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
+        """Joints (F, P, V, 3) in the camera's metres of all who are there, and (F, P) whether it has the body."""
+        rng = self.stream("sensor", clip)
+        seen = sense(self.camera(clip).view(self.performance(clip)), rng).round(_DECIMALS)
+        found = tracked(seen.shape[0], seen.shape[1], rng)
+        seen[~found] = 0
+        return seen, found
+
+    def _rng(self, purpose: Purpose, *numbers: int) -> np.random.Generator:
         """The stream of random numbers for one purpose; no two streams overlap."""
-        first = ("performer", "performance", "camera", "sensor").index(purpose)
+        first = get_args(Purpose).index(purpose)
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(first, *numbers))))
 
     def _code(self, clip: Clip) -> _Code:

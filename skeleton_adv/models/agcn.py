@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_adv.models.graph import inward_links, spatial_adjacency
+from skeleton_adv.models.graph import bone_links, spatial_adjacency
 from skeleton_adv.ranges import Count, Range, checked
 from skeleton_adv.skeleton import NTU25, Skeleton
 
@@ -103,15 +103,15 @@ class BoneAGCN(AGCN):
 
 
 class Bones(nn.Module):
-    """Joints (N, C, T, V, M) -> each joint minus the next one towards the centre; 0 at the centre."""
+    """Joints (N, C, T, V, M) -> each joint minus the next one towards the root, a score too; 0 at the root."""
 
     bones: Tensor
 
     def __init__(self, skeleton: Skeleton) -> None:
         super().__init__()
         matrix = torch.zeros(skeleton.num_joints, skeleton.num_joints)
-        for joint, center in inward_links(skeleton):
-            matrix[joint, joint], matrix[center, joint] = 1, -1
+        for joint, origin in bone_links(skeleton):
+            matrix[joint, joint], matrix[origin, joint] = 1, -1
         self.register_buffer("bones", matrix, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,12 +6,20 @@ from torch import Tensor
 from skeleton_adv.skeleton import Skeleton
 
 # Where 2s-AGCN's graphs have their centre, and the joints that they attach elsewhere than the tree
-# of bones does: a hand's tip to its thumb, as the recorded order of joints suggests.
+# of bones does: a hand's tip to its thumb, as the recorded order of joints suggests, and OpenPose's
+# hips to the shoulders.
 _CENTER = {"ntu25": 20, "kinect20": 1, "openpose18": 1}
-_ATTACHED = {"ntu25": {21: 22, 23: 24}}
+_ATTACHED = {"ntu25": {21: 22, 23: 24}, "openpose18": {8: 2, 11: 5}}
+# Where the bones of the bone stream begin, if not at the centre.
+_BONES_FROM = {"openpose18": 0}
 
 
-def inward_links(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
+def bone_links(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
+    """Pairs (joint, joint that it is taken from) of 2s-AGCN's bone stream."""
+    return inward_links(skeleton, _BONES_FROM.get(skeleton.name))
+
+
+def inward_links(skeleton: Skeleton, center: int | None = None) -> tuple[tuple[int, int], ...]:
     """Pairs (joint, next joint towards the graph's centre), one for every joint but the centre."""
     attached = _ATTACHED.get(skeleton.name, {})
     neighbours: dict[int, list[int]] = {joint: [] for joint in range(skeleton.num_joints)}
@@ -20,7 +28,7 @@ def inward_links(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
         neighbours[joint].append(other)
         neighbours[other].append(joint)
     inward: dict[int, int] = {}
-    reached = [_CENTER[skeleton.name]]
+    reached = [_CENTER[skeleton.name] if center is None else center]
     for joint in reached:
         for neighbour in neighbours[joint]:
             if neighbour not in reached:

@@ -10,14 +10,17 @@ class CenterPerFrame(nn.Module):
     """Subtract the first person's centre joint, frame by frame, from every joint of everybody.
 
     HCN-pytorch's ``origin_transfer``. As there, an absent second person is moved too, from 0 to
-    minus the centre: published weights expect it.
+    minus the centre: published weights expect it. Clips of image coordinates pass unchanged: no public
+    pipeline centres them, and a score is no place.
     """
 
     def __init__(self, skeleton: Skeleton) -> None:
         super().__init__()
-        self.joint = skeleton.center
+        self.joint, self.flat = skeleton.center, len(skeleton.coords) < 3
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
+        if self.flat:
+            return x
         return x - x[:, :, :, self.joint : self.joint + 1, :1]
 
 
@@ -27,17 +30,20 @@ class PreNormalize(nn.Module):
     The person who moves most comes first; every frame is moved so that that person's ``center`` lies
     at 0; then everything is rotated so that the first frame's spine points along z, and then so that
     its shoulders lie along x. What is exactly 0 does not exist and stays 0. All of it is
-    differentiated through, the order of persons aside.
+    differentiated through, the order of persons aside. Clips of image coordinates pass unchanged, as in
+    the authors' pipeline for Kinetics.
     """
 
     def __init__(self, skeleton: Skeleton) -> None:
         super().__init__()
         joints = skeleton.joints
-        self.center = skeleton.center
+        self.center, self.flat = skeleton.center, len(skeleton.coords) < 3
         self.spine = (skeleton.root, skeleton.center)
         self.shoulders = (joints.index("left_shoulder"), joints.index("right_shoulder"))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
+        if self.flat:
+            return x
         order = _energy(x).argsort(dim=1, descending=True, stable=True)
         x = x.gather(4, order.view(len(x), 1, 1, 1, -1).expand_as(x))
         exists = (x != 0).any(dim=1, keepdim=True)

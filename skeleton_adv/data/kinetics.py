@@ -1,0 +1,233 @@
+"""Kinetics-skeleton: a folder of OpenPose JSON files beside their label JSON."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
+from skeleton_adv.errors import DataError
+from skeleton_adv.ranges import Count, Fraction, Range, check_call
+from skeleton_adv.skeleton import OPENPOSE18
+
+LISTED_BODIES = 5  # the public pipeline reads a frame's first five
+MOST_FRAMES = 3000  # clips last ten seconds; an index beyond this is damage
+SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
+
+
+class _Listed(NamedTuple):
+    """A clip of a label JSON and its folder's name."""
+
+    folder: str
+    clip: Clip
+
+
+@dataclass(frozen=True)
+class Kinetics:
+    """Kinetics-skeleton of ST-GCN (Yan et al., arXiv 1801.07455): 260,000 clips, 400 actions, 18 joints.
+
+    ``root`` holds ``kinetics_train`` and ``kinetics_val``, folders of a JSON file a clip, and beside
+    each its ``..._label.json``. Channels are x and y as shares of the image, from its middle, y up,
+    and the detector's score. Read as 2s-AGCN's pipeline reads it: the first five bodies of a frame,
+    of which the ``num_persons`` with the highest sum of scores are kept, frame by frame, so that
+    persons may swap places; a joint of score 0 does not exist. Raises ``DataError`` with file and frame.
+    """
+
+    root: str
+    num_actions: Annotated[int, Range("[2, 400]")] = 400
+    num_frames: Count = 64
+    num_persons: Annotated[int, Range("[1, 5]")] = 2
+    test_crop: Fraction = 0.95
+    on_error: OnError = "stop"
+
+    name = "kinetics"
+    skeleton = OPENPOSE18
+    fps = 30.0
+    stand_in = False
+    generated = False
+
+    def __post_init__(self) -> None:
+        check_call(Kinetics, vars(self), "dataset.")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._contents[0][: self.num_actions]
+
+    def clips(self) -> tuple[Clip, ...]:
+        return tuple(listed.clip for listed in self._listed.values())
+
+    def read(self, clip: Clip) -> RawClip:
+        path = self._root / self._listed[clip.name].folder / f"{clip.name}.json"
+        return keep_surest(read_openpose_file(path), self.num_persons)
+
+    def fingerprint(self) -> str:
+        """Digest of what the preparation reads: every file's name, size and time of change, and the choices made."""
+        facts = []
+        for name, listed in self._listed.items():
+            path = self._root / listed.folder / f"{name}.json"
+            try:
+                stat = path.stat()
+            except OSError:
+                raise DataError(
+                    f"{path} does not exist, but {listed.folder}_label.json lists it: "
+                    "complete the folder, or take the clip out of the list"
+                ) from None
+            facts.append((name, listed.clip.label, listed.folder, stat.st_size, stat.st_mtime_ns))
+        return hashlib.sha256(repr((self.name, self.num_actions, self.num_persons, facts)).encode()).hexdigest()
+
+    @property
+    def _root(self) -> Path:
+        return Path(self.root).expanduser()
+
+    @property
+    def _listed(self) -> dict[str, _Listed]:
+        return {name: one for name, one in self._contents[1].items() if one.clip.label < self.num_actions}
+
+    @cached_property
+    def _contents(self) -> tuple[tuple[str, ...], dict[str, _Listed]]:
+        """The classes' names, and all clips that hold a skeleton."""
+        paths = [self._root / f"{folder}_label.json" for folder in SPLITS]
+        if not any(path.is_file() for path in paths):
+            raise DataError(
+                f"dataset.root={self.root} holds neither kinetics_train_label.json nor kinetics_val_label.json: "
+                "put Kinetics-skeleton's folders and label files there, or name their folder with dataset.root=..."
+            )
+        names: dict[int, str] = {}
+        listed: dict[str, _Listed] = {}
+        for (folder, split), path in zip(SPLITS.items(), paths, strict=True):
+            for name, facts in (_labels(path) if path.is_file() else {}).items():
+                label = facts["label_index"]
+                if names.setdefault(label, facts["label"]) != facts["label"]:
+                    raise DataError(f"{path}: label_index {label} is {names[label]!r} and also {facts['label']!r}")
+                if name in listed:
+                    raise DataError(f"{path}: {name} is listed in {listed[name].folder}_label.json too")
+                if facts["has_skeleton"]:
+                    listed[name] = _Listed(folder, Clip(name, label, split))
+        if sorted(names) != list(range(len(names))) or len(names) < 2:
+            absent = next(label for label in range(len(names) + 2) if label not in names)
+            raise DataError(f"{paths[0].parent}: the label files name {len(names)} classes, but none of index {absent}")
+        return tuple(names[label] for label in range(len(names))), listed
+
+
+def _labels(path: Path) -> dict[str, dict[str, Any]]:
+    """A label JSON: clip -> has_skeleton, label, label_index; raises ``DataError`` naming the entry."""
+    content = _json(path)
+    if not isinstance(content, dict) or not content:
+        raise DataError(f"{path}: should be an object with an entry for every clip")
+    for name, facts in content.items():
+        kinds = {"has_skeleton": bool, "label": str, "label_index": int}
+        if not isinstance(facts, dict) or any(type(facts.get(key)) is not kind for key, kind in kinds.items()):
+            raise DataError(
+                f"{path}: entry {name!r} should hold has_skeleton, label and label_index, it is {facts!r:.80}"
+            )
+        if not 0 <= facts["label_index"] < 400 or "/" in name:
+            raise DataError(
+                f"{path}: entry {name!r} has label_index {facts['label_index']}, not 0 to 399, or a bad name"
+            )
+    return content
+
+
+def read_openpose_file(path: Path) -> np.ndarray:
+    """The bodies of one file, (F, 5, 18, 3): x and y as shares of the image, y down, and score; 0 where none is.
+
+    A frame stands at its ``frame_index``; frames that the file does not list are empty.
+    """
+    content = _json(path)
+    frames = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise DataError(f"{path}: holds no list of frames, 'data'")
+    places = []
+    for number, frame in enumerate(frames, start=1):
+        place = frame.get("frame_index") if isinstance(frame, dict) else None
+        if type(place) is not int or not 0 <= place < MOST_FRAMES or not isinstance(frame.get("skeleton"), list):
+            raise DataError(
+                f"{path}: frame {number} of {len(frames)} lacks a usable frame_index or skeleton: {frame!r:.60}"
+            )
+        places.append(place)
+    if len(set(places)) < len(places):
+        raise DataError(f"{path}: two frames have the same frame_index")
+    if max(places) < 1:
+        raise DataError(f"{path}: holds one frame only")
+    bodies = np.zeros((max(places) + 1, LISTED_BODIES, OPENPOSE18.num_joints, 3))
+    for place, frame in zip(places, frames, strict=True):
+        for body, listed in enumerate(frame["skeleton"][:LISTED_BODIES]):
+            bodies[place, body] = _body(listed, f"{path}: frame_index {place}, body {body + 1}")
+    return bodies
+
+
+def _body(listed: Any, where: str) -> np.ndarray:
+    """(18, 3) x, y, score of one body."""
+    columns = []
+    for key, size in (("pose", 2 * OPENPOSE18.num_joints), ("score", OPENPOSE18.num_joints)):
+        values = listed.get(key) if isinstance(listed, dict) else None
+        if not isinstance(values, list) or len(values) != size:
+            found = len(values) if isinstance(values, list) else "no"
+            raise DataError(f"{where}: {found} numbers of {key}, not {size}")
+        try:
+            column = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError(f"{where}: {key} holds what is no number") from None
+        if not np.isfinite(column).all():
+            raise DataError(f"{where}: {key} holds a value that is not finite")
+        columns.append(column.reshape(OPENPOSE18.num_joints, -1))
+    return np.concatenate(columns, axis=1)
+
+
+def keep_surest(bodies: np.ndarray, num_persons: int) -> RawClip:
+    """The ``num_persons`` bodies of each frame with the highest sum of scores, as the public pipeline orders them.
+
+    Takes (F, P, 18, 3) as ``read_openpose_file`` gives it. What has score 0 is 0 and does not exist.
+    """
+    order = np.argsort(-bodies[..., 2].sum(axis=2), axis=1, kind="stable")[:, :num_persons]
+    kept = np.take_along_axis(bodies, order[:, :, None, None], axis=1)
+    exists = kept[..., 2] > 0
+    kept = kept * (1, -1, 1) + (-0.5, 0.5, 0)  # from the image's middle, y up
+    kept[~exists] = 0
+    frames = np.zeros((len(kept), 3, OPENPOSE18.num_joints, num_persons), dtype=np.float32)
+    frames[..., : kept.shape[1]] = kept.transpose(0, 3, 2, 1)
+    there = np.zeros((len(kept), OPENPOSE18.num_joints, num_persons), dtype=bool)
+    there[..., : kept.shape[1]] = exists.transpose(0, 2, 1)
+    return RawClip(frames, there)
+
+
+def write_labels(folder: Path, clips: Sequence[Clip], classes: Sequence[str]) -> None:
+    """Write the label JSON of each split that has clips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in SPLITS.items():
+        labels = {
+            clip.name: {"has_skeleton": True, "label": classes[clip.label], "label_index": clip.label}
+            for clip in clips
+            if clip.split == split
+        }
+        if labels:
+            (folder / f"{name}_label.json").write_text(json.dumps(labels))
+
+
+def write_openpose_file(path: Path, bodies: np.ndarray, clip: Clip, label: str) -> None:
+    """Write bodies (F, P, 18, 3), as ``read_openpose_file`` gives them, as one of Kinetics-skeleton's files."""
+    data = [
+        {
+            "frame_index": place,
+            "skeleton": [
+                {"pose": [round(v, 3) for v in body[:, :2].ravel().tolist()], "score": body[:, 2].round(3).tolist()}
+                for body in frame
+                if body[:, 2].any()
+            ],
+        }
+        for place, frame in enumerate(bodies)
+    ]
+    path.write_text(json.dumps({"data": data, "label": label, "label_index": clip.label}))
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg} at column {error.colno})") from None
+    except (UnicodeDecodeError, OSError, RecursionError) as error:
+        raise DataError(f"{path}: not a readable text file ({error})") from None
