@@ -5,54 +5,75 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pandas as pd
 from tabulate import tabulate
 
+from skeleton_adv.comparison import against_admm, readable_comparison
 from skeleton_adv.errors import RunError, UserError
 from skeleton_adv.summary import Rate, Run, find_runs, load_run, measures, rates
-from skeleton_adv.table1 import BETAS, NOTES, belongs, readable, table1, title
+from skeleton_adv.white_box import TABLES, PaperTable, notes, readable, rows, title
 
-LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$"})
+LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$", "‰": r"\textperthousand{}"})
 
 
-def write(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Write Table 1 of one dataset as Markdown, LaTeX and CSV; return the files."""
-    runs = [run for run in runs if belongs(run)]
-    frame = table1(runs)
-    cells = {str(name): column.tolist() for name, column in readable(frame).items()}
-    commands = _commands(runs)
-    folder = out / runs[0].about["dataset"]
-    without = sum(run.records["kinetic"].isna().sum() for run in runs)
-    notes = NOTES + (f" {without} clips without motion are left out of ΔK/K." if without else "")
-    markdown = "\n".join(
-        [f"# {title(runs)}", "", tabulate(cells, "keys", "pipe", disable_numparse=True), "", notes, ""]
-        + ["Made by:", "", *(f"    {command}" for command in commands), ""]
-    )
-    latex = "\n".join([f"% {title(runs)}", tabulate(cells, "keys", "latex_booktabs", disable_numparse=True), ""])
-    latex = latex.translate(LATEX)
+def write(table: PaperTable, runs: Sequence[Run], out: Path) -> list[Path]:
+    """Write a table of one dataset as Markdown, LaTeX and CSV; return the files."""
+    own = [run for run in runs if table.belongs(run)]
+    frame = rows(table, own)
+    pages = {"": (frame, _grid(readable(table, frame)))}
+    comparison = against_admm(runs) if table.name == "table3" else frame.head(0)
+    if len(comparison):
+        pages["_against_admm"] = (comparison, _grid(readable_comparison(comparison)))
+    folder = out / own[0].about["dataset"]
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {"md": markdown, "tex": latex, "csv": frame.to_csv(index=False, float_format="%.6g")}
-    return [_atomically(folder / f"table1.{kind}", text) for kind, text in contents.items()]
+    heading, paths = title(table, own), []
+    lines = [
+        f"# {heading}",
+        "",
+        tabulate(pages[""][1], "keys", "pipe", disable_numparse=True),
+        "",
+        notes(table, own),
+        "",
+    ]
+    if len(comparison):
+        lines += ["Over the clips that were first right and that both attacks fool, C&W / ADMM:", ""]
+        lines += [tabulate(pages["_against_admm"][1], "keys", "pipe", disable_numparse=True), ""]
+    lines += ["Made by:", "", *(f"    {command}" for command in _commands(table, own)), ""]
+    paths.append(_atomically(folder / f"{table.name}.md", "\n".join(lines)))
+    for suffix, (values, grid) in pages.items():
+        latex = tabulate(grid, "keys", "latex_booktabs", disable_numparse=True).translate(LATEX)
+        paths.append(_atomically(folder / f"{table.name}{suffix}.tex", f"% {heading}\n{latex}\n"))
+        text = values.to_csv(index=False, float_format="%.6g")
+        paths.append(_atomically(folder / f"{table.name}{suffix}.csv", text))
+    return paths
 
 
-def write_all(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Write Table 1 of every dataset among the runs, each in a folder of its own."""
-    runs = [run for run in runs if belongs(run)]
-    names = sorted({run.about["dataset"] for run in runs})
-    return [path for name in names for path in write([run for run in runs if run.about["dataset"] == name], out)]
+def _grid(frame: pd.DataFrame) -> dict[str, list[str]]:
+    return {str(name): column.tolist() for name, column in frame.items()}
 
 
-def _commands(runs: Sequence[Run]) -> list[str]:
-    """The commands that made these runs; one for a whole grid of beta and goal that an experiment swept."""
+def write_all(runs: Sequence[Run], out: Path, tables: Sequence[PaperTable] = TABLES) -> list[Path]:
+    """Write these tables of every dataset among the runs, each in a folder of its own."""
+    paths = []
+    for dataset in sorted({run.about["dataset"] for run in runs}):
+        here = [run for run in runs if run.about["dataset"] == dataset]
+        paths += [path for table in tables if any(map(table.belongs, here)) for path in write(table, here, out)]
+    return paths
+
+
+def _commands(table: PaperTable, runs: Sequence[Run]) -> list[str]:
+    """The commands that made these runs; one for a whole grid that an experiment swept."""
+    swept = ("attack=", "attack.beta=", "targeted=")
     grids: dict[str, list[Run]] = {}
     for run in runs:
         words = run.about["command"].split()
-        grids.setdefault(" ".join(w for w in words if not w.startswith(("attack.beta=", "targeted="))), []).append(run)
-    whole = {(beta, targeted) for beta in BETAS for targeted in (False, True)}
+        grids.setdefault(" ".join(w for w in words if not w.startswith(swept)), []).append(run)
+    whole = {(beta, targeted) for beta in table.betas for targeted in (False, True)}
     commands: set[str] = set()
     for command, group in grids.items():
-        cells = {(float(run.attack["beta"]), bool(run.about["settings"]["targeted"])) for run in group}
-        swept = "experiment=" in command and cells == whole
-        commands |= {command} if swept else {run.about["command"] for run in group}
+        cells = {(run.attack.get("beta"), bool(run.about["settings"]["targeted"])) for run in group}
+        complete = f"experiment={table.name}" in command and cells == whole
+        commands |= {command} if complete else {run.about["command"] for run in group}
     return sorted(commands)
 
 
@@ -94,12 +115,12 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     print("\n[..]: 95 % Wilson interval. feasible: successful, and no bone, angle or speed exceeds its tolerance.")
     print("Camera space, metres; rms mm: a joint and frame.")
     if any(run.about["stand_in"] for run in runs):
-        print("These clips are a stand-in, not the paper's NTU RGB+D.")
+        print("These clips are a stand-in, not the paper's NTU RGB+D or Kinetics.")
     for folder in folders:
         print(f"records: {folder}/records.csv")
-    if experiment == "table1":
-        for path in write_all(runs, out):
-            print(f"table:   {path}")
+    own = [table for table in TABLES if table.name == experiment]
+    for path in write_all(runs, out, own):
+        print(f"table:   {path}")
 
 
 def _share(rate: Rate) -> str:

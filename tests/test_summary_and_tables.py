@@ -11,10 +11,12 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 from test_records import record
 
+from skeleton_adv.comparison import against_admm
 from skeleton_adv.errors import RunError
 from skeleton_adv.records import RunFolder
 from skeleton_adv.summary import Rate, Run, differences, load_run, measures, rates
-from skeleton_adv.tables import readable, table1, write
+from skeleton_adv.tables import write
+from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5, readable, rows, title
 
 
 def about(**changes: Any) -> dict[str, Any]:
@@ -94,26 +96,64 @@ def test_measures_by_hand() -> None:
 
 
 def test_paper_cells_stand_beside_ours_and_missing_cells_say_why() -> None:
-    frame = table1([Run(about(), six_rows())])
+    frame = rows(TABLE1, [Run(about(), six_rows())])
     assert len(frame) == 6 and frame["clips"].tolist() == [0, 6, 0, 0, 0, 0]
     ours = frame[frame["clips"] == 6].iloc[0]
     assert (ours["paper_split"], ours["paper_success"], ours["paper_l2"]) == ("CS", 1.0, 0.290)
-    shown = readable(frame)
+    shown = readable(TABLE1, frame)
     assert shown["clips"].tolist() == ["not run", "6 of 430", "not run", "not run", "not run", "not run"]
     assert shown["success: ours"][1] == "66.7 [30.0, 90.3] (4/6)"
     assert shown["success: paper"].tolist() == ["100.0", "100.0", "92.4", "100.0", "100.0", "26.9"]
     other = about(targeted=True)
     other["choices"] = {**other["choices"], "model": "agcn"}
-    shown = readable(table1([Run(other, six_rows())]))
+    shown = readable(TABLE1, rows(TABLE1, [Run(other, six_rows())]))
     assert shown["success: paper"].tolist()[3:] == ["not in the source"] * 3
-    shown = readable(table1([Run(about(beta=3.0), six_rows())]))
+    shown = readable(TABLE1, rows(TABLE1, [Run(about(beta=3.0), six_rows())]))
     assert "not in the paper" in shown["success: paper"].tolist()
+
+
+def of(attack: str, **changes: Any) -> dict[str, Any]:
+    facts = about(**changes)
+    facts["choices"] = {**facts["choices"], "attack": attack, "model": changes.get("model", "hcn")}
+    if attack == "cw":
+        facts["settings"] = {**facts["settings"], "attack": {"c": 0.01, "conf": 0.0}}
+    return facts
+
+
+def test_each_run_is_in_its_table() -> None:
+    runs = [of("admm"), of("cw"), of("admm", dataset="synthetic_kinetics"), of("cw", dataset="kinetics")]
+    found = [[table.belongs(Run(facts, six_rows())) for facts in runs] for table in (TABLE1, TABLE3, TABLE5)]
+    assert found == [[True, False, False, False], [False, True, False, False], [False, False, True, False]]
+
+
+def test_tables_three_and_five_beside_the_papers_cells() -> None:
+    frame = rows(TABLE3, [Run(of("cw"), six_rows())])
+    shown = readable(TABLE3, frame)
+    assert shown["success: paper"].tolist() == ["100.0", "not in the source"] and shown["ℓ2 m: paper"][0] == "0.244"
+    assert shown["clips"].tolist() == ["6 of 430", "not run"] and "β" not in shown
+    facts = of("admm", dataset="synthetic_kinetics", model="agcn_small")
+    shown = readable(TABLE5, rows(TABLE5, [Run(facts, six_rows())]))
+    assert shown["success: paper"].tolist() == ["100.0", "100.0", "100.0", "99.2", "98.8", "98.4"]
+    assert shown["ℓ2: paper"][1] == "0.298" and "rms ‰" in shown
+    assert "stand-in for the paper's Kinetics (normalised image coordinates" in title(TABLE5, [Run(facts, six_rows())])
+
+
+def test_cw_and_admm_over_the_clips_that_both_fool() -> None:
+    shorter = six_rows()
+    shorter["l2"] = shorter["l2"] / 2
+    shorter.loc[0, "success"] = False
+    runs = [Run(of("cw"), shorter), Run(of("admm"), six_rows()), Run(of("admm", targeted=True), six_rows())]
+    runs[2].about["settings"]["target"] = "random"
+    (row,) = against_admm(runs).to_dict("records")
+    assert row["clips"] == 2 and row["cw_shorter"] == 1.0  # 1 and 2: first right, and fooled by both
+    assert (row["l2_cw"], row["l2_admm"]) == (0.0625, 0.125)
+    assert row["bone_mean_cw"] == pytest.approx(0.015)
 
 
 def test_runs_of_different_identity_are_told_apart() -> None:
     runs = [Run(about(), six_rows()), Run(about(seed=1), six_rows()), Run(about(beta=10.0), six_rows())]
     assert differences(runs, ("attack.beta",)) == ["seed=0", "seed=1", "seed=0"]
-    shown = readable(table1(runs))
+    shown = readable(TABLE1, rows(TABLE1, runs))
     assert {"seed=0", "seed=1"} <= set(shown["differs"])
 
 
@@ -144,7 +184,7 @@ def test_unfinished_and_damaged_runs_are_refused(tmp_path: Path) -> None:
 def test_files_in_three_formats(tmp_path: Path) -> None:
     run = load_run(saved(tmp_path / "run", about()))
     assert run is not None
-    paths = write([run], tmp_path / "tables")
+    paths = write(TABLE1, [run], tmp_path / "tables")
     assert sorted(path.name for path in paths) == ["table1.csv", "table1.md", "table1.tex"]
     texts = {path.suffix: path.read_text() for path in paths}
     assert "stand-in" in texts[".md"].partition("\n")[0] and "T=32" in texts[".md"]

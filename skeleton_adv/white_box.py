@@ -1,6 +1,7 @@
-"""Table 1: the ADMM attack, the paper's cells beside ours. Pure functions of records."""
+"""Tables 1, 3 and 5: white-box attacks, the paper's cells beside ours. Pure functions of records."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,54 +11,73 @@ from skeleton_adv.errors import RunError
 from skeleton_adv.summary import Run, differences, measures, rates
 
 PAPER = Path(__file__).parent / "paper"
-PAPER_MODELS = {"hcn": "hcn", "agcn": "2s-agcn"}
-PAPER_SETS = {"ntu60_cv": "CV", "ntu60_cs": "CS", "synthetic_cv": "CV"}
-BETAS = (0.1, 1.0, 10.0)
+PAPER_MODELS = {"hcn": "hcn", "hcn_pytorch": "hcn", "agcn": "2s-agcn", "agcn_small": "2s-agcn"}
+PAPER_SETS = {"ntu60_cv": "CV", "ntu60_cs": "CS", "synthetic_cv": "CV"}  # others stand beside CS
+IMAGE_SETS = ("kinetics", "synthetic_kinetics")  # joints in an image, without depth
 OWN_KEYS = ("attack.beta", "targeted", "target")  # the rows show these themselves
 
 
-def table1(runs: Sequence[Run]) -> pd.DataFrame:
-    """Table 1, a row for each run on one dataset and for each cell of the paper's grid that was not run.
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of white-box attacks: which runs are its own, and which grid the paper ran."""
 
-    Columns ``paper_*`` are the paper's cells; rates are fractions, lengths metres, angles radians.
+    name: str
+    title: str
+    attacks: tuple[str, ...]
+    betas: tuple[float | None, ...]
+    image: bool = False  # of joints in an image
+
+    def belongs(self, run: Run) -> bool:
+        """Whether a run is this table's."""
+        choices = run.about["choices"]
+        own = choices["attack"] in self.attacks and choices["defense"] == "none"
+        return own and (run.about["dataset"] in IMAGE_SETS) == self.image
+
+
+ADMM = ("admm", "admm_released")
+TABLE1 = PaperTable("table1", "Table 1: ADMM attack", ADMM, (0.1, 1.0, 10.0))
+TABLE3 = PaperTable("table3", "Table 3: C&W attack", ("cw",), (None,))
+TABLE5 = PaperTable("table5", "Table 5: ADMM attack", ADMM, (0.1, 1.0, 10.0), image=True)
+TABLES = (TABLE1, TABLE3, TABLE5)
+
+
+def rows(table: PaperTable, runs: Sequence[Run]) -> pd.DataFrame:
+    """The table, a row for each of its runs on one dataset and for each cell of the paper's grid that was not run.
+
+    Columns ``paper_*`` are the paper's cells; rates are fractions, lengths in the clips' own unit,
+    angles radians.
     """
-    runs = [run for run in runs if belongs(run)]
+    runs = [run for run in runs if table.belongs(run)]
     if len({run.about["dataset"] for run in runs}) > 1:
-        raise RunError("Table 1 is of one dataset; these runs are of several")
-    rows: list[dict[str, Any]] = []
+        raise RunError(f"{table.title} is of one dataset; these runs are of several")
+    found: list[dict[str, Any]] = []
     covered = set()
     for run, apart in zip(runs, differences(runs, OWN_KEYS), strict=True):
-        rows.append(_row(run) | {"differs": apart})
-        covered.add(tuple(rows[-1][name] for name in ("setting", "model", "attack", "beta")))
+        found.append(_row(table, run) | {"differs": apart})
+        covered.add(tuple(found[-1][name] for name in ("setting", "model", "attack", "beta")))
     for victim, attack in sorted({(run.about["choices"]["model"], run.about["choices"]["attack"]) for run in runs}):
         for setting in ("untargeted", "targeted"):
-            for beta in BETAS:
+            for beta in table.betas:
                 if (setting, victim, attack, beta) not in covered:
                     empty = {"setting": setting, "model": victim, "attack": attack, "beta": beta, "clips": 0}
-                    rows.append(empty | _paper_cells(setting, victim, runs[0].about["dataset"], beta))
-    if not rows:
+                    found.append(empty | _paper_cells(table, setting, victim, runs[0].about["dataset"], beta))
+    if not found:
         return pd.DataFrame()
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(found)
     frame["order"] = frame["setting"] != "untargeted"
     return frame.sort_values(["order", "model", "attack", "beta"], ignore_index=True, kind="stable").drop(
         columns="order"
     )
 
 
-def belongs(run: Run) -> bool:
-    """Whether a run is one of Table 1's: ADMM on an undefended victim."""
-    choices = run.about["choices"]
-    return choices["attack"] in ("admm", "admm_released") and choices["defense"] == "none"
-
-
-def _row(run: Run) -> dict[str, Any]:
+def _row(table: PaperTable, run: Run) -> dict[str, Any]:
     about = run.about
     setting = "targeted" if about["settings"]["targeted"] else "untargeted"
     row: dict[str, Any] = {
         "setting": setting,
         "model": about["choices"]["model"],
         "attack": about["choices"]["attack"],
-        "beta": run.attack["beta"],
+        "beta": run.attack.get("beta"),
         "target": about["settings"]["target"] or "",
         "conf": run.attack.get("conf"),
         "clips": about["done"],
@@ -68,23 +88,22 @@ def _row(run: Run) -> dict[str, Any]:
         row |= {name: rate.value, f"{name}_hits": rate.hits, f"{name}_clips": rate.count}
         row |= {f"{name}_low": low, f"{name}_high": high}
     row |= measures(run) | {"run": about["identity"]}
-    return row | _paper_cells(setting, row["model"], about["dataset"], row["beta"])
+    return row | _paper_cells(table, setting, row["model"], about["dataset"], row["beta"])
 
 
-def _paper_cells(setting: str, model: str, dataset: str, beta: float) -> dict[str, Any]:
+def _paper_cells(table: PaperTable, setting: str, model: str, dataset: str, beta: float | None) -> dict[str, Any]:
     """The paper's cells for a row, in our units; a missing one is not in the source or not in the paper."""
-    paper = pd.read_csv(PAPER / "table1.csv")
-    split = PAPER_SETS.get(dataset, "CS")
-    cell = paper[
-        (paper["setting"] == setting)
-        & (paper["model"] == PAPER_MODELS.get(model, model))
-        & (paper["split"] == split)
-        & (paper["beta"] == beta)
-    ]
-    if cell.empty:
-        known = model in PAPER_MODELS and beta in BETAS
+    paper = pd.read_csv(PAPER / f"{table.name}.csv")
+    split = "Kinetics" if table.image else PAPER_SETS.get(dataset, "CS")
+    same = (paper["setting"] == setting) & (paper["model"] == PAPER_MODELS.get(model, model))
+    if not table.image:
+        same &= paper["split"] == split
+    if "beta" in paper:
+        same &= paper["beta"] == beta
+    if not same.any():
+        known = beta in table.betas and PAPER_MODELS.get(model) in set(paper["model"])
         return {"paper_note": "not in the source" if known else "not in the paper"}
-    found = cell.iloc[0]
+    found = paper[same].iloc[0]
     return {
         "paper_split": split,
         "paper_success": found["success_rate"] / 100,
@@ -95,23 +114,20 @@ def _paper_cells(setting: str, model: str, dataset: str, beta: float) -> dict[st
     }
 
 
-def readable(frame: pd.DataFrame) -> pd.DataFrame:
+def readable(table: PaperTable, frame: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it: percentages with intervals, the paper's cell before ours."""
-    rows = []
+    length, rms = ("ℓ2", "rms ‰") if table.image else ("ℓ2 m", "rms mm")
+    shown_rows = []
     for _, row in frame.iterrows():
         paper = row.get("paper_note") if isinstance(row.get("paper_note"), str) else None
         target = f", {row['target']}" if isinstance(row.get("target"), str) and row["target"] else ""
-        lead = {
-            "setting": row["setting"] + target,
-            "victim": row["model"],
-            "attack": row["attack"],
-            "β": f"{row['beta']:g}",
-        }
+        lead = {"setting": row["setting"] + target, "victim": row["model"], "attack": row["attack"]}
+        lead |= {"β": f"{row['beta']:g}"} if pd.notna(row["beta"]) else {}
         success = paper or f"{100 * row['paper_success']:.1f}"
         if not row["clips"]:
-            rows.append(lead | {"clips": "not run", "success: paper": success})
+            shown_rows.append(lead | {"clips": "not run", "success: paper": success})
             continue
-        rows.append(
+        shown_rows.append(
             lead
             | {
                 "clips": f"{row['clips']:.0f} of {row['test_clips']:.0f}",
@@ -132,13 +148,13 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
                 "ΔS/S % max": _maxima(row, "speed", 100),
                 "ΔK/K %: paper": _percent(row, "paper_kinetic"),
                 "ΔK/K %: ours": _percent(row, "kinetic"),
-                "ℓ2 m: paper": _number(row, "paper_l2"),
-                "ℓ2 m: ours": _number(row, "l2"),
-                "rms mm": f"{row['rms_mm']:.2f}",
+                f"{length}: paper": _number(row, "paper_l2"),
+                f"{length}: ours": _number(row, "l2"),
+                rms: f"{row['rms_mm']:.2f}",
                 "differs": row["differs"],
             }
         )
-    shown = pd.DataFrame(rows).fillna("")
+    shown = pd.DataFrame(shown_rows).fillna("")
     return shown.loc[:, (shown != "").any(axis=0)]
 
 
@@ -160,17 +176,39 @@ def _maxima(row: pd.Series, name: str, factor: float = 1) -> str:
     return f"{mean:.3g} / {median:.3g}"
 
 
-def title(runs: Sequence[Run]) -> str:
+def title(table: PaperTable, runs: Sequence[Run]) -> str:
     """What was measured, where, and in which space."""
     about = runs[0].about
-    stand_in = ", a stand-in for the paper's NTU RGB+D" if about["stand_in"] else ""
-    frames = sorted({run.about["num_frames"] for run in runs})
-    conf = sorted({run.attack["conf"] for run in runs})
-    return (
-        f"Table 1: ADMM attack, white box, on {about['dataset']}{stand_in} "
-        f"(camera space, metres, T={'/'.join(map(str, frames))}, "
-        f"{about['num_classes']} classes, confidence {'/'.join(f'{value:g}' for value in conf)})"
-    )
+    original = "Kinetics" if table.image else "NTU RGB+D"
+    stand_in = f", a stand-in for the paper's {original}" if about["stand_in"] else ""
+    space = "normalised image coordinates" if table.image else "camera space, metres"
+    shapes = {run.about["choices"]["model"]: set() for run in runs}  # type: dict[str, set[str]]
+    for run in runs:
+        shape = f"T={run.about['num_frames']}, {run.about['num_classes']} classes"
+        shapes[run.about["choices"]["model"]].add(shape)
+    alike = len(set().union(*shapes.values())) == 1
+    words = [
+        " or ".join(sorted(shape)) if alike else f"{name}: {' or '.join(sorted(shape))}"
+        for name, shape in sorted(shapes.items())
+    ]
+    conf = "/".join(f"{value:g}" for value in sorted({run.attack["conf"] for run in runs}))
+    inside = "; ".join([space, *dict.fromkeys(words), f"confidence {conf}"])
+    return f"{table.title}, white box, on {about['dataset']}{stand_in} ({inside})"
+
+
+def notes(table: PaperTable, runs: Sequence[Run]) -> str:
+    """What a reader must know about the columns and the victims."""
+    text = NOTES
+    if table.image:
+        text = text.replace(
+            "rms mm: ℓ2 as root mean square", "rms ‰: ℓ2 as root mean square, thousandths of the image,"
+        )
+    if any(run.about["choices"]["model"] == "agcn_small" for run in runs):
+        text += (
+            " agcn_small: 2s-AGCN with a quarter of its channels (16, 32, 64); the paper's cells are of the full one."
+        )
+    without = sum(run.records["kinetic"].isna().sum() for run in runs)
+    return text + (f" {without} clips without motion are left out of ΔK/K." if without else "")
 
 
 NOTES = (
