@@ -157,7 +157,7 @@ def _one_epoch(
         torch.manual_seed(rng.getrandbits(48))
         for start in range(0, len(order), recipe.batch_size):
             x, y = _training_batch(dataset, prepared, order[start : start + recipe.batch_size], recipe, rng)
-            loss = _loss(model, x.to(device), y.to(device), recipe)
+            loss = training_loss(model, x.to(device), y.to(device), recipe)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             if recipe.clip_norm is not None:
@@ -167,7 +167,7 @@ def _one_epoch(
     return float(total) / len(order)
 
 
-def _loss(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
+def training_loss(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
     """Cross-entropy; a model of several streams learns each for itself, so theirs are added."""
     streams = model.streams(x) if isinstance(model, Network) else (model(x),)
     losses = [F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing) for logits in streams]

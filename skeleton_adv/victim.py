@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from skeleton_adv.batch import Context, SkeletonBatch
 from skeleton_adv.data.clips import Dataset
 from skeleton_adv.errors import CheckpointError
-from skeleton_adv.models.checkpoint import canonical, read_state_dict, shape_of
+from skeleton_adv.models.checkpoint import canonical, fill, read_state_dict
 
 
 class Network(nn.Module):
@@ -92,20 +92,9 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
 
     Raises ``CheckpointError`` if the file is damaged, or if its keys or shapes do not fit.
     """
-    weights = canonical(read_state_dict(path))
-    own = network.model.state_dict()
-    unfit = [
-        f"{key} ({shape_of(weights, key)} in the file, {shape_of(own, key)} in the model)"
-        for key in sorted({*own, *weights})
-        if shape_of(own, key) != shape_of(weights, key)
-    ]
-    if unfit:
-        more = f" and {len(unfit) - 3} more" if len(unfit) > 3 else ""
-        raise CheckpointError(
-            f"model.checkpoint={path} does not fit this model and dataset: {'; '.join(unfit[:3])}{more}. "
-            "Set the model's widths, dataset.num_frames and the dataset as in its training"
-        )
-    network.model.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
+    complaint = f"model.checkpoint={path} does not fit this model and dataset"
+    way_out = ". Set the model's widths, dataset.num_frames and the dataset as in its training"
+    fill(network.model, canonical(read_state_dict(path)), complaint, way_out)
     about = path.with_suffix(".json")
     if not about.exists():
         return {}

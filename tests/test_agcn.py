@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from golden_inputs import assert_golden, golden_clips
+from torch import nn
 
-from skeleton_adv.models.agcn import AGCN, Bones, TwoStreamAGCN
-from skeleton_adv.models.graph import inward_links, spatial_adjacency
-from skeleton_adv.skeleton import KINECT20, NTU25, Skeleton
+from skeleton_adv.models.agcn import AGCN, BoneAGCN, Bones, TwoStreamAGCN
+from skeleton_adv.models.graph import bone_links, inward_links, spatial_adjacency
+from skeleton_adv.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
+from skeleton_adv.train import Recipe, training_loss
+from skeleton_adv.victim import Network
 
 GOLDEN = Path(__file__).parent / "golden"
 # The authors' list, counted from 1.
@@ -18,6 +22,13 @@ NTU_LINKS = (
     *((13, 1), (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19)),
     *((22, 23), (23, 8), (24, 25), (25, 12)),
 )
+# Counted from 0, in the authors' order.
+KINETICS_LINKS = (
+    *((4, 3), (3, 2), (7, 6), (6, 5), (13, 12), (12, 11), (10, 9), (9, 8), (11, 5), (8, 2)),
+    *((5, 1), (2, 1), (0, 1), (15, 0), (14, 0), (17, 15), (16, 14)),
+)
+# Their bones start at the nose instead of the neck.
+KINETICS_BONES = (*(link for link in KINETICS_LINKS if link != (0, 1)), (1, 0))
 
 
 def test_golden() -> None:
@@ -30,9 +41,11 @@ def test_golden() -> None:
 
 def test_links_are_the_authors() -> None:
     assert inward_links(NTU25) == tuple(sorted((a - 1, b - 1) for a, b in NTU_LINKS))
+    assert inward_links(OPENPOSE18) == tuple(sorted(KINETICS_LINKS))
+    assert bone_links(OPENPOSE18) == tuple(sorted(KINETICS_BONES)) and bone_links(NTU25) == inward_links(NTU25)
 
 
-@pytest.mark.parametrize("skeleton", [NTU25, KINECT20], ids=lambda s: s.name)
+@pytest.mark.parametrize("skeleton", [NTU25, KINECT20, OPENPOSE18], ids=lambda s: s.name)
 def test_columns_sum_to_one_or_nothing(skeleton: Skeleton) -> None:
     adjacency = spatial_adjacency(skeleton)
     links = inward_links(skeleton)
@@ -53,3 +66,25 @@ def test_bones_ignore_translation_and_two_streams_add() -> None:
     both = TwoStreamAGCN(num_classes=7).eval()
     torch.testing.assert_close(both(x), both.joint(x) + both.bone(bones(x)))
     assert len(both.state_dict()) == 2 * 352
+
+
+def test_a_stream_alone_is_the_part_of_both() -> None:
+    torch.manual_seed(0)
+    both = TwoStreamAGCN(KINECT20, num_classes=5, num_persons=1, width=8).eval()
+    alone = BoneAGCN(KINECT20, num_classes=5, num_persons=1, width=8).eval()
+    alone.load_state_dict(both.bone.state_dict())
+    x = golden_clips(2, 3, 16, 20, 1, seed=1)
+    torch.testing.assert_close(alone(x), both.streams(x)[1], rtol=0, atol=0)
+
+
+def test_streams_are_trained_each_for_itself() -> None:
+    """The gradient of the training's loss is, for each stream, that of its own cross-entropy."""
+    torch.manual_seed(0)
+    network = Network(nn.Identity(), TwoStreamAGCN(KINECT20, num_classes=5, num_persons=1, width=8)).eval()
+    x, y = golden_clips(3, 3, 16, 20, 1, seed=1), torch.tensor([0, 3, 4])
+    loss = training_loss(network, x, y, Recipe())
+    joint, bone = network.streams(x)
+    apart = torch.autograd.grad(F.cross_entropy(bone, y), list(network.model.bone.parameters()))
+    together = torch.autograd.grad(loss, list(network.model.bone.parameters()))
+    assert loss.item() == pytest.approx((F.cross_entropy(joint, y) + F.cross_entropy(bone, y)).item())
+    assert all(torch.equal(a, b) for a, b in zip(apart, together, strict=True))

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from skeleton_adv.errors import CheckpointError
-from skeleton_adv.models.agcn import AGCN
+from skeleton_adv.models.agcn import AGCN, TwoStreamAGCN
 from skeleton_adv.models.checkpoint import load_checkpoint
 from skeleton_adv.models.hcn import HCN
+from skeleton_adv.skeleton import OPENPOSE18
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("hcn_ntu_t32", "hcn_ntu_t32_fc256", "hcn_ntu_t64", "skelact_hcn_ntu_t32", "agcn_ntu_t64")
@@ -59,6 +62,19 @@ def test_agcns_file_with_prefixes_renamed_keys_and_no_counters(tmp_path: Path) -
     assert torch.equal(model.state_dict()["l5.gcn1.down.0.weight"], weights["l5.gcn1.down.0.weight"])
 
 
+def test_two_streams_and_their_widths(tmp_path: Path) -> None:
+    made = TwoStreamAGCN(OPENPOSE18, num_classes=5, num_persons=1, width=8).eval()
+    model = load_checkpoint(made.state_dict())
+    x = golden_clips(2, 3, 16, 18, 1, seed=1)
+    assert isinstance(model, TwoStreamAGCN) and torch.equal(model(x), made(x))
+    for stream in ("joint", "bone"):
+        torch.save(OrderedDict(getattr(made, stream).state_dict()), tmp_path / f"{stream}.pt")
+    script = Path(__file__).parents[1] / "scripts/join_streams.py"
+    command = [sys.executable, str(script), "joint.pt", "bone.pt", "both.safetensors"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert torch.equal(load_checkpoint(tmp_path / "both.safetensors")(x), made(x))
+
+
 def test_safetensors(tmp_path: Path) -> None:
     _, weights = golden("hcn_ntu_t32")
     save_file(weights, tmp_path / "a.safetensors")
@@ -82,7 +98,7 @@ def test_a_pickle_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     _, weights = golden("hcn_ntu_t32")
-    with pytest.raises(CheckpointError, match=r"does not fit HCN: conv4\.0\.bias \(absent, not 64\)"):
+    with pytest.raises(CheckpointError, match=r"does not fit HCN: conv4\.0\.bias \(absent in the file, 64 in"):
         load_checkpoint({key: value for key, value in weights.items() if key != "conv4.0.bias"})
     with pytest.raises(CheckpointError, match=r"no layout known here.*conv2\.weight"):
         load_checkpoint({"other": torch.zeros(1)})

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_adv.errors import CheckpointError
-from skeleton_adv.models.agcn import AGCN
+from skeleton_adv.models.agcn import AGCN, TwoStreamAGCN
 from skeleton_adv.models.hcn import HCN
-from skeleton_adv.skeleton import KINECT20, NTU25
+from skeleton_adv.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 
 # The HCN authors' later code (skelact) names the same layers otherwise.
 _SKELACT = {"cls_head.fc": "fc8"} | {
@@ -37,7 +37,8 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
 
     Reads HCN-pytorch's ``.pth.tar``, the HCN authors' later layout (whose motion starts with a zero
     frame), 2s-AGCN's bare state dict with or without ``module.`` and the released weights' renamed
-    keys, and ``.safetensors``. HCN-pytorch's own motion is assumed for its layout: no shape tells.
+    keys, both streams of 2s-AGCN in one file under ``joint.`` and ``bone.``, and ``.safetensors``.
+    HCN-pytorch's own motion is assumed for its layout, and a joint stream for 2s-AGCN's: no shape tells.
     Raises ``CheckpointError`` naming the keys that do not fit; never executes a pickle.
     """
     named = source if isinstance(source, str | Path) else "the state dict"
@@ -45,17 +46,26 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
     skelact = any(key.startswith("backbone.") for key in weights)
     weights = canonical(weights)
     try:
-        model = _agcn(weights) if "data_bn.weight" in weights else _hcn(weights, skelact)
+        model = _build(weights, skelact)
     except (KeyError, ZeroDivisionError, IndexError) as error:
         raise CheckpointError(f"{named} is of no layout known here: it lacks or misshapes {error}") from None
+    fill(model, weights, f"{named} does not fit {type(model).__name__}", "")
+    return model.eval()
+
+
+def fill(model: nn.Module, weights: Mapping[str, Tensor], complaint: str, way_out: str) -> None:
+    """Give a model its weights in its own precision; raises ``CheckpointError`` naming keys that do not fit."""
     own = model.state_dict()
     counters = {key for key in own if key.endswith("num_batches_tracked")}  # torch 0.3 did not save them
-    wrong = [key for key in sorted({*own, *weights} - counters) if shape_of(own, key) != shape_of(weights, key)]
-    if wrong:
-        detail = ", ".join(f"{key} ({shape_of(weights, key)}, not {shape_of(own, key)})" for key in wrong[:3])
-        raise CheckpointError(f"{named} does not fit {type(model).__name__}: {detail}")
-    model.load_state_dict({**{key: own[key] for key in counters}, **weights})
-    return model.eval()
+    unfit = [
+        f"{key} ({_shape_of(weights, key)} in the file, {_shape_of(own, key)} in the model)"
+        for key in sorted({*own, *weights} - (counters - set(weights)))
+        if _shape_of(own, key) != _shape_of(weights, key)
+    ]
+    if unfit:
+        more = f" and {len(unfit) - 3} more" if len(unfit) > 3 else ""
+        raise CheckpointError(f"{complaint}: {'; '.join(unfit[:3])}{more}{way_out}")
+    model.load_state_dict({**own, **{key: value.to(own[key].dtype) for key, value in weights.items()}})
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -109,15 +119,24 @@ def _hcn(weights: Mapping[str, Tensor], skelact: bool) -> HCN:
     )
 
 
-def _agcn(weights: Mapping[str, Tensor]) -> AGCN:
+def _build(weights: Mapping[str, Tensor], skelact: bool) -> nn.Module:
+    """An untrained model of the widths that these weights have."""
+    if "joint.data_bn.weight" in weights:
+        joint = {key.removeprefix("joint."): value for key, value in weights.items() if key.startswith("joint.")}
+        return TwoStreamAGCN(*_agcn(joint))
+    return AGCN(*_agcn(weights)) if "data_bn.weight" in weights else _hcn(weights, skelact)
+
+
+def _agcn(weights: Mapping[str, Tensor]) -> tuple[Skeleton, int, int, int, int]:
+    """Skeleton, classes, persons, channels and width of one stream."""
     joints, channels = weights["l1.gcn1.PA"].shape[-1], weights["l1.gcn1.conv_a.0.weight"].shape[1]
-    skeletons = {skeleton.num_joints: skeleton for skeleton in (NTU25, KINECT20)}
+    skeletons = {skeleton.num_joints: skeleton for skeleton in (NTU25, KINECT20, OPENPOSE18)}
     if joints not in skeletons:
         raise CheckpointError(f"l1.gcn1.PA is of {joints} joints: graphs of {sorted(skeletons)} are known")
     persons = weights["data_bn.weight"].shape[0] // (joints * channels)
-    return AGCN(skeletons[joints], weights["fc.weight"].shape[0], persons, channels)
+    return skeletons[joints], weights["fc.weight"].shape[0], persons, channels, weights["l1.tcn1.bn.weight"].shape[0]
 
 
-def shape_of(weights: Mapping[str, Tensor], key: str) -> str:
+def _shape_of(weights: Mapping[str, Tensor], key: str) -> str:
     """An entry's shape in words, such as 64x3x1x1."""
     return "x".join(map(str, weights[key].shape)) or "scalar" if key in weights else "absent"

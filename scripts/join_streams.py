@@ -1,0 +1,36 @@
+"""Two published checkpoints of 2s-AGCN, one a stream, as one file that ``model=agcn model.checkpoint=`` takes.
+
+python scripts/join_streams.py ntu_cs_agcn_joint.pt ntu_cs_agcn_bone.pt agcn_ntu_cs.safetensors
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from skeleton_adv.errors import CheckpointError
+from skeleton_adv.models.checkpoint import canonical, load_checkpoint, read_state_dict
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("joint", type=Path, help="the joint stream's checkpoint")
+    parser.add_argument("bone", type=Path, help="the bone stream's checkpoint")
+    parser.add_argument("out", type=Path, help="the file to be written")
+    arguments = parser.parse_args()
+    try:
+        weights = {
+            f"{stream}.{key}": value.contiguous()
+            for stream in ("joint", "bone")
+            for key, value in canonical(read_state_dict(getattr(arguments, stream))).items()
+        }
+        load_checkpoint(weights)  # raises if the two do not make one model
+    except CheckpointError as error:
+        sys.exit(f"error: {error}")
+    save_file(weights, arguments.out)
+    print(arguments.out)
+
+
+if __name__ == "__main__":
+    main()
