@@ -24,6 +24,7 @@ class Runtime:
 
     device: str = "auto"
     limit: Count | None = None
+    workers: Count | None = None
     output_dir: str = "outputs/runs"
     cache_dir: str = "outputs/prepared"
     checkpoint_dir: str = "outputs/checkpoints"

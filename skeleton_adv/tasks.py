@@ -1,5 +1,6 @@
 """What one command does: attack a victim, train one, or prepare data."""
 
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -164,7 +165,7 @@ def _prepared(job: Job) -> Prepared:
     def progress(clips: Iterable[Clip], total: int) -> Iterable[Clip]:
         return track(clips, total, f"preparing {job.dataset.name}")
 
-    prepared = prepare(job.dataset, Path(job.runtime.cache_dir), progress)
+    prepared = prepare(job.dataset, Path(job.runtime.cache_dir), progress, job.runtime.workers or os.cpu_count() or 1)
     if isinstance(prepared, Store) and prepared.skipped:
         names = ", ".join(name for name, _ in prepared.skipped)
         log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")

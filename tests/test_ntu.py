@@ -8,10 +8,18 @@ import pytest
 import torch
 
 from skeleton_adv.data.clips import centre_crop, load_batch, resample
-from skeleton_adv.data.ntu import MISSING, NTU60, energy, read_skeleton_file, select_bodies
+from skeleton_adv.data.ntu import (
+    MISSING,
+    NTU,
+    TRAIN_SUBJECTS,
+    TRAIN_SUBJECTS_120,
+    energy,
+    read_skeleton_file,
+    select_bodies,
+)
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
 from skeleton_adv.data.store import Store, prepare
-from skeleton_adv.errors import DataError
+from skeleton_adv.errors import DataError, SettingError
 from skeleton_adv.models.agcn import Bones
 from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize
 from skeleton_adv.skeleton import NTU25
@@ -76,15 +84,30 @@ def test_official_splits_and_the_missing_samples(tmp_path: Path) -> None:
     (tmp_path / f"{missing[0]}.skeleton").write_text("broken")
     splits = {}
     for protocol in ("cs", "cv"):
-        dataset = NTU60(str(tmp_path), protocol=protocol)
+        dataset = NTU(str(tmp_path), protocol=protocol)
         splits[protocol] = {clip.name: clip.split for clip in dataset.clips()}
     assert sorted(splits["cs"]) == sorted(names)
     assert [splits["cs"][name] for name in names] == ["train", "test", "train", "test"]
     assert [splits["cv"][name] for name in names] == ["test", "train", "train", "test"]
-    assert [clip.label for clip in NTU60(str(tmp_path), num_actions=2).clips()] == [0, 1]
-    dataset = NTU60(str(tmp_path), protocol="cv")
+    assert [clip.label for clip in NTU(str(tmp_path), num_actions=2).clips()] == [0, 1]
+    dataset = NTU(str(tmp_path), protocol="cv")
     store = prepare(dataset, tmp_path / "cache")
     assert isinstance(store, Store) and load_batch(dataset, store, [0, 3]).x.shape == (2, 3, 64, 25, 2)
+
+
+def test_splits_of_120_actions_in_one_folder(tmp_path: Path) -> None:
+    names = ["S001C001P001R001A001", "S017C002P040R001A060", "S018C001P041R001A061", "S032C003P103R002A120"]
+    names += ["S031C001P106R001A120"]
+    for name in names:
+        write(tmp_path, name, moving(0, 3))
+    splits = {p: [clip.split for clip in NTU(str(tmp_path), p, 120).clips()] for p in ("xsub120", "xset120")}  # type: ignore[arg-type]
+    assert splits["xsub120"] == ["train", "test", "test", "test", "train"]  # in the order of names
+    assert splits["xset120"] == ["test", "test", "train", "test", "train"]
+    assert [clip.name for clip in NTU(str(tmp_path)).clips()] == names[:2]
+    assert NTU(str(tmp_path), "xset120", 120).name == "ntu120_xset"
+    assert len(TRAIN_SUBJECTS) == 20 and len(TRAIN_SUBJECTS_120) == 53
+    with pytest.raises(SettingError, match="num_actions=61: ntu60_cs has 60"):
+        NTU(str(tmp_path), num_actions=61)
 
 
 def test_classes_are_named_once() -> None:
@@ -102,6 +125,7 @@ BROKEN = {
     "one coordinate": (TEXT.replace(LINES[9], "0.5", 1), ":10: not a joint's coordinates"),
     "NaN": (TEXT.replace(LINES[9].split()[1], "nan", 1), "is not finite"),
     "too many frames": (TEXT.replace("3\n", "900000000\n", 1), ":1: 900000000 frames"),
+    "no body": ("3\n0\n0\n0\n", "no frame lists a body"),
     "not text": ("ä" * 50, "not a readable text file"),
 }
 
@@ -119,10 +143,10 @@ def test_a_broken_file_is_named_with_its_line(kind: str, tmp_path: Path) -> None
 def test_a_directory_and_an_unparsable_name_are_named(tmp_path: Path) -> None:
     (tmp_path / "S001C001P001R001A001.skeleton").mkdir()
     with pytest.raises(DataError, match="not a readable text file"):
-        NTU60(str(tmp_path)).read(NTU60(str(tmp_path)).clips()[0])
+        NTU(str(tmp_path)).read(NTU(str(tmp_path)).clips()[0])
     (tmp_path / "walk.skeleton").write_text("")
     with pytest.raises(DataError, match=r"walk\.skeleton: the name is not"):
-        NTU60(str(tmp_path)).clips()
+        NTU(str(tmp_path)).clips()
 
 
 def test_public_pipelines_golden_outputs(shared: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from skeleton_adv.data import store as store_module
 from skeleton_adv.data.clips import Clip, load_batch
 from skeleton_adv.data.store import Store, prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
@@ -104,6 +105,18 @@ def test_a_name_that_cannot_be_read_is_named(name: str, mat_folder: Path, tmp_pa
     shutil.copy(folder / "a1_s1_t1_skeleton.mat", folder / name)
     with pytest.raises(DataError, match=name):
         store_of(folder, tmp_path / "cache")
+
+
+def test_many_processes_make_the_same_store(mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "CLIPS_A_WORKER", 8)
+    folder = shutil.copytree(mat_folder, tmp_path / "data")
+    (folder / "a2_s3_t1_skeleton.mat").write_bytes(b"broken")
+    dataset = UTDMHAD(str(folder), on_error="skip")
+    alone, many = (prepare(dataset, tmp_path / str(workers), workers=workers) for workers in (1, 2))
+    assert isinstance(many, Store) and many.digest == alone.digest and len(many.skipped) == 1
+    with pytest.raises(DataError, match="a2_s3_t1"):
+        prepare(UTDMHAD(str(folder)), tmp_path / "stopped", workers=2)
+    assert not list((tmp_path / "stopped").rglob("*.npy"))
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from skeleton_adv.data.clips import Clip
 from skeleton_adv.data.kinetics import Kinetics
-from skeleton_adv.data.ntu import NTU60
+from skeleton_adv.data.ntu import NTU
 from skeleton_adv.data.synthetic import SyntheticMotion
 from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
 from skeleton_adv.skeleton import OPENPOSE18
@@ -25,7 +25,7 @@ def test_skeleton_files(protocol: str, num_persons: int, tmp_path: Path) -> None
     clips = some(made.clips())
     assert len(clips) == 54
     made.write(clips, tmp_path)
-    read = NTU60(str(tmp_path), protocol, num_persons=num_persons)  # type: ignore[arg-type]
+    read = NTU(str(tmp_path), protocol, num_persons=num_persons)  # type: ignore[arg-type]
     assert sorted(read.clips(), key=lambda c: c.name) == sorted(clips, key=lambda c: c.name)
     for clip in clips:
         straight, back = made.read(clip), read.read(clip)

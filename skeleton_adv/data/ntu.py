@@ -10,31 +10,40 @@ from typing import Annotated, Literal
 import numpy as np
 
 from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
-from skeleton_adv.data.ntu_classes import NTU60_CLASSES
-from skeleton_adv.errors import DataError
+from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
+from skeleton_adv.errors import DataError, SettingError
 from skeleton_adv.ranges import Count, Fraction, Range, check_call
 from skeleton_adv.skeleton import NTU25
 
 FILE_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})\.skeleton")
+Protocol = Literal["cs", "cv", "xsub120", "xset120"]
+NAMES: dict[Protocol, str] = {"cs": "ntu60_cs", "cv": "ntu60_cv", "xsub120": "ntu120_xsub", "xset120": "ntu120_xset"}
 TRAIN_SUBJECTS = frozenset((1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38))
+TRAIN_SUBJECTS_120 = TRAIN_SUBJECTS | frozenset(
+    (45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89)
+    + (91, 92, 93, 94, 95, 97, 98, 100, 103)
+)
 TRAIN_CAMERAS = frozenset((2, 3))
+SETUPS_60 = 17  # NTU RGB+D 120 has 32
 LISTED_BODIES = 4  # a frame lists up to six; the public pipelines read the first four
 MISSING = Path(__file__).parent / "ntu_missing_skeletons.txt"
 
 
 @dataclass(frozen=True)
-class NTU60:
-    """NTU RGB+D (Shahroudy et al., CVPR 2016, arXiv 1604.02808): 56,880 clips, 60 actions, 25 joints.
+class NTU:
+    """NTU RGB+D (Shahroudy et al., arXiv 1604.02808) and NTU RGB+D 120 (Liu et al., arXiv 1905.04757): 25 joints.
 
-    ``root`` holds the files ``S...C...P...R...A....skeleton``; the 302 broken samples that every
-    study drops are left out. ``protocol``: ``cs`` trains on 20 of 40 subjects, ``cv`` on cameras 2
-    and 3. Of the bodies that frames list first, the ``num_persons`` that move most are kept, in the
-    order in which they are listed. Raises ``DataError`` with file and line.
+    ``root`` holds the files ``S...C...P...R...A....skeleton``, 56,880 or 114,480 of them; both sets
+    may lie in one folder. The first set's 302 broken samples, which every study drops, are left out.
+    ``protocol``: ``cs`` trains on 20 of 40 subjects, ``cv`` on cameras 2 and 3, ``xsub120`` on 53 of
+    106 subjects and ``xset120`` on setups of even number. Of the bodies that frames list first, the
+    ``num_persons`` that move most are kept, in the order in which they are listed. Raises
+    ``DataError`` with file and line.
     """
 
     root: str
-    protocol: Literal["cs", "cv"] = "cs"
-    num_actions: Annotated[int, Range("[2, 60]")] = 60
+    protocol: Protocol = "cs"
+    num_actions: Annotated[int, Range("[2, 120]")] = 60
     num_frames: Count = 64
     num_persons: Annotated[int, Range("[1, 4]")] = 2
     test_crop: Fraction = 0.95
@@ -46,15 +55,21 @@ class NTU60:
     generated = False
 
     def __post_init__(self) -> None:
-        check_call(NTU60, vars(self), "dataset.")
+        check_call(NTU, vars(self), "dataset.")
+        if self.num_actions > len(self._all_classes):
+            raise SettingError(f"dataset.num_actions={self.num_actions}: {self.name} has {len(self._all_classes)}")
 
     @property
     def name(self) -> str:
-        return f"ntu60_{self.protocol}"
+        return NAMES[self.protocol]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return NTU60_CLASSES[: self.num_actions]
+        return self._all_classes[: self.num_actions]
+
+    @property
+    def _all_classes(self) -> tuple[str, ...]:
+        return NTU120_CLASSES if self.protocol.endswith("120") else NTU60_CLASSES
 
     @cached_property
     def _files(self) -> tuple[Path, ...]:
@@ -76,17 +91,24 @@ class NTU60:
         clips = []
         for path in self._files:
             match = FILE_NAME.fullmatch(path.name)
-            action = int(match[5]) if match else 0
-            if not match or not 1 <= action <= len(NTU60_CLASSES):
+            if not match or not 1 <= int(match[5]) <= len(NTU120_CLASSES):
                 raise DataError(
                     f"{path}: the name is not of the form SsssCcccPpppRrrrAaaa.skeleton with an action of 1 to "
-                    f"{len(NTU60_CLASSES)}; rename the file or take it out of the folder"
+                    f"{len(NTU120_CLASSES)}; rename the file or take it out of the folder"
                 )
-            trains = int(match[3]) in TRAIN_SUBJECTS if self.protocol == "cs" else int(match[2]) in TRAIN_CAMERAS
-            split: Split = "train" if trains else "test"
-            if action <= self.num_actions:
+            setup, camera, subject, _, action = map(int, match.groups())
+            if action <= self.num_actions and (self.protocol.endswith("120") or setup <= SETUPS_60):
+                split: Split = "train" if self._trains(setup, camera, subject) else "test"
                 clips.append(Clip(path.stem, action - 1, split))
         return tuple(clips)
+
+    def _trains(self, setup: int, camera: int, subject: int) -> bool:
+        return {
+            "cs": subject in TRAIN_SUBJECTS,
+            "cv": camera in TRAIN_CAMERAS,
+            "xsub120": subject in TRAIN_SUBJECTS_120,
+            "xset120": setup % 2 == 0,
+        }[self.protocol]
 
     def read(self, clip: Clip) -> RawClip:
         bodies = read_skeleton_file(Path(self.root).expanduser() / f"{clip.name}.skeleton")
@@ -117,6 +139,8 @@ def read_skeleton_file(path: Path) -> RawClip:
             if body < LISTED_BODIES:
                 frames[frame, :, :, body] = joints.T
                 exists[frame, :, body] = True
+    if not exists.any():
+        raise DataError(f"{path}: no frame lists a body")
     return RawClip(frames, exists)
 
 

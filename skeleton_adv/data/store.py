@@ -3,8 +3,10 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip
 from skeleton_adv.errors import DataError
 
 FORMAT = 1
+CLIPS_A_WORKER = 200  # fewer are read before a further process has started
 Progress = Callable[[Iterable[Clip], int], Iterable[Clip]]
 
 
@@ -45,7 +48,9 @@ class Store:
         return RawClip(np.asarray(self._frames[part]), np.asarray(self._exists[part]))
 
 
-def prepare(dataset: Dataset, cache: Path, progress: Progress = lambda clips, total: clips) -> Prepared:
+def prepare(
+    dataset: Dataset, cache: Path, progress: Progress = lambda clips, total: clips, workers: int = 1
+) -> Prepared:
     """Read all of a dataset's clips into a store below ``cache``, or open the one that stands there.
 
     A generator needs no store: its clips are made when they are asked for.
@@ -67,27 +72,24 @@ def prepare(dataset: Dataset, cache: Path, progress: Progress = lambda clips, to
             shutil.rmtree(building, ignore_errors=True)
             building.mkdir()
             try:
-                _build(dataset, building, progress)
+                _build(dataset, building, progress, workers)
                 building.replace(folder)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     return Store(folder)
 
 
-def _build(dataset: Dataset, folder: Path, progress: Progress) -> None:
+def _build(dataset: Dataset, folder: Path, progress: Progress, workers: int) -> None:
     clips, skipped, lengths = [], [], []
     digest = hashlib.sha256()
     listed = dataset.clips()
     with open(folder / "frames.raw", "wb") as frames_file, open(folder / "exists.raw", "wb") as exists_file:
-        for clip in progress(listed, len(listed)):
-            try:
-                raw = dataset.read(clip)
-            except DataError as error:
+        found = _read_all(dataset, listed, workers)
+        for clip, raw in zip(progress(listed, len(listed)), found, strict=True):
+            if isinstance(raw, DataError):
                 if dataset.on_error == "stop":
-                    raise DataError(
-                        f"{error}; mend or remove it, or leave such files out: dataset.on_error=skip"
-                    ) from None
-                skipped.append(Skipped(clip.name, str(error)))
+                    raise DataError(f"{raw}; mend or remove it, or leave such files out: dataset.on_error=skip")
+                skipped.append(Skipped(clip.name, str(raw)))
                 continue
             frames, exists = raw.frames.tobytes(), raw.exists.tobytes()
             digest.update(repr((clip, raw.frames.shape)).encode() + frames + exists)
@@ -108,6 +110,36 @@ def _build(dataset: Dataset, folder: Path, progress: Progress) -> None:
         "skipped": [skip._asdict() for skip in skipped],
     }
     (folder / "store.json").write_text(json.dumps(meta))
+
+
+def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator[RawClip | DataError]:
+    """Each clip in turn, or what is wrong with it; read by ``workers`` processes if the files are many."""
+    workers = min(workers, len(clips) // CLIPS_A_WORKER)
+    if workers < 2:
+        yield from (_read(dataset, clip) for clip in clips)
+        return
+    # Not forked: a fork of a process whose threads are at work may never wake.
+    with get_context("spawn").Pool(workers, _keep, (dataset,)) as pool:
+        yield from pool.imap(_read_kept, clips, chunksize=32)
+
+
+def _read(dataset: Dataset, clip: Clip) -> RawClip | DataError:
+    try:
+        return dataset.read(clip)
+    except DataError as error:
+        return error
+
+
+_kept: list[Dataset] = []  # a worker's own: sent once, not with every clip
+
+
+def _keep(dataset: Dataset) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that the user started
+    _kept[:] = [dataset]
+
+
+def _read_kept(clip: Clip) -> RawClip | DataError:
+    return _read(_kept[0], clip)
 
 
 def _to_npy(raw: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
