@@ -7,6 +7,10 @@ from torch import Tensor
 
 from skeleton_adv.skeleton import Skeleton
 
+# With so many frames, the longest that NTU RGB+D and Kinetics have, clips lie in a batch as recorded,
+# frames that do not exist after them; with fewer they are cropped and resampled.
+WHOLE = 300
+
 
 @dataclass(frozen=True)
 class SkeletonBatch:

@@ -17,6 +17,7 @@ from skeleton_adv.evaluate import Evaluation, resolve_class
 from skeleton_adv.job import Job, checkpoint_name, find_checkpoint, model_settings, run_settings
 from skeleton_adv.progress import log, track
 from skeleton_adv.records import RunFolder, identity, now, provenance, read_json
+from skeleton_adv.space import Normalised
 from skeleton_adv.train import Progress, Recipe, correct, fit
 from skeleton_adv.victim import Network, Victim, build_network, load_weights, save_weights
 
@@ -169,7 +170,7 @@ def _prepared(job: Job) -> Prepared:
     if isinstance(prepared, Store) and prepared.skipped:
         names = ", ".join(name for name, _ in prepared.skipped)
         log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
-    return prepared
+    return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
 
 
 def _check_training(job: Job, path: Path, about: Mapping[str, Any]) -> None:

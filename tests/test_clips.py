@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from skeleton_adv.batch import WHOLE
 from skeleton_adv.data.clips import Clip, RawClip, centre_crop, hashed_order, random_crop, resample
 
 
@@ -52,3 +53,14 @@ def test_order_is_a_fair_sample_and_depends_on_names_alone() -> None:
     names = [clips[i].name for i in order]
     backwards = clips[::-1]
     assert [backwards[i].name for i in hashed_order(backwards, "test")] == names
+
+
+def test_a_whole_clip_lies_in_the_batch_as_recorded() -> None:
+    rng = np.random.default_rng(0)
+    for length in (50, 310):
+        raw = RawClip(rng.normal(size=(length, 3, 25, 2)).astype(np.float32), rng.random((length, 25, 2)) > 0.1)
+        frames, exists = resample(raw, 5, 20, WHOLE)
+        kept = min(length, WHOLE)
+        np.testing.assert_array_equal(frames[:, :kept], raw.frames[:kept].transpose(1, 0, 2, 3))
+        np.testing.assert_array_equal(exists[:kept], raw.exists[:kept])
+        assert frames.shape == (3, WHOLE, 25, 2) and not frames[:, kept:].any() and not exists[kept:].any()

@@ -15,6 +15,7 @@ LEVELS = [
     {"batch"},
     {"constraints"},
     {"data", "models"},
+    {"space"},
     {"defenses", "attacks"},
     {"victim"},
     {"metrics"},

@@ -1,12 +1,21 @@
 """2s-AGCN's pre-normalisation: what it forgets, what it keeps, and its gradient."""
 
+from pathlib import Path
+
+import numpy as np
+import pytest
 import torch
 from conftest import make_batch
 from torch import Tensor
 
+from skeleton_adv.batch import WHOLE
 from skeleton_adv.constraints import bone_lengths, bones_exist
+from skeleton_adv.data.store import prepare
+from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.errors import SettingError
 from skeleton_adv.models.preprocess import PreNormalize
-from skeleton_adv.skeleton import NTU25
+from skeleton_adv.skeleton import KINECT20, NTU25, OPENPOSE18
+from skeleton_adv.space import Normalised
 
 normalise = PreNormalize(NTU25)
 
@@ -46,3 +55,30 @@ def test_gradient() -> None:
         return normalise(torch.where(batch.mask, x, 0))
 
     assert torch.autograd.gradcheck(existing, batch.x.clone().requires_grad_())
+
+
+def test_a_whole_clip_is_repeated_and_its_gradient_goes_to_the_frames_that_exist() -> None:
+    frames = make_batch(n=1, t=7, m=1).x
+    gaps = frames.clone()
+    gaps[:, :, 3] = 0
+    late = torch.cat([torch.zeros_like(frames[:, :, :2]), frames], dim=2)
+    for x, places in ((frames, range(7)), (gaps, range(7)), (late, range(2, 9))):
+        whole = torch.cat([x, x.new_zeros(1, 3, WHOLE - x.shape[2], *x.shape[3:])], dim=2).requires_grad_()
+        y = normalise(whole)
+        once = normalise(x[:, :, list(places)])
+        torch.testing.assert_close(y, once[:, :, torch.arange(WHOLE) % 7])
+        (gradient,) = torch.autograd.grad(y[:, :, 250].square().sum(), whole)
+        moved = set(gradient.abs().sum(dim=(0, 1, 3, 4)).nonzero().flatten().tolist())
+        assert moved <= {places[0], places[250 % 7]} and places[250 % 7] in moved
+
+
+def test_the_normalised_space_is_where_2s_agcn_would_be(mat_folder: Path, tmp_path: Path) -> None:
+    dataset = UTDMHAD(str(mat_folder), num_persons=2)
+    prepared = prepare(dataset, tmp_path)
+    raw, moved = prepared.raw(3), Normalised(prepared, KINECT20).raw(3)
+    x = torch.from_numpy(raw.frames.astype(np.float64)).permute(1, 0, 2, 3)[None]
+    expected = PreNormalize(KINECT20)(x)[0].permute(1, 0, 2, 3).numpy()
+    np.testing.assert_allclose(moved.frames, expected, atol=1e-6)
+    assert not moved.frames[:, :, KINECT20.center, 0].any() and moved.exists[..., 0].all()
+    with pytest.raises(SettingError, match=r"dataset\.space=normalised"):
+        Normalised(prepared, OPENPOSE18)

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.batch import WHOLE, SkeletonBatch
 from skeleton_adv.skeleton import Skeleton
 
 Split = Literal["train", "test"]
+Space = Literal["camera", "normalised"]  # as recorded, or centred and turned by 2s-AGCN's pre-normalisation
 OnError = Literal["stop", "skip"]  # what a preparation does at a broken file
 
 
@@ -54,6 +55,8 @@ class Dataset(Protocol):
     @property
     def num_persons(self) -> int: ...
     @property
+    def space(self) -> Space: ...
+    @property
     def test_crop(self) -> float: ...  # central share of a clip that is kept at test time
 
     def clips(self) -> tuple[Clip, ...]: ...
@@ -87,8 +90,10 @@ def resample(raw: RawClip, start: int, length: int, num_frames: int) -> tuple[np
 
     Returns frames (C, T, V, M) and existence (T, V, M). Positions are those of a bilinear resize
     with ``align_corners=False``, as HCN's public feeder has it. A resampled frame exists only if
-    every frame that it draws on does.
+    every frame that it draws on does. ``WHOLE`` frames or more are filled with the clip as it is.
     """
+    if num_frames >= WHOLE:
+        return _as_recorded(raw, num_frames)
     position = (np.arange(num_frames) + 0.5) * (length / num_frames) - 0.5
     position = np.clip(position, 0, length - 1)
     low = np.floor(position).astype(np.int64)
@@ -100,6 +105,14 @@ def resample(raw: RawClip, start: int, length: int, num_frames: int) -> tuple[np
     mixed = frames[low] * (1 - share) + frames[high] * share
     present = exists[low] & (exists[high] | (weight == 0)[:, None, None])
     return mixed.transpose(1, 0, 2, 3), present
+
+
+def _as_recorded(raw: RawClip, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    length = min(len(raw.frames), num_frames)
+    frames = np.zeros((num_frames, *raw.frames.shape[1:]), dtype=raw.frames.dtype)
+    exists = np.zeros((num_frames, *raw.exists.shape[1:]), dtype=bool)
+    frames[:length], exists[:length] = raw.frames[:length], raw.exists[:length]
+    return frames.transpose(1, 0, 2, 3), exists
 
 
 def centre_crop(length: int, ratio: float) -> tuple[int, int]:
@@ -123,7 +136,7 @@ def load_batch(dataset: Dataset, prepared: Prepared, numbers: Sequence[int]) -> 
         frames, exists = resample(raw, start, length, dataset.num_frames)
         x.append(frames)
         mask.append(exists[None])
-        dt.append(length / dataset.num_frames / dataset.fps)
+        dt.append((1 if dataset.num_frames >= WHOLE else length / dataset.num_frames) / dataset.fps)
     return SkeletonBatch(
         x=torch.from_numpy(np.ascontiguousarray(np.stack(x))),
         y=torch.tensor([prepared.clips[i].label for i in numbers]),

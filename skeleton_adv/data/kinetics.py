@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
 from skeleton_adv.errors import DataError
 from skeleton_adv.ranges import Count, Fraction, Range, check_call
 from skeleton_adv.skeleton import OPENPOSE18
@@ -43,6 +43,7 @@ class Kinetics:
     num_frames: Count = 64
     num_persons: Annotated[int, Range("[1, 5]")] = 2
     test_crop: Fraction = 0.95
+    space: Space = "camera"
     on_error: OnError = "stop"
 
     name = "kinetics"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
 from skeleton_adv.errors import DataError, SettingError
 from skeleton_adv.ranges import Count, Fraction, Range, check_call
@@ -47,6 +47,7 @@ class NTU:
     num_frames: Count = 64
     num_persons: Annotated[int, Range("[1, 4]")] = 2
     test_crop: Fraction = 0.95
+    space: Space = "camera"
     on_error: OnError = "stop"
 
     skeleton = NTU25

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
 from skeleton_adv.data.kinect import Camera, draw_camera, sense, tracked
 from skeleton_adv.data.kinematics import heading, pose
 from skeleton_adv.data.motions import ACTIONS
@@ -62,6 +62,7 @@ class SyntheticMotion:
     num_frames: Count = 64
     num_persons: Annotated[int, Range("[1, 2]")] = 2
     test_crop: Fraction = 0.95
+    space: Space = "camera"
 
     skeleton = NTU25
     fps = FPS

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from skeleton_adv.data.clips import Clip, OnError, RawClip
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Space
 from skeleton_adv.data.kinect import hidden
 from skeleton_adv.data.kinetics import keep_surest, write_labels, write_openpose_file
 from skeleton_adv.data.synthetic import FPS, GENERATOR, SyntheticMotion
@@ -44,6 +44,7 @@ class SyntheticKinetics:
     num_frames: Count = 64
     num_persons: Annotated[int, Range("[1, 2]")] = 2
     test_crop: Fraction = 0.95
+    space: Space = "camera"
 
     name = "synthetic_kinetics"
     skeleton = OPENPOSE18

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Split
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
 from skeleton_adv.errors import DataError
 from skeleton_adv.ranges import Count, Fraction, check_call
 from skeleton_adv.skeleton import KINECT20
@@ -34,6 +34,7 @@ class UTDMHAD:
     num_frames: Count = 32
     num_persons: Count = 1
     test_crop: Fraction = 0.95
+    space: Space = "camera"
     on_error: OnError = "stop"
 
     name = "utd_mhad"

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from skeleton_adv.batch import WHOLE
 from skeleton_adv.skeleton import Skeleton
 
 
@@ -30,7 +31,9 @@ class PreNormalize(nn.Module):
     The person who moves most comes first; every frame is moved so that that person's ``center`` lies
     at 0; then everything is rotated so that the first frame's spine points along z, and then so that
     its shoulders lie along x. What is exactly 0 does not exist and stays 0. All of it is
-    differentiated through, the order of persons aside. Clips of image coordinates pass unchanged, as in
+    differentiated through, the order of persons aside. A clip of ``WHOLE`` frames is first repeated
+    until it fills them, as in the authors' pipeline: a repeated frame is a copy of the one that an
+    attack moves. Clips of image coordinates pass unchanged, as in
     the authors' pipeline for Kinetics.
     """
 
@@ -44,18 +47,38 @@ class PreNormalize(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
         if self.flat:
             return x
-        order = _energy(x).argsort(dim=1, descending=True, stable=True)
+        order = self.order(x)
         x = x.gather(4, order.view(len(x), 1, 1, 1, -1).expand_as(x))
+        if x.shape[2] >= WHOLE:
+            x = x.gather(2, _repeated(x)[:, None, :, None].expand_as(x))
         exists = (x != 0).any(dim=1, keepdim=True)
         x = torch.where(exists, x - x[:, :, :, self.center : self.center + 1, :1], 0)
         axes = torch.eye(3, dtype=x.dtype, device=x.device)
         x = self._rotate(x, self.spine[0], self.spine[1], axes[2])
         return self._rotate(x, self.shoulders[0], self.shoulders[1], axes[0])
 
+    def order(self, x: Tensor) -> Tensor:
+        """(N, M) the persons of x, who moves most first."""
+        return _energy(x).argsort(dim=1, descending=True, stable=True)
+
     def _rotate(self, x: Tensor, start: int, end: int, axis: Tensor) -> Tensor:
         """x turned so that the first frame's vector from joint ``start`` to ``end`` points along ``axis``."""
         vector = x[:, :, 0, end, 0] - x[:, :, 0, start, 0]  # (N, 3)
         return torch.einsum("ndc,nctvm->ndtvm", _turn(vector, axis.expand_as(vector)), x)
+
+
+def _repeated(x: Tensor) -> Tensor:
+    """(N, T, M) the frame that stands at each place once a person's frames are repeated to fill all T.
+
+    A person who is there from the start keeps gaps in between; one who is not loses every empty frame.
+    """
+    there = (x.detach() != 0).any(dim=3).any(dim=1)  # (N, T, M)
+    place = torch.arange(x.shape[2], device=x.device).view(1, -1, 1).expand_as(there)
+    end = torch.where(there, place + 1, 0).amax(dim=1, keepdim=True)
+    packed = (~there).to(torch.int8).argsort(dim=1, stable=True)
+    count = there.sum(dim=1, keepdim=True)
+    kept = place % end.clamp(min=1)
+    return torch.where(there[:, :1], kept, packed.gather(1, place % count.clamp(min=1)))
 
 
 def _energy(x: Tensor) -> Tensor:
