@@ -29,6 +29,7 @@ class Runtime:
     cache_dir: str = "outputs/prepared"
     checkpoint_dir: str = "outputs/checkpoints"
     table_dir: str = "outputs/tables"
+    export_dir: str = "outputs/files"
 
     def __post_init__(self) -> None:
         check_call(Runtime, vars(self), "runtime.")
@@ -71,7 +72,7 @@ class Job:
     constraint: Mapping[str, Constraint]
     defense: Callable[[nn.Module], nn.Module]
     recipe: Recipe | None
-    task: Literal["attack", "train", "prepare"]
+    task: Literal["attack", "train", "prepare", "export"]
     targeted: bool
     target: Target
     seed: Whole

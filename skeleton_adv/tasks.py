@@ -12,6 +12,8 @@ from filelock import FileLock
 
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import Store, prepare
+from skeleton_adv.data.synthetic import SyntheticMotion
+from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
 from skeleton_adv.errors import CheckpointError, DataError, SettingError
 from skeleton_adv.evaluate import Evaluation, resolve_class
 from skeleton_adv.job import Job, checkpoint_name, find_checkpoint, model_settings, run_settings
@@ -24,7 +26,7 @@ from skeleton_adv.victim import Network, Victim, build_network, load_weights, sa
 
 def run(job: Job) -> Path | None:
     """Do a job's task; return the folder of a run, if it made one."""
-    return {"attack": attack, "train": train, "prepare": prepare_data}[job.task](job)
+    return {"attack": attack, "train": train, "prepare": prepare_data, "export": export}[job.task](job)
 
 
 def attack(job: Job) -> Path:
@@ -160,6 +162,18 @@ def prepare_data(job: Job) -> None:
         f"{job.dataset.name}: {counts['train']} training and {counts['test']} test clips of "
         f"{len(job.dataset.classes)} actions, {len(skipped)} skipped, digest {prepared.digest[:12]}"
     )
+
+
+def export(job: Job) -> None:
+    """Write a generated dataset's clips as the files that the readers of the real set take."""
+    if not isinstance(job.dataset, SyntheticMotion | SyntheticKinetics):
+        raise SettingError(f"dataset={job.choices['dataset']} has files already: task=export is for the synthetic sets")
+    listed = job.dataset.clips()
+    numbers = [n for split in ("train", "test") for n in hashed_order(listed, split)[: job.runtime.limit]]
+    folder = Path(job.runtime.export_dir) / job.dataset.name
+    folder.mkdir(parents=True, exist_ok=True)
+    job.dataset.write(track((listed[n] for n in numbers), len(numbers), f"writing {job.dataset.name}"), folder)
+    log(f"{len(numbers)} clips are in {folder}")
 
 
 def _prepared(job: Job) -> Prepared:

@@ -76,7 +76,7 @@ def test_every_config_is_instantiable(choice: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [choice])
     job = cli.build_job(config, {}, [])
-    assert job.task in ("attack", "train", "prepare") and callable(job.attack)
+    assert job.task in ("attack", "train", "prepare", "export") and callable(job.attack)
 
 
 @pytest.mark.parametrize("experiment", list(cli.groups()["experiment"]))
@@ -300,3 +300,13 @@ def test_identity_holds_all_that_changes_a_number_and_nothing_else(place: tuple[
     ):
         assert len(key(other)) == 1, other
     assert key("targeted=true", "target=wave") and not key("targeted=true", "target=2")
+
+
+@pytest.mark.parametrize(("made", "read"), [("synthetic_cv", "ntu60_cv"), ("synthetic_kinetics", "kinetics")])
+def test_exported_files_are_prepared_by_the_real_reader(made: str, read: str, tmp_path: Path) -> None:
+    actions = "dataset.num_actions=5"
+    answer = run(tmp_path, "task=export", f"dataset={made}", "runtime.limit=3", actions)
+    assert answer.returncode == 0 and "6 clips are in" in answer.stderr
+    folder = f"dataset.root=outputs/files/{made}"
+    answer = run(tmp_path, "task=prepare", f"dataset={read}", folder, actions)
+    assert answer.returncode == 0 and "3 training and 3 test clips of 5 actions" in answer.stderr

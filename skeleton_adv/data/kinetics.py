@@ -196,17 +196,16 @@ def keep_surest(bodies: np.ndarray, num_persons: int) -> RawClip:
     return RawClip(frames, there)
 
 
-def write_labels(folder: Path, clips: Sequence[Clip], classes: Sequence[str]) -> None:
-    """Write the label JSON of each split that has clips."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_labels(folder: Path, listed: Sequence[Clip], written: Sequence[Clip], classes: Sequence[str]) -> None:
+    """Write the label JSON of each split, whose clips have a skeleton if they are ``written`` too."""
+    names = {clip.name for clip in written}
     for name, split in SPLITS.items():
         labels = {
-            clip.name: {"has_skeleton": True, "label": classes[clip.label], "label_index": clip.label}
-            for clip in clips
+            clip.name: {"has_skeleton": clip.name in names, "label": classes[clip.label], "label_index": clip.label}
+            for clip in listed
             if clip.split == split
         }
-        if labels:
-            (folder / f"{name}_label.json").write_text(json.dumps(labels))
+        (folder / f"{name}_label.json").write_text(json.dumps(labels))
 
 
 def write_openpose_file(path: Path, bodies: np.ndarray, clip: Clip, label: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
@@ -99,7 +100,7 @@ class SyntheticMotion:
         exists[..., : seen.shape[1]] = found[:, None]
         return select_bodies(RawClip(frames, exists), self.num_persons)
 
-    def write(self, clips: tuple[Clip, ...], folder: Path) -> None:
+    def write(self, clips: Iterable[Clip], folder: Path) -> None:
         """Write these clips into ``folder`` as NTU RGB+D's ``.skeleton`` files."""
         folder.mkdir(parents=True, exist_ok=True)
         for clip in clips:

@@ -1,6 +1,7 @@
 """A stand-in for Kinetics-skeleton: the synthetic recordings as a pose detector finds them in a video."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -66,13 +67,15 @@ class SyntheticKinetics:
     def read(self, clip: Clip) -> RawClip:
         return keep_surest(self._detected(clip), self.num_persons)
 
-    def write(self, clips: tuple[Clip, ...], folder: Path) -> None:
+    def write(self, clips: Iterable[Clip], folder: Path) -> None:
         """Write these clips below ``folder`` as Kinetics-skeleton has them, with their label files."""
-        write_labels(folder, clips, self.classes)
+        written = []
         for clip in clips:
             place = folder / ("kinetics_train" if clip.split == "train" else "kinetics_val")
             place.mkdir(parents=True, exist_ok=True)
             write_openpose_file(place / f"{clip.name}.json", self._detected(clip), clip, self.classes[clip.label])
+            written.append(clip)
+        write_labels(folder, self.clips(), written, self.classes)
 
     def fingerprint(self) -> str:
         """Digest of the generator's version and of every setting that changes the clips as read."""
