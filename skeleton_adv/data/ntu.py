@@ -34,7 +34,7 @@ class NTU:
     """NTU RGB+D (Shahroudy et al., arXiv 1604.02808) and NTU RGB+D 120 (Liu et al., arXiv 1905.04757): 25 joints.
 
     ``root`` holds the files ``S...C...P...R...A....skeleton``, 56,880 or 114,480 of them; both sets
-    may lie in one folder. The first set's 302 broken samples, which every study drops, are left out.
+    may lie in one folder. The 302 and 535 broken samples that every study drops are left out.
     ``protocol``: ``cs`` trains on 20 of 40 subjects, ``cv`` on cameras 2 and 3, ``xsub120`` on 53 of
     106 subjects and ``xset120`` on setups of even number. Of the bodies that frames list first, the
     ``num_persons`` that move most are kept, in the order in which they are listed. Raises
