@@ -107,20 +107,23 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
                 "ΔB/B %": f"{100 * values['bone']:.2f}",
                 "ΔJ rad": f"{values['angle']:.3f}",
                 "ΔK/K %": f"{100 * values['kinetic']:.2f}",
-                "ℓ2 m": f"{values['l2']:.3f}",
-                "rms mm": f"{values['rms_mm']:.2f}",
+                "ℓ2": f"{values['l2']:.3f}",
+                "rms ‰": f"{values['rms_mm']:.2f}",
             }
         )
     print(tabulate(rows, "keys", "simple", disable_numparse=True))
     print("\n[..]: 95 % Wilson interval. feasible: successful, and no bone, angle or speed exceeds its tolerance.")
-    print("Camera space, metres; rms mm: a joint and frame.")
+    print("ℓ2 in metres and rms, a joint and frame, in millimetres; joints in an image: shares and thousandths of it.")
     if any(run.about["stand_in"] for run in runs):
         print("These clips are a stand-in, not the paper's NTU RGB+D or Kinetics.")
     for folder in folders:
         print(f"records: {folder}/records.csv")
-    own = [table for table in TABLES if table.name == experiment]
-    for path in write_all(runs, out, own):
-        print(f"table:   {path}")
+    for table in (table for table in TABLES if table.name == experiment):
+        if not any(map(table.belongs, runs)):
+            joints = "joints in an image" if table.image else "joints in space"
+            print(f"table:   none: none of these runs belongs to {table.title}, which is of {joints}")
+        for path in write_all(runs, out, [table]):
+            print(f"table:   {path}")
 
 
 def _share(rate: Rate) -> str:

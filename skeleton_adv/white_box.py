@@ -181,7 +181,8 @@ def title(table: PaperTable, runs: Sequence[Run]) -> str:
     about = runs[0].about
     original = "Kinetics" if table.image else "NTU RGB+D"
     stand_in = f", a stand-in for the paper's {original}" if about["stand_in"] else ""
-    space = "normalised image coordinates" if table.image else "camera space, metres"
+    spaces = sorted({run.about["settings"].get("dataset", {}).get("space", "camera") for run in runs})
+    space = "normalised image coordinates" if table.image else f"{' or '.join(spaces)} space, metres"
     shapes = {run.about["choices"]["model"]: set() for run in runs}  # type: dict[str, set[str]]
     for run in runs:
         shape = f"T={run.about['num_frames']}, {run.about['num_classes']} classes"

@@ -5,12 +5,13 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
 from skeleton_adv.errors import DataError
-from skeleton_adv.ranges import Count, Fraction, check_call
+from skeleton_adv.ranges import Count, Fraction, Range, check_call
 from skeleton_adv.skeleton import KINECT20
 
 CLASSES = (
@@ -31,6 +32,7 @@ class UTDMHAD:
     """
 
     root: str
+    num_actions: Annotated[int, Range("[2, 27]")] = 27
     num_frames: Count = 32
     num_persons: Count = 1
     test_crop: Fraction = 0.95
@@ -39,13 +41,16 @@ class UTDMHAD:
 
     name = "utd_mhad"
     skeleton = KINECT20
-    classes = CLASSES
     fps = 30.0
     stand_in = True
     generated = False
 
     def __post_init__(self) -> None:
         check_call(UTDMHAD, vars(self), "dataset.")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return CLASSES[: self.num_actions]
 
     @cached_property
     def _files(self) -> tuple[Path, ...]:
@@ -70,7 +75,8 @@ class UTDMHAD:
                     "rename the file or take it out of the folder"
                 )
             split: Split = "train" if int(match[2]) % 2 else "test"
-            clips.append(Clip(path.name.removesuffix("_skeleton.mat"), int(match[1]) - 1, split))
+            if int(match[1]) <= self.num_actions:
+                clips.append(Clip(path.name.removesuffix("_skeleton.mat"), int(match[1]) - 1, split))
         return tuple(clips)
 
     def read(self, clip: Clip) -> RawClip:
@@ -85,7 +91,7 @@ class UTDMHAD:
     def fingerprint(self) -> str:
         """Digest of what the preparation reads: every file's name, size and time of change."""
         facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self._files]
-        return hashlib.sha256(repr((self.name, self.num_persons, facts)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.name, self.num_actions, self.num_persons, facts)).encode()).hexdigest()
 
 
 def _load(path: Path) -> np.ndarray:
