@@ -13,7 +13,7 @@ LEVELS = [
     {"ranges", "progress"},
     {"skeleton"},
     {"batch"},
-    {"constraints"},
+    {"constraints", "noise"},
     {"data", "models"},
     {"space"},
     {"defenses", "attacks"},
