@@ -73,7 +73,8 @@ class Context:
     the final judgement never share a stream. ``draw`` counts the looks of one purpose.
     """
 
-    mask: Tensor  # (N, 1, T, V, M) bool
+    mask: Tensor  # (N, 1, T, V, M) bool: which joints exist
+    movable: Tensor  # (N, C, T, V, M) bool: their coordinates, which noise may change
     index: Tensor  # (N,)
     seed: int
     purpose: str

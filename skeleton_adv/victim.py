@@ -42,7 +42,7 @@ class Victim:
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
         """The victim as one purpose sees it while it works on these clips."""
-        return View(self.module, Context(batch.mask, batch.index, seed, purpose))
+        return View(self.module, Context(batch.mask, batch.movable, batch.index, seed, purpose))
 
 
 class View:

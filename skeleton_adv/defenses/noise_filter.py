@@ -1,0 +1,81 @@
+"""The defense of Zheng et al.: Gaussian noise, a temporal filter, and the mean of many such looks."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from skeleton_adv.batch import Context
+from skeleton_adv.noise import normal
+from skeleton_adv.ranges import Count, NonNegative, checked
+
+# Weights of Gaussian filters in the authors' released code, from the first frame to the last.
+TAPS = {
+    5: (0.06136, 0.24477, 0.38774, 0.24477, 0.06136),
+    7: (0.006, 0.061, 0.242, 0.383, 0.242, 0.061, 0.006),
+}
+
+
+class NoiseFilter(nn.Module):
+    """Towards Understanding the Adversarial Vulnerability of Skeleton-based Action Recognition
+    (Zheng et al., arXiv 2005.07151), Algorithm 2.
+
+    Logits are the mean over ``draws`` looks at the clip, each with Gaussian noise of ``sigma``
+    metres on every joint that exists and then filtered over time. An attack that knows the defense
+    averages over ``eot`` draws instead (expectation over transformation, Athalye et al., arXiv
+    1707.07397), always fresh ones. The released code's filter of 5 taps lags by a frame; this one is
+    centred, repeats the frames at both ends, and skips frames that do not exist.
+    """
+
+    weights: Tensor | None
+
+    @checked
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        sigma: NonNegative = 0.01,
+        taps: Literal[5, 7] | None = 5,
+        draws: Count = 50,
+        eot: Count = 8,
+    ) -> None:
+        super().__init__()
+        self.network, self.sigma, self.draws, self.eot = network, sigma, draws, eot
+        weights = torch.tensor(TAPS[taps]) / sum(TAPS[taps]) if taps else None
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:  # (N, C, T, V, M) -> (N, K)
+        looks = (self.eot if context.purpose == "attack" else self.draws) if self.sigma else 1
+        logits = [self.network(self._seen(x, context, context.draw * looks + look), context) for look in range(looks)]
+        return torch.stack(logits).mean(dim=0)
+
+    def _seen(self, x: Tensor, context: Context, draw: int) -> Tensor:
+        if self.sigma:
+            noise = normal(x, context.index, context.seed, f"noise {context.purpose}", draw)
+            x = x + self.sigma * torch.where(context.movable, noise, 0)
+        if self.weights is None:
+            return x
+        return torch.where(context.movable, smooth(x, context.mask, self.weights), x)
+
+
+def smooth(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """x (N, C, T, V, M) filtered over time by centred ``weights`` (K,), the frames at both ends repeated.
+
+    A frame that does not exist in ``mask`` (N, 1, T, V, M) has no weight; the others' weights then
+    add up to 1 (normalised convolution).
+    """
+    there = mask.to(x.dtype)
+    # A product, because gathering frames has no deterministic gradient on a GPU.
+    matrix = _matrix(x.shape[2], weights).to(x.dtype)
+    total = torch.einsum("nctvm,ts->ncsvm", x * there, matrix)
+    return total / torch.einsum("nctvm,ts->ncsvm", there, matrix).clamp(min=1e-12)
+
+
+def _matrix(num_frames: int, weights: Tensor) -> Tensor:
+    """(T, T): what each frame gives to each filtered one."""
+    frames = torch.arange(num_frames, device=weights.device)
+    matrix = torch.zeros(num_frames, num_frames, device=weights.device, dtype=weights.dtype)
+    for place, weight in enumerate(weights):
+        source = (frames + place - len(weights) // 2).clamp(0, num_frames - 1)
+        matrix += weight * (source[None] == frames[:, None])
+    return matrix
