@@ -100,7 +100,8 @@ class Job:
 
 def checkpoint_name(job: Job) -> str:
     """Where a checkpoint lies in a folder of checkpoints."""
-    return f"{job.dataset.name}/{job.choices['model']}_t{job.dataset.num_frames}_s{job.model.seed}.safetensors"
+    shape = f"t{job.dataset.num_frames}_k{len(job.dataset.classes)}"
+    return f"{job.dataset.name}/{job.choices['model']}_{shape}_s{job.model.seed}.safetensors"
 
 
 def find_checkpoint(job: Job) -> Path:
@@ -116,6 +117,8 @@ def find_checkpoint(job: Job) -> Path:
             return place
     hint = f"task=train model={job.choices['model']} dataset={job.choices['dataset']}"
     hint += f" dataset.num_frames={job.dataset.num_frames} model.seed={job.model.seed}"
+    if job.settings["dataset"].get("num_actions"):
+        hint += f" dataset.num_actions={len(job.dataset.classes)}"
     raise CheckpointError(f"model.checkpoint={places[0]} does not exist; train it with: {hint}")
 
 

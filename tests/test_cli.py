@@ -210,7 +210,7 @@ def test_training_writes_weights_that_the_attack_finds(mat_folder: Path, tmp_pat
     training = [*common, "task=train", "recipe.epochs=1", "recipe.batch_size=6"]
     first = run(tmp_path, *training)
     assert first.returncode == 0, first.stderr
-    about = json.loads((tmp_path / "outputs/checkpoints/utd_mhad/hcn_t32_s0.json").read_text())
+    about = json.loads((tmp_path / "outputs/checkpoints/utd_mhad/hcn_t32_k27_s0.json").read_text())
     assert about["test_clips"] == 12 and 0 <= about["test_accuracy"] <= 1 and len(about["settings"]["prepared"]) == 64
     assert "nothing to do" in run(tmp_path, *training).stderr
     other = run(tmp_path, *training, "recipe.lr=0.01")
@@ -310,3 +310,10 @@ def test_exported_files_are_prepared_by_the_real_reader(made: str, read: str, tm
     folder = f"dataset.root=outputs/files/{made}"
     answer = run(tmp_path, "task=prepare", f"dataset={read}", folder, actions)
     assert answer.returncode == 0 and "3 training and 3 test clips of 5 actions" in answer.stderr
+
+
+def test_the_shipped_victim_is_the_one_that_its_recipe_trains(tmp_path: Path) -> None:
+    """A change of generator, model or recipe that is not followed by a training shows here."""
+    shipped = f"runtime.checkpoint_dir={Path(__file__).parents[1] / 'outputs/checkpoints'}"
+    answer = run(tmp_path, "task=train", shipped)
+    assert answer.returncode == 0 and "nothing to do" in answer.stderr

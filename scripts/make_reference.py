@@ -1,0 +1,61 @@
+"""Make the tables in outputs/reference, one command after another; hours on two cores, minutes on a GPU.
+
+    python scripts/make_reference.py --utd data/utd_mhad            # everything that is not there yet
+    python scripts/make_reference.py --utd data/utd_mhad --only kinetics --list
+
+Each command resumes what was interrupted and does nothing where all is done, so this may be stopped
+and started again at any time. The victims are those in outputs/checkpoints; what is missing is trained.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+
+# 2s-AGCN on the synthetic sets: the first ten actions, which one person performs.
+TEN = "model=agcn_small dataset.num_actions=10 dataset.num_persons=1"
+
+
+def commands(utd: str) -> Iterator[str]:
+    """The arguments of each command, in the order in which they are run."""
+    real = f"dataset=utd_mhad dataset.root={utd}"
+    small = f"model=agcn_small {real} dataset.num_frames=64"
+    yield from (f"task=train {real} model.seed={seed}" for seed in range(3))
+    yield f"task=train {small}"
+    for table in ("table1", "table3"):
+        yield f"experiment={table} {real}"
+        yield f"experiment={table} {small} batch_size=25 runtime.limit=50"
+    for dataset, table in (("synthetic_cs", "table1"), ("synthetic_cv", "table1"), ("synthetic_kinetics", "table5")):
+        yield f"task=train dataset={dataset}"
+        yield f"task=train dataset={dataset} {TEN}"
+        yield f"experiment={table} dataset={dataset} batch_size=50 runtime.limit=200"
+        yield f"experiment={table} dataset={dataset} {TEN} batch_size=30 runtime.limit=30"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--utd", default="data/utd_mhad", help="folder of UTD-MHAD's .mat files")
+    parser.add_argument("--only", default="", help="only commands that hold this text")
+    parser.add_argument("--list", action="store_true", help="show the commands, run nothing")
+    arguments = parser.parse_args()
+    for command in commands(arguments.utd):
+        if arguments.only not in command:
+            continue
+        print(f"python -m skeleton_adv {command}", flush=True)
+        if not arguments.list and subprocess.call([sys.executable, "-m", "skeleton_adv", *command.split()]):
+            sys.exit(f"error: the command above failed; mend it and start again: python {' '.join(sys.argv)}")
+    if not arguments.list:
+        tables = [
+            sys.executable,
+            "-m",
+            "skeleton_adv.tables",
+            "outputs/runs",
+            "--out",
+            "outputs/reference",
+            "--skip-unfinished",
+        ]
+        sys.exit(subprocess.call(tables))
+
+
+if __name__ == "__main__":
+    main()
