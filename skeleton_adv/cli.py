@@ -7,6 +7,7 @@ from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from pkgutil import resolve_name
+from textwrap import wrap
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -59,11 +60,16 @@ def help_text() -> str:
         "  python -m skeleton_adv.tables outputs/runs                  tables from what has run",
         "",
         "Choose an option of a group with group=option; set any value with group.key=value.",
-        "The default of a group is marked with *.",
+        "The default of a group is marked with *. model@surrogate=OPTION makes the attack on another model than",
+        "the one that judges it (transfer); surrogate.KEY=VALUE then sets that one's values.",
     ]
     defaults = _defaults()
     for group, options in groups().items():
         lines += ["", f"{group}="]
+        if group == "recipe":  # one for every pair of the two: their titles would fill a page
+            lines += wrap(", ".join(options), 110, initial_indent="    ", subsequent_indent="    ")
+            lines += ["    (that of model and dataset is taken by itself)"]
+            continue
         for option, title in options.items():
             mark = "*" if option == defaults.get(group) else " "
             lines.append(f"  {mark} {option:<18} {title}")
@@ -173,14 +179,17 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
         raise SettingError(str(error).splitlines()[0]) from None
     settings.pop("experiment", None)
     settings.setdefault("recipe", None)
+    settings.setdefault("surrogate", None)
     _check_call("", Job, settings, given=("settings", "choices", "command"))
-    for name, hold in (("runtime", Runtime), ("model", Model)):
-        _check_call(f"{name}.", hold, settings[name])
+    for name, hold in (("runtime", Runtime), ("model", Model), ("surrogate", Model)):
+        if name != "surrogate" or settings[name] is not None:
+            _check_call(f"{name}.", hold, settings[name])
     allowed = {override.partition("=")[2] for override in overrides if "_target_=" in override}
     _check_targets(settings, "", allowed)
     try:
         objects = instantiate(settings, _convert_="all")
         objects |= {"runtime": Runtime(**objects["runtime"]), "model": Model(**objects["model"])}
+        objects["surrogate"] = Model(**objects["surrogate"]) if objects["surrogate"] else None
     except InstantiationException as error:
         raise SettingError(str(error.__cause__ or error)) from None
     job = Job(

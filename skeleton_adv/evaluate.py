@@ -25,11 +25,16 @@ Target = str | int  # "random", "least_likely", or a class by name or number
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One attack against one victim, judged by the same constraints for every attack."""
+    """One attack against one victim, judged by the same constraints for every attack.
+
+    The attack sees ``attacked``: the victim itself (white box), its undefended network (unaware of
+    the defense), or another network (transfer). Success is the victim's to judge.
+    """
 
     dataset: Dataset
     prepared: Prepared
     victim: Victim
+    attacked: Victim
     attack: Attack
     constraints: Mapping[str, Constraint]
     targeted: bool
@@ -66,7 +71,7 @@ class Evaluation:
         with torch.no_grad():
             clean_logits = self.victim.view(batch, "clean", self.seed)(batch.x)
         goal = batch.with_labels(self._targets(clean_logits, batch)) if self.targeted else batch
-        view = self.victim.view(batch, "attack", self.seed)
+        view = self.attacked.view(batch, "attack", self.seed)
         result = self.attack(view, goal, targeted=self.targeted)
         x_adv = result.x_adv.to(torch.float32)  # judged as it would be saved
         with torch.no_grad():

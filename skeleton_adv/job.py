@@ -68,9 +68,11 @@ class Job:
 
     dataset: Dataset
     model: Model
+    surrogate: Model | None  # what the attack is made on, if not on the model
     attack: Attack
     constraint: Mapping[str, Constraint]
     defense: Callable[[nn.Module], nn.Module]
+    adaptive: bool
     recipe: Recipe | None
     task: Literal["attack", "train", "prepare", "export"]
     targeted: bool
@@ -98,42 +100,61 @@ class Job:
             )
 
 
-def checkpoint_name(job: Job) -> str:
+Role = Literal["model", "surrogate"]
+GROUP = {"model": "model", "surrogate": "model@surrogate"}  # the names under which options are chosen
+
+
+def network_of(job: Job, role: Role) -> Model:
+    """The model of a role; raises ``SettingError`` if there is none."""
+    model: Model | None = getattr(job, role)
+    if model is None:
+        raise SettingError("there is no surrogate: choose one with model@surrogate=...")
+    return model
+
+
+def checkpoint_name(job: Job, role: Role = "model") -> str:
     """Where a checkpoint lies in a folder of checkpoints."""
     shape = f"t{job.dataset.num_frames}_k{len(job.dataset.classes)}"
-    return f"{job.dataset.name}/{job.choices['model']}_{shape}_s{job.model.seed}.safetensors"
+    return f"{job.dataset.name}/{job.choices[GROUP[role]]}_{shape}_s{network_of(job, role).seed}.safetensors"
 
 
-def find_checkpoint(job: Job) -> Path:
+def find_checkpoint(job: Job, role: Role = "model") -> Path:
     """The weights to load: as named, else those trained here, else those that come with the program."""
-    if job.model.checkpoint:
-        places = [Path(job.model.checkpoint)]
+    model = network_of(job, role)
+    if model.checkpoint:
+        places = [Path(model.checkpoint)]
     else:
         package = Path(__file__).parent
         roots = (Path(job.runtime.checkpoint_dir), package / "checkpoints", package.parent / "outputs/checkpoints")
-        places = [root / checkpoint_name(job) for root in roots]
+        places = [root / checkpoint_name(job, role) for root in roots]
     for place in places:
         if place.is_file():
             return place
-    hint = f"task=train model={job.choices['model']} dataset={job.choices['dataset']}"
-    hint += f" dataset.num_frames={job.dataset.num_frames} model.seed={job.model.seed}"
+    hint = f"task=train model={job.choices[GROUP[role]]} dataset={job.choices['dataset']}"
+    hint += f" dataset.num_frames={job.dataset.num_frames} model.seed={model.seed}"
     if job.settings["dataset"].get("num_actions"):
         hint += f" dataset.num_actions={len(job.dataset.classes)}"
-    raise CheckpointError(f"model.checkpoint={places[0]} does not exist; train it with: {hint}")
+    raise CheckpointError(f"{role}.checkpoint={places[0]} does not exist; train it with: {hint}")
 
 
-def model_settings(job: Job) -> dict[str, Any]:
+def model_settings(job: Job, role: Role = "model") -> dict[str, Any]:
     """What a model's numbers depend on, weights aside: its constructors and the shape of its input."""
-    model, dataset = job.settings["model"], job.settings["dataset"]
+    model, dataset = job.settings[role], job.settings["dataset"]
     return {
-        "model": {name: model[name] for name in ("architecture", "preprocess")},
+        role: {name: model[name] for name in ("architecture", "preprocess")},
         "dataset": {name: value for name, value in dataset.items() if name not in ("root", "on_error")},
     }
 
 
-def run_settings(job: Job, prepared: Prepared, checkpoint: Path) -> dict[str, Any]:
+def run_settings(job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path | None = None) -> dict[str, Any]:
     """Every setting that can change a number of an attack's records."""
+    more: dict[str, Any] = {}
+    if surrogate is not None:
+        more |= {**model_settings(job, "surrogate"), "surrogate_checkpoint": digest(surrogate)}
+    if job.choices["defense"] != "none":
+        more["adaptive"] = job.adaptive
     return {
+        **more,
         **model_settings(job),
         **{name: job.settings[name] for name in ("attack", "constraint", "defense", "targeted", "seed", "batch_size")},
         "target": _target(job),

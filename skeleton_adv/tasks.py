@@ -14,9 +14,18 @@ from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import Store, prepare
 from skeleton_adv.data.synthetic import SyntheticMotion
 from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
+from skeleton_adv.defenses import none
 from skeleton_adv.errors import CheckpointError, DataError, SettingError
 from skeleton_adv.evaluate import Evaluation, resolve_class
-from skeleton_adv.job import Job, checkpoint_name, find_checkpoint, model_settings, run_settings
+from skeleton_adv.job import (
+    Job,
+    Role,
+    checkpoint_name,
+    find_checkpoint,
+    model_settings,
+    network_of,
+    run_settings,
+)
 from skeleton_adv.progress import log, track
 from skeleton_adv.records import RunFolder, identity, now, provenance, read_json
 from skeleton_adv.space import Normalised
@@ -32,8 +41,10 @@ def run(job: Job) -> Path | None:
 def attack(job: Job) -> Path:
     """Attack the test clips; resume what was begun; do nothing if all is done."""
     _check_target(job)
+    _check_access(job)
     device, prepared, path = job.runtime.torch_device(), _prepared(job), find_checkpoint(job)
-    settings = run_settings(job, prepared, path)
+    surrogate = find_checkpoint(job, "surrogate") if job.surrogate else None
+    settings = run_settings(job, prepared, path, surrogate)
     key = identity(settings)
     names = (job.dataset.name, *(job.choices[group] for group in ("model", "attack", "defense")), key)
     folder = RunFolder(Path(job.runtime.output_dir).joinpath(*names))
@@ -45,7 +56,7 @@ def attack(job: Job) -> Path:
     order = everything[: job.runtime.limit]
     if _done(folder, len(order)):
         return folder.path
-    evaluation, accuracy = _evaluation(job, prepared, path, device)
+    evaluation, accuracy = _evaluation(job, prepared, path, surrogate, device)
     with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
         if _done(folder, len(order)):  # by the process that was waited for
             return folder.path
@@ -74,6 +85,13 @@ def _done(folder: RunFolder, clips: int) -> bool:
     return True
 
 
+def _check_access(job: Job) -> None:
+    if not job.adaptive and job.choices["defense"] == "none":
+        raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
+    if not job.adaptive and job.surrogate is not None:
+        raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
+
+
 def _check_target(job: Job) -> None:
     if job.target not in ("random", "least_likely"):
         resolve_class(job.target, job.dataset.classes)
@@ -81,18 +99,33 @@ def _check_target(job: Job) -> None:
         raise SettingError(f"target={job.target} has no effect on an untargeted attack: add targeted=true")
 
 
-def _evaluation(job: Job, prepared: Prepared, checkpoint: Path, device: str) -> tuple[Evaluation, float | None]:
+def _evaluation(
+    job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path | None, device: str
+) -> tuple[Evaluation, float | None]:
     """The evaluation that a job asks for, and the victim's accuracy by its training's own word."""
-    network = build_network(job.model.architecture, job.model.preprocess, job.dataset)
-    about = load_weights(network, checkpoint)
-    _check_training(job, checkpoint, about)
+    network, accuracy = _network(job, "model", checkpoint)
+    victim = attacked = Victim(network, job.defense, device)
+    if surrogate is not None:
+        attacked = Victim(_network(job, "surrogate", surrogate)[0], none, device)
+    elif not job.adaptive:
+        attacked = Victim(network, none, device)
     evaluation = Evaluation(
         **{name: getattr(job, name) for name in ("dataset", "attack", "targeted", "target", "seed", "batch_size")},
         prepared=prepared,
-        victim=Victim(network, job.defense, device),
+        victim=victim,
+        attacked=attacked,
         constraints=job.constraint,
     )
-    return evaluation, about.get("test_accuracy")
+    return evaluation, accuracy
+
+
+def _network(job: Job, role: Role, checkpoint: Path) -> tuple[Network, float | None]:
+    """A role's network with its weights, and its accuracy by its training's own word."""
+    model = network_of(job, role)
+    network = build_network(model.architecture, model.preprocess, job.dataset)
+    about = load_weights(network, checkpoint)
+    _check_training(job, role, checkpoint, about)
+    return network, about.get("test_accuracy")
 
 
 def train(job: Job) -> None:
@@ -187,14 +220,14 @@ def _prepared(job: Job) -> Prepared:
     return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
 
 
-def _check_training(job: Job, path: Path, about: Mapping[str, Any]) -> None:
+def _check_training(job: Job, role: Role, path: Path, about: Mapping[str, Any]) -> None:
     """Raise ``CheckpointError`` if the weights were trained in a model of another meaning; warn of other data."""
     trained = about.get("settings", {}).get("model", {})
     for part in ("architecture", "preprocess"):
-        for name, value in job.settings["model"][part].items():
+        for name, value in job.settings[role][part].items():
             if name in trained.get(part, {}) and trained[part][name] != value:
                 raise CheckpointError(
-                    f"model.{part}.{name}={value}, but {path} was trained with {trained[part][name]}: "
+                    f"{role}.{part}.{name}={value}, but {path} was trained with {trained[part][name]}: "
                     "set it so, or name other weights"
                 )
     if about.get("dataset", job.dataset.name) != job.dataset.name:

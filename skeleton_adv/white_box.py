@@ -30,7 +30,8 @@ class PaperTable:
     def belongs(self, run: Run) -> bool:
         """Whether a run is this table's."""
         choices = run.about["choices"]
-        own = choices["attack"] in self.attacks and choices["defense"] == "none"
+        white = choices["defense"] == "none" and not choices.get("model@surrogate")
+        own = white and choices["attack"] in self.attacks
         return own and (run.about["dataset"] in IMAGE_SETS) == self.image
 
 

@@ -17,6 +17,7 @@ from skeleton_adv.data.clips import Prepared, hashed_order, load_batch
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.defenses import none
+from skeleton_adv.defenses.noise_filter import NoiseFilter
 from skeleton_adv.errors import SettingError
 from skeleton_adv.evaluate import Evaluation, random_target, resolve_class
 from skeleton_adv.models.hcn import HCN
@@ -42,7 +43,9 @@ def evaluation(data: Any, **changes: Any) -> Evaluation:
     dataset, prepared, network = data
     settings: dict[str, Any] = {"attack": ATTACK, "targeted": False, "target": "random", "seed": 0, "batch_size": 5}
     settings |= changes
-    return Evaluation(dataset, prepared, Victim(network, none, "cpu"), constraints=CONSTRAINTS, **settings)
+    victim = Victim(network, none, "cpu")
+    settings = {"victim": victim, "attacked": victim, **settings}
+    return Evaluation(dataset, prepared, constraints=CONSTRAINTS, **settings)
 
 
 def records(data: Any, done: Sequence[int] = (), limit: int | None = None, **changes: Any) -> list[Record]:
@@ -148,3 +151,28 @@ def test_an_unknown_target_is_refused_with_the_nearest() -> None:
         resolve_class("thorw", classes)
     with pytest.raises(SettingError, match="0 to 2"):
         resolve_class(3, classes)
+
+
+def test_transfer_is_made_on_the_surrogate_and_judged_by_the_victim(data: Any) -> None:
+    dataset, prepared, _ = data
+    torch.manual_seed(1)
+    other = build_network(partial(HCN, fc7=16), CenterPerFrame, dataset)
+    white = records((dataset, prepared, other))
+    transfer = records(data, attacked=Victim(other, none, "cpu"))
+    assert [record.l2 for record in transfer] == [record.l2 for record in white]
+    assert [record.clean_pred for record in transfer] == [record.clean_pred for record in records(data)]
+    assert [record.found for record in transfer] == [record.found for record in white]
+    assert any(a.adv_pred != b.adv_pred for a, b in zip(transfer, white, strict=True))
+    assert all((record.adv_pred != record.label) == record.success for record in transfer)
+
+
+def test_an_attack_unaware_of_a_defense_is_the_attack_on_the_bare_network(data: Any) -> None:
+    defended = Victim(data[2], partial(NoiseFilter, sigma=0.3, draws=4, eot=2), "cpu")
+    bare = records(data)
+    unaware = records(data, victim=defended)
+    adaptive = records(data, victim=defended, attacked=defended)
+    assert [record.l2 for record in unaware] == [record.l2 for record in bare]
+    assert all(a.l2 != b.l2 for a, b in zip(adaptive, bare, strict=True) if b.l2)
+    assert [key(record) for record in adaptive] == [
+        key(record) for record in records(data, victim=defended, attacked=defended)
+    ]

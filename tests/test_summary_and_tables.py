@@ -124,6 +124,9 @@ def test_each_run_is_in_its_table() -> None:
     runs = [of("admm"), of("cw"), of("admm", dataset="synthetic_kinetics"), of("cw", dataset="kinetics")]
     found = [[table.belongs(Run(facts, six_rows())) for facts in runs] for table in (TABLE1, TABLE3, TABLE5)]
     assert found == [[True, False, False, False], [False, True, False, False], [False, False, True, False]]
+    transfer = of("admm")
+    transfer["choices"]["model@surrogate"] = "agcn"
+    assert not TABLE1.belongs(Run(transfer, six_rows()))
 
 
 def test_tables_three_and_five_beside_the_papers_cells() -> None:
