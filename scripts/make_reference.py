@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+RUNS = "outputs/reference_runs"  # apart from what anybody tries out
 # 2s-AGCN on the synthetic sets: the first ten actions, which one person performs.
 TEN = "model=agcn_small dataset.num_actions=10 dataset.num_persons=1"
 
@@ -42,14 +43,16 @@ def main() -> None:
         if arguments.only not in command:
             continue
         print(f"python -m skeleton_adv {command}", flush=True)
-        if not arguments.list and subprocess.call([sys.executable, "-m", "skeleton_adv", *command.split()]):
+        if not arguments.list and subprocess.call(
+            [sys.executable, "-m", "skeleton_adv", *command.split(), f"runtime.output_dir={RUNS}"]
+        ):
             sys.exit(f"error: the command above failed; mend it and start again: python {' '.join(sys.argv)}")
     if not arguments.list:
         tables = [
             sys.executable,
             "-m",
             "skeleton_adv.tables",
-            "outputs/runs",
+            RUNS,
             "--out",
             "outputs/reference",
             "--skip-unfinished",

@@ -21,6 +21,7 @@ from yaml import YAMLError
 
 from skeleton_adv.errors import SettingError
 from skeleton_adv.ranges import check_call, nearest
+from skeleton_adv.white_box import TABLES
 
 _PACKAGE = Path(__file__).parent
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
@@ -177,7 +178,7 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise SettingError(str(error).splitlines()[0]) from None
-    settings.pop("experiment", None)
+    experiment = settings.pop("experiment", None)
     settings.setdefault("recipe", None)
     settings.setdefault("surrogate", None)
     _check_call("", Job, settings, given=("settings", "choices", "command"))
@@ -199,6 +200,10 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
         command=_command(overrides),
     )
     job.check()
+    for table in TABLES:
+        if table.name == experiment and not table.fits(job.dataset.name):
+            other = "table1" if table.image else "table5"
+            raise SettingError(f"experiment={experiment} is not of such data as {job.dataset.name}: take {other}")
     return job
 
 

@@ -1,12 +1,11 @@
 """C&W beside ADMM, clip by clip: what Table 3 shows below its rows. Pure functions of records."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-from skeleton_adv.summary import Run
-from skeleton_adv.white_box import ADMM, TABLE3
+from skeleton_adv.summary import Run, differences
+from skeleton_adv.white_box import OWN_KEYS, TABLE1, TABLE3, TABLE5
 
 
 def against_admm(runs: Sequence[Run]) -> pd.DataFrame:
@@ -16,16 +15,13 @@ def against_admm(runs: Sequence[Run]) -> pd.DataFrame:
     """
     names = ("l2", "bone_mean", "bone_max", "angle_mean", "speed_mean", "kinetic")
     found = []
+    others = [run for run in runs if TABLE1.belongs(run) or TABLE5.belongs(run)]
+    apart = dict(zip(map(id, others), differences(others, OWN_KEYS), strict=True))
     for cw in (run for run in runs if TABLE3.belongs(run)):
-        for admm in (run for run in runs if run.about["choices"]["attack"] in ADMM):
-            if any(
-                _what(cw, key) != _what(admm, key) for key in ("model", "dataset", "checkpoint", "prepared", "target")
-            ):
-                continue
-            if cw.about["choices"]["defense"] != admm.about["choices"]["defense"]:
-                continue
-            pair = cw.records.merge(admm.records, on="index", suffixes=("_cw", "_admm"))
+        for admm in (run for run in others if _same_goal(run, cw)):
+            pair = cw.records.merge(admm.records, on=["index", "label", "target"], suffixes=("_cw", "_admm"))
             pair = pair[pair["success_cw"] & pair["success_admm"] & pair["clean_correct_cw"]]
+            pair = pair[pair["label"] != pair["target"]]
             row = {
                 "setting": "targeted" if cw.about["settings"]["targeted"] else "untargeted",
                 "model": cw.about["choices"]["model"],
@@ -35,19 +31,16 @@ def against_admm(runs: Sequence[Run]) -> pd.DataFrame:
                 "cw_shorter": float((pair["l2_cw"] < pair["l2_admm"]).mean()),
             }
             row |= {f"{name}_{kind}": float(pair[f"{name}_{kind}"].mean()) for name in names for kind in ("cw", "admm")}
-            found.append(row)
-    frame = pd.DataFrame(found)
-    return (
-        frame
-        if frame.empty
-        else frame.sort_values(
-            ["setting", "model", "attack", "beta"], ascending=[False, True, True, True], ignore_index=True
-        )
-    )
+            found.append(row | {"differs": apart[id(admm)]})
+    if not found:
+        return pd.DataFrame()
+    order = ["setting", "model", "attack", "beta"]
+    return pd.DataFrame(found).sort_values(order, ascending=[False, True, True, True], ignore_index=True)
 
 
-def _what(run: Run, key: str) -> Any:
-    return run.about["settings"].get(key)
+def _same_goal(one: Run, other: Run) -> bool:
+    keys = ("model", "dataset", "checkpoint", "prepared", "target", "seed")
+    return all(one.about["settings"].get(key) == other.about["settings"].get(key) for key in keys)
 
 
 def readable_comparison(frame: pd.DataFrame) -> pd.DataFrame:
@@ -70,6 +63,7 @@ def readable_comparison(frame: pd.DataFrame) -> pd.DataFrame:
                 "ΔJ rad": both(row, "angle_mean", ".3f"),
                 "ΔS/S %": both(row, "speed_mean", ".1f", 100),
                 "ΔK/K %": both(row, "kinetic", ".2f", 100),
+                "differs": row["differs"],
             }
             for _, row in frame.iterrows()
         ]

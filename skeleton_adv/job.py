@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skeleton_adv.attacks import Attack
+from skeleton_adv.batch import WHOLE
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.data.clips import Dataset, Prepared
 from skeleton_adv.errors import CheckpointError, SettingError
@@ -92,6 +93,11 @@ class Job:
         for name in ("architecture", "preprocess"):
             if not callable(getattr(self.model, name)):
                 raise SettingError(f"model.{name}={getattr(self.model, name)} is none")
+        if self.dataset.num_frames >= WHOLE and self.dataset.test_crop != 1:
+            raise SettingError(
+                f"dataset.num_frames={self.dataset.num_frames} lays clips out as recorded, none of it cut away: "
+                "add dataset.test_crop=1"
+            )
         wanted = {"bone", "angle", "speed"}  # a record has a place for each of these
         kinds = {name: isinstance(constraint, Constraint) for name, constraint in self.constraint.items()}
         if {*kinds} != wanted or not all(kinds.values()):
@@ -115,6 +121,7 @@ def network_of(job: Job, role: Role) -> Model:
 def checkpoint_name(job: Job, role: Role = "model") -> str:
     """Where a checkpoint lies in a folder of checkpoints."""
     shape = f"t{job.dataset.num_frames}_k{len(job.dataset.classes)}"
+    shape += f"_{job.dataset.space}" if job.dataset.space != "camera" else ""
     return f"{job.dataset.name}/{job.choices[GROUP[role]]}_{shape}_s{network_of(job, role).seed}.safetensors"
 
 

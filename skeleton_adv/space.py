@@ -12,22 +12,30 @@ from skeleton_adv.skeleton import Skeleton
 class Normalised:
     """Prepared clips after 2s-AGCN's pre-normalisation, which is then no longer a victim's own business.
 
-    Metres still, but centred in every frame and turned: the space that the file names in Zheng et
-    al.'s code suggest for their experiments. A joint that does not exist stays at 0. Raises
-    ``SettingError`` for joints in an image.
+    Metres still, but who moves most comes first, and everything is centred in every frame and turned:
+    the space that the file names in Zheng et al.'s code suggest for their experiments. As in
+    2s-AGCN's pipeline a person who is not there in the first frame loses every empty frame. A joint
+    that does not exist stays at 0. Raises ``SettingError`` for joints in an image.
     """
 
     def __init__(self, prepared: Prepared, skeleton: Skeleton) -> None:
         if len(skeleton.coords) < 3:
             raise SettingError("dataset.space=normalised is for joints in space: an image cannot be turned")
-        self.clips, self.digest = prepared.clips, prepared.digest
+        self.clips, self.digest, self.skipped = prepared.clips, prepared.digest, prepared.skipped
         self._prepared, self._normalise = prepared, PreNormalize(skeleton)
 
     def raw(self, index: int) -> RawClip:
         raw = self._prepared.raw(index)
         x = torch.from_numpy(raw.frames.astype(np.float64)).permute(1, 0, 2, 3)[None]
         order = self._normalise.order(x)[0].numpy()
-        moved = self._normalise(x)[0].permute(1, 0, 2, 3).float().numpy()
-        exists = raw.exists[..., order]
-        moved = np.where(exists[:, None], moved, 0)
-        return RawClip(np.ascontiguousarray(moved), exists)
+        frames, exists = raw.frames[..., order].astype(np.float64), raw.exists[..., order].copy()
+        for person in range(len(order)):
+            there: np.ndarray = exists[..., person].any(axis=1)
+            if there.any() and not there[0]:
+                for array in (frames, exists):
+                    kept = array[there, ..., person]
+                    array[..., person] = 0
+                    array[: len(kept), ..., person] = kept
+        turned = self._normalise.turn(torch.from_numpy(frames).permute(1, 0, 2, 3)[None])
+        moved = turned[0].permute(1, 0, 2, 3).float().numpy()
+        return RawClip(np.where(exists[:, None], moved, np.float32(0)), exists)

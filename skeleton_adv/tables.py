@@ -20,7 +20,7 @@ def write(table: PaperTable, runs: Sequence[Run], out: Path) -> list[Path]:
     """Write a table of one dataset as Markdown, LaTeX and CSV; return the files."""
     own = [run for run in runs if table.belongs(run)]
     frame = rows(table, own)
-    pages = {"": (frame, _grid(readable(table, frame)))}
+    pages = {"": (frame, _grid(readable(own[0].about["dataset"], frame)))}
     comparison = against_admm(runs) if table.name == "table3" else frame.head(0)
     if len(comparison):
         pages["_against_admm"] = (comparison, _grid(readable_comparison(comparison)))
@@ -32,7 +32,7 @@ def write(table: PaperTable, runs: Sequence[Run], out: Path) -> list[Path]:
         "",
         tabulate(pages[""][1], "keys", "pipe", disable_numparse=True),
         "",
-        notes(table, own),
+        notes(own),
         "",
     ]
     if len(comparison):
@@ -119,9 +119,6 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     for folder in folders:
         print(f"records: {folder}/records.csv")
     for table in (table for table in TABLES if table.name == experiment):
-        if not any(map(table.belongs, runs)):
-            joints = "joints in an image" if table.image else "joints in space"
-            print(f"table:   none: none of these runs belongs to {table.title}, which is of {joints}")
         for path in write_all(runs, out, [table]):
             print(f"table:   {path}")
 

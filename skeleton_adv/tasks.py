@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
-from skeleton_adv.data.store import Store, prepare
+from skeleton_adv.data.store import prepare
 from skeleton_adv.data.synthetic import SyntheticMotion
 from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
 from skeleton_adv.defenses import none
@@ -70,7 +70,7 @@ def attack(job: Job) -> Path:
             "checkpoint_accuracy": accuracy,
             "done": len(done | set(order)),
             "total": len(everything),
-            "skipped_files": len(prepared.skipped) if isinstance(prepared, Store) else 0,
+            "skipped_files": len(prepared.skipped),
             "worked_with": worked,
         }
         folder.end({**_facts(job, settings, key, device), **facts, **_times(start, began)})
@@ -188,12 +188,11 @@ def prepare_data(job: Job) -> None:
     """Prepare a dataset and say what is in it."""
     prepared = _prepared(job)
     counts = {split: sum(clip.split == split for clip in prepared.clips) for split in ("train", "test")}
-    skipped = prepared.skipped if isinstance(prepared, Store) else ()
-    for name, reason in skipped:
+    for name, reason in prepared.skipped:
         log(f"skipped {name}: {reason}")
     log(
         f"{job.dataset.name}: {counts['train']} training and {counts['test']} test clips of "
-        f"{len(job.dataset.classes)} actions, {len(skipped)} skipped, digest {prepared.digest[:12]}"
+        f"{len(job.dataset.classes)} actions, {len(prepared.skipped)} skipped, digest {prepared.digest[:12]}"
     )
 
 
@@ -213,8 +212,10 @@ def _prepared(job: Job) -> Prepared:
     def progress(clips: Iterable[Clip], total: int) -> Iterable[Clip]:
         return track(clips, total, f"preparing {job.dataset.name}")
 
-    prepared = prepare(job.dataset, Path(job.runtime.cache_dir), progress, job.runtime.workers or os.cpu_count() or 1)
-    if isinstance(prepared, Store) and prepared.skipped:
+    prepared = prepare(
+        job.dataset, Path(job.runtime.cache_dir), progress, job.runtime.workers or len(os.sched_getaffinity(0))
+    )
+    if prepared.skipped:
         names = ", ".join(name for name, _ in prepared.skipped)
         log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
     return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
@@ -230,6 +231,13 @@ def _check_training(job: Job, role: Role, path: Path, about: Mapping[str, Any]) 
                     f"{role}.{part}.{name}={value}, but {path} was trained with {trained[part][name]}: "
                     "set it so, or name other weights"
                 )
+    data = about.get("settings", {}).get("dataset", {})
+    for name in ("space", "num_persons"):
+        if name in data and data[name] != job.settings["dataset"][name]:
+            raise CheckpointError(
+                f"dataset.{name}={job.settings['dataset'][name]}, but {path} was trained with {data[name]}: "
+                "set it so, or name other weights"
+            )
     if about.get("dataset", job.dataset.name) != job.dataset.name:
         log(f"{path} was trained on {about['dataset']}: clips of this test may have been its training clips")
 

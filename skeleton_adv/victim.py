@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from skeleton_adv.batch import Context, SkeletonBatch
 from skeleton_adv.data.clips import Dataset
 from skeleton_adv.errors import CheckpointError
-from skeleton_adv.models.checkpoint import canonical, fill, read_state_dict
+from skeleton_adv.models.checkpoint import canonical, fill, is_skelact, read_state_dict
 
 
 class Network(nn.Module):
@@ -77,6 +77,7 @@ def build_network(
         "num_classes": len(dataset.classes),
         "num_frames": dataset.num_frames,
         "num_persons": dataset.num_persons,
+        "space": dataset.space,
     }
 
     def asked(build: Callable[..., nn.Module]) -> dict[str, Any]:
@@ -94,7 +95,10 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
     """
     complaint = f"model.checkpoint={path} does not fit this model and dataset"
     way_out = ". Set the model's widths, dataset.num_frames and the dataset as in its training"
-    fill(network.model, canonical(read_state_dict(path)), complaint, way_out)
+    weights = read_state_dict(path)
+    if is_skelact(weights) and getattr(network.model, "motion", None) == "resize":
+        raise CheckpointError(f"model.checkpoint={path} is of the HCN authors' later code: choose model=hcn_skelact")
+    fill(network.model, canonical(weights), complaint, way_out)
     about = path.with_suffix(".json")
     if not about.exists():
         return {}

@@ -25,19 +25,23 @@ class PaperTable:
     title: str
     attacks: tuple[str, ...]
     betas: tuple[float | None, ...]
-    image: bool = False  # of joints in an image
+    image: bool | None = False  # of joints in an image; None: of either
 
     def belongs(self, run: Run) -> bool:
         """Whether a run is this table's."""
         choices = run.about["choices"]
         white = choices["defense"] == "none" and not choices.get("model@surrogate")
         own = white and choices["attack"] in self.attacks
-        return own and (run.about["dataset"] in IMAGE_SETS) == self.image
+        return own and self.fits(run.about["dataset"])
+
+    def fits(self, dataset: str) -> bool:
+        """Whether the table is of such a dataset."""
+        return self.image in (None, dataset in IMAGE_SETS)
 
 
 ADMM = ("admm", "admm_released")
 TABLE1 = PaperTable("table1", "Table 1: ADMM attack", ADMM, (0.1, 1.0, 10.0))
-TABLE3 = PaperTable("table3", "Table 3: C&W attack", ("cw",), (None,))
+TABLE3 = PaperTable("table3", "Table 3: C&W attack", ("cw",), (None,), image=None)
 TABLE5 = PaperTable("table5", "Table 5: ADMM attack", ADMM, (0.1, 1.0, 10.0), image=True)
 TABLES = (TABLE1, TABLE3, TABLE5)
 
@@ -95,9 +99,9 @@ def _row(table: PaperTable, run: Run) -> dict[str, Any]:
 def _paper_cells(table: PaperTable, setting: str, model: str, dataset: str, beta: float | None) -> dict[str, Any]:
     """The paper's cells for a row, in our units; a missing one is not in the source or not in the paper."""
     paper = pd.read_csv(PAPER / f"{table.name}.csv")
-    split = "Kinetics" if table.image else PAPER_SETS.get(dataset, "CS")
+    split = _split(dataset)
     same = (paper["setting"] == setting) & (paper["model"] == PAPER_MODELS.get(model, model))
-    if not table.image:
+    if table is not TABLE5:
         same &= paper["split"] == split
     if "beta" in paper:
         same &= paper["beta"] == beta
@@ -115,9 +119,14 @@ def _paper_cells(table: PaperTable, setting: str, model: str, dataset: str, beta
     }
 
 
-def readable(table: PaperTable, frame: pd.DataFrame) -> pd.DataFrame:
+def _split(dataset: str) -> str:
+    """Which of the paper's experiments a dataset stands beside."""
+    return "Kinetics" if dataset in IMAGE_SETS else PAPER_SETS.get(dataset, "CS")
+
+
+def readable(dataset: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it: percentages with intervals, the paper's cell before ours."""
-    length, rms = ("ℓ2", "rms ‰") if table.image else ("ℓ2 m", "rms mm")
+    length, rms = ("ℓ2", "rms ‰") if dataset in IMAGE_SETS else ("ℓ2 m", "rms mm")
     shown_rows = []
     for _, row in frame.iterrows():
         paper = row.get("paper_note") if isinstance(row.get("paper_note"), str) else None
@@ -180,10 +189,11 @@ def _maxima(row: pd.Series, name: str, factor: float = 1) -> str:
 def title(table: PaperTable, runs: Sequence[Run]) -> str:
     """What was measured, where, and in which space."""
     about = runs[0].about
-    original = "Kinetics" if table.image else "NTU RGB+D"
+    image = about["dataset"] in IMAGE_SETS
+    original = "Kinetics" if image else "NTU RGB+D"
     stand_in = f", a stand-in for the paper's {original}" if about["stand_in"] else ""
     spaces = sorted({run.about["settings"].get("dataset", {}).get("space", "camera") for run in runs})
-    space = "normalised image coordinates" if table.image else f"{' or '.join(spaces)} space, metres"
+    space = "normalised image coordinates" if image else f"{' or '.join(spaces)} space, metres"
     shapes = {run.about["choices"]["model"]: set() for run in runs}  # type: dict[str, set[str]]
     for run in runs:
         shape = f"T={run.about['num_frames']}, {run.about['num_classes']} classes"
@@ -198,10 +208,12 @@ def title(table: PaperTable, runs: Sequence[Run]) -> str:
     return f"{table.title}, white box, on {about['dataset']}{stand_in} ({inside})"
 
 
-def notes(table: PaperTable, runs: Sequence[Run]) -> str:
+def notes(runs: Sequence[Run]) -> str:
     """What a reader must know about the columns and the victims."""
-    text = NOTES
-    if table.image:
+    dataset = runs[0].about["dataset"]
+    split = {"CS": "NTU RGB+D, cross-subject", "CV": "NTU RGB+D, cross-view"}.get(_split(dataset), "Kinetics")
+    text = NOTES.replace("PAPER", split)
+    if dataset in IMAGE_SETS:
         text = text.replace(
             "rms mm: ℓ2 as root mean square", "rms ‰: ℓ2 as root mean square, thousandths of the image,"
         )
@@ -214,6 +226,7 @@ def notes(table: PaperTable, runs: Sequence[Run]) -> str:
 
 
 NOTES = (
+    "Paper: Zheng et al. on PAPER. "
     "Rates are percentages with 95 % Wilson intervals and counts. Success is over all clips, as in the paper; "
     "targeted, clips whose label is the target are left out. First right: clips that the victim classified rightly "
     "before. Feasible: no bone, angle estimate or speed exceeds its tolerance in any frame. ΔB/B, ΔJ, ΔS/S, ΔK/K: "

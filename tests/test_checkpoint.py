@@ -54,7 +54,7 @@ def test_agcns_file_with_prefixes_renamed_keys_and_no_counters(tmp_path: Path) -
     old = OrderedDict()
     for key, value in weights.items():
         if not key.endswith("num_batches_tracked"):
-            old["module." + key.replace("l1.", "l1a.", 1).replace(".down.", ".conv_res.")] = value
+            old["model.module." + key.replace("l1.", "l1a.", 1).replace(".down.", ".conv_res.")] = value
     assert sum("l1a." in key for key in old) > 10 and sum("conv_res" in key for key in old) > 10
     torch.save(old, tmp_path / "ntu_cs_agcn_bone.pt")
     model = load_checkpoint(tmp_path / "ntu_cs_agcn_bone.pt")

@@ -57,10 +57,11 @@ def test_order_is_a_fair_sample_and_depends_on_names_alone() -> None:
 
 def test_a_whole_clip_lies_in_the_batch_as_recorded() -> None:
     rng = np.random.default_rng(0)
-    for length in (50, 310):
-        raw = RawClip(rng.normal(size=(length, 3, 25, 2)).astype(np.float32), rng.random((length, 25, 2)) > 0.1)
-        frames, exists = resample(raw, 5, 20, WHOLE)
+    for start, length in ((0, 50), (7, 30), (0, 310)):
+        size = start + length
+        raw = RawClip(rng.normal(size=(size, 3, 25, 2)).astype(np.float32), rng.random((size, 25, 2)) > 0.1)
+        frames, exists = resample(raw, start, length, WHOLE)
         kept = min(length, WHOLE)
-        np.testing.assert_array_equal(frames[:, :kept], raw.frames[:kept].transpose(1, 0, 2, 3))
-        np.testing.assert_array_equal(exists[:kept], raw.exists[:kept])
+        np.testing.assert_array_equal(frames[:, :kept], raw.frames[start : start + kept].transpose(1, 0, 2, 3))
+        np.testing.assert_array_equal(exists[:kept], raw.exists[start : start + kept])
         assert frames.shape == (3, WHOLE, 25, 2) and not frames[:, kept:].any() and not exists[kept:].any()

@@ -1,7 +1,5 @@
 """2s-AGCN's pre-normalisation: what it forgets, what it keeps, and its gradient."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,11 +8,10 @@ from torch import Tensor
 
 from skeleton_adv.batch import WHOLE
 from skeleton_adv.constraints import bone_lengths, bones_exist
-from skeleton_adv.data.store import prepare
-from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.data.clips import Clip, RawClip, resample
 from skeleton_adv.errors import SettingError
 from skeleton_adv.models.preprocess import PreNormalize
-from skeleton_adv.skeleton import KINECT20, NTU25, OPENPOSE18
+from skeleton_adv.skeleton import NTU25, OPENPOSE18
 from skeleton_adv.space import Normalised
 
 normalise = PreNormalize(NTU25)
@@ -72,13 +69,48 @@ def test_a_whole_clip_is_repeated_and_its_gradient_goes_to_the_frames_that_exist
         assert moved <= {places[0], places[250 % 7]} and places[250 % 7] in moved
 
 
-def test_the_normalised_space_is_where_2s_agcn_would_be(mat_folder: Path, tmp_path: Path) -> None:
-    dataset = UTDMHAD(str(mat_folder), num_persons=2)
-    prepared = prepare(dataset, tmp_path)
-    raw, moved = prepared.raw(3), Normalised(prepared, KINECT20).raw(3)
-    x = torch.from_numpy(raw.frames.astype(np.float64)).permute(1, 0, 2, 3)[None]
-    expected = PreNormalize(KINECT20)(x)[0].permute(1, 0, 2, 3).numpy()
-    np.testing.assert_allclose(moved.frames, expected, atol=1e-6)
-    assert not moved.frames[:, :, KINECT20.center, 0].any() and moved.exists[..., 0].all()
+class Made:
+    """Prepared clips made here."""
+
+    def __init__(self, *raws: RawClip) -> None:
+        self._raws = raws
+        self.clips = tuple(Clip(f"clip{k}", 0, "test") for k in range(len(raws)))
+        self.digest, self.skipped = "made", ()
+
+    def raw(self, index: int) -> RawClip:
+        return self._raws[index]
+
+
+def raw_clip(seed: int, late: int = 0, gap: int | None = None) -> RawClip:
+    """Two persons, of whom the second moves more; nobody in the first ``late`` frames, nor in ``gap``."""
+    batch = make_batch(n=2, t=20, seed=seed)
+    frames = batch.x[1].permute(1, 0, 2, 3).float().numpy()
+    frames[..., 1] *= 2
+    exists = np.ones((20, 25, 2), dtype=bool)
+    exists[:late] = False
+    if gap is not None:
+        exists[gap] = False
+    return RawClip(np.where(exists[:, None], frames, np.float32(0)), exists)
+
+
+@pytest.mark.parametrize("settings", [{}, {"late": 3}, {"gap": 7}, {"late": 2, "gap": 9}])
+def test_both_spaces_show_2s_agcn_the_same_clip(settings: dict[str, int]) -> None:
+    """Normalised beforehand or by the victim itself: the network's input is one, tiled to 300 frames."""
+    made = Made(*(raw_clip(seed, **settings) for seed in range(3)))
+    moved = Normalised(made, NTU25)
+    for index in range(3):
+        shown = []
+        for prepared, space in ((made, "camera"), (moved, "normalised")):
+            x = resample(prepared.raw(index), 0, 20, WHOLE)[0]
+            victim = PreNormalize(NTU25, space)  # type: ignore[arg-type]
+            shown.append(victim(torch.from_numpy(x)[None].double()))
+        torch.testing.assert_close(shown[1], shown[0], rtol=0, atol=1e-5)
+        raw = moved.raw(index)
+        assert not raw.frames[:, :, NTU25.center, 0].any() and raw.exists[0].all()
+        assert ((raw.frames != 0).any(axis=1) | ~raw.exists | (np.arange(25) == NTU25.center)[None, :, None]).all()
+        assert not raw.frames[~raw.exists.any(axis=1)[:, None].repeat(3, 1)[:, :, None].repeat(25, 2)].any()
+
+
+def test_an_image_has_no_other_space() -> None:
     with pytest.raises(SettingError, match=r"dataset\.space=normalised"):
-        Normalised(prepared, OPENPOSE18)
+        Normalised(Made(raw_clip(0)), OPENPOSE18)

@@ -1,6 +1,8 @@
 """Preparation: whole or not at all, the same everywhere, and plain about broken files."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from scipy.io import savemat
 
 from skeleton_adv.data import store as store_module
-from skeleton_adv.data.clips import Clip, load_batch
+from skeleton_adv.data.clips import Clip, RawClip, load_batch
 from skeleton_adv.data.store import Store, prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.errors import DataError
@@ -117,6 +119,24 @@ def test_many_processes_make_the_same_store(mat_folder: Path, tmp_path: Path, mo
     with pytest.raises(DataError, match="a2_s3_t1"):
         prepare(UTDMHAD(str(folder)), tmp_path / "stopped", workers=2)
     assert not list((tmp_path / "stopped").rglob("*.npy"))
+
+
+class Dying(UTDMHAD):
+    """Reading the fifth clip kills the process."""
+
+    def read(self, clip: Clip) -> RawClip:
+        if clip.name == "a1_s3_t1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(clip)
+
+
+def test_a_killed_reader_is_told_not_waited_for(
+    mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "CLIPS_A_WORKER", 8)
+    with pytest.raises(DataError, match=r"was killed.*runtime\.workers=1"):
+        prepare(Dying(str(mat_folder)), tmp_path, workers=2)
+    assert not list(tmp_path.rglob("*.npy"))
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:

@@ -100,15 +100,15 @@ def test_paper_cells_stand_beside_ours_and_missing_cells_say_why() -> None:
     assert len(frame) == 6 and frame["clips"].tolist() == [0, 6, 0, 0, 0, 0]
     ours = frame[frame["clips"] == 6].iloc[0]
     assert (ours["paper_split"], ours["paper_success"], ours["paper_l2"]) == ("CS", 1.0, 0.290)
-    shown = readable(TABLE1, frame)
+    shown = readable("utd_mhad", frame)
     assert shown["clips"].tolist() == ["not run", "6 of 430", "not run", "not run", "not run", "not run"]
     assert shown["success: ours"][1] == "66.7 [30.0, 90.3] (4/6)"
     assert shown["success: paper"].tolist() == ["100.0", "100.0", "92.4", "100.0", "100.0", "26.9"]
     other = about(targeted=True)
     other["choices"] = {**other["choices"], "model": "agcn"}
-    shown = readable(TABLE1, rows(TABLE1, [Run(other, six_rows())]))
+    shown = readable("utd_mhad", rows(TABLE1, [Run(other, six_rows())]))
     assert shown["success: paper"].tolist()[3:] == ["not in the source"] * 3
-    shown = readable(TABLE1, rows(TABLE1, [Run(about(beta=3.0), six_rows())]))
+    shown = readable("utd_mhad", rows(TABLE1, [Run(about(beta=3.0), six_rows())]))
     assert "not in the paper" in shown["success: paper"].tolist()
 
 
@@ -123,7 +123,7 @@ def of(attack: str, **changes: Any) -> dict[str, Any]:
 def test_each_run_is_in_its_table() -> None:
     runs = [of("admm"), of("cw"), of("admm", dataset="synthetic_kinetics"), of("cw", dataset="kinetics")]
     found = [[table.belongs(Run(facts, six_rows())) for facts in runs] for table in (TABLE1, TABLE3, TABLE5)]
-    assert found == [[True, False, False, False], [False, True, False, False], [False, False, True, False]]
+    assert found == [[True, False, False, False], [False, True, False, True], [False, False, True, False]]
     transfer = of("admm")
     transfer["choices"]["model@surrogate"] = "agcn"
     assert not TABLE1.belongs(Run(transfer, six_rows()))
@@ -131,11 +131,11 @@ def test_each_run_is_in_its_table() -> None:
 
 def test_tables_three_and_five_beside_the_papers_cells() -> None:
     frame = rows(TABLE3, [Run(of("cw"), six_rows())])
-    shown = readable(TABLE3, frame)
+    shown = readable("utd_mhad", frame)
     assert shown["success: paper"].tolist() == ["100.0", "not in the source"] and shown["ℓ2 m: paper"][0] == "0.244"
     assert shown["clips"].tolist() == ["6 of 430", "not run"] and "β" not in shown
     facts = of("admm", dataset="synthetic_kinetics", model="agcn_small")
-    shown = readable(TABLE5, rows(TABLE5, [Run(facts, six_rows())]))
+    shown = readable("synthetic_kinetics", rows(TABLE5, [Run(facts, six_rows())]))
     assert shown["success: paper"].tolist() == ["100.0", "100.0", "100.0", "99.2", "98.8", "98.4"]
     assert shown["ℓ2: paper"][1] == "0.298" and "rms ‰" in shown
     assert "stand-in for the paper's Kinetics (normalised image coordinates" in title(TABLE5, [Run(facts, six_rows())])
@@ -149,14 +149,31 @@ def test_cw_and_admm_over_the_clips_that_both_fool() -> None:
     runs[2].about["settings"]["target"] = "random"
     (row,) = against_admm(runs).to_dict("records")
     assert row["clips"] == 2 and row["cw_shorter"] == 1.0  # 1 and 2: first right, and fooled by both
+    assert row["differs"] == ""
     assert (row["l2_cw"], row["l2_admm"]) == (0.0625, 0.125)
     assert row["bone_mean_cw"] == pytest.approx(0.015)
+
+
+def test_cw_and_admm_are_compared_at_the_same_target_only() -> None:
+    cw, admm = six_rows(target=1), six_rows(target=1)
+    cw["label"] = admm["label"] = 2
+    cw.loc[[0, 1], "label"] = admm.loc[[0, 1], "label"] = 1  # of the target's own class
+    other = admm.copy()
+    other.loc[2, "target"] = 5
+    runs = [Run(of("cw", targeted=True), cw), Run(of("admm", targeted=True), admm)]
+    assert against_admm(runs)["clips"].tolist() == [1]
+    assert against_admm([runs[0], Run(of("admm", targeted=True), other)])["clips"].tolist() == [0]
+    assert against_admm([runs[0], Run(of("admm", targeted=True, seed=1), admm)]).empty
+    changed = of("admm", targeted=True)
+    changed["settings"]["attack"]["lr"] = 0.1
+    differing = against_admm([*runs, Run(changed, admm)])["differs"].tolist()
+    assert sorted(differing) == ["attack.lr=0.001", "attack.lr=0.1"]
 
 
 def test_runs_of_different_identity_are_told_apart() -> None:
     runs = [Run(about(), six_rows()), Run(about(seed=1), six_rows()), Run(about(beta=10.0), six_rows())]
     assert differences(runs, ("attack.beta",)) == ["seed=0", "seed=1", "seed=0"]
-    shown = readable(TABLE1, rows(TABLE1, runs))
+    shown = readable("utd_mhad", rows(TABLE1, runs))
     assert {"seed=0", "seed=1"} <= set(shown["differs"])
 
 

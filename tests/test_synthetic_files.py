@@ -41,10 +41,8 @@ def test_openpose_files(tmp_path: Path) -> None:
     assert sorted(read.clips(), key=lambda c: c.name) == sorted(clips, key=lambda c: c.name)
     for clip in clips:
         straight, back = made.read(clip), read.read(clip)
-        size = len(back.frames)  # frames at the end in which nobody is found are not written
-        np.testing.assert_array_equal(back.frames, straight.frames[:size])
-        np.testing.assert_array_equal(back.exists, straight.exists[:size])
-        assert not straight.exists[size:].any()
+        np.testing.assert_array_equal(back.frames, straight.frames)
+        np.testing.assert_array_equal(back.exists, straight.exists)
 
 
 def test_a_detector_sees_faces_from_the_front() -> None:

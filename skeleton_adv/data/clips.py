@@ -4,12 +4,14 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from skeleton_adv.batch import WHOLE, SkeletonBatch
+from skeleton_adv.errors import DataError
 from skeleton_adv.skeleton import Skeleton
 
 Split = Literal["train", "test"]
@@ -66,6 +68,13 @@ class Dataset(Protocol):
     def fingerprint(self) -> str: ...
 
 
+class Skipped(NamedTuple):
+    """A clip that ``on_error=skip`` left out, and why."""
+
+    name: str
+    reason: str
+
+
 class Prepared(Protocol):
     """Clips ready to be read by number: a memory-mapped store, or a generator."""
 
@@ -73,7 +82,18 @@ class Prepared(Protocol):
     def clips(self) -> tuple[Clip, ...]: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def skipped(self) -> tuple[Skipped, ...]: ...
     def raw(self, index: int) -> RawClip: ...
+
+
+def file_facts(path: Path) -> tuple[str, int, int]:
+    """A file's name, size and time of change; raises ``DataError`` if it cannot be reached."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be reached ({error.strerror}): mend it or take it out of the folder") from None
+    return path.name, stat.st_size, stat.st_mtime_ns
 
 
 def hashed_order(clips: Sequence[Clip], split: Split) -> list[int]:
@@ -90,10 +110,10 @@ def resample(raw: RawClip, start: int, length: int, num_frames: int) -> tuple[np
 
     Returns frames (C, T, V, M) and existence (T, V, M). Positions are those of a bilinear resize
     with ``align_corners=False``, as HCN's public feeder has it. A resampled frame exists only if
-    every frame that it draws on does. ``WHOLE`` frames or more are filled with the clip as it is.
+    every frame that it draws on does. ``WHOLE`` frames or more are filled with those frames as they are.
     """
     if num_frames >= WHOLE:
-        return _as_recorded(raw, num_frames)
+        return _as_recorded(raw, start, min(length, num_frames), num_frames)
     position = (np.arange(num_frames) + 0.5) * (length / num_frames) - 0.5
     position = np.clip(position, 0, length - 1)
     low = np.floor(position).astype(np.int64)
@@ -107,11 +127,11 @@ def resample(raw: RawClip, start: int, length: int, num_frames: int) -> tuple[np
     return mixed.transpose(1, 0, 2, 3), present
 
 
-def _as_recorded(raw: RawClip, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    length = min(len(raw.frames), num_frames)
+def _as_recorded(raw: RawClip, start: int, length: int, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
     frames = np.zeros((num_frames, *raw.frames.shape[1:]), dtype=raw.frames.dtype)
     exists = np.zeros((num_frames, *raw.exists.shape[1:]), dtype=bool)
-    frames[:length], exists[:length] = raw.frames[:length], raw.exists[:length]
+    part = slice(start, start + length)
+    frames[:length], exists[:length] = raw.frames[part], raw.exists[part]
     return frames.transpose(1, 0, 2, 3), exists
 
 
@@ -122,8 +142,9 @@ def centre_crop(length: int, ratio: float) -> tuple[int, int]:
 
 
 def random_crop(length: int, low: float, num_frames: int, rng: random.Random) -> tuple[int, int]:
-    """Start and length of a random window of ``low`` to all of a clip, no shorter than ``num_frames``."""
-    window = min(max(int(length * rng.uniform(low, 1.0)), num_frames), length)
+    """Start and length of a random window of ``low`` to all of a clip, no shorter than ``num_frames`` if resampled."""
+    least = num_frames if num_frames < WHOLE else 2
+    window = min(max(int(length * rng.uniform(low, 1.0)), least), length)
     return rng.randint(0, length - window), window
 
 

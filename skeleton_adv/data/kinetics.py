@@ -16,6 +16,7 @@ from skeleton_adv.ranges import Count, Fraction, Range, check_call
 from skeleton_adv.skeleton import OPENPOSE18
 
 LISTED_BODIES = 5  # the public pipeline reads a frame's first five
+LARGEST = 1000  # shares of the image
 MOST_FRAMES = 3000  # clips last ten seconds; an index beyond this is damage
 SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
 
@@ -63,7 +64,8 @@ class Kinetics:
         return tuple(listed.clip for listed in self._listed.values())
 
     def read(self, clip: Clip) -> RawClip:
-        path = self._root / self._listed[clip.name].folder / f"{clip.name}.json"
+        folder = next(folder for folder, split in SPLITS.items() if split == clip.split)
+        path = self._root / folder / f"{clip.name}.json"
         return keep_surest(read_openpose_file(path), self.num_persons)
 
     def fingerprint(self) -> str:
@@ -85,7 +87,7 @@ class Kinetics:
     def _root(self) -> Path:
         return Path(self.root).expanduser()
 
-    @property
+    @cached_property
     def _listed(self) -> dict[str, _Listed]:
         return {name: one for name, one in self._contents[1].items() if one.clip.label < self.num_actions}
 
@@ -158,6 +160,8 @@ def read_openpose_file(path: Path) -> np.ndarray:
     for place, frame in zip(places, frames, strict=True):
         for body, listed in enumerate(frame["skeleton"][:LISTED_BODIES]):
             bodies[place, body] = _body(listed, f"{path}: frame_index {place}, body {body + 1}")
+    if not (bodies[..., 2] > 0).any():
+        raise DataError(f"{path}: no joint has a score above 0 in any frame")
     return bodies
 
 
@@ -169,12 +173,11 @@ def _body(listed: Any, where: str) -> np.ndarray:
         if not isinstance(values, list) or len(values) != size:
             found = len(values) if isinstance(values, list) else "no"
             raise DataError(f"{where}: {found} numbers of {key}, not {size}")
-        try:
-            column = np.array(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise DataError(f"{where}: {key} holds what is no number") from None
-        if not np.isfinite(column).all():
-            raise DataError(f"{where}: {key} holds a value that is not finite")
+        if any(type(value) not in (int, float) for value in values):
+            raise DataError(f"{where}: {key} holds what is no number")
+        if not all(abs(value) < LARGEST for value in values):
+            raise DataError(f"{where}: {key} holds a value that is not finite, or far outside the image")
+        column = np.array(values, dtype=np.float64)
         columns.append(column.reshape(OPENPOSE18.num_joints, -1))
     return np.concatenate(columns, axis=1)
 
@@ -229,5 +232,5 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg} at column {error.colno})") from None
-    except (UnicodeDecodeError, OSError, RecursionError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{path}: not a readable text file ({error})") from None

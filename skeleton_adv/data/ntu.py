@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split, file_facts
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
 from skeleton_adv.errors import DataError, SettingError
 from skeleton_adv.ranges import Count, Fraction, Range, check_call
@@ -52,7 +52,6 @@ class NTU:
 
     skeleton = NTU25
     fps = 30.0
-    stand_in = False
     generated = False
 
     def __post_init__(self) -> None:
@@ -63,6 +62,10 @@ class NTU:
     @property
     def name(self) -> str:
         return NAMES[self.protocol]
+
+    @property
+    def stand_in(self) -> bool:
+        return self.protocol.endswith("120")  # the paper has the first sixty actions
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -117,7 +120,7 @@ class NTU:
 
     def fingerprint(self) -> str:
         """Digest of what the preparation reads: every file's name, size and time of change, and the choices made."""
-        facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self._files]
+        facts = [file_facts(path) for path in self._files]
         return hashlib.sha256(repr((self.name, self.num_actions, self.num_persons, facts)).encode()).hexdigest()
 
 

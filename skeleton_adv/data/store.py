@@ -4,28 +4,26 @@ import hashlib
 import json
 import shutil
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from threading import current_thread, main_thread
 
 import numpy as np
 from filelock import FileLock
 
-from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip
+from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, Skipped
 from skeleton_adv.errors import DataError
 
 FORMAT = 1
 CLIPS_A_WORKER = 200  # fewer are read before a further process has started
+CLIPS_A_TASK = 16
 Progress = Callable[[Iterable[Clip], int], Iterable[Clip]]
-
-
-class Skipped(NamedTuple):
-    """A clip that ``on_error=skip`` left out, and why."""
-
-    name: str
-    reason: str
 
 
 class Store:
@@ -119,8 +117,40 @@ def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator
         yield from (_read(dataset, clip) for clip in clips)
         return
     # Not forked: a fork of a process whose threads are at work may never wake.
-    with get_context("spawn").Pool(workers, _keep, (dataset,)) as pool:
-        yield from pool.imap(_read_kept, clips, chunksize=32)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _keep, (_bare(dataset),))
+    try:
+        parts = [clips[start : start + CLIPS_A_TASK] for start in range(0, len(clips), CLIPS_A_TASK)]
+        ahead = 4 * workers  # so that what has been read and not yet written stays small
+        with _interrupts_ignored():  # inherited by the workers: Ctrl-C is for the process that the user started
+            waiting = deque(pool.submit(_read_kept, part) for part in parts[:ahead])
+        for part in [*parts[ahead:], *([None] * ahead)]:
+            if waiting:
+                yield from waiting.popleft().result()
+            if part is not None:
+                waiting.append(pool.submit(_read_kept, part))
+    except BrokenProcessPool:
+        raise DataError(
+            "a process that reads files was killed, perhaps for want of memory: try runtime.workers=1"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if current_thread() is not main_thread():  # only the main thread may say what signals do
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _bare(dataset: Dataset) -> Dataset:
+    """The dataset without what it has looked up, which would be sent to every worker."""
+    return replace(dataset) if is_dataclass(dataset) else dataset
 
 
 def _read(dataset: Dataset, clip: Clip) -> RawClip | DataError:
@@ -134,12 +164,11 @@ _kept: list[Dataset] = []  # a worker's own: sent once, not with every clip
 
 
 def _keep(dataset: Dataset) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that the user started
     _kept[:] = [dataset]
 
 
-def _read_kept(clip: Clip) -> RawClip | DataError:
-    return _read(_kept[0], clip)
+def _read_kept(clips: Sequence[Clip]) -> list[RawClip | DataError]:
+    return [_read(_kept[0], clip) for clip in clips]
 
 
 def _to_npy(raw: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
@@ -157,6 +186,7 @@ class Generated:
     def __init__(self, dataset: Dataset) -> None:
         self.clips = dataset.clips()
         self.digest = dataset.fingerprint()
+        self.skipped: tuple[Skipped, ...] = ()
         self._dataset = dataset
         self._made: dict[int, RawClip] = {}
 

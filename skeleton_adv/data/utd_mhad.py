@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
+from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split, file_facts
 from skeleton_adv.errors import DataError
 from skeleton_adv.ranges import Count, Fraction, Range, check_call
 from skeleton_adv.skeleton import KINECT20
@@ -90,7 +90,7 @@ class UTDMHAD:
 
     def fingerprint(self) -> str:
         """Digest of what the preparation reads: every file's name, size and time of change."""
-        facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self._files]
+        facts = [file_facts(path) for path in self._files]
         return hashlib.sha256(repr((self.name, self.num_actions, self.num_persons, facts)).encode()).hexdigest()
 
 

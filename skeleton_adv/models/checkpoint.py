@@ -43,7 +43,7 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
     """
     named = source if isinstance(source, str | Path) else "the state dict"
     weights = read_state_dict(Path(source)) if isinstance(source, str | Path) else dict(source)
-    skelact = any(key.startswith("backbone.") for key in weights)
+    skelact = is_skelact(weights)
     weights = canonical(weights)
     try:
         model = _build(weights, skelact)
@@ -69,7 +69,10 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], complaint: str, way_ou
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """A file's weights by name, with ``module.`` stripped; raises ``CheckpointError`` if it is no safe checkpoint."""
+    """A file's weights by name, with ``module.`` and what precedes it stripped.
+
+    Raises ``CheckpointError`` if it is no safe checkpoint.
+    """
     content: Any
     try:
         if path.suffix == ".safetensors":
@@ -89,7 +92,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{path} holds no state dict: it must map names to tensors, or hold 'state_dict'")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+    return {str(key).rpartition("module.")[2]: value for key, value in content.items()}
+
+
+def is_skelact(weights: Mapping[str, Tensor]) -> bool:
+    """Whether these weights are of the HCN authors' later code, whose motion and preprocessing are others."""
+    return any(key.startswith("backbone.") for key in weights)
 
 
 def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -98,7 +106,7 @@ def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _canonical(key: str) -> str:
-    layer, _, last = key.removeprefix("module.").rpartition(".")
+    layer, _, last = key.rpartition("module.")[2].rpartition(".")
     if layer in _SKELACT or layer.startswith("backbone."):
         layer = _SKELACT.get(layer, layer.removeprefix("backbone."))
         return f"{layer}.{last}" if layer in _BARE or layer.endswith(".0") else f"{layer}.0.{last}"

@@ -1,5 +1,7 @@
 """What victims do to their input before the network sees it, as differentiable modules."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -33,24 +35,28 @@ class PreNormalize(nn.Module):
     its shoulders lie along x. What is exactly 0 does not exist and stays 0. All of it is
     differentiated through, the order of persons aside. A clip of ``WHOLE`` frames is first repeated
     until it fills them, as in the authors' pipeline: a repeated frame is a copy of the one that an
-    attack moves. Clips of image coordinates pass unchanged, as in
-    the authors' pipeline for Kinetics.
+    attack moves. In the ``normalised`` space that repetition is all that is left to do. Clips of image
+    coordinates pass unchanged, as in the authors' pipeline for Kinetics.
     """
 
-    def __init__(self, skeleton: Skeleton) -> None:
+    def __init__(self, skeleton: Skeleton, space: Literal["camera", "normalised"] = "camera") -> None:
         super().__init__()
         joints = skeleton.joints
-        self.center, self.flat = skeleton.center, len(skeleton.coords) < 3
+        self.center, self.flat, self.done = skeleton.center, len(skeleton.coords) < 3, space == "normalised"
         self.spine = (skeleton.root, skeleton.center)
         self.shoulders = (joints.index("left_shoulder"), joints.index("right_shoulder"))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
         if self.flat:
             return x
-        order = self.order(x)
-        x = x.gather(4, order.view(len(x), 1, 1, 1, -1).expand_as(x))
+        if not self.done:
+            x = x.gather(4, self.order(x).view(len(x), 1, 1, 1, -1).expand_as(x))
         if x.shape[2] >= WHOLE:
             x = x.gather(2, _repeated(x)[:, None, :, None].expand_as(x))
+        return x if self.done else self.turn(x)
+
+    def turn(self, x: Tensor) -> Tensor:
+        """x (N, C, T, V, M), whose first person leads, centred in every frame and turned by the first one."""
         exists = (x != 0).any(dim=1, keepdim=True)
         x = torch.where(exists, x - x[:, :, :, self.center : self.center + 1, :1], 0)
         axes = torch.eye(3, dtype=x.dtype, device=x.device)
