@@ -30,7 +30,7 @@ class Normalised:
         order = self._normalise.order(x)[0].numpy()
         frames, exists = raw.frames[..., order].astype(np.float64), raw.exists[..., order].copy()
         for person in range(len(order)):
-            there: np.ndarray = exists[..., person].any(axis=1)
+            there = np.any(exists[..., person], axis=1, keepdims=False)
             if there.any() and not there[0]:
                 for array in (frames, exists):
                     kept = array[there, ..., person]
