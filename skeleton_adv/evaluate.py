@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,23 +48,33 @@ class Evaluation:
         done: set[int],
         append: Callable[[list[Record]], None],
         progress: Callable[[Iterable[int], int], Iterable[int]],
+        save: Callable[[list[int], Tensor], None] | None = None,
+        saved: Container[int] = (),
     ) -> None:
         """Attack the clips of ``order`` that are not ``done``, appending records chunk by chunk.
 
         A chunk is a fixed part of ``order``: if some of its clips are done it is run again as it
-        was, because rounding, which attacks amplify, depends on a chunk's shape.
+        was, because rounding, which attacks amplify, depends on a chunk's shape. With ``save``,
+        adversarial clips (n, C, T, V, M) are saved, before their records, where not ``saved`` yet.
         """
-        starts = [s for s in range(0, len(order), self.batch_size) if not done.issuperset(self._chunk(order, s))]
-        for start in progress(starts, len(starts)):
-            numbers = self._chunk(order, start)
-            records = self._attack(numbers)
+        chunks = [self._chunk(order, start) for start in range(0, len(order), self.batch_size)]
+        left = [
+            chunk
+            for chunk in chunks
+            if not done.issuperset(chunk) or (save is not None and any(number not in saved for number in chunk))
+        ]
+        for place in progress(range(len(left)), len(left)):
+            numbers = left[place]
+            records, x_adv = self._attack(numbers)
+            if save is not None:
+                save(numbers, x_adv)
             append([record for record in records if record.index not in done])
 
     def _chunk(self, order: Sequence[int], start: int) -> list[int]:
         return list(order[start : start + self.batch_size])
 
-    def _attack(self, numbers: list[int]) -> list[Record]:
-        """Records of one chunk, padded to ``batch_size`` by repeating its clips."""
+    def _attack(self, numbers: list[int]) -> tuple[list[Record], Tensor]:
+        """Records and adversarial clips of one chunk, padded to ``batch_size`` by repeating its clips."""
         began = time.perf_counter()
         padded = [numbers[i % len(numbers)] for i in range(self.batch_size)]
         batch = load_batch(self.dataset, self.prepared, padded).to(self.victim.device)
@@ -90,7 +100,7 @@ class Evaluation:
         }
         rows = {name: column.tolist() for name, column in columns.items()}
         seconds = (time.perf_counter() - began) / len(numbers)
-        return [
+        records = [
             Record(
                 index=number,
                 name=self.prepared.clips[number].name,
@@ -101,6 +111,7 @@ class Evaluation:
             )
             for i, number in enumerate(numbers)
         ]
+        return records, x_adv[: len(numbers)]
 
     def _targets(self, logits: Tensor, batch: SkeletonBatch) -> Tensor:
         """(N,) the classes to reach; ``random`` and ``least_likely`` are never the true class."""

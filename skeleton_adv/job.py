@@ -16,6 +16,7 @@ from skeleton_adv.errors import CheckpointError, SettingError
 from skeleton_adv.evaluate import Target, resolve_class
 from skeleton_adv.ranges import Count, Range, Whole, check_call
 from skeleton_adv.records import digest
+from skeleton_adv.saved import SavedClips
 from skeleton_adv.train import Recipe
 
 
@@ -25,6 +26,7 @@ class Runtime:
 
     device: str = "auto"
     limit: Count | None = None
+    save_clips: bool = False
     workers: Count | None = None
     output_dir: str = "outputs/runs"
     cache_dir: str = "outputs/prepared"
@@ -163,14 +165,20 @@ def run_settings(job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path
     return {
         **more,
         **model_settings(job),
-        **{name: job.settings[name] for name in ("attack", "constraint", "defense", "targeted", "seed", "batch_size")},
-        "target": _target(job),
+        **{name: job.settings[name] for name in ("constraint", "defense", "targeted", "seed", "batch_size")},
+        "attack": _attack_settings(job.settings["attack"]),
+        "target": target_name(job),
         "checkpoint": digest(checkpoint),
         "prepared": prepared.digest,
     }
 
 
-def _target(job: Job) -> str | None:
+def _attack_settings(attack: Mapping[str, Any]) -> dict[str, Any]:
+    """An attack's settings, with saved clips known by their content, not by their place."""
+    return {**attack, "path": SavedClips(Path(attack["path"])).digest()} if "path" in attack else dict(attack)
+
+
+def target_name(job: Job) -> str | None:
     """The target as one name, however it was given; None if untargeted."""
     if not job.targeted:
         return None

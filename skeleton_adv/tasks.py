@@ -4,19 +4,21 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 
+from skeleton_adv.checks import check_access, check_origin, check_target, check_training
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.synthetic import SyntheticMotion
 from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
 from skeleton_adv.defenses import none
 from skeleton_adv.errors import CheckpointError, DataError, SettingError
-from skeleton_adv.evaluate import Evaluation, resolve_class
+from skeleton_adv.evaluate import Evaluation
 from skeleton_adv.job import (
     Job,
     Role,
@@ -28,6 +30,7 @@ from skeleton_adv.job import (
 )
 from skeleton_adv.progress import log, track
 from skeleton_adv.records import RunFolder, identity, now, provenance, read_json
+from skeleton_adv.saved import SavedClips
 from skeleton_adv.space import Normalised
 from skeleton_adv.train import Progress, Recipe, correct, fit
 from skeleton_adv.victim import Network, Victim, build_network, load_weights, save_weights
@@ -40,9 +43,10 @@ def run(job: Job) -> Path | None:
 
 def attack(job: Job) -> Path:
     """Attack the test clips; resume what was begun; do nothing if all is done."""
-    _check_target(job)
-    _check_access(job)
+    check_target(job)
+    check_access(job)
     device, prepared, path = job.runtime.torch_device(), _prepared(job), find_checkpoint(job)
+    check_origin(job, prepared)
     surrogate = find_checkpoint(job, "surrogate") if job.surrogate else None
     settings = run_settings(job, prepared, path, surrogate)
     key = identity(settings)
@@ -54,18 +58,21 @@ def attack(job: Job) -> Path:
             f"{job.dataset.name}: none of its {len(prepared.clips)} clips is a test clip: nothing to attack"
         )
     order = everything[: job.runtime.limit]
-    if _done(folder, len(order)):
+    if _done(folder, order, job.runtime.save_clips):
         return folder.path
     evaluation, accuracy = _evaluation(job, prepared, path, surrogate, device)
     with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
-        if _done(folder, len(order)):  # by the process that was waited for
+        if _done(folder, order, job.runtime.save_clips):  # by the process that was waited for
             return folder.path
         start, began, done = now(), time.monotonic(), folder.begin()
         worked = folder.note({"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__})
         if len(worked) > 1:
             log(f"this run was begun otherwise ({worked[0]}): its rows differ from a run of one kind by rounding")
         label = f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}"
-        evaluation.run(order, done, folder.append, lambda items, total: track(items, total, label))
+        clips, origin = SavedClips(folder.path), {"run": key, "dataset": job.dataset.name, "prepared": prepared.digest}
+        keep = (lambda numbers, x_adv: clips.save(numbers, x_adv, origin)) if job.runtime.save_clips else None
+        progress = partial(track, what=label)
+        evaluation.run(order, done, folder.append, progress, keep, clips.places if keep else ())
         facts = {
             "checkpoint_accuracy": accuracy,
             "done": len(done | set(order)),
@@ -77,26 +84,14 @@ def attack(job: Job) -> Path:
     return folder.path
 
 
-def _done(folder: RunFolder, clips: int) -> bool:
+def _done(folder: RunFolder, order: list[int], clips_too: bool) -> bool:
     summary = folder.summary()
-    if summary is None or summary["done"] < clips:
+    if summary is None or summary["done"] < len(order):
+        return False
+    if clips_too and not SavedClips(folder.path).places.keys() >= {*order}:
         return False
     log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
     return True
-
-
-def _check_access(job: Job) -> None:
-    if not job.adaptive and job.choices["defense"] == "none":
-        raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
-    if not job.adaptive and job.surrogate is not None:
-        raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
-
-
-def _check_target(job: Job) -> None:
-    if job.target not in ("random", "least_likely"):
-        resolve_class(job.target, job.dataset.classes)
-    if job.target != "random" and not job.targeted:
-        raise SettingError(f"target={job.target} has no effect on an untargeted attack: add targeted=true")
 
 
 def _evaluation(
@@ -124,7 +119,7 @@ def _network(job: Job, role: Role, checkpoint: Path) -> tuple[Network, float | N
     model = network_of(job, role)
     network = build_network(model.architecture, model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
-    _check_training(job, role, checkpoint, about)
+    check_training(job, role, checkpoint, about)
     return network, about.get("test_accuracy")
 
 
@@ -219,27 +214,6 @@ def _prepared(job: Job) -> Prepared:
         names = ", ".join(name for name, _ in prepared.skipped)
         log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
     return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
-
-
-def _check_training(job: Job, role: Role, path: Path, about: Mapping[str, Any]) -> None:
-    """Raise ``CheckpointError`` if the weights were trained in a model of another meaning; warn of other data."""
-    trained = about.get("settings", {}).get("model", {})
-    for part in ("architecture", "preprocess"):
-        for name, value in job.settings[role][part].items():
-            if name in trained.get(part, {}) and trained[part][name] != value:
-                raise CheckpointError(
-                    f"{role}.{part}.{name}={value}, but {path} was trained with {trained[part][name]}: "
-                    "set it so, or name other weights"
-                )
-    data = about.get("settings", {}).get("dataset", {})
-    for name in ("space", "num_persons"):
-        if name in data and data[name] != job.settings["dataset"][name]:
-            raise CheckpointError(
-                f"dataset.{name}={job.settings['dataset'][name]}, but {path} was trained with {data[name]}: "
-                "set it so, or name other weights"
-            )
-    if about.get("dataset", job.dataset.name) != job.dataset.name:
-        log(f"{path} was trained on {about['dataset']}: clips of this test may have been its training clips")
 
 
 def _facts(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict[str, Any]:

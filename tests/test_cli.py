@@ -73,8 +73,9 @@ def options() -> list[str]:
 
 @pytest.mark.parametrize("choice", options())
 def test_every_config_is_instantiable(choice: str) -> None:
+    needed = ["attack.path=somewhere"] if choice == "attack=from_file" else []
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        config = compose("config", [choice])
+        config = compose("config", [choice, *needed])
     job = cli.build_job(config, {}, [])
     assert job.task in ("attack", "train", "prepare", "export") and callable(job.attack)
 
@@ -317,3 +318,29 @@ def test_the_shipped_victim_is_the_one_that_its_recipe_trains(tmp_path: Path) ->
     shipped = f"runtime.checkpoint_dir={Path(__file__).parents[1] / 'outputs/checkpoints'}"
     answer = run(tmp_path, "task=train", shipped)
     assert answer.returncode == 0 and "nothing to do" in answer.stderr
+
+
+def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, arguments = place
+    short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}"]
+    assert run(folder, *short).returncode == 0
+    first = run(folder, *short, "runtime.save_clips=true")  # the records stand, the clips do not yet
+    assert first.returncode == 0 and "nothing to do" not in first.stderr
+    assert "nothing to do" in run(folder, *short, "runtime.save_clips=true").stderr
+    (made,) = (path.parent for path in tmp_path.rglob("run.json"))
+    rest = [a for a in short if not a.startswith("attack.")]
+    again = run(folder, *rest, "attack=from_file", f"attack.path={made}")
+    assert again.returncode == 0, again.stderr
+    (judged,) = (path for path in tmp_path.rglob("records.csv") if path.parent != made)
+    before, after = pd.read_csv(made / "records.csv"), pd.read_csv(judged)
+    same = [name for name in before if name not in ("found", "forwards", "gradients", "seconds")]
+    pd.testing.assert_frame_equal(before[same], after[same], check_exact=True)
+    assert (after["forwards"] == 1).all() and (after["gradients"] == 0).all()
+    for change, message in (
+        ("targeted=true", "was made with target=None, not random"),
+        ("dataset.num_frames=48", "was made with dataset.num_frames=32, not 48"),
+        ("runtime.limit=4", "holds 3 clips, but not number"),
+        ("attack.path=nowhere", "is no finished run"),
+    ):
+        refused = run(folder, *rest, "attack=from_file", f"attack.path={made}", change)
+        assert refused.returncode == 2 and message in refused.stderr and refused.stderr.count("\n") == 1

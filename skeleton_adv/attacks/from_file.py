@@ -1,0 +1,25 @@
+"""Adversarial clips that another run has saved, to be judged by any victim."""
+
+from pathlib import Path
+
+from skeleton_adv.attacks import AttackResult, Model
+from skeleton_adv.attacks.losses import fooled
+from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.errors import RunError
+from skeleton_adv.ranges import checked
+from skeleton_adv.saved import SavedClips
+
+
+@checked
+def from_file(model: Model, batch: SkeletonBatch, *, path: str, targeted: bool = False) -> AttackResult:
+    """The clips of the run in the folder ``path``, which was made with ``runtime.save_clips=true``.
+
+    Costs one look at the victim and no gradient. Raises ``RunError`` if a clip is missing, of another
+    shape, or moves what cannot move.
+    """
+    x_adv = SavedClips(Path(path)).load(batch.index.tolist()).to(batch.x)
+    if x_adv.shape != batch.x.shape:
+        raise RunError(f"{path} holds clips of shape {tuple(x_adv.shape[1:])}, not {tuple(batch.x.shape[1:])}")
+    if not ((x_adv == batch.x) | batch.movable | ~x_adv.isfinite()).all():
+        raise RunError(f"{path} holds clips of other data: joints that do not exist have moved")
+    return AttackResult(x_adv, fooled(model(x_adv), batch.y, targeted))

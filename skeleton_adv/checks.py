@@ -1,0 +1,65 @@
+"""What a job must not ask for: settings without effect, and weights or clips that were made otherwise."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from skeleton_adv.data.clips import Prepared
+from skeleton_adv.errors import CheckpointError, RunError, SettingError
+from skeleton_adv.evaluate import resolve_class
+from skeleton_adv.job import Job, Role, model_settings, target_name
+from skeleton_adv.progress import log
+from skeleton_adv.records import read_json
+
+
+def check_access(job: Job) -> None:
+    """Raise ``SettingError`` if ``adaptive`` would have no effect."""
+    if not job.adaptive and job.choices["defense"] == "none":
+        raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
+    if not job.adaptive and job.surrogate is not None:
+        raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
+
+
+def check_target(job: Job) -> None:
+    """Raise ``SettingError`` if the target is no class, or would have no effect."""
+    if job.target not in ("random", "least_likely"):
+        resolve_class(job.target, job.dataset.classes)
+    if job.target != "random" and not job.targeted:
+        raise SettingError(f"target={job.target} has no effect on an untargeted attack: add targeted=true")
+
+
+def check_origin(job: Job, prepared: Prepared) -> None:
+    """Raise ``RunError`` if clips come from a run on other data or with another goal."""
+    if "path" not in job.settings["attack"]:
+        return
+    run = Path(job.settings["attack"]["path"])
+    if not (run / "run.json").exists():
+        raise RunError(f"attack.path={run} is no finished run: it holds no run.json")
+    made = read_json(run / "run.json")["settings"]
+    ours = {"prepared": prepared.digest, "target": target_name(job), "targeted": job.targeted, "seed": job.seed}
+    ours |= {f"dataset.{name}": value for name, value in model_settings(job)["dataset"].items()}
+    theirs = {**made, **{f"dataset.{name}": value for name, value in made["dataset"].items()}}
+    for name, value in ours.items():
+        if theirs.get(name) != value:
+            raise RunError(f"attack.path={run} was made with {name}={theirs.get(name)}, not {value}")
+
+
+def check_training(job: Job, role: Role, path: Path, about: Mapping[str, Any]) -> None:
+    """Raise ``CheckpointError`` if the weights were trained in a model of another meaning; warn of other data."""
+    trained = about.get("settings", {}).get("model", {})
+    for part in ("architecture", "preprocess"):
+        for name, value in job.settings[role][part].items():
+            if name in trained.get(part, {}) and trained[part][name] != value:
+                raise CheckpointError(
+                    f"{role}.{part}.{name}={value}, but {path} was trained with {trained[part][name]}: "
+                    "set it so, or name other weights"
+                )
+    data = about.get("settings", {}).get("dataset", {})
+    for name in ("space", "num_persons"):
+        if name in data and data[name] != job.settings["dataset"][name]:
+            raise CheckpointError(
+                f"dataset.{name}={job.settings['dataset'][name]}, but {path} was trained with {data[name]}: "
+                "set it so, or name other weights"
+            )
+    if about.get("dataset", job.dataset.name) != job.dataset.name:
+        log(f"{path} was trained on {about['dataset']}: clips of this test may have been its training clips")

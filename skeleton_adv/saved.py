@@ -1,0 +1,69 @@
+"""Adversarial clips on the disk: a safetensors file for each chunk of a run."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from skeleton_adv.errors import RunError
+
+
+class SavedClips:
+    """The clips below a run's folder, ``clips/*.safetensors``: float32, each with its number in the dataset."""
+
+    def __init__(self, run: Path) -> None:
+        self.run, self.folder = run, run / "clips"
+
+    def save(self, index: Sequence[int], x_adv: Tensor, provenance: Mapping[str, str]) -> None:
+        """Write clips (n, C, T, V, M), whole or not at all."""
+        from safetensors.torch import save_file
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{index[0]:06}.safetensors"
+        clips = x_adv.detach().to("cpu", torch.float32).contiguous()
+        part = path.with_suffix(".part")
+        save_file({"x_adv": clips, "index": torch.tensor(list(index))}, part, dict(provenance))
+        part.replace(path)
+
+    @cached_property
+    def places(self) -> dict[int, tuple[Path, int]]:
+        """Where each clip lies: its file, and its row there."""
+        from safetensors import SafetensorError, safe_open
+
+        found: dict[int, tuple[Path, int]] = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(path, framework="pt") as file:
+                    numbers = file.get_tensor("index").tolist()
+            except (SafetensorError, OSError) as error:
+                raise RunError(f"{path} is damaged ({error}): delete it and give its run's command again") from None
+            found |= {number: (path, row) for row, number in enumerate(numbers)}
+        return found
+
+    def load(self, index: Sequence[int]) -> Tensor:
+        """Clips (n, C, T, V, M) by number; raises ``RunError`` naming the first that is not there."""
+        from safetensors import safe_open
+
+        missing = [number for number in index if number not in self.places]
+        if missing:
+            raise RunError(
+                f"{self.folder} holds {len(self.places)} clips, but not number {missing[0]}: give its run's command "
+                "again with runtime.save_clips=true, or ask for no more clips than it has (runtime.limit)"
+            )
+        rows = []
+        for number in index:
+            path, row = self.places[number]
+            with safe_open(path, framework="pt") as file:
+                rows.append(file.get_slice("x_adv")[row : row + 1])
+        return torch.cat(rows)
+
+    def digest(self) -> str:
+        """SHA-256 over all the files' content, in the order of their names."""
+        total = hashlib.sha256()
+        for path in sorted(self.folder.glob("*.safetensors")):
+            with open(path, "rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        return total.hexdigest()
