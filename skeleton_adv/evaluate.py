@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.attacks import Attack
-from skeleton_adv.attacks.losses import fooled
 from skeleton_adv.batch import SkeletonBatch
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
@@ -41,6 +40,7 @@ class Evaluation:
     target: Target
     seed: int
     batch_size: int
+    judgements: int = 10  # of a victim that draws noise; any other is asked once
 
     def run(
         self,
@@ -78,23 +78,23 @@ class Evaluation:
         began = time.perf_counter()
         padded = [numbers[i % len(numbers)] for i in range(self.batch_size)]
         batch = load_batch(self.dataset, self.prepared, padded).to(self.victim.device)
-        with torch.no_grad():
-            clean_logits = self.victim.view(batch, "clean", self.seed)(batch.x)
-        goal = batch.with_labels(self._targets(clean_logits, batch)) if self.targeted else batch
+        goal = batch.with_labels(self._targets(batch)) if self.targeted else batch
         view = self.attacked.view(batch, "attack", self.seed)
         result = self.attack(view, goal, targeted=self.targeted)
         x_adv = result.x_adv.to(torch.float32)  # judged as it would be saved
-        with torch.no_grad():
-            adv_logits = self.victim.view(batch, "judge", self.seed)(x_adv)
-        # A diverged attack has fooled nobody, whatever class comes first among NaNs.
-        finite = x_adv.isfinite().flatten(1).all(dim=1) & adv_logits.isfinite().all(dim=1)
+        clean, adversarial = self._judged(batch, batch.x, "clean"), self._judged(batch, x_adv, "judge")  # (J, N)
+        hit = adversarial == goal.y
+        fooled = (hit if self.targeted else ~hit) & (adversarial >= 0)
+        shares = {"clean": clean == batch.y, "adv": adversarial == batch.y, "success": fooled}
         columns = {
             "label": batch.y,
             "target": goal.y if self.targeted else torch.full_like(batch.y, -1),
-            "clean_pred": clean_logits.argmax(dim=1),
-            "adv_pred": adv_logits.argmax(dim=1),
-            "clean_correct": clean_logits.argmax(dim=1) == batch.y,
-            "success": fooled(adv_logits, goal.y, self.targeted) & finite,
+            "judgements": torch.full_like(batch.y, len(clean)),
+            "clean_pred": clean.mode(dim=0).values,
+            "adv_pred": adversarial.mode(dim=0).values,
+            **{f"{name}_share": values.double().mean(dim=0) for name, values in shares.items()},
+            "clean_correct": (clean == batch.y).double().mean(dim=0) > 0.5,
+            "success": fooled.double().mean(dim=0) > 0.5,
             "found": result.found,
             **measure(x_adv, batch, self.constraints),
         }
@@ -113,11 +113,27 @@ class Evaluation:
         ]
         return records, x_adv[: len(numbers)]
 
-    def _targets(self, logits: Tensor, batch: SkeletonBatch) -> Tensor:
+    def _judged(self, batch: SkeletonBatch, x: Tensor, purpose: str) -> Tensor:
+        """(J, N) the victim's answers, each with fresh noise; -1 where clip or logits are not finite.
+
+        A diverged attack has fooled nobody, whatever class comes first among NaNs.
+        """
+        view = self.victim.view(batch, purpose, self.seed)
+        answers = []
+        with torch.no_grad():
+            for _ in range(self.judgements if self.victim.randomised else 1):
+                logits = view(x)
+                finite = x.isfinite().flatten(1).all(dim=1) & logits.isfinite().all(dim=1)
+                answers.append(torch.where(finite, logits.argmax(dim=1), -1))
+        return torch.stack(answers)
+
+    def _targets(self, batch: SkeletonBatch) -> Tensor:
         """(N,) the classes to reach; ``random`` and ``least_likely`` are never the true class."""
+        classes = len(self.dataset.classes)
         if self.target == "least_likely":
+            with torch.no_grad():
+                logits = self.attacked.view(batch, "target", self.seed)(batch.x)
             return logits.scatter(1, batch.y[:, None], torch.inf).argmin(dim=1)
-        classes = logits.shape[1]
         if self.target == "random":
             pairs = zip(batch.index.tolist(), batch.y.tolist(), strict=True)
             drawn = [random_target(self.seed, index, label, classes) for index, label in pairs]

@@ -82,6 +82,7 @@ class Job:
     target: Target
     seed: Whole
     batch_size: Annotated[int, Range("[1, 4096]")]
+    judgements: Count
     runtime: Runtime
     settings: Mapping[str, Any]
     choices: Mapping[str, str]
@@ -161,7 +162,7 @@ def run_settings(job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path
     if surrogate is not None:
         more |= {**model_settings(job, "surrogate"), "surrogate_checkpoint": digest(surrogate)}
     if job.choices["defense"] != "none":
-        more["adaptive"] = job.adaptive
+        more |= {"adaptive": job.adaptive, "judgements": job.judgements}
     return {
         **more,
         **model_settings(job),

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from skeleton_adv.errors import RunError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,14 @@ class Record:
     name: str
     label: int
     target: int  # -1 if untargeted
-    clean_pred: int
-    adv_pred: int
+    judgements: int  # how often the victim was asked: more than once if it draws noise
+    clean_pred: int  # its most frequent answer
+    adv_pred: int  # likewise; -1 if the attack diverged
     clean_correct: bool
     success: bool  # recomputed from the float32 clip by the deployed victim
+    clean_share: float  # of the judgements that are right about the clean clip
+    adv_share: float  # likewise about the adversarial one
+    success_share: float
     found: bool  # the attack's own word
     feasible: bool
     l2: float

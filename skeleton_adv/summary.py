@@ -1,5 +1,6 @@
 """Records of a run -> its rates, with counts and intervals, and its measures. Pure functions; no torch."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ MEASURES = ("bone", "angle", "true_angle", "speed")
 class Rate:
     """A share of clips with its count and 95 % Wilson interval."""
 
-    hits: int
+    hits: float  # whole for a victim without noise; else the sum of its shares of judgements
     count: int
 
     @property
@@ -28,10 +29,9 @@ class Rate:
     def interval(self) -> tuple[float, float]:
         if not self.count:
             return float("nan"), float("nan")
-        from scipy.stats import binomtest
-
-        interval = binomtest(self.hits, self.count).proportion_ci(0.95, method="wilson")
-        return float(interval.low), float(interval.high)
+        z, n, p = 1.959963984540054, self.count, self.value
+        middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max((middle - half) / (1 + z * z / n), 0.0), min((middle + half) / (1 + z * z / n), 1.0)
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,21 @@ def load_run(folder: Path, required: bool = False) -> Run | None:
 
 
 def rates(run: Run) -> dict[str, Rate]:
-    """Clean accuracy; success and feasible success, over all clips and over initially right ones.
+    """Accuracy before and after; success and feasible success, over all clips and over initially right ones.
 
-    In targeted runs, clips whose label is the target are left out of the rates of success.
+    A clip that a victim with noise judged several times counts by the share of them. In targeted runs,
+    clips whose label is the target are left out, except from clean accuracy.
     """
     rows = run.records
     aimed = rows[rows["label"] != rows["target"]]
     right = aimed[aimed["clean_correct"]]
     return {
-        "clean_accuracy": _rate(rows["clean_correct"]),
-        "success": _rate(aimed["success"]),
-        "success_if_right": _rate(right["success"]),
-        "feasible_success": _rate(aimed["success"] & aimed["feasible"]),
-        "feasible_success_if_right": _rate(right["success"] & right["feasible"]),
+        "clean_accuracy": _rate(rows["clean_share"]),
+        "adv_accuracy": _rate(aimed["adv_share"]),
+        "success": _rate(aimed["success_share"]),
+        "success_if_right": _rate(right["success_share"]),
+        "feasible_success": _rate(aimed["success_share"] * aimed["feasible"]),
+        "feasible_success_if_right": _rate(right["success_share"] * right["feasible"]),
     }
 
 
@@ -111,7 +113,8 @@ def measures(run: Run) -> dict[str, float]:
 
 
 def _rate(hits: pd.Series) -> Rate:
-    return Rate(int(hits.sum()), len(hits))
+    total = float(hits.sum())
+    return Rate(int(total) if total.is_integer() else total, len(hits))
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -125,7 +125,7 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
 
 def _share(rate: Rate) -> str:
     low, high = rate.interval
-    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({rate.hits}/{rate.count})"
+    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({rate.hits:.4g}/{rate.count})"
 
 
 def main() -> None:

@@ -105,7 +105,10 @@ def _evaluation(
     elif not job.adaptive:
         attacked = Victim(network, none, device)
     evaluation = Evaluation(
-        **{name: getattr(job, name) for name in ("dataset", "attack", "targeted", "target", "seed", "batch_size")},
+        **{
+            name: getattr(job, name)
+            for name in ("dataset", "attack", "targeted", "target", "seed", "batch_size", "judgements")
+        },
         prepared=prepared,
         victim=victim,
         attacked=attacked,

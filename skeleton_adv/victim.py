@@ -38,6 +38,7 @@ class Victim:
 
     def __init__(self, network: nn.Module, defense: Callable[[nn.Module], nn.Module], device: str) -> None:
         self.module = defense(network).to(device).eval().requires_grad_(False)
+        self.randomised = bool(getattr(self.module, "randomised", False))  # draws noise at every look
         self.device = device
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":

@@ -170,7 +170,7 @@ def readable(dataset: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _interval(row: pd.Series, name: str) -> str:
     low, high = (100 * row[f"{name}_{end}"] for end in ("low", "high"))
-    return f"{100 * row[name]:.1f} [{low:.1f}, {high:.1f}] ({row[f'{name}_hits']:.0f}/{row[f'{name}_clips']:.0f})"
+    return f"{100 * row[name]:.1f} [{low:.1f}, {high:.1f}] ({row[f'{name}_hits']:.4g}/{row[f'{name}_clips']:.0f})"
 
 
 def _percent(row: pd.Series, name: str) -> str:

@@ -176,3 +176,15 @@ def test_an_attack_unaware_of_a_defense_is_the_attack_on_the_bare_network(data: 
     assert [key(record) for record in adaptive] == [
         key(record) for record in records(data, victim=defended, attacked=defended)
     ]
+
+
+def test_a_victim_with_noise_is_judged_many_times(data: Any) -> None:
+    victim = Victim(data[2], partial(NoiseFilter, sigma=30.0, taps=None, draws=1, eot=1), "cpu")
+    rows = records(data, victim=victim, attacked=victim, judgements=20)
+    assert all(row.judgements == 20 for row in rows)
+    assert {round(20 * row.clean_share) / 20 for row in rows} == {row.clean_share for row in rows}
+    assert any(0 < row.clean_share < 1 for row in rows)  # so much noise makes answers differ
+    assert all(row.success == (row.success_share > 0.5) for row in rows)
+    assert all(row.adv_share + row.success_share == pytest.approx(1) for row in rows)  # untargeted
+    once = records(data, judgements=20)
+    assert all(row.judgements == 1 and row.success_share == float(row.success) for row in once)

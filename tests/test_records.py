@@ -16,7 +16,13 @@ def record(index: int, **changes: Any) -> Record:
     base: dict[str, Any] = dict.fromkeys(COLUMNS, 0.125)
     base |= {"index": index, "name": f"clip_{index}", "label": 1, "target": -1, "clean_pred": 1, "adv_pred": 2}
     base |= {"clean_correct": True, "success": True, "found": True, "feasible": False, "forwards": 3, "gradients": 2}
-    return replace(Record(**base), **changes)
+    row = replace(Record(**base), judgements=1, **changes)
+    shares = {"clean_share": float(row.clean_correct), "success_share": float(row.success)}
+    return replace(row, adv_share=float(row.adv_pred == row.label), **{**shares, **_shares(changes)})
+
+
+def _shares(changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if name.endswith("_share") and name != "adv_share"}
 
 
 def test_identity_sees_every_setting_and_no_order() -> None:

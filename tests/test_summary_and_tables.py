@@ -65,6 +65,7 @@ def test_rates_by_hand() -> None:
     found = rates(Run(about(), six_rows()))
     assert found == {
         "clean_accuracy": Rate(4, 6),
+        "adv_accuracy": Rate(0, 6),
         "success": Rate(4, 6),
         "success_if_right": Rate(3, 4),
         "feasible_success": Rate(2, 6),

@@ -41,6 +41,7 @@ class NoiseFilter(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.sigma, self.draws, self.eot = network, sigma, draws, eot
+        self.randomised = sigma > 0
         weights = torch.tensor(TAPS[taps]) / sum(TAPS[taps]) if taps else None
         self.register_buffer("weights", weights, persistent=False)
 
