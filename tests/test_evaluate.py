@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.attacks import AttackResult
 from skeleton_adv.attacks.admm import admm
-from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.batch import Context, SkeletonBatch
 from skeleton_adv.constraints import BoneLength, JointAngle, Speed
 from skeleton_adv.data.clips import Prepared, hashed_order, load_batch
 from skeleton_adv.data.store import prepare
@@ -22,6 +22,7 @@ from skeleton_adv.errors import SettingError
 from skeleton_adv.evaluate import Evaluation, random_target, resolve_class
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.preprocess import CenterPerFrame
+from skeleton_adv.noise import normal
 from skeleton_adv.records import Record
 from skeleton_adv.victim import Victim, build_network
 
@@ -178,13 +179,27 @@ def test_an_attack_unaware_of_a_defense_is_the_attack_on_the_bare_network(data: 
     ]
 
 
+class Dice(nn.Module):
+    """A defense after which the victim throws dice: one of three classes at every look."""
+
+    randomised = True
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        thrown = normal(x.new_zeros(len(x), 3), context.index, context.seed, context.purpose, context.draw)
+        return torch.cat([thrown, x.new_full((len(x), 24), -100.0)], dim=1)
+
+
 def test_a_victim_with_noise_is_judged_many_times(data: Any) -> None:
-    victim = Victim(data[2], partial(NoiseFilter, sigma=30.0, taps=None, draws=1, eot=1), "cpu")
-    rows = records(data, victim=victim, attacked=victim, judgements=20)
-    assert all(row.judgements == 20 for row in rows)
-    assert {round(20 * row.clean_share) / 20 for row in rows} == {row.clean_share for row in rows}
-    assert any(0 < row.clean_share < 1 for row in rows)  # so much noise makes answers differ
-    assert all(row.success == (row.success_share > 0.5) for row in rows)
+    rows = records(data, victim=Victim(data[2], Dice, "cpu"), judgements=300)
+    assert all(row.judgements == 300 and row.name for row in rows)
+    for share in ("clean_share", "adv_share"):
+        mean = sum(getattr(row, share) for row in rows) / len(rows)
+        assert mean == pytest.approx(1 / 3, abs=4 * (2 / 9 / 300 / len(rows)) ** 0.5)
     assert all(row.adv_share + row.success_share == pytest.approx(1) for row in rows)  # untargeted
-    once = records(data, judgements=20)
+    assert all(row.success == (row.success_share > 0.5) for row in rows)
+    once = records(data, judgements=300)
     assert all(row.judgements == 1 and row.success_share == float(row.success) for row in once)
