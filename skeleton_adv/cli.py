@@ -21,7 +21,6 @@ from yaml import YAMLError
 
 from skeleton_adv.errors import SettingError
 from skeleton_adv.ranges import check_call, nearest
-from skeleton_adv.white_box import TABLES
 
 _PACKAGE = Path(__file__).parent
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
@@ -173,6 +172,7 @@ def _check_key(config: DictConfig, key: str) -> None:
 def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[str]) -> Any:
     """Check every name and value of a composed configuration, then make its objects; returns a ``Job``."""
     from skeleton_adv.job import Job, Model, Runtime
+    from skeleton_adv.tables import TABLES
 
     try:
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -202,8 +202,8 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
     job.check()
     for table in TABLES:
         if table.name == experiment and not table.fits(job.dataset.name):
-            other = "table1" if table.image else "table5"
-            raise SettingError(f"experiment={experiment} is not of such data as {job.dataset.name}: take {other}")
+            fitting = ", ".join(one.name for one in TABLES if one.fits(job.dataset.name))
+            raise SettingError(f"experiment={experiment} is not of such data as {job.dataset.name}: take {fitting}")
     return job
 
 

@@ -8,31 +8,35 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
+from skeleton_adv.cells import Table
 from skeleton_adv.comparison import against_admm, readable_comparison
+from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError, UserError
 from skeleton_adv.summary import Rate, Run, find_runs, load_run, measures, rates
-from skeleton_adv.white_box import TABLES, PaperTable, notes, readable, rows, title
+from skeleton_adv.transfer import TABLE2
+from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
+TABLES: tuple[Table, ...] = (TABLE1, TABLE2, TABLE3, TABLE4, TABLE5)
 LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$", "‰": r"\textperthousand{}"})
 
 
-def write(table: PaperTable, runs: Sequence[Run], out: Path) -> list[Path]:
+def write(table: Table, runs: Sequence[Run], out: Path) -> list[Path]:
     """Write a table of one dataset as Markdown, LaTeX and CSV; return the files."""
     own = [run for run in runs if table.belongs(run)]
-    frame = rows(table, own)
-    pages = {"": (frame, _grid(readable(own[0].about["dataset"], frame)))}
+    frame = table.rows(own)
+    pages = {"": (frame, _grid(table.readable(frame)))}
     comparison = against_admm(runs) if table.name == "table3" else frame.head(0)
     if len(comparison):
         pages["_against_admm"] = (comparison, _grid(readable_comparison(comparison)))
     folder = out / own[0].about["dataset"]
     folder.mkdir(parents=True, exist_ok=True)
-    heading, paths = title(table, own), []
+    heading, paths = table.title(own), []
     lines = [
         f"# {heading}",
         "",
         tabulate(pages[""][1], "keys", "pipe", disable_numparse=True),
         "",
-        notes(own),
+        table.notes(own),
         "",
     ]
     if len(comparison):
@@ -52,7 +56,7 @@ def _grid(frame: pd.DataFrame) -> dict[str, list[str]]:
     return {str(name): column.tolist() for name, column in frame.items()}
 
 
-def write_all(runs: Sequence[Run], out: Path, tables: Sequence[PaperTable] = TABLES) -> list[Path]:
+def write_all(runs: Sequence[Run], out: Path, tables: Sequence[Table] = TABLES) -> list[Path]:
     """Write these tables of every dataset among the runs, each in a folder of its own."""
     paths = []
     for dataset in sorted({run.about["dataset"] for run in runs}):
@@ -61,18 +65,16 @@ def write_all(runs: Sequence[Run], out: Path, tables: Sequence[PaperTable] = TAB
     return paths
 
 
-def _commands(table: PaperTable, runs: Sequence[Run]) -> list[str]:
+def _commands(table: Table, runs: Sequence[Run]) -> list[str]:
     """The commands that made these runs; one for a whole grid that an experiment swept."""
-    swept = ("attack=", "attack.beta=", "targeted=")
+    swept = ("attack=", "attack.beta=", "targeted=", "adaptive=", "defense.sigma=")
     grids: dict[str, list[Run]] = {}
     for run in runs:
         words = run.about["command"].split()
         grids.setdefault(" ".join(w for w in words if not w.startswith(swept)), []).append(run)
-    whole = {(beta, targeted) for beta in table.betas for targeted in (False, True)}
     commands: set[str] = set()
     for command, group in grids.items():
-        cells = {(run.attack.get("beta"), bool(run.about["settings"]["targeted"])) for run in group}
-        complete = f"experiment={table.name}" in command and cells == whole
+        complete = f"experiment={table.name}" in command and table.whole(group)
         commands |= {command} if complete else {run.about["command"] for run in group}
     return sorted(commands)
 

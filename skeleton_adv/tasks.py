@@ -228,6 +228,7 @@ def _facts(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict
         "stand_in": job.dataset.stand_in,
         "num_frames": job.dataset.num_frames,
         "num_classes": len(job.dataset.classes),
+        "seeds": {role: model.seed for role in ("model", "surrogate") if (model := getattr(job, role))},
         "command": job.command,
         **provenance(device),
     }

@@ -85,7 +85,9 @@ def test_every_experiment_sweeps_what_exists(experiment: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [f"experiment={experiment}"], return_hydra_config=True)
     assert config.experiment == experiment and config.hydra.mode.name == "MULTIRUN"
-    cli.check_arguments(["-m", *(f"{key}={value}" for key, value in config.hydra.sweeper.params.items())])
+    cli.check_arguments(
+        ["-m", f"experiment={experiment}", *(f"{key}={value}" for key, value in config.hydra.sweeper.params.items())]
+    )
 
 
 MISTAKES = [

@@ -30,9 +30,12 @@ LEVELS = [
 ALONE = {
     "records": {"errors"},
     "summary": {"errors", "records"},
-    "white_box": {"errors", "summary"},
+    "cells": {"errors", "summary"},
+    "white_box": {"summary", "cells"},
+    "transfer": {"summary", "cells"},
+    "defended": {"summary", "cells"},
     "comparison": {"summary", "white_box"},
-    "tables": {"errors", "records", "summary", "white_box", "comparison"},
+    "tables": {"errors", "records", "summary", "cells", "white_box", "transfer", "defended", "comparison"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 each = pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

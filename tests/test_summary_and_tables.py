@@ -12,11 +12,13 @@ from statsmodels.stats.proportion import proportion_confint
 from test_records import record
 
 from skeleton_adv.comparison import against_admm
+from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError
 from skeleton_adv.records import RunFolder
 from skeleton_adv.summary import Rate, Run, differences, load_run, measures, rates
 from skeleton_adv.tables import write
-from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5, readable, rows, title
+from skeleton_adv.transfer import TABLE2, matrix
+from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
 
 def about(**changes: Any) -> dict[str, Any]:
@@ -97,19 +99,19 @@ def test_measures_by_hand() -> None:
 
 
 def test_paper_cells_stand_beside_ours_and_missing_cells_say_why() -> None:
-    frame = rows(TABLE1, [Run(about(), six_rows())])
+    frame = TABLE1.rows([Run(about(), six_rows())])
     assert len(frame) == 6 and frame["clips"].tolist() == [0, 6, 0, 0, 0, 0]
     ours = frame[frame["clips"] == 6].iloc[0]
     assert (ours["paper_split"], ours["paper_success"], ours["paper_l2"]) == ("CS", 1.0, 0.290)
-    shown = readable("utd_mhad", frame)
+    shown = TABLE1.readable(frame)
     assert shown["clips"].tolist() == ["not run", "6 of 430", "not run", "not run", "not run", "not run"]
     assert shown["success: ours"][1] == "66.7 [30.0, 90.3] (4/6)"
     assert shown["success: paper"].tolist() == ["100.0", "100.0", "92.4", "100.0", "100.0", "26.9"]
     other = about(targeted=True)
     other["choices"] = {**other["choices"], "model": "agcn"}
-    shown = readable("utd_mhad", rows(TABLE1, [Run(other, six_rows())]))
+    shown = TABLE1.readable(TABLE1.rows([Run(other, six_rows())]))
     assert shown["success: paper"].tolist()[3:] == ["not in the source"] * 3
-    shown = readable("utd_mhad", rows(TABLE1, [Run(about(beta=3.0), six_rows())]))
+    shown = TABLE1.readable(TABLE1.rows([Run(about(beta=3.0), six_rows())]))
     assert "not in the paper" in shown["success: paper"].tolist()
 
 
@@ -131,15 +133,15 @@ def test_each_run_is_in_its_table() -> None:
 
 
 def test_tables_three_and_five_beside_the_papers_cells() -> None:
-    frame = rows(TABLE3, [Run(of("cw"), six_rows())])
-    shown = readable("utd_mhad", frame)
+    frame = TABLE3.rows([Run(of("cw"), six_rows())])
+    shown = TABLE3.readable(frame)
     assert shown["success: paper"].tolist() == ["100.0", "not in the source"] and shown["ℓ2 m: paper"][0] == "0.244"
     assert shown["clips"].tolist() == ["6 of 430", "not run"] and "β" not in shown
     facts = of("admm", dataset="synthetic_kinetics", model="agcn_small")
-    shown = readable("synthetic_kinetics", rows(TABLE5, [Run(facts, six_rows())]))
+    shown = TABLE5.readable(TABLE5.rows([Run(facts, six_rows())]))
     assert shown["success: paper"].tolist() == ["100.0", "100.0", "100.0", "99.2", "98.8", "98.4"]
     assert shown["ℓ2: paper"][1] == "0.298" and "rms ‰" in shown
-    assert "stand-in for the paper's Kinetics (normalised image coordinates" in title(TABLE5, [Run(facts, six_rows())])
+    assert "stand-in for the paper's Kinetics (normalised image coordinates" in TABLE5.title([Run(facts, six_rows())])
 
 
 def test_cw_and_admm_over_the_clips_that_both_fool() -> None:
@@ -171,10 +173,49 @@ def test_cw_and_admm_are_compared_at_the_same_target_only() -> None:
     assert sorted(differing) == ["attack.lr=0.001", "attack.lr=0.1"]
 
 
+def transfer(target: str, beta: float, **changes: Any) -> Run:
+    facts = of("admm", beta=beta, model=target, seeds={"model": 0, "surrogate": 1}, **changes)
+    facts["choices"]["model@surrogate"] = "hcn"
+    return Run(facts, six_rows())
+
+
+def test_transfer_beside_the_papers_cells() -> None:
+    runs = [transfer("hcn", 0.1), transfer("agcn", 0.01), transfer("agcn", 0.5), Run(of("admm"), six_rows())]
+    assert [TABLE2.belongs(run) for run in runs] == [True, True, True, False]
+    frame = TABLE2.rows(runs)
+    assert frame["target"].tolist() == ["agcn s0", "agcn s0", "hcn s0"] and set(frame["source"]) == {"hcn s1"}
+    shown = TABLE2.readable(frame)
+    assert shown["success: paper"].tolist() == ["19.6", "", "28.5"]
+    assert shown["success if first right"][0] == "75.0 [30.1, 95.4] (3/4)"
+    grid = matrix(frame, 0.1)
+    assert grid.loc["hcn s1", "hcn s0"] == 0.75 and grid.shape == (1, 1)
+
+
+def defended(sigma: float, adaptive: bool, share: float, **changes: Any) -> Run:
+    facts = of("admm", **changes)
+    facts["choices"] = {**facts["choices"], "defense": "noise_filter"}
+    facts["settings"] |= {"defense": {"sigma": sigma, "taps": 5, "draws": 50, "eot": 8}, "adaptive": adaptive}
+    table = six_rows()
+    return Run(facts, table.assign(adv_share=share, success_share=1 - share, clean_share=0.9, judgements=10))
+
+
+def test_both_kinds_of_attack_on_a_defense_stand_in_one_row() -> None:
+    runs = [defended(0.01, False, 0.55), defended(0.01, True, 0.05), defended(0.02, False, 0.5)]
+    assert all(TABLE4.belongs(run) and not TABLE1.belongs(run) for run in runs)
+    shown = TABLE4.readable(TABLE4.rows(runs))
+    assert shown["accuracy: paper"].tolist() == ["50.6", "51.4"]
+    assert shown["unaware: accuracy"][0].startswith("55.0 [") and shown["unaware: accuracy"][0].endswith("(3.3/6)")
+    assert shown["adaptive: accuracy"][0].startswith("5.0 [") and shown["adaptive: accuracy"][1] == ""
+    assert shown["unaware: clean accuracy"][0].endswith("(5.4/6)")
+    text = TABLE4.notes(runs)
+    assert "8 fresh looks" in text and "judged 10 times" in text
+    assert not TABLE4.whole(runs)
+
+
 def test_runs_of_different_identity_are_told_apart() -> None:
     runs = [Run(about(), six_rows()), Run(about(seed=1), six_rows()), Run(about(beta=10.0), six_rows())]
     assert differences(runs, ("attack.beta",)) == ["seed=0", "seed=1", "seed=0"]
-    shown = readable("utd_mhad", rows(TABLE1, runs))
+    shown = TABLE1.readable(TABLE1.rows(runs))
     assert {"seed=0", "seed=1"} <= set(shown["differs"])
 
 

@@ -1,0 +1,107 @@
+"""What the tables have in common: the paper's cells, titles, and how numbers are written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from skeleton_adv.errors import RunError
+from skeleton_adv.summary import Run, rates
+
+PAPER = Path(__file__).parent / "paper"
+PAPER_MODELS = {"hcn": "hcn", "hcn_pytorch": "hcn", "agcn": "2s-agcn", "agcn_small": "2s-agcn"}
+PAPER_SETS = {"ntu60_cv": "CV", "ntu60_cs": "CS", "synthetic_cv": "CV"}  # others stand beside CS
+IMAGE_SETS = ("kinetics", "synthetic_kinetics")  # joints in an image, without depth
+ADMM = ("admm", "admm_released")
+
+
+class Table(Protocol):
+    """One of the paper's tables, for any dataset."""
+
+    @property
+    def name(self) -> str: ...
+    def fits(self, dataset: str) -> bool: ...  # whether it is of such a dataset
+    def belongs(self, run: Run) -> bool: ...  # whether a run is one of its own
+    def rows(self, runs: Sequence[Run]) -> pd.DataFrame: ...  # its numbers
+    def readable(self, frame: pd.DataFrame) -> pd.DataFrame: ...  # as people read them
+    def title(self, runs: Sequence[Run]) -> str: ...
+    def notes(self, runs: Sequence[Run]) -> str: ...
+    def whole(self, runs: Sequence[Run]) -> bool: ...  # these runs are all that its experiment makes
+
+
+def where(runs: Sequence[Run]) -> str:
+    """On which data, in which space and shape, as the title of a table has it."""
+    about = runs[0].about
+    image = about["dataset"] in IMAGE_SETS
+    original = "Kinetics" if image else "NTU RGB+D"
+    stand_in = f", a stand-in for the paper's {original}" if about["stand_in"] else ""
+    spaces = sorted({run.about["settings"].get("dataset", {}).get("space", "camera") for run in runs})
+    space = "normalised image coordinates" if image else f"{' or '.join(spaces)} space, metres"
+    shapes: dict[str, set[str]] = {}
+    for run in runs:
+        shape = f"T={run.about['num_frames']}, {run.about['num_classes']} classes"
+        shapes.setdefault(run.about["choices"]["model"], set()).add(shape)
+    alike = len(set().union(*shapes.values())) == 1
+    words = [
+        " or ".join(sorted(shape)) if alike else f"{name}: {' or '.join(sorted(shape))}"
+        for name, shape in sorted(shapes.items())
+    ]
+    conf = "/".join(f"{value:g}" for value in sorted({run.attack["conf"] for run in runs if "conf" in run.attack}))
+    inside = "; ".join([space, *dict.fromkeys(words), *([f"confidence {conf}"] if conf else [])])
+    return f"on {about['dataset']}{stand_in} ({inside})"
+
+
+def about_victims(runs: Sequence[Run]) -> str:
+    """What a reader must know of the victims and of the paper's."""
+    split = {"CS": "NTU RGB+D, cross-subject", "CV": "NTU RGB+D, cross-view"}.get(paper_split(runs), "Kinetics")
+    text = f"Paper: Zheng et al. on {split}. "
+    names = {run.about["choices"].get(group) for run in runs for group in ("model", "model@surrogate")}
+    if "agcn_small" in names:
+        text += "agcn_small: 2s-AGCN with a quarter of its channels (16, 32, 64); the paper's is the full one. "
+    return text + "Rates are percentages with 95 % Wilson intervals and counts. "
+
+
+def paper_split(runs: Sequence[Run]) -> str:
+    """Which of the paper's experiments these runs' dataset stands beside."""
+    dataset = runs[0].about["dataset"]
+    return "Kinetics" if dataset in IMAGE_SETS else PAPER_SETS.get(dataset, "CS")
+
+
+def setting(run: Run) -> str:
+    """Whether a run's attack had a target, in a word."""
+    return "targeted" if run.about["settings"]["targeted"] else "untargeted"
+
+
+def rate_columns(run: Run) -> dict[str, Any]:
+    """Every rate of a run with its count and interval, as columns of a row."""
+    row: dict[str, Any] = {}
+    for name, rate in rates(run).items():
+        low, high = rate.interval
+        row |= {name: rate.value, f"{name}_hits": rate.hits, f"{name}_clips": rate.count}
+        row |= {f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def one_dataset(heading: str, runs: Sequence[Run]) -> None:
+    """Raise ``RunError`` if a table's runs are of several datasets."""
+    if len({run.about["dataset"] for run in runs}) > 1:
+        raise RunError(f"{heading} is of one dataset; these runs are of several")
+
+
+def interval(row: pd.Series, name: str) -> str:
+    low, high = (100 * row[f"{name}_{end}"] for end in ("low", "high"))
+    return f"{100 * row[name]:.1f} [{low:.1f}, {high:.1f}] ({row[f'{name}_hits']:.4g}/{row[f'{name}_clips']:.0f})"
+
+
+def percent(row: pd.Series, name: str) -> str:
+    return number(row, name, ".2f", 100)
+
+
+def number(row: pd.Series, name: str, form: str = ".3f", factor: float = 1) -> str:
+    return format(factor * row[name], form) if name in row and pd.notna(row[name]) else ""
+
+
+def maxima(row: pd.Series, name: str, factor: float = 1) -> str:
+    mean, median = (factor * row[f"{name}_max_{kind}"] for kind in ("mean", "median"))
+    return f"{mean:.3g} / {median:.3g}"

@@ -1,0 +1,129 @@
+"""Table 2: adversarial clips made on one network, judged by another. Pure functions of records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from skeleton_adv.cells import (
+    ADMM,
+    PAPER,
+    PAPER_MODELS,
+    about_victims,
+    interval,
+    number,
+    one_dataset,
+    paper_split,
+    rate_columns,
+    setting,
+    where,
+)
+from skeleton_adv.summary import Run, differences, measures
+
+# The rows show these themselves.
+OWN_KEYS = ("attack.beta", "targeted", "target", "checkpoint", "surrogate_checkpoint")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Success on a target of clips made on a source, for every pair of networks that was run."""
+
+    name: str = "table2"
+    heading: str = "Table 2: transfer of the ADMM attack"
+    betas: tuple[float, ...] = (0.01, 0.1)
+
+    def fits(self, dataset: str) -> bool:
+        """Of any dataset."""
+        return True
+
+    def belongs(self, run: Run) -> bool:
+        """Whether a run is ADMM on a surrogate, judged by an undefended victim."""
+        choices = run.about["choices"]
+        return bool(choices.get("model@surrogate")) and choices["attack"] in ADMM and choices["defense"] == "none"
+
+    def rows(self, runs: Sequence[Run]) -> pd.DataFrame:
+        """A row a run. Columns ``paper_*`` are the paper's cells; rates are fractions."""
+        runs = [run for run in runs if self.belongs(run)]
+        one_dataset(self.heading, runs)
+        found = []
+        for run, apart in zip(runs, differences(runs, OWN_KEYS), strict=True):
+            source, target = (_network(run, group) for group in ("model@surrogate", "model"))
+            row: dict[str, Any] = {
+                "source": source,
+                "target": target,
+                "setting": setting(run),
+                "attack": run.about["choices"]["attack"],
+                "beta": run.attack["beta"],
+                "clips": run.about["done"],
+                "test_clips": run.about["total"],
+                "source_success": float(run.records["found"].mean()),
+            }
+            row |= rate_columns(run) | measures(run) | {"differs": apart, "run": run.about["identity"]}
+            found.append(row | _paper_cell(run))
+        order = ["setting", "source", "target", "attack", "beta"]
+        return pd.DataFrame(found).sort_values(order, ascending=[False, True, True, True, True], ignore_index=True)
+
+    def readable(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table as people read it."""
+        shown = pd.DataFrame(
+            [
+                {
+                    "made on": row["source"],
+                    "judged by": row["target"],
+                    "setting": row["setting"],
+                    "β": f"{row['beta']:g}",
+                    "clips": f"{row['clips']:.0f} of {row['test_clips']:.0f}",
+                    "clean accuracy": interval(row, "clean_accuracy"),
+                    "success on its source %": f"{100 * row['source_success']:.1f}",
+                    "success: paper": number(row, "paper_success", ".1f", 100),
+                    "success: ours": interval(row, "success"),
+                    "success if first right": interval(row, "success_if_right"),
+                    "feasible if first right": interval(row, "feasible_success_if_right"),
+                    "ℓ2": number(row, "l2"),
+                    "differs": row["differs"],
+                }
+                for _, row in frame.iterrows()
+            ]
+        )
+        return shown.loc[:, (shown != "").any(axis=0)]
+
+    def title(self, runs: Sequence[Run]) -> str:
+        """What was measured, and where."""
+        return f"{self.heading}, {where(runs)}"
+
+    def notes(self, runs: Sequence[Run]) -> str:
+        """What a reader must know about the columns."""
+        return about_victims(runs) + (
+            "Success is the share of all clips that the judging network gets wrong, as in the paper, so its clean "
+            "errors count; first right: of the clips that it got right before. s0, s1: seeds of the training."
+        )
+
+    def whole(self, runs: Sequence[Run]) -> bool:
+        """Whether these runs are all that the experiment makes for one pair of networks."""
+        return {run.attack["beta"] for run in runs} == set(self.betas)
+
+
+def matrix(frame: pd.DataFrame, beta: float) -> pd.DataFrame:
+    """Success if first right, sources down and targets across, untargeted, at one beta."""
+    chosen = frame[(frame["beta"] == beta) & (frame["setting"] == "untargeted")]
+    return chosen.pivot_table(index="source", columns="target", values="success_if_right")
+
+
+def _network(run: Run, group: str) -> str:
+    """A network's name and the seed of its training."""
+    role = "surrogate" if "surrogate" in group else "model"
+    return f"{run.about['choices'][group]} s{run.about['seeds'][role]}"
+
+
+def _paper_cell(run: Run) -> dict[str, Any]:
+    paper = pd.read_csv(PAPER / "table2.csv")
+    source, target = (PAPER_MODELS.get(run.about["choices"][group]) for group in ("model@surrogate", "model"))
+    name = "hcn (second training run)" if target == "hcn" else target
+    same = (paper["source"] == source) & (paper["target"] == name) & (paper["split"] == paper_split([run]))
+    same &= paper["beta"] == run.attack["beta"]
+    known = same.any() and setting(run) == "untargeted"
+    return {"paper_success": paper[same].iloc[0]["success_rate"] / 100} if known else {}
+
+
+TABLE2 = Transfer()
