@@ -17,6 +17,7 @@ from skeleton_adv.errors import SettingError
 from skeleton_adv.metrics import measure
 from skeleton_adv.ranges import nearest
 from skeleton_adv.records import Record
+from skeleton_adv.sanity import gradient_norm, noise_control, still_falling
 from skeleton_adv.victim import Victim
 
 Target = str | int  # "random", "least_likely", or a class by name or number
@@ -83,9 +84,11 @@ class Evaluation:
         result = self.attack(view, goal, targeted=self.targeted)
         x_adv = result.x_adv.to(torch.float32)  # judged as it would be saved
         clean, adversarial = self._judged(batch, batch.x, "clean"), self._judged(batch, x_adv, "judge")  # (J, N)
-        hit = adversarial == goal.y
-        fooled = (hit if self.targeted else ~hit) & (adversarial >= 0)
+        control = self._judged(batch, noise_control(x_adv, batch, self.seed), "control")
+        fooled = self._fooled(adversarial, goal)
         shares = {"clean": clean == batch.y, "adv": adversarial == batch.y, "success": fooled}
+        shares["control"] = self._fooled(control, goal)
+        success = fooled.double().mean(dim=0) > 0.5
         columns = {
             "label": batch.y,
             "target": goal.y if self.targeted else torch.full_like(batch.y, -1),
@@ -94,8 +97,10 @@ class Evaluation:
             "adv_pred": adversarial.mode(dim=0).values,
             **{f"{name}_share": values.double().mean(dim=0) for name, values in shares.items()},
             "clean_correct": (clean == batch.y).double().mean(dim=0) > 0.5,
-            "success": fooled.double().mean(dim=0) > 0.5,
+            "success": success,
             "found": result.found,
+            "falling": still_falling(view.answers, goal.y, self.targeted) & ~success,
+            "gradient": gradient_norm(self.attacked.view(batch, "attack", self.seed), batch),
             **measure(x_adv, batch, self.constraints),
         }
         rows = {name: column.tolist() for name, column in columns.items()}
@@ -126,6 +131,11 @@ class Evaluation:
                 finite = x.isfinite().flatten(1).all(dim=1) & logits.isfinite().all(dim=1)
                 answers.append(torch.where(finite, logits.argmax(dim=1), -1))
         return torch.stack(answers)
+
+    def _fooled(self, answers: Tensor, goal: SkeletonBatch) -> Tensor:
+        """(J, N) bool: which answers are what the attack wanted."""
+        hit = answers == goal.y
+        return (hit if self.targeted else ~hit) & (answers >= 0)
 
     def _targets(self, batch: SkeletonBatch) -> Tensor:
         """(N,) the classes to reach; ``random`` and ``least_likely`` are never the true class."""

@@ -39,6 +39,9 @@ class Record:
     adv_share: float  # likewise about the adversarial one
     success_share: float
     found: bool  # the attack's own word
+    falling: bool  # it failed, and its margin was still falling at the last step
+    gradient: float  # norm of the cross-entropy's gradient at the clean clip, as the attack sees it, per metre
+    control_share: float  # success of Gaussian noise of the attack's l2
     feasible: bool
     l2: float
     linf: float

@@ -112,6 +112,28 @@ def measures(run: Run) -> dict[str, float]:
     return found
 
 
+def warnings(run: Run) -> list[str]:
+    """What makes a run's attack look weaker than it could be, in plain words."""
+    rows, defense = run.records, run.about["settings"].get("defense", {})
+    found = []
+    if run.about["settings"].get("adaptive") and defense.get("sigma") and defense.get("eot", 1) < 2:
+        found.append("the victim draws noise and the attack averages over none: set defense.eot")
+    still, usual = int((rows["gradient"] == 0).sum()), float(rows["gradient"].median())
+    if still:
+        found.append(f"{still} of {len(rows)} clips have no gradient: it is masked")
+    wild = int((~rows["gradient"].lt(1e3 * usual) & (rows["gradient"] != 0)).sum())
+    if wild:
+        found.append(f"{wild} of {len(rows)} clips have a gradient over 1000 times the median")
+    failed = int((~rows["success"]).sum())
+    if failed and rows["falling"].sum() > 0.1 * failed:
+        found.append(
+            f"{int(rows['falling'].sum())} of {failed} failures were still getting nearer: more steps may help"
+        )
+    if rows["control_share"].sum() > rows["success_share"].sum():
+        found.append("Gaussian noise of the same l2 fools the victim more often than the attack does")
+    return found
+
+
 def _rate(hits: pd.Series) -> Rate:
     total = float(hits.sum())
     return Rate(int(total) if total.is_integer() else total, len(hits))

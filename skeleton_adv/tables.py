@@ -12,7 +12,7 @@ from skeleton_adv.cells import Table
 from skeleton_adv.comparison import against_admm, readable_comparison
 from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError, UserError
-from skeleton_adv.summary import Rate, Run, find_runs, load_run, measures, rates
+from skeleton_adv.summary import Rate, Run, find_runs, load_run, measures, rates, warnings
 from skeleton_adv.transfer import TABLE2
 from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
@@ -42,6 +42,8 @@ def write(table: Table, runs: Sequence[Run], out: Path) -> list[Path]:
     if len(comparison):
         lines += ["Over the clips that were first right and that both attacks fool, C&W / ADMM:", ""]
         lines += [tabulate(pages["_against_admm"][1], "keys", "pipe", disable_numparse=True), ""]
+    weak = [f"- {_name(run)}: {warning}" for run in own for warning in warnings(run)]
+    lines += ["Signs of an attack weaker than it could be:", "", *weak, ""] if weak else []
     lines += ["Made by:", "", *(f"    {command}" for command in _commands(table, own)), ""]
     paths.append(_atomically(folder / f"{table.name}.md", "\n".join(lines)))
     for suffix, (values, grid) in pages.items():
@@ -118,11 +120,19 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     print("ℓ2 in metres and rms, a joint and frame, in millimetres; joints in an image: shares and thousandths of it.")
     if any(run.about["stand_in"] for run in runs):
         print("These clips are a stand-in, not the paper's NTU RGB+D or Kinetics.")
+    for run in runs:
+        for warning in warnings(run):
+            print(f"warning: {_name(run)}: {warning}")
     for folder in folders:
         print(f"records: {folder}/records.csv")
     for table in (table for table in TABLES if table.name == experiment):
         for path in write_all(runs, out, [table]):
             print(f"table:   {path}")
+
+
+def _name(run: Run) -> str:
+    choices = run.about["choices"]
+    return f"{choices['attack']} on {choices['model']} ({run.about['identity']})"
 
 
 def _share(rate: Rate) -> str:

@@ -49,16 +49,19 @@ class Victim:
 class View:
     """A white box on a batch's clips: ``view(x)`` gives logits, and queries are counted.
 
-    ``forwards`` and ``gradients`` count passes over the batch, which is passes over each clip.
+    ``forwards`` and ``gradients`` count passes over the batch, which is passes over each clip;
+    ``answers`` are the logits that were given, (N, K) each.
     """
 
     def __init__(self, module: nn.Module, context: Context) -> None:
         self._module, self._context = module, context
         self.forwards = self.gradients = 0
+        self.answers: list[Tensor] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         logits: Tensor = self._module(x, replace(self._context, draw=self.forwards))
         self.forwards += 1
+        self.answers.append(logits.detach())
         if logits.requires_grad:
             logits.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
         return logits

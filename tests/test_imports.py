@@ -18,7 +18,7 @@ LEVELS = [
     {"space"},
     {"defenses", "attacks"},
     {"victim"},
-    {"metrics"},
+    {"metrics", "sanity"},
     {"train", "certify"},
     {"evaluate"},
     {"job"},

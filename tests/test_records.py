@@ -15,10 +15,18 @@ from skeleton_adv.records import COLUMNS, Record, RunFolder, identity
 def record(index: int, **changes: Any) -> Record:
     base: dict[str, Any] = dict.fromkeys(COLUMNS, 0.125)
     base |= {"index": index, "name": f"clip_{index}", "label": 1, "target": -1, "clean_pred": 1, "adv_pred": 2}
-    base |= {"clean_correct": True, "success": True, "found": True, "feasible": False, "forwards": 3, "gradients": 2}
+    base |= {
+        "clean_correct": True,
+        "success": True,
+        "found": True,
+        "falling": False,
+        "feasible": False,
+        "forwards": 3,
+        "gradients": 2,
+    }
     row = replace(Record(**base), judgements=1, **changes)
     shares = {"clean_share": float(row.clean_correct), "success_share": float(row.success)}
-    return replace(row, adv_share=float(row.adv_pred == row.label), **{**shares, **_shares(changes)})
+    return replace(row, control_share=0.0, adv_share=float(row.adv_pred == row.label), **{**shares, **_shares(changes)})
 
 
 def _shares(changes: dict[str, Any]) -> dict[str, Any]:
