@@ -20,7 +20,8 @@ def gradient_norm(view: View, batch: SkeletonBatch) -> Tensor:
     """
     x = batch.x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), batch.y, reduction="sum"), x)
-    return torch.linalg.vector_norm((gradient * batch.movable).flatten(1), dim=1)
+    norm: Tensor = torch.linalg.vector_norm((gradient * batch.movable).flatten(1), dim=1)
+    return norm
 
 
 def still_falling(answers: list[Tensor], y: Tensor, targeted: bool) -> Tensor:
@@ -38,7 +39,7 @@ def still_falling(answers: list[Tensor], y: Tensor, targeted: bool) -> Tensor:
 
 def noise_control(x_adv: Tensor, batch: SkeletonBatch, seed: int) -> Tensor:
     """Clips (N, C, T, V, M) with Gaussian noise on what may move, of the l2 that the attack spent on each."""
-    noise = normal(batch.x, batch.index, seed, "control") * batch.movable
+    noise: Tensor = normal(batch.x, batch.index, seed, "control") * batch.movable
     spent = torch.linalg.vector_norm(((x_adv - batch.x) * batch.movable).flatten(1), dim=1)
-    scale = spent / torch.linalg.vector_norm(noise.flatten(1), dim=1).clamp(min=1e-12)
+    scale: Tensor = spent / torch.linalg.vector_norm(noise.flatten(1), dim=1).clamp(min=1e-12)
     return batch.x + scale.view(-1, 1, 1, 1, 1) * noise
