@@ -34,6 +34,7 @@ ALONE = {
     "white_box": {"summary", "cells"},
     "transfer": {"summary", "cells"},
     "defended": {"summary", "cells"},
+    "figures": {"errors", "summary", "cells", "transfer"},
     "comparison": {"summary", "white_box"},
     "tables": {"errors", "records", "summary", "cells", "white_box", "transfer", "defended", "comparison"},
 }

@@ -1,0 +1,43 @@
+"""Figures: their numbers, and files that hold a picture."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_summary_and_tables import defended, transfer
+
+from skeleton_adv.figures import accuracy_by_budget, transfer_matrix, write_all
+from skeleton_adv.summary import Run
+
+
+def budget(eps: float, adaptive: bool, accuracy: float) -> Run:
+    run = defended(0.01, adaptive, accuracy)
+    run.about["choices"]["attack"] = "pgd"
+    run.about["settings"]["attack"] = {"eps": eps, "norm": "l2", "conf": 0.0}
+    return Run(run.about, run.records.assign(l2=eps, control_share=0.25))
+
+
+def test_numbers_behind_the_curves() -> None:
+    runs = [budget(0.1, False, 0.8), budget(0.1, True, 0.5), budget(0.4, True, 0.0)]
+    frame, _ = accuracy_by_budget(runs)
+    assert frame["kind"].tolist() == ["adaptive", "adaptive", "noise", "noise", "noise", "unaware"]
+    assert frame["accuracy"].tolist() == pytest.approx([0.5, 0.0, 0.75, 0.75, 0.75, 0.8])
+    assert frame["l2"].tolist() == pytest.approx([0.1, 0.4, 0.1, 0.1, 0.4, 0.1])
+    assert (frame["low"] <= frame["accuracy"]).all() and (frame["accuracy"] <= frame["high"]).all()
+
+
+def test_sources_down_and_targets_across() -> None:
+    runs = [transfer("hcn", 0.1), transfer("agcn", 0.01), transfer("hcn", 0.01)]
+    frame, _ = transfer_matrix(runs)
+    assert frame.columns.tolist() == ["source", "agcn s0", "hcn s0"] and frame.iloc[0, 1:].tolist() == [0.75, 0.75]
+
+
+def test_a_picture_in_print_and_on_the_screen_and_its_numbers(tmp_path: Path) -> None:
+    paths = write_all([transfer("hcn", 0.1), budget(0.1, True, 0.5), budget(0.1, False, 0.7)], tmp_path)
+    names = sorted(path.name for path in paths)
+    stems = ("figure_defense_hcn", "figure_transfer")
+    assert names == [f"{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png")]
+    for path in paths:
+        start = {".png": b"\x89PNG", ".pdf": b"%PDF"}.get(path.suffix, b"")
+        assert path.read_bytes().startswith(start) and path.stat().st_size > 20
+    assert len(pd.read_csv(tmp_path / "utd_mhad/figure_defense_hcn.csv")) == 4
