@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -40,7 +41,7 @@ def transfer_matrix(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     axes.set_yticks(range(grid.shape[0]), grid.index)
     axes.set_xlabel("judged by")
     axes.set_ylabel("made on")
-    axes.set_title(f"Success if first right, %, β={beta:g}\n{where(runs)}", fontsize=8)
+    _entitle(figure, f"Success if first right, %, β={beta:g}, {where(runs)}")
     return grid.reset_index(), figure
 
 
@@ -80,7 +81,7 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     axes.set_xlabel("ℓ2 of the perturbation, m")
     axes.set_ylabel("accuracy of the defended victim, %")
     axes.set_ylim(0, 100)
-    axes.set_title(where(runs), fontsize=7)
+    _entitle(figure, f"A defended victim {where(runs)}")
     axes.legend(frameon=False, fontsize=7)
     return frame, figure
 
@@ -116,6 +117,10 @@ def _figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
+
+
+def _entitle(figure: "Figure", text: str) -> None:
+    figure.suptitle("\n".join(wrap(text, int(17 * figure.get_figwidth()))), fontsize=7)
 
 
 def _save(frame: pd.DataFrame, figure: "Figure", folder: Path, name: str) -> list[Path]:

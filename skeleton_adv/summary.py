@@ -31,7 +31,8 @@ class Rate:
             return float("nan"), float("nan")
         z, n, p = 1.959963984540054, self.count, self.value
         middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max((middle - half) / (1 + z * z / n), 0.0), min((middle + half) / (1 + z * z / n), 1.0)
+        low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+        return (low if self.hits else 0.0), (high if self.hits < n else 1.0)
 
 
 @dataclass(frozen=True)
