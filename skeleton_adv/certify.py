@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.stats import beta, chi2, norm
@@ -106,5 +106,11 @@ def _repeated(batch: SkeletonBatch, times: int) -> SkeletonBatch:
     def again(values: Tensor) -> Tensor:
         return values.repeat(times, *[1] * (values.dim() - 1))
 
-    parts = (again(values) for values in (batch.x, batch.y, batch.mask, batch.index, batch.dt))
-    return SkeletonBatch(*parts, skeleton=batch.skeleton)
+    return replace(
+        batch,
+        x=again(batch.x),
+        y=again(batch.y),
+        mask=again(batch.mask),
+        index=again(batch.index),
+        dt=again(batch.dt),
+    )
