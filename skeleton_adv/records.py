@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from skeleton_adv.errors import RunError
 
-SCHEMA = 2
+SCHEMA = 2  # of a record: to be raised with every change of its columns
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Record:
 COLUMNS = tuple(field.name for field in fields(Record))
 
 
-def identity(settings: Mapping[str, Any]) -> str:
+def identity(settings: Mapping[str, Any], schema: int = SCHEMA) -> str:
     """Twelve hexadecimal digits of every setting that can change a number; 1 and 1.0 are the same."""
-    canonical = json.dumps(_canonical({"schema": SCHEMA, **settings}), sort_keys=True)
+    canonical = json.dumps(_canonical({"schema": schema, **settings}), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 

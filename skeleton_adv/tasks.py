@@ -35,6 +35,8 @@ from skeleton_adv.space import Normalised
 from skeleton_adv.train import Progress, Recipe, correct, fit
 from skeleton_adv.victim import Network, Victim, build_network, load_weights, save_weights
 
+TRAINING = 1  # to be raised with a change of how victims are trained
+
 
 def run(job: Job) -> Path | None:
     """Do a job's task; return the folder of a run, if it made one."""
@@ -134,7 +136,7 @@ def train(job: Job) -> None:
         raise SettingError(f"no recipe for {pair}: choose one with recipe=...")
     device, prepared = job.runtime.torch_device(), _prepared(job)
     settings = {"recipe": asdict(recipe), "prepared": prepared.digest, **model_settings(job), "seed": job.model.seed}
-    training = identity(settings)
+    training = identity(settings, TRAINING)
     path = Path(job.model.checkpoint or Path(job.runtime.checkpoint_dir) / checkpoint_name(job))
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch, lock = (path.parent / f".{path.stem}-{training}.{kind}" for kind in ("pt", "lock"))
