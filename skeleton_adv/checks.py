@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skeleton_adv.certify import least_draws
 from skeleton_adv.data.clips import Prepared
 from skeleton_adv.errors import CheckpointError, RunError, SettingError
 from skeleton_adv.evaluate import resolve_class
@@ -18,6 +19,21 @@ def check_access(job: Job) -> None:
         raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
     if not job.adaptive and job.surrogate is not None:
         raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
+
+
+def check_smoothing(job: Job) -> None:
+    """Raise ``SettingError`` if nothing can be certified so; warn if training and certificate differ."""
+    how = job.smoothing
+    if how.n < least_draws(how.alpha):
+        raise SettingError(
+            f"smoothing.n={how.n} draws certify nothing at alpha={how.alpha:g}: take {least_draws(how.alpha)} at least"
+        )
+    if job.settings["defense"].get("sigma"):
+        raise SettingError(
+            f"defense={job.choices['defense']} draws noise of its own: certify with none or temporal_filter"
+        )
+    if job.model.noise != how.sigma:
+        log(f"the victim was trained with noise of {job.model.noise:g}, certified with {how.sigma:g}: it will do badly")
 
 
 def check_target(job: Job) -> None:

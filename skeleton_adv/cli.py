@@ -171,6 +171,7 @@ def _check_key(config: DictConfig, key: str) -> None:
 
 def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[str]) -> Any:
     """Check every name and value of a composed configuration, then make its objects; returns a ``Job``."""
+    from skeleton_adv.certification import Smoothing
     from skeleton_adv.job import Job, Model, Runtime
     from skeleton_adv.tables import TABLES
 
@@ -182,7 +183,7 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
     settings.setdefault("recipe", None)
     settings.setdefault("surrogate", None)
     _check_call("", Job, settings, given=("settings", "choices", "command"))
-    for name, hold in (("runtime", Runtime), ("model", Model), ("surrogate", Model)):
+    for name, hold in (("runtime", Runtime), ("smoothing", Smoothing), ("model", Model), ("surrogate", Model)):
         if name != "surrogate" or settings[name] is not None:
             _check_call(f"{name}.", hold, settings[name])
     allowed = {override.partition("=")[2] for override in overrides if "_target_=" in override}
@@ -190,6 +191,7 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
     try:
         objects = instantiate(settings, _convert_="all")
         objects |= {"runtime": Runtime(**objects["runtime"]), "model": Model(**objects["model"])}
+        objects["smoothing"] = Smoothing(**objects["smoothing"])
         objects["surrogate"] = Model(**objects["surrogate"]) if objects["surrogate"] else None
     except InstantiationException as error:
         raise SettingError(str(error.__cause__ or error)) from None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from skeleton_adv.cells import setting, where
+from skeleton_adv.cells import PAPER, PAPER_SETS, setting, where
+from skeleton_adv.certified import Certified, curve, find_certified
 from skeleton_adv.errors import RunError, UserError
 from skeleton_adv.summary import Rate, Run, find_runs, load_run, measures, rates
 from skeleton_adv.transfer import TABLE2, matrix
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by the colour-blind; lines differ in marker and dash too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 LINES = {
     "unaware": ("#0072B2", "o", "--", "attack unaware of the defense"),
     "adaptive": ("#D55E00", "s", "-", "adaptive attack"),
@@ -93,7 +95,52 @@ def belongs_to_budget(run: Run) -> bool:
     return attack and choices["defense"] != "none" and setting(run) == "untargeted"
 
 
+def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure"]:
+    """Figure 5: certified accuracy by radius, a line a sigma, beside the authors' published radii."""
+    radii = [round(0.01 * step, 2) for step in range(121)]
+    frame = pd.concat([curve(run, radii, form) for run in runs for form in ("standard", "paper")], ignore_index=True)
+    paper = pd.read_csv(PAPER / "figure5.csv")
+    paper = paper[paper["split"] == PAPER_SETS.get(runs[0].about["dataset"], "CS")]
+    figure = _figure(5.2, 3.6)
+    axes = figure.subplots()
+    for place, sigma in enumerate(sorted(frame["sigma"].unique())):
+        colour = COLOURS[place % len(COLOURS)]
+        for form, dash in (("standard", "-"), ("paper", "--")):
+            part = frame[(frame["sigma"] == sigma) & (frame["form"] == form)]
+            label = f"σ={sigma:g}, {'Cohen et al.' if form == 'standard' else 'form of the paper'}"
+            axes.step(part["radius"], 100 * part["accuracy"], where="post", color=colour, ls=dash, lw=1.2, label=label)
+            if form == "standard":
+                axes.fill_between(part["radius"], 100 * part["low"], 100 * part["high"], color=colour, alpha=0.15, lw=0)
+        theirs = paper[paper["sigma"] == sigma]
+        if len(theirs):
+            label = f"σ={sigma:g}, Zheng et al., NTU RGB+D"
+            axes.plot(theirs["radius"], 100 * theirs["accuracy"], color=colour, ls=":", lw=1.2, label=label)
+    axes.set_xlabel("certified radius, ℓ2 in the clips' unit")
+    axes.set_ylabel("certified accuracy, %")
+    axes.set_ylim(0, 100)
+    axes.legend(frameon=False, fontsize=6)
+    about = runs[0].about
+    stand_in = ", a stand-in for the paper's data" if about["stand_in"] else ""
+    _entitle(
+        figure, f"{about['choices']['model']} on {about['dataset']}{stand_in}, n={about['settings']['smoothing']['n']}"
+    )
+    return frame, figure
+
+
 KINDS = {"transfer": (TABLE2.belongs, transfer_matrix), "defense": (belongs_to_budget, accuracy_by_budget)}
+
+
+def write_certified(runs: Sequence[Certified], out: Path) -> list[Path]:
+    """Write Figure 5 for each dataset, victim and defense among these runs; return the files."""
+    groups: dict[tuple[str, str, str], list[Certified]] = {}
+    for run in runs:
+        choices = run.about["choices"]
+        groups.setdefault((run.about["dataset"], choices["model"], choices["defense"]), []).append(run)
+    paths = []
+    for (dataset, model, defense), own in sorted(groups.items()):
+        name = f"figure5_{model}" + ("" if defense == "none" else f"_{defense}")
+        paths += _save(*certified_accuracy(own), out / dataset, name)
+    return paths
 
 
 def write_all(runs: Sequence[Run], out: Path) -> list[Path]:
@@ -143,13 +190,16 @@ def main() -> None:
     parser.add_argument("--skip-unfinished", action="store_true", help="leave out runs that have not ended")
     arguments = parser.parse_args()
     try:
-        folders = find_runs(arguments.runs)
-        if not folders:
+        folders, certified = find_runs(arguments.runs), find_certified(arguments.runs)
+        if not folders and not certified:
             raise RunError(f"{arguments.runs} holds no run: make one with python -m skeleton_adv")
         loaded = [load_run(folder, required=not arguments.skip_unfinished) for folder in folders]
         paths = write_all([run for run in loaded if run is not None], arguments.out)
+        paths += write_certified(certified, arguments.out)
         if not paths:
-            raise RunError(f"{arguments.runs} holds no run of transfer, nor of PGD in an l2 ball against a defense")
+            raise RunError(
+                f"{arguments.runs} holds no certificates, no transfer, and no PGD in an l2 ball against a defense"
+            )
         for path in paths:
             print(path)
     except (UserError, OSError) as error:

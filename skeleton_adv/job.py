@@ -10,11 +10,12 @@ from torch import nn
 
 from skeleton_adv.attacks import Attack
 from skeleton_adv.batch import WHOLE
+from skeleton_adv.certification import Smoothing
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.data.clips import Dataset, Prepared
 from skeleton_adv.errors import CheckpointError, SettingError
 from skeleton_adv.evaluate import Target, resolve_class
-from skeleton_adv.ranges import Count, Range, Whole, check_call
+from skeleton_adv.ranges import Count, NonNegative, Range, Whole, check_call
 from skeleton_adv.records import digest
 from skeleton_adv.saved import SavedClips
 from skeleton_adv.train import Recipe
@@ -63,6 +64,7 @@ class Model:
     preprocess: Callable[..., nn.Module]
     checkpoint: str | None = None
     seed: Whole = 0
+    noise: NonNegative = 0.0  # of Gaussian noise in its training, in the clips' unit
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,13 @@ class Job:
     defense: Callable[[nn.Module], nn.Module]
     adaptive: bool
     recipe: Recipe | None
-    task: Literal["attack", "train", "prepare", "export"]
+    task: Literal["attack", "certify", "train", "prepare", "export"]
     targeted: bool
     target: Target
     seed: Whole
     batch_size: Annotated[int, Range("[1, 4096]")]
     judgements: Count
+    smoothing: Smoothing
     runtime: Runtime
     settings: Mapping[str, Any]
     choices: Mapping[str, str]
@@ -125,7 +128,9 @@ def checkpoint_name(job: Job, role: Role = "model") -> str:
     """Where a checkpoint lies in a folder of checkpoints."""
     shape = f"t{job.dataset.num_frames}_k{len(job.dataset.classes)}"
     shape += f"_{job.dataset.space}" if job.dataset.space != "camera" else ""
-    return f"{job.dataset.name}/{job.choices[GROUP[role]]}_{shape}_s{network_of(job, role).seed}.safetensors"
+    model = network_of(job, role)
+    shape += f"_noise{model.noise:g}" if model.noise else ""
+    return f"{job.dataset.name}/{job.choices[GROUP[role]]}_{shape}_s{model.seed}.safetensors"
 
 
 def find_checkpoint(job: Job, role: Role = "model") -> Path:
@@ -142,6 +147,7 @@ def find_checkpoint(job: Job, role: Role = "model") -> Path:
             return place
     hint = f"task=train model={job.choices[GROUP[role]]} dataset={job.choices['dataset']}"
     hint += f" dataset.num_frames={job.dataset.num_frames} model.seed={model.seed}"
+    hint += f" model.noise={model.noise:g}" if model.noise else ""
     if job.settings["dataset"].get("num_actions"):
         hint += f" dataset.num_actions={len(job.dataset.classes)}"
     raise CheckpointError(f"{role}.checkpoint={places[0]} does not exist; train it with: {hint}")
@@ -169,6 +175,16 @@ def run_settings(job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path
         **{name: job.settings[name] for name in ("constraint", "defense", "targeted", "seed", "batch_size")},
         "attack": _attack_settings(job.settings["attack"]),
         "target": target_name(job),
+        "checkpoint": digest(checkpoint),
+        "prepared": prepared.digest,
+    }
+
+
+def certificate_settings(job: Job, prepared: Prepared, checkpoint: Path) -> dict[str, Any]:
+    """Every setting that can change a certificate."""
+    return {
+        **model_settings(job),
+        **{name: job.settings[name] for name in ("defense", "smoothing", "seed")},
         "checkpoint": digest(checkpoint),
         "prepared": prepared.digest,
     }

@@ -63,7 +63,27 @@ class Record:
     seconds: float
 
 
+@dataclass(frozen=True)
+class CertificateRecord:
+    """What is certified of one clip. Radii are l2 over existing joints' coordinates, in the clips' unit."""
+
+    index: int
+    name: str
+    label: int
+    pred: int  # -1 if the certificate abstains
+    correct: bool
+    abstained: bool
+    radius: float  # Cohen et al.'s; 0 if abstained
+    rms_mm: float  # the radius as rms millimetres a joint and frame
+    p_low: float
+    paper_pred: int
+    paper_radius: float  # in the paper's form; -1 if its class is wrong
+    draws: int
+    seconds: float
+
+
 COLUMNS = tuple(field.name for field in fields(Record))
+CERTIFICATE_COLUMNS = tuple(field.name for field in fields(CertificateRecord))
 
 
 def identity(settings: Mapping[str, Any], schema: int = SCHEMA) -> str:
@@ -81,11 +101,11 @@ def _canonical(value: Any) -> Any:
 
 
 class RunFolder:
-    """``records.csv`` and ``run.json`` of one run; the second is written last, as the mark of an end."""
+    """The rows and the ``run.json`` of one run; the second is written last, as the mark of an end."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._csv, self._json = path / "records.csv", path / "run.json"
+    def __init__(self, path: Path, file: str = "records.csv", columns: Sequence[str] = COLUMNS) -> None:
+        self.path, self._columns = path, tuple(columns)
+        self._csv, self._json = path / file, path / "run.json"
 
     @contextmanager
     def locked(self, waiting: str = "") -> Iterator[None]:
@@ -115,7 +135,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._json.unlink(missing_ok=True)
         if not self._csv.exists():
-            self._replace(self._csv, ",".join(COLUMNS) + "\n")
+            self._replace(self._csv, ",".join(self._columns) + "\n")
         content = self._csv.read_bytes()
         # A row counts only with its line's end: a cut number would still read as a number.
         whole = content[: content.rfind(b"\n") + 1]
@@ -124,8 +144,8 @@ class RunFolder:
                 file.truncate(len(whole))
                 os.fsync(file.fileno())
         rows = list(csv.reader(io.StringIO(whole.decode(errors="replace"))))
-        numbers = [row[0] for row in rows[1:] if len(row) == len(COLUMNS) and row[0].isdigit()]
-        if not rows or tuple(rows[0]) != COLUMNS or len({*numbers}) != len(rows) - 1:
+        numbers = [row[0] for row in rows[1:] if len(row) == len(self._columns) and row[0].isdigit()]
+        if not rows or tuple(rows[0]) != self._columns or len({*numbers}) != len(rows) - 1:
             raise RunError(f"{self._csv} is damaged or of another version: delete the folder {self.path} and run again")
         return set(map(int, numbers))
 
@@ -138,11 +158,11 @@ class RunFolder:
             self._replace(path, json.dumps({"with": known}, indent=2) + "\n")
         return known
 
-    def append(self, records: Sequence[Record]) -> None:
+    def append(self, records: Sequence[Record] | Sequence[CertificateRecord]) -> None:
         """Add rows in one write and see them on the disk."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([getattr(record, column) for column in COLUMNS] for record in records)
+        writer.writerows([getattr(record, column) for column in self._columns] for record in records)
         with open(self._csv, "ab") as file:
             file.write(text.getvalue().encode())
             file.flush()

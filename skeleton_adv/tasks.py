@@ -1,4 +1,4 @@
-"""What one command does: attack a victim, train one, or prepare data."""
+"""What one command does: attack a victim, certify or train one, prepare or export data."""
 
 import os
 import time
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from skeleton_adv.checks import check_access, check_origin, check_target, check_training
+from skeleton_adv.certification import Certification
+from skeleton_adv.checks import check_access, check_origin, check_smoothing, check_target, check_training
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.synthetic import SyntheticMotion
@@ -22,6 +23,7 @@ from skeleton_adv.evaluate import Evaluation
 from skeleton_adv.job import (
     Job,
     Role,
+    certificate_settings,
     checkpoint_name,
     find_checkpoint,
     model_settings,
@@ -29,7 +31,7 @@ from skeleton_adv.job import (
     run_settings,
 )
 from skeleton_adv.progress import log, track
-from skeleton_adv.records import RunFolder, identity, now, provenance, read_json
+from skeleton_adv.records import CERTIFICATE_COLUMNS, RunFolder, identity, now, provenance, read_json
 from skeleton_adv.saved import SavedClips
 from skeleton_adv.space import Normalised
 from skeleton_adv.train import Progress, Recipe, correct, fit
@@ -40,7 +42,9 @@ TRAINING = 1  # to be raised with a change of how victims are trained
 
 def run(job: Job) -> Path | None:
     """Do a job's task; return the folder of a run, if it made one."""
-    return {"attack": attack, "train": train, "prepare": prepare_data, "export": export}[job.task](job)
+    return {"attack": attack, "certify": certify, "train": train, "prepare": prepare_data, "export": export}[job.task](
+        job
+    )
 
 
 def attack(job: Job) -> Path:
@@ -82,6 +86,32 @@ def attack(job: Job) -> Path:
             "skipped_files": len(prepared.skipped),
             "worked_with": worked,
         }
+        folder.end({**_facts(job, settings, key, device), **facts, **_times(start, began)})
+    return folder.path
+
+
+def certify(job: Job) -> Path:
+    """Certify the test clips; resume what was begun, within a clip too; do nothing if all is done."""
+    check_smoothing(job)
+    device, prepared, path = job.runtime.torch_device(), _prepared(job), find_checkpoint(job)
+    settings = certificate_settings(job, prepared, path)
+    key = identity(settings)
+    names = (job.dataset.name, job.choices["model"], "certify", job.choices["defense"], key)
+    folder = RunFolder(Path(job.runtime.output_dir).joinpath(*names), "certificates.csv", CERTIFICATE_COLUMNS)
+    everything = hashed_order(prepared.clips, "test")
+    order = everything[: job.runtime.limit]
+    if _done(folder, order, False):
+        return folder.path
+    network, accuracy = _network(job, "model", path)
+    victim = Victim(network, job.defense, device)
+    certification = Certification(job.dataset, prepared, victim, job.smoothing, job.seed)
+    with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
+        if _done(folder, order, False):  # by the process that was waited for
+            return folder.path
+        start, began, done = now(), time.monotonic(), folder.begin()
+        progress = partial(track, what=f"certifying {job.choices['model']}, {job.smoothing.clips} clips at once")
+        certification.run(order, done, folder.append, progress, folder.path / ".counts.npz")
+        facts = {"checkpoint_accuracy": accuracy, "done": len(done | set(order)), "total": len(everything)}
         folder.end({**_facts(job, settings, key, device), **facts, **_times(start, began)})
     return folder.path
 
@@ -136,6 +166,7 @@ def train(job: Job) -> None:
         raise SettingError(f"no recipe for {pair}: choose one with recipe=...")
     device, prepared = job.runtime.torch_device(), _prepared(job)
     settings = {"recipe": asdict(recipe), "prepared": prepared.digest, **model_settings(job), "seed": job.model.seed}
+    settings |= {"noise": job.model.noise} if job.model.noise else {}
     training = identity(settings, TRAINING)
     path = Path(job.model.checkpoint or Path(job.runtime.checkpoint_dir) / checkpoint_name(job))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +205,15 @@ def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Pat
         return build_network(job.model.architecture, job.model.preprocess, job.dataset)
 
     network, progress = fit(
-        build, job.dataset, prepared, recipe, seed=job.model.seed, device=device, scratch=scratch, log=log
+        build,
+        job.dataset,
+        prepared,
+        recipe,
+        seed=job.model.seed,
+        device=device,
+        scratch=scratch,
+        log=log,
+        noise=job.model.noise,
     )
     assert isinstance(network, Network)
     if recipe.half:  # the accuracy to be stated is that of the weights as they are stored

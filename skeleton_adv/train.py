@@ -93,9 +93,11 @@ def fit(
     device: str,
     scratch: Path,
     log: Log,
+    noise: float = 0.0,
 ) -> tuple[nn.Module, Progress]:
     """Train ``build()`` by ``recipe``; return it with the course of its held-out accuracy.
 
+    ``noise`` is the deviation of Gaussian noise on every existing joint of every clip, in its unit.
     ``scratch`` receives the state after every epoch: a killed training continues from there and
     ends with the weights that it would have had. Test clips are never read.
     """
@@ -112,7 +114,9 @@ def fit(
                 progress.epoch = 0
                 model, optimiser = _fresh(build, recipe, seed, device)
             continue
-        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, (seed, progress.phase, progress.epoch))
+        loss = _one_epoch(
+            model, optimiser, dataset, prepared, clips, recipe, (seed, progress.phase, progress.epoch), noise
+        )
         text = f"{progress.phase} epoch {progress.epoch + 1}/{last} loss {loss:.3f}"
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
@@ -145,6 +149,7 @@ def _one_epoch(
     clips: list[int],
     recipe: Recipe,
     where: tuple[int, str, int],
+    noise: float,
 ) -> float:
     rng = random.Random(repr(where))
     order = rng.sample(clips, len(clips))
@@ -156,7 +161,7 @@ def _one_epoch(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(rng.getrandbits(48))
         for start in range(0, len(order), recipe.batch_size):
-            x, y = _training_batch(dataset, prepared, order[start : start + recipe.batch_size], recipe, rng)
+            x, y = _training_batch(dataset, prepared, order[start : start + recipe.batch_size], recipe, rng, noise)
             loss = training_loss(model, x.to(device), y.to(device), recipe)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -175,15 +180,20 @@ def training_loss(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Ten
 
 
 def _training_batch(
-    dataset: Dataset, prepared: Prepared, numbers: list[int], recipe: Recipe, rng: random.Random
+    dataset: Dataset, prepared: Prepared, numbers: list[int], recipe: Recipe, rng: random.Random, noise: float
 ) -> tuple[Tensor, Tensor]:
-    """Clips (N, C, T, V, M) and labels (N,), each clip cropped and rotated at random."""
+    """Clips (N, C, T, V, M) and labels (N,), each clip cropped, rotated and made noisy at random."""
     x = []
+    coords = list(dataset.skeleton.coords)
     for number in numbers:
         raw = prepared.raw(number)
         start, length = random_crop(len(raw.frames), recipe.crop, dataset.num_frames, rng)
-        frames, _ = resample(raw, start, length, dataset.num_frames)
-        x.append(rotate(frames, [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation]))
+        frames, exists = resample(raw, start, length, dataset.num_frames)
+        frames = rotate(frames, [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation])
+        if noise:
+            drawn = np.random.Generator(np.random.PCG64(rng.getrandbits(48))).standard_normal(frames.shape, np.float32)
+            frames[coords] += noise * drawn[coords] * exists
+        x.append(frames)
     return torch.from_numpy(np.stack(x)), torch.tensor([prepared.clips[i].label for i in numbers])
 
 

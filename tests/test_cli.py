@@ -77,7 +77,7 @@ def test_every_config_is_instantiable(choice: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [choice, *needed])
     job = cli.build_job(config, {}, [])
-    assert job.task in ("attack", "train", "prepare", "export") and callable(job.attack)
+    assert job.task in ("attack", "certify", "train", "prepare", "export") and callable(job.attack)
 
 
 @pytest.mark.parametrize("experiment", list(cli.groups()["experiment"]))

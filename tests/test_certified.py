@@ -1,0 +1,127 @@
+"""Certified accuracy by hand, and certificates as a user makes them: resumable within a clip."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skeleton_adv import certification
+from skeleton_adv.batch import Context
+from skeleton_adv.certification import Certification, Smoothing
+from skeleton_adv.certified import Certified, curve, readable
+from skeleton_adv.certify import least_draws
+from skeleton_adv.data.clips import hashed_order
+from skeleton_adv.data.store import prepare
+from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.defenses import none
+from skeleton_adv.errors import SettingError
+from skeleton_adv.figures import write_certified
+from skeleton_adv.records import CERTIFICATE_COLUMNS, CertificateRecord
+from skeleton_adv.victim import Victim
+
+
+def certified() -> Certified:
+    """Right and certified up to 0.1 and 0.6; right but abstained; wrong with a radius of 0.9."""
+    rows = pd.DataFrame(
+        {
+            "correct": [True, True, False, False],
+            "abstained": [False, False, True, False],
+            "radius": [0.1, 0.6, 0.0, 0.9],
+            "rms_mm": [1.0, 6.0, 0.0, 9.0],
+            "paper_radius": [0.2, 0.7, 0.3, -1.0],
+        }
+    )
+    choices = {"model": "hcn", "defense": "none"}
+    about = {"dataset": "utd_mhad", "choices": choices, "settings": {"smoothing": {"sigma": 0.25, "n": 1000}}}
+    return Certified({**about, "done": 4, "total": 430, "identity": "abc", "stand_in": True}, rows)
+
+
+def test_certified_accuracy_by_hand() -> None:
+    run = certified()
+    assert [run.accuracy(r).hits for r in (0, 0.1, 0.11, 0.6, 0.7)] == [2, 2, 1, 1, 0]
+    assert [run.accuracy(r, "paper").hits for r in (0, 0.2, 0.3, 0.7, 0.8)] == [3, 3, 2, 1, 0]
+    assert run.mean_radius() == pytest.approx(0.175) and run.mean_radius("rms_mm") == pytest.approx(1.75)
+    frame = curve(run, [0.0, 0.5])
+    assert frame["accuracy"].tolist() == [0.5, 0.25] and frame["sigma"].tolist() == [0.25, 0.25]
+    shown = readable([run]).iloc[0]
+    assert shown["r=0"].startswith("50.0 [") and shown["abstained %"] == "25.0" and shown["mean radius"] == "0.175"
+
+
+def test_figure_five_is_drawn(tmp_path: Path) -> None:
+    paths = write_certified([certified()], tmp_path)
+    assert [path.name for path in paths] == ["figure5_hcn.png", "figure5_hcn.pdf", "figure5_hcn.csv"]
+    assert len(pd.read_csv(paths[2])) == 2 * 121
+
+
+class Height(nn.Module):
+    """Says whether a hand is above a height."""
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        up = x[:, 1, :, 7, 0].mean(dim=1)
+        return torch.stack([up, -up, torch.full_like(up, -9.0)], dim=1)
+
+
+@pytest.fixture
+def parts(mat_folder: Path, tmp_path: Path) -> Any:
+    dataset = UTDMHAD(str(mat_folder), num_frames=16, num_actions=3)
+    prepared = prepare(dataset, tmp_path / "cache")
+    smoothing = Smoothing(sigma=0.5, n0=20, n=200, clips=5, at_once=7)
+    return Certification(dataset, prepared, Victim(Height(), none, "cpu"), smoothing, seed=0)
+
+
+def rows(parts: Certification, state: Path, done: set[int] = frozenset()) -> list[CertificateRecord]:  # type: ignore[assignment]
+    found: list[CertificateRecord] = []
+    order = hashed_order(parts.prepared.clips, "test")
+    parts.run(order, set(done), found.extend, lambda places, _: places, state)
+    return found
+
+
+def key(record: CertificateRecord) -> list[Any]:
+    return [getattr(record, name) for name in CERTIFICATE_COLUMNS if name != "seconds"]
+
+
+def test_a_kill_within_a_clip_loses_and_doubles_nothing(
+    parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = rows(parts, tmp_path / "a.npz")
+    assert not (tmp_path / "a.npz").exists() and len(whole) == 12
+    monkeypatch.setattr(certification, "SAVE_SECONDS", -1.0)
+    count, seen = certification.count_classes, []
+
+    def killed(*arguments: Any, **settings: Any) -> Tensor:
+        seen.append(settings["draws"])
+        if len(seen) == 15:
+            raise KeyboardInterrupt
+        return count(*arguments, **settings)
+
+    monkeypatch.setattr(certification, "count_classes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rows(parts, tmp_path / "b.npz")
+    assert (tmp_path / "b.npz").exists()
+    again = rows(parts, tmp_path / "b.npz")
+    assert [key(row) for row in again] == [key(row) for row in whole]
+    chunks = -(-12 // 5)
+    passes = chunks * (-(-20 // 7) + -(-200 // 7))
+    assert len(seen) == passes + 1  # the killed pass alone was counted twice
+
+
+def test_radii_are_those_of_a_linear_victim(parts: Certification, tmp_path: Path) -> None:
+    """The mean height of one hand over 16 frames: noise of sigma becomes sigma / 4, a distance d becomes 4 d."""
+    found = rows(parts, tmp_path / "a.npz")
+    for record in found:
+        raw = parts.prepared.raw(record.index)
+        distance = 4 * abs(float(raw.frames[:, 1, 7, 0].mean()))
+        assert record.radius <= distance * 1.2 + 0.3  # the clip is cropped, so its mean is another
+        assert record.abstained == (record.pred == -1) and record.draws == 220
+    assert any(not record.abstained for record in found)
+    assert np.isfinite([record.rms_mm for record in found]).all()
+
+
+def test_too_few_draws_are_told() -> None:
+    assert least_draws(0.001) == 10
+    with pytest.raises(SettingError, match=r"smoothing\.alpha=0\.7 is out of range"):
+        Smoothing(alpha=0.7)
