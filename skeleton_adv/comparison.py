@@ -16,9 +16,9 @@ def against_admm(runs: Sequence[Run]) -> pd.DataFrame:
     names = ("l2", "bone_mean", "bone_max", "angle_mean", "speed_mean", "kinetic")
     found = []
     others = [run for run in runs if TABLE1.belongs(run) or TABLE5.belongs(run)]
-    apart = dict(zip(map(id, others), differences(others, OWN_KEYS), strict=True))
     for cw in (run for run in runs if TABLE3.belongs(run)):
-        for admm in (run for run in others if _same_goal(run, cw)):
+        same = [run for run in others if _same_goal(run, cw)]
+        for admm, apart in zip(same, differences(same, OWN_KEYS), strict=True):
             pair = cw.records.merge(admm.records, on=["index", "label", "target"], suffixes=("_cw", "_admm"))
             pair = pair[pair["success_cw"] & pair["success_admm"] & pair["clean_correct_cw"]]
             pair = pair[pair["label"] != pair["target"]]
@@ -31,7 +31,7 @@ def against_admm(runs: Sequence[Run]) -> pd.DataFrame:
                 "cw_shorter": float((pair["l2_cw"] < pair["l2_admm"]).mean()),
             }
             row |= {f"{name}_{kind}": float(pair[f"{name}_{kind}"].mean()) for name in names for kind in ("cw", "admm")}
-            found.append(row | {"differs": apart[id(admm)]})
+            found.append(row | {"differs": apart})
     if not found:
         return pd.DataFrame()
     order = ["setting", "model", "attack", "beta"]
@@ -49,7 +49,7 @@ def readable_comparison(frame: pd.DataFrame) -> pd.DataFrame:
     def both(row: pd.Series, name: str, form: str, factor: float = 1) -> str:
         return " / ".join(format(factor * row[f"{name}_{kind}"], form) for kind in ("cw", "admm"))
 
-    return pd.DataFrame(
+    shown = pd.DataFrame(
         [
             {
                 "setting": row["setting"],
@@ -68,3 +68,4 @@ def readable_comparison(frame: pd.DataFrame) -> pd.DataFrame:
             for _, row in frame.iterrows()
         ]
     )
+    return shown.loc[:, (shown != "").any(axis=0)]
