@@ -7,7 +7,7 @@ demo: .venv/.installed
 	$(BIN)/python -m skeleton_adv attack=admm model=hcn batch_size=16 runtime.limit=32
 
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.stats import beta, chi2, norm
 from torch import Tensor
 
 from skeleton_adv.batch import SkeletonBatch
@@ -30,6 +29,8 @@ def cohen(selection: Tensor, estimation: Tensor, sigma: float, alpha: float) -> 
     choose the class, the second bound its probability by Clopper and Pearson's one-sided interval at
     ``alpha``. Holds with probability 1 - alpha at least.
     """
+    from scipy.stats import norm
+
     pred, draws = int(selection.argmax()), int(estimation.sum())
     p_low = clopper_pearson(int(estimation[pred]), draws, alpha)
     if p_low <= 0.5:
@@ -46,6 +47,8 @@ def zheng(counts: Tensor, sigma: float, alpha: float) -> Certificate:
     counts, nominal 95 % cover 80 to 87 % (simulated in ``tests/test_certify.py``), so this is the
     paper's number and no proof. Nothing abstains; the radius is 0 at least.
     """
+    from scipy.stats import norm
+
     low, high = goodman(counts, alpha)
     first, second = counts.topk(2).indices.tolist()
     radius = sigma / 2 * float(norm.ppf(low[first]) - norm.ppf(high[second]))
@@ -54,11 +57,15 @@ def zheng(counts: Tensor, sigma: float, alpha: float) -> Certificate:
 
 def clopper_pearson(hits: int, draws: int, alpha: float) -> float:
     """The one-sided lower bound of a probability at confidence 1 - alpha (Clopper and Pearson, 1934)."""
+    from scipy.stats import beta  # a second of every start, if imported above
+
     return float(beta.ppf(alpha, hits, draws - hits + 1)) if hits else 0.0
 
 
 def goodman(counts: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Simultaneous intervals of multinomial proportions, (K,) lower and (K,) upper ends (Goodman, 1965)."""
+    from scipy.stats import chi2
+
     total, n = float(counts.sum()), counts.double()
     quantile = float(chi2.ppf(1 - alpha / len(counts), 1))
     half = (quantile * (quantile + 4 * n * (total - n) / total)).sqrt()

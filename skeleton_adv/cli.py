@@ -173,7 +173,6 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
     """Check every name and value of a composed configuration, then make its objects; returns a ``Job``."""
     from skeleton_adv.certification import Smoothing
     from skeleton_adv.job import Job, Model, Runtime
-    from skeleton_adv.tables import TABLES
 
     try:
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -202,11 +201,19 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
         command=_command(overrides),
     )
     job.check()
-    for table in TABLES:
-        if table.name == experiment and not table.fits(job.dataset.name):
-            fitting = ", ".join(one.name for one in TABLES if one.fits(job.dataset.name))
-            raise SettingError(f"experiment={experiment} is not of such data as {job.dataset.name}: take {fitting}")
+    if experiment is not None:
+        _check_experiment(experiment, job.dataset.name)
     return job
+
+
+def _check_experiment(experiment: str, dataset: str) -> None:
+    """Raise ``SettingError`` if an experiment's table is not of such a dataset."""
+    from skeleton_adv.tables import TABLES  # brings pandas
+
+    for table in TABLES:
+        if table.name == experiment and not table.fits(dataset):
+            fitting = ", ".join(one.name for one in TABLES if one.fits(dataset))
+            raise SettingError(f"experiment={experiment} is not of such data as {dataset}: take {fitting}")
 
 
 def _check_targets(node: Any, key: str, allowed: set[str]) -> None:
