@@ -1,6 +1,7 @@
 """What a job must not ask for: settings without effect, and weights or clips that were made otherwise."""
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ def check_access(job: Job) -> None:
         raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
     if not job.adaptive and job.surrogate is not None:
         raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
+
+
+def check_trace(job: Job) -> None:
+    """Raise ``SettingError`` if the attack tells nothing of its course."""
+    if job.runtime.save_trace and "trace" not in signature(job.attack).parameters:
+        raise SettingError(f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace, attack=admm does")
 
 
 def check_smoothing(job: Job) -> None:

@@ -31,7 +31,7 @@ FLAGS = (
 TAKE_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd")
 # What the program gives to an attack, a network or a defense when it calls it; no settings.
 RESERVED = (
-    *("model", "batch", "targeted", "network", "skeleton"),
+    *("model", "batch", "targeted", "trace", "network", "skeleton"),
     *("num_joints", "channels", "num_classes", "num_frames", "num_persons"),
 )
 SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")

@@ -49,16 +49,17 @@ class Evaluation:
         done: set[int],
         append: Callable[[list[Record]], None],
         progress: Callable[[Iterable[int], int], Iterable[int]],
-        save: Callable[[list[int], Tensor], None] | None = None,
+        save: Callable[[list[int], Mapping[str, Tensor]], None] | None = None,
         saved: Container[int] = (),
     ) -> None:
         """Attack the clips of ``order`` that are not ``done``, appending records chunk by chunk.
 
         A chunk is a fixed part of ``order``: if some of its clips are done it is run again as it
         was, because rounding, which attacks amplify, depends on a chunk's shape. With ``save``,
-        adversarial clips (n, C, T, V, M) are saved, before their records, where not ``saved`` yet.
+        clips ``x`` and ``x_adv`` (n, C, T, V, M), and with them what the attack tells of its course,
+        ``trace.*`` (n, steps), are saved, before their records, where not ``saved`` yet.
         """
-        chunks = [self._chunk(order, start) for start in range(0, len(order), self.batch_size)]
+        chunks = [list(order[start : start + self.batch_size]) for start in range(0, len(order), self.batch_size)]
         left = [
             chunk
             for chunk in chunks
@@ -66,16 +67,13 @@ class Evaluation:
         ]
         for place in progress(range(len(left)), len(left)):
             numbers = left[place]
-            records, x_adv = self._attack(numbers)
+            records, tensors = self._attack(numbers)
             if save is not None:
-                save(numbers, x_adv)
+                save(numbers, tensors)
             append([record for record in records if record.index not in done])
 
-    def _chunk(self, order: Sequence[int], start: int) -> list[int]:
-        return list(order[start : start + self.batch_size])
-
-    def _attack(self, numbers: list[int]) -> tuple[list[Record], Tensor]:
-        """Records and adversarial clips of one chunk, padded to ``batch_size`` by repeating its clips."""
+    def _attack(self, numbers: list[int]) -> tuple[list[Record], dict[str, Tensor]]:
+        """Records and clips of one chunk, padded to ``batch_size`` by repeating its clips."""
         began = time.perf_counter()
         padded = [numbers[i % len(numbers)] for i in range(self.batch_size)]
         batch = load_batch(self.dataset, self.prepared, padded).to(self.victim.device)
@@ -116,7 +114,9 @@ class Evaluation:
             )
             for i, number in enumerate(numbers)
         ]
-        return records, x_adv[: len(numbers)]
+        course = {f"trace.{name}": values.T for name, values in (result.trace or {}).items()}
+        tensors = {"x": batch.x, "x_adv": x_adv, **course}
+        return records, {name: values[: len(numbers)] for name, values in tensors.items()}
 
     def _judged(self, batch: SkeletonBatch, x: Tensor, purpose: str) -> Tensor:
         """(J, N) the victim's answers, each with fresh noise; -1 where clip or logits are not finite.

@@ -12,7 +12,7 @@ import pandas as pd
 from skeleton_adv.cells import PAPER, PAPER_SETS, setting, where
 from skeleton_adv.certified import Certified, curve, find_certified
 from skeleton_adv.errors import RunError, UserError
-from skeleton_adv.summary import Rate, Run, find_runs, load_run, measures, rates
+from skeleton_adv.summary import Rate, Run, load_runs, measures, rates
 from skeleton_adv.transfer import TABLE2, matrix
 
 if TYPE_CHECKING:
@@ -190,12 +190,10 @@ def main() -> None:
     parser.add_argument("--skip-unfinished", action="store_true", help="leave out runs that have not ended")
     arguments = parser.parse_args()
     try:
-        folders, certified = find_runs(arguments.runs), find_certified(arguments.runs)
-        if not folders and not certified:
-            raise RunError(f"{arguments.runs} holds no run: make one with python -m skeleton_adv")
-        loaded = [load_run(folder, required=not arguments.skip_unfinished) for folder in folders]
-        paths = write_all([run for run in loaded if run is not None], arguments.out)
-        paths += write_certified(certified, arguments.out)
+        runs, certified = load_runs(arguments.runs, arguments.skip_unfinished), find_certified(arguments.runs)
+        if not runs and not certified:
+            raise RunError(f"{arguments.runs} holds no finished run: make one with python -m skeleton_adv")
+        paths = write_all(runs, arguments.out) + write_certified(certified, arguments.out)
         if not paths:
             raise RunError(
                 f"{arguments.runs} holds no certificates, no transfer, and no PGD in an l2 ball against a defense"

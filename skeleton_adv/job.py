@@ -28,11 +28,13 @@ class Runtime:
     device: str = "auto"
     limit: Count | None = None
     save_clips: bool = False
+    save_trace: bool = False
     workers: Count | None = None
     output_dir: str = "outputs/runs"
     cache_dir: str = "outputs/prepared"
     checkpoint_dir: str = "outputs/checkpoints"
     table_dir: str = "outputs/tables"
+    figure_dir: str = "outputs/figures"
     export_dir: str = "outputs/files"
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Adversarial clips on the disk: a safetensors file for each chunk of a run."""
+"""Clips on the disk, clean and adversarial: a safetensors file for each chunk of a run."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,32 +12,45 @@ from skeleton_adv.errors import RunError
 
 
 class SavedClips:
-    """The clips below a run's folder, ``clips/*.safetensors``: float32, each with its number in the dataset."""
+    """The clips below a run's folder, ``clips/*.safetensors``.
+
+    Each file holds clips (n, C, T, V, M) in float32, clean ``x`` and adversarial ``x_adv``, their
+    numbers in the dataset ``index`` (n,), and, if it was kept, the course of the attack's terms,
+    ``trace.<name>`` (n, steps).
+    """
 
     def __init__(self, run: Path) -> None:
         self.run, self.folder = run, run / "clips"
 
-    def save(self, index: Sequence[int], x_adv: Tensor, provenance: Mapping[str, str]) -> None:
-        """Write clips (n, C, T, V, M), whole or not at all."""
+    def save(self, index: Sequence[int], tensors: Mapping[str, Tensor], provenance: Mapping[str, str]) -> None:
+        """Write one chunk's file, whole or not at all."""
         from safetensors.torch import save_file
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{index[0]:06}.safetensors"
-        clips = x_adv.detach().to("cpu", torch.float32).contiguous()
+        held = {name: value.detach().to("cpu", torch.float32).contiguous() for name, value in tensors.items()}
         part = path.with_suffix(".part")
-        save_file({"x_adv": clips, "index": torch.tensor(list(index))}, part, dict(provenance))
+        save_file({**held, "index": torch.tensor(list(index))}, part, dict(provenance))
         part.replace(path)
 
     @cached_property
     def places(self) -> dict[int, tuple[Path, int]]:
         """Where each clip lies: its file, and its row there."""
+        return self._places("x_adv")
+
+    @cached_property
+    def traced(self) -> dict[int, tuple[Path, int]]:
+        """The same of clips whose attack's course was kept."""
+        return self._places("trace.loss")
+
+    def _places(self, holding: str) -> dict[int, tuple[Path, int]]:
         from safetensors import SafetensorError, safe_open
 
         found: dict[int, tuple[Path, int]] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
                 with safe_open(path, framework="pt") as file:
-                    numbers = file.get_tensor("index").tolist()
+                    numbers = file.get_tensor("index").tolist() if holding in file.keys() else []  # noqa: SIM118
             except (SafetensorError, OSError) as error:
                 raise RunError(f"{path} is damaged ({error}): delete it and give its run's command again") from None
             found |= {number: (path, row) for row, number in enumerate(numbers)}

@@ -41,16 +41,12 @@ class Run:
 
     about: Mapping[str, Any]
     records: pd.DataFrame
+    folder: Path | None = None  # where it lies
 
     @property
     def attack(self) -> Mapping[str, Any]:
         settings: Mapping[str, Any] = self.about["settings"]["attack"]
         return settings
-
-
-def find_runs(root: Path) -> list[Path]:
-    """Folders below ``root`` that hold records, in a fixed order."""
-    return sorted(path.parent for path in root.rglob("records.csv"))
 
 
 def load_run(folder: Path, required: bool = False) -> Run | None:
@@ -75,7 +71,14 @@ def load_run(folder: Path, required: bool = False) -> Run | None:
         raise RunError(f"{folder}/records.csv has other columns than this version writes: run it again")
     if records["index"].duplicated().any() or len(records) != about["done"]:
         raise RunError(f"{folder}/records.csv holds {len(records)} rows, run.json says {about['done']}: run it again")
-    return Run(about, records.sort_values("index", ignore_index=True))
+    return Run(about, records.sort_values("index", ignore_index=True), folder)
+
+
+def load_runs(root: Path, skip_unfinished: bool = False) -> list[Run]:
+    """All runs below a folder; raises ``RunError`` as ``load_run`` does, and for unfinished ones unless skipped."""
+    folders = sorted(path.parent for path in root.rglob("records.csv"))
+    loaded = [load_run(folder, required=not skip_unfinished) for folder in folders]
+    return [run for run in loaded if run is not None]
 
 
 def rates(run: Run) -> dict[str, Rate]:

@@ -14,7 +14,7 @@ from skeleton_adv.certified import readable as readable_certificates
 from skeleton_adv.comparison import against_admm, readable_comparison
 from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError, UserError
-from skeleton_adv.summary import Rate, Run, find_runs, load_run, measures, rates, warnings
+from skeleton_adv.summary import Rate, Run, load_run, load_runs, measures, rates, warnings
 from skeleton_adv.transfer import TABLE2
 from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
@@ -167,11 +167,10 @@ def main() -> None:
     parser.add_argument("--skip-unfinished", action="store_true", help="leave out runs that have not ended")
     arguments = parser.parse_args()
     try:
-        folders = find_runs(arguments.runs)
-        if not folders:
-            raise RunError(f"{arguments.runs} holds no run: make one with python -m skeleton_adv")
-        loaded = [load_run(folder, required=not arguments.skip_unfinished) for folder in folders]
-        for path in write_all([run for run in loaded if run is not None], arguments.out):
+        runs = load_runs(arguments.runs, arguments.skip_unfinished)
+        if not runs:
+            raise RunError(f"{arguments.runs} holds no finished run: make one with python -m skeleton_adv")
+        for path in write_all(runs, arguments.out):
             print(path)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,0 +1,59 @@
+"""What several tasks need: prepared clips, networks with their weights, and the facts of a run."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from skeleton_adv.checks import check_training
+from skeleton_adv.data.clips import Clip, Prepared
+from skeleton_adv.data.store import prepare
+from skeleton_adv.job import Job, Role, network_of
+from skeleton_adv.progress import log, track
+from skeleton_adv.records import now, provenance
+from skeleton_adv.space import Normalised
+from skeleton_adv.victim import Network, build_network, load_weights
+
+
+def prepared_clips(job: Job) -> Prepared:
+    def progress(clips: Iterable[Clip], total: int) -> Iterable[Clip]:
+        return track(clips, total, f"preparing {job.dataset.name}")
+
+    prepared = prepare(
+        job.dataset, Path(job.runtime.cache_dir), progress, job.runtime.workers or len(os.sched_getaffinity(0))
+    )
+    if prepared.skipped:
+        names = ", ".join(name for name, _ in prepared.skipped)
+        log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
+    return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
+
+
+def trained_network(job: Job, role: Role, checkpoint: Path) -> tuple[Network, float | None]:
+    """A role's network with its weights, and its accuracy by its training's own word."""
+    model = network_of(job, role)
+    network = build_network(model.architecture, model.preprocess, job.dataset)
+    about = load_weights(network, checkpoint)
+    check_training(job, role, checkpoint, about)
+    return network, about.get("test_accuracy")
+
+
+def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict[str, Any]:
+    return {
+        "identity": key,
+        "settings": dict(settings),
+        "choices": dict(job.choices),
+        "dataset": job.dataset.name,
+        "stand_in": job.dataset.stand_in,
+        "num_frames": job.dataset.num_frames,
+        "num_classes": len(job.dataset.classes),
+        "classes": list(job.dataset.classes),
+        "skeleton": job.dataset.skeleton.name,
+        "seeds": {role: model.seed for role in ("model", "surrogate") if (model := getattr(job, role))},
+        "command": job.command,
+        **provenance(device),
+    }
+
+
+def times(start: str, began: float) -> dict[str, Any]:
+    return {"began": start, "ended": now(), "seconds": round(time.monotonic() - began, 1)}

@@ -1,0 +1,146 @@
+"""``task=attack`` and ``task=certify``: runs of records, resumable, each in a folder of its own."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skeleton_adv.attacks import AttackResult
+from skeleton_adv.certification import Certification
+from skeleton_adv.checks import check_access, check_origin, check_smoothing, check_target, check_trace
+from skeleton_adv.data.clips import Prepared, hashed_order
+from skeleton_adv.defenses import none
+from skeleton_adv.errors import DataError
+from skeleton_adv.evaluate import Evaluation
+from skeleton_adv.job import Job, certificate_settings, find_checkpoint, run_settings
+from skeleton_adv.progress import log, track
+from skeleton_adv.records import CERTIFICATE_COLUMNS, RunFolder, identity, now
+from skeleton_adv.saved import SavedClips
+from skeleton_adv.tasks.parts import facts_of, prepared_clips, times, trained_network
+from skeleton_adv.victim import Victim
+
+
+def attack(job: Job) -> Path:
+    """Attack the test clips; resume what was begun; do nothing if all is done."""
+    check_target(job)
+    check_access(job)
+    check_trace(job)
+    device, prepared, path = job.runtime.torch_device(), prepared_clips(job), find_checkpoint(job)
+    check_origin(job, prepared)
+    surrogate = find_checkpoint(job, "surrogate") if job.surrogate else None
+    settings = run_settings(job, prepared, path, surrogate)
+    folder, everything = RunFolder(_place(job, job.choices["attack"], settings)), _test_clips(job, prepared)
+    order = everything[: job.runtime.limit]
+    if _done(folder, order, job):
+        return folder.path
+    evaluation, accuracy = _evaluation(job, prepared, path, surrogate, device)
+
+    def work(done: set[int]) -> dict[str, Any]:
+        worked = folder.note({"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__})
+        if len(worked) > 1:
+            log(f"this run was begun otherwise ({worked[0]}): its rows differ from a run of one kind by rounding")
+        label = f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}"
+        origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
+        saving = job.runtime.save_clips or job.runtime.save_trace
+        keep = partial(SavedClips(folder.path).save, provenance=origin) if saving else None
+        evaluation.run(order, done, folder.append, partial(track, what=label), keep, _saved(job, folder))
+        return {"skipped_files": len(prepared.skipped), "worked_with": worked}
+
+    facts = {**facts_of(job, settings, folder.path.name, device), "checkpoint_accuracy": accuracy}
+    return _carried_out(job, folder, order, {**facts, "total": len(everything)}, work)
+
+
+def certify(job: Job) -> Path:
+    """Certify the test clips; resume what was begun, within a clip too; do nothing if all is done."""
+    check_smoothing(job)
+    device, prepared, path = job.runtime.torch_device(), prepared_clips(job), find_checkpoint(job)
+    settings = certificate_settings(job, prepared, path)
+    folder = RunFolder(_place(job, "certify", settings), "certificates.csv", CERTIFICATE_COLUMNS)
+    everything = _test_clips(job, prepared)
+    order = everything[: job.runtime.limit]
+    if _done(folder, order, job):
+        return folder.path
+    network, accuracy = trained_network(job, "model", path)
+    certification = Certification(job.dataset, prepared, Victim(network, job.defense, device), job.smoothing, job.seed)
+
+    def work(done: set[int]) -> dict[str, Any]:
+        progress = partial(track, what=f"certifying {job.choices['model']}, {job.smoothing.clips} clips at once")
+        certification.run(order, done, folder.append, progress, folder.path / ".counts.npz")
+        return {}
+
+    facts = {**facts_of(job, settings, folder.path.name, device), "checkpoint_accuracy": accuracy}
+    return _carried_out(job, folder, order, {**facts, "total": len(everything)}, work)
+
+
+def _place(job: Job, what: str, settings: Mapping[str, Any]) -> Path:
+    """The folder of a run, by its identity."""
+    names = (job.dataset.name, job.choices["model"], what, job.choices["defense"], identity(settings))
+    return Path(job.runtime.output_dir).joinpath(*names)
+
+
+def _test_clips(job: Job, prepared: Prepared) -> list[int]:
+    """The test clips in their order; raises ``DataError`` if there are none."""
+    clips = hashed_order(prepared.clips, "test")
+    if not clips:
+        count = len(prepared.clips)
+        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.task}")
+    return clips
+
+
+def _carried_out(
+    job: Job,
+    folder: RunFolder,
+    order: list[int],
+    facts: Mapping[str, Any],
+    work: Callable[[set[int]], Mapping[str, Any]],
+) -> Path:
+    """Do ``work`` on the clips that are not done, alone in the folder; write ``facts`` and its own as the end."""
+    with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
+        if not _done(folder, order, job):  # by the process that was waited for
+            start, began, done = now(), time.monotonic(), folder.begin()
+            more = work(done)
+            folder.end({**facts, **more, "done": len(done | set(order)), **times(start, began)})
+    return folder.path
+
+
+def _done(folder: RunFolder, order: list[int], job: Job) -> bool:
+    summary = folder.summary()
+    if summary is None or summary["done"] < len(order):
+        return False
+    saving = job.task == "attack" and (job.runtime.save_clips or job.runtime.save_trace)
+    if saving and not _saved(job, folder).keys() >= {*order}:
+        return False
+    log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
+    return True
+
+
+def _saved(job: Job, folder: RunFolder) -> Mapping[int, Any]:
+    """The clips that are saved with all that the job wants to keep of them."""
+    clips = SavedClips(folder.path)
+    return clips.traced if job.runtime.save_trace else clips.places
+
+
+def _evaluation(
+    job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path | None, device: str
+) -> tuple[Evaluation, float | None]:
+    """The evaluation that a job asks for, and the victim's accuracy by its training's own word."""
+    network, accuracy = trained_network(job, "model", checkpoint)
+    victim = attacked = Victim(network, job.defense, device)
+    if surrogate is not None:
+        attacked = Victim(trained_network(job, "surrogate", surrogate)[0], none, device)
+    elif not job.adaptive:
+        attacked = Victim(network, none, device)
+    traced: Callable[..., AttackResult] = job.attack  # check_trace has seen that it takes a trace
+    same = ("dataset", "targeted", "target", "seed", "batch_size", "judgements")
+    evaluation = Evaluation(
+        **{name: getattr(job, name) for name in same},
+        attack=partial(traced, trace=True) if job.runtime.save_trace else job.attack,
+        prepared=prepared,
+        victim=victim,
+        attacked=attacked,
+        constraints=job.constraint,
+    )
+    return evaluation, accuracy
