@@ -11,7 +11,7 @@ from skeleton_adv import __version__, cli
 from skeleton_adv.errors import UserError
 
 _finished: list[Path] = []
-_tables: dict[str | None, Path] = {}
+_experiments: dict[str | None, tuple[Path, Path]] = {}
 _failed: list[str] = []
 
 
@@ -25,7 +25,7 @@ def _job(config: DictConfig) -> None:
         folder = tasks.run(job)
         if folder is not None:
             _finished.append(folder)
-            _tables[config.get("experiment")] = Path(config.runtime.table_dir)
+            _experiments[config.get("experiment")] = (Path(config.runtime.table_dir), Path(config.runtime.figure_dir))
     except (UserError, OSError) as error:
         cli.fail(error)  # at once; the other jobs of a sweep go on
         _failed.append(" ".join(now.overrides.task))
@@ -44,10 +44,11 @@ def main() -> None:
         cli.check_arguments(arguments)
         _job()
         if _finished:
-            from skeleton_adv import tables
+            from skeleton_adv import figures, tables
 
-            for experiment, out in _tables.items():
-                tables.report(_finished, experiment, out)
+            for experiment, (table_dir, figure_dir) in _experiments.items():
+                tables.report(_finished, experiment, table_dir)
+                figures.report(_finished, experiment, figure_dir)
     except (UserError, OSError) as error:
         cli.fail(error)
         sys.exit(2)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from skeleton_adv.errors import RunError
 from skeleton_adv.records import CERTIFICATE_COLUMNS, read_json
-from skeleton_adv.summary import Rate
+from skeleton_adv.summary import Rate, finished
 
 Form = Literal["standard", "paper"]
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of a table's columns
@@ -43,9 +43,12 @@ class Certified:
         return float((self.records[column] * self.records["correct"]).mean())
 
 
-def load_certified(folder: Path) -> Certified | None:
-    """The certificates in ``folder``, or None if they are not finished; raises ``RunError`` if damaged."""
-    if not (folder / "run.json").exists():
+def load_certified(folder: Path, required: bool = False) -> Certified | None:
+    """The certificates in ``folder``; None if they are not finished, unless they are ``required``.
+
+    Raises ``RunError`` if required ones are not finished, or if they are damaged.
+    """
+    if not finished(folder, required):
         return None
     about, records = read_json(folder / "run.json"), pd.read_csv(folder / "certificates.csv")
     if tuple(records.columns) != CERTIFICATE_COLUMNS or len(records) != about["done"]:
@@ -53,10 +56,11 @@ def load_certified(folder: Path) -> Certified | None:
     return Certified(about, records)
 
 
-def find_certified(root: Path) -> list[Certified]:
-    """All finished runs of certificates below a folder, in a fixed order."""
+def find_certified(root: Path, skip_unfinished: bool = False) -> list[Certified]:
+    """All runs of certificates below a folder, in a fixed order; raises ``RunError`` as ``load_certified`` does."""
     folders = sorted(path.parent for path in root.rglob("certificates.csv"))
-    return [run for folder in folders if (run := load_certified(folder)) is not None]
+    loaded = [load_certified(folder, required=not skip_unfinished) for folder in folders]
+    return [run for run in loaded if run is not None]
 
 
 def curve(run: Certified, radii: Sequence[float], form: Form = "standard") -> pd.DataFrame:

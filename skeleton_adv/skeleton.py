@@ -116,3 +116,5 @@ OPENPOSE18 = Skeleton(
     length_floor=1e-3,
     speed_floor=1e-3,
 )
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, OPENPOSE18)}

@@ -49,21 +49,26 @@ class Run:
         return settings
 
 
+def finished(folder: Path, required: bool) -> bool:
+    """Whether the run in ``folder`` has ended; raises ``RunError`` if it is ``required`` and has not."""
+    ended = (folder / "run.json").exists()
+    if required and not ended:
+        raise RunError(
+            f"{folder} has no run.json, so it has not ended: give its command once more, "
+            "delete the folder, or leave such runs out with --skip-unfinished"
+        )
+    return ended
+
+
 def load_run(folder: Path, required: bool = False) -> Run | None:
     """The run in ``folder``; None if it has not ended, unless it is ``required``.
 
     Raises ``RunError`` if a required run has not ended, or if rows are damaged, doubled, or not as
     many as ``run.json`` says.
     """
-    end = folder / "run.json"
-    if not end.exists():
-        if required:
-            raise RunError(
-                f"{folder} has no run.json, so it has not ended: give its command once more, "
-                "delete the folder, or leave such runs out with --skip-unfinished"
-            )
+    if not finished(folder, required):
         return None
-    about = read_json(end)
+    about = read_json(folder / "run.json")
     if not (folder / "records.csv").exists():
         raise RunError(f"{folder} has a run.json but no records.csv: run it again")
     records = pd.read_csv(folder / "records.csv")

@@ -19,7 +19,7 @@ from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.defenses import none
 from skeleton_adv.errors import SettingError
-from skeleton_adv.figures import write_certified
+from skeleton_adv.figures import write_all
 from skeleton_adv.records import CERTIFICATE_COLUMNS, CertificateRecord
 from skeleton_adv.victim import Victim
 
@@ -52,7 +52,7 @@ def test_certified_accuracy_by_hand() -> None:
 
 
 def test_figure_five_is_drawn(tmp_path: Path) -> None:
-    paths = write_certified([certified()], tmp_path)
+    paths = write_all([], [certified()], tmp_path)
     assert [path.name for path in paths] == ["figure5_hcn.png", "figure5_hcn.pdf", "figure5_hcn.csv"]
     assert len(pd.read_csv(paths[2])) == 2 * 121
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from test_summary_and_tables import defended, transfer
 
-from skeleton_adv.figures import accuracy_by_budget, transfer_matrix, write_all
+from skeleton_adv.curves import accuracy_by_budget, transfer_matrix
+from skeleton_adv.figures import write_all
 from skeleton_adv.summary import Run
 
 
@@ -33,7 +34,7 @@ def test_sources_down_and_targets_across() -> None:
 
 
 def test_a_picture_in_print_and_on_the_screen_and_its_numbers(tmp_path: Path) -> None:
-    paths = write_all([transfer("hcn", 0.1), budget(0.1, True, 0.5), budget(0.1, False, 0.7)], tmp_path)
+    paths = write_all([transfer("hcn", 0.1), budget(0.1, True, 0.5), budget(0.1, False, 0.7)], [], tmp_path)
     names = sorted(path.name for path in paths)
     stems = ("figure_defense_hcn", "figure_transfer")
     assert names == [f"{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png")]

@@ -35,7 +35,11 @@ ALONE = {
     "transfer": {"summary", "cells"},
     "defended": {"summary", "cells"},
     "certified": {"errors", "records", "summary"},
-    "figures": {"errors", "summary", "cells", "transfer", "certified"},
+    "drawing": set(),
+    "kept": {"errors", "skeleton", "summary"},
+    "curves": {"summary", "cells", "transfer", "certified", "drawing", "kept"},
+    "films": {"cells", "drawing", "kept"},
+    "figures": {"errors", "summary", "cells", "transfer", "certified", "curves", "drawing", "kept", "films"},
     "comparison": {"summary", "white_box"},
     "tables": {"errors", "records", "summary", "cells", "white_box", "transfer", "defended", "comparison", "certified"},
 }

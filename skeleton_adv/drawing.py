@@ -1,0 +1,37 @@
+"""What all figures share: colours, a canvas, a title, and files for print, screen and recomputation."""
+
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by the colour-blind; lines differ in marker or dash too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
+
+
+def canvas(width: float, height: float) -> "Figure":
+    """A figure of its own, without any window system; inches."""
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout="constrained")
+
+
+def entitle(figure: "Figure", text: str) -> None:
+    figure.suptitle("\n".join(wrap(text, int(17 * figure.get_figwidth()))), fontsize=7)
+
+
+def save(frame: pd.DataFrame, figure: "Figure", folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and PDF and its numbers as CSV, each whole or not at all; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
+    parts = [path.with_name(f".{path.name}.part") for path in paths]
+    figure.savefig(parts[0], format="png", dpi=200)
+    figure.savefig(parts[1], format="pdf", metadata={"CreationDate": None})
+    parts[2].write_text(frame.to_csv(index=False, float_format="%.6g"))
+    for part, path in zip(parts, paths, strict=True):
+        part.replace(path)
+    return paths
