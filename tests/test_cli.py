@@ -21,6 +21,7 @@ from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.errors import SettingError
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.preprocess import CenterPerFrame
+from skeleton_adv.summary import flat
 from skeleton_adv.victim import build_network, save_weights
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -81,13 +82,17 @@ def test_every_config_is_instantiable(choice: str) -> None:
 
 
 @pytest.mark.parametrize("experiment", list(cli.groups()["experiment"]))
-def test_every_experiment_sweeps_what_exists(experiment: str) -> None:
+def test_every_experiment_sets_and_sweeps_what_exists(experiment: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [f"experiment={experiment}"], return_hydra_config=True)
-    assert config.experiment == experiment and config.hydra.mode.name == "MULTIRUN"
-    cli.check_arguments(
-        ["-m", f"experiment={experiment}", *(f"{key}={value}" for key, value in config.hydra.sweeper.params.items())]
-    )
+    own: Any = OmegaConf.to_container(OmegaConf.load(cli.CONF / f"experiment/{experiment}.yaml"), resolve=False)
+    swept = own.pop("hydra", {}).get("sweeper", {}).get("params", {})
+    assert own.pop("experiment") == config.experiment == experiment
+    assert not swept or config.hydra.mode.name == "MULTIRUN"
+    own.pop("defaults", None)
+    composed = flat(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+    assert {key: composed[key] for key in flat(own)} == flat(own)  # nothing else has the last word
+    cli.check_arguments(["-m", f"experiment={experiment}", *(f"{key}={value}" for key, value in swept.items())])
 
 
 MISTAKES = [
@@ -346,3 +351,31 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
     ):
         refused = run(folder, *rest, "attack=from_file", f"attack.path={made}", change)
         assert refused.returncode == 2 and message in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_the_course_of_an_attack_is_kept_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, arguments = place
+    short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}/runs", f"runtime.figure_dir={tmp_path}/out"]
+    plain = run(folder, *short)
+    assert plain.returncode == 0, plain.stderr
+    (records,) = tmp_path.rglob("records.csv")
+    before = pd.read_csv(records)
+    drawn = run(folder, *short, "experiment=figure3", "targeted=false")
+    assert drawn.returncode == 0 and "nothing to do" not in drawn.stderr, drawn.stderr
+    assert list(tmp_path.rglob("records.csv")) == [records]  # keeping the course is no other run
+    pd.testing.assert_frame_equal(pd.read_csv(records), before, check_exact=True)
+    course = pd.read_csv(tmp_path / "out/utd_mhad/figure3_hcn_admm_beta1_untargeted.csv")
+    assert course["step"].tolist() == list(range(1, 11)) and (course["clips"] == 3).all()
+    assert (course[["bone", "angle", "speed"]].iloc[0] == 0).all() and (course["bone"].iloc[1:] > 0).all()
+    film = run(
+        folder,
+        f"{tmp_path}/runs",
+        "--clip",
+        before["name"][0],
+        "--out",
+        f"{tmp_path}/film",
+        module="skeleton_adv.figures",
+    )
+    assert film.returncode == 0 and film.stdout.count("\n") == 4 and ".gif" in film.stdout, film.stderr
+    refused = run(folder, *[a for a in short if "attack." not in a], "attack=cw", "runtime.save_trace=true")
+    assert refused.returncode == 2 and "attack=cw keeps no trace" in refused.stderr and refused.stderr.count("\n") == 1
