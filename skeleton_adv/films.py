@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,8 +32,8 @@ def strip(pair: Pair) -> tuple[pd.DataFrame, "Figure"]:
         _draw(grid[1, column], pair, pair.x, frame, SHADE)
         _draw(grid[1, column], pair, pair.x_adv, frame, ADVERSARIAL)
         grid[0, column].set_title(f"frame {frame + 1}", fontsize=6)
-    for row, (kind, colour) in enumerate((("clean", CLEAN), ("adv", ADVERSARIAL))):
-        grid[row, 0].set_ylabel("\n".join(wrap(_seen_as(pair, kind), 22)), fontsize=7, color=colour)
+    for row, (words, colour) in enumerate(zip(_seen_as(pair), (CLEAN, ADVERSARIAL), strict=True)):
+        grid[row, 0].set_ylabel("\n".join(wrap(words, 22)), fontsize=7, color=colour)
     entitle(figure, _words(pair))
     return _numbers(pair, frames), figure
 
@@ -57,8 +57,8 @@ def animate(pair: Pair, path: Path, fps: int = 12) -> Path:
             _frame(axes, _middle(pair, frame), span)
             for clip, colour in layers:
                 _draw(axes, pair, clip, frame, colour)
-        left.set_title(_seen_as(pair, "clean"), fontsize=7, color=CLEAN)
-        right.set_title(_seen_as(pair, "adv"), fontsize=7, color=ADVERSARIAL)
+        for axes, words, colour in zip((left, right), _seen_as(pair), (CLEAN, ADVERSARIAL), strict=True):
+            axes.set_title(words, fontsize=7, color=colour)
         return []
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,10 +115,10 @@ def _draw(axes: "Axes", pair: Pair, clip: np.ndarray, frame: int, colour: str) -
                 axes.plot(body[across, ends], body[up, ends], color=colour, lw=1.1, solid_capstyle="round")
 
 
-def _seen_as(pair: Pair, kind: Literal["clean", "adv"]) -> str:
-    """What the victim takes the clip for."""
-    name = "clean" if kind == "clean" else "adversarial"
-    return f"{name}, seen as {pair.class_name(f'{kind}_pred').replace('_', ' ')}"
+def _seen_as(pair: Pair) -> tuple[str, str]:
+    """What the victim takes the clean and the adversarial clip for."""
+    clean, adversarial = (pair.class_name(name).replace("_", " ") for name in ("clean_pred", "adv_pred"))
+    return f"clean, seen as {clean}", f"adversarial, seen as {adversarial}"
 
 
 def _words(pair: Pair) -> str:

@@ -27,7 +27,8 @@ class Recipe:
     ``schedule``: ``exponential`` multiplies the rate by ``gamma`` after every epoch, ``steps`` at
     every epoch in ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the
     least part of a clip that a training window keeps. ``rotation``: largest angles in degrees about
-    the x, y and z axes, drawn uniformly for each clip. ``clip_norm``: largest norm of a gradient.
+    the x, y and z axes, drawn uniformly for each clip. ``random_move``: x and y of each clip turn, grow
+    and drift over its frames, see ``moved``. ``clip_norm``: largest norm of a gradient.
     ``dropout``: of every dropout layer (None: the model's own).
     ``held_out``: the share of training clips on which the number of epochs is chosen (0: all
     ``epochs`` run). ``half``: the weights are stored as float16.
@@ -47,6 +48,7 @@ class Recipe:
     dropout: Probability | None = None
     crop: Fraction = 0.5
     rotation: Sequence[float] = (0.0, 0.0, 0.0)
+    random_move: bool = False
     held_out: Probability = 0.1
     half: bool = True
 
@@ -182,7 +184,7 @@ def training_loss(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Ten
 def _training_batch(
     dataset: Dataset, prepared: Prepared, numbers: list[int], recipe: Recipe, rng: random.Random, noise: float
 ) -> tuple[Tensor, Tensor]:
-    """Clips (N, C, T, V, M) and labels (N,), each clip cropped, rotated and made noisy at random."""
+    """Clips (N, C, T, V, M) and labels (N,), each clip cropped, rotated, moved and made noisy at random."""
     x = []
     coords = list(dataset.skeleton.coords)
     for number in numbers:
@@ -190,6 +192,8 @@ def _training_batch(
         start, length = random_crop(len(raw.frames), recipe.crop, dataset.num_frames, rng)
         frames, exists = resample(raw, start, length, dataset.num_frames)
         frames = rotate(frames, [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation])
+        if recipe.random_move:
+            frames = moved(frames, exists, rng)
         if noise:
             drawn = np.random.Generator(np.random.PCG64(rng.getrandbits(48))).standard_normal(frames.shape, np.float32)
             frames[coords] += noise * drawn[coords] * exists
@@ -208,6 +212,22 @@ def rotate(frames: np.ndarray, angles: Sequence[float]) -> np.ndarray:
         matrix = turn @ matrix
     turned: np.ndarray = np.einsum("dc,ctvm->dtvm", matrix.astype(frames.dtype), frames)
     return turned
+
+
+def moved(frames: np.ndarray, exists: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Joints (C, T, V, M) whose x and y turn, grow and drift steadily from the first frame to the last.
+
+    ``random_move`` of Spatial Temporal Graph Convolutional Networks (Yan et al., arXiv 1801.07455), as
+    2s-AGCN trains on Kinetics: at both ends one of these angles in degrees, scales and shifts. Unlike
+    theirs, joints that do not exist (``exists`` (T, V, M)) stay at 0.
+    """
+    choices = ((-10, -5, 0, 5, 10), (0.9, 1.0, 1.1), *[(-0.2, -0.1, 0.0, 0.1, 0.2)] * 2)
+    first, last = ([rng.choice(values) for values in choices] for _ in range(2))
+    angle, scale, *shift = np.linspace(first, last, frames.shape[1]).T[..., None, None]  # (T, 1, 1) each
+    cosine, sine = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
+    x, y = frames[:2]
+    there = np.stack([cosine * x - sine * y + shift[0], sine * x + cosine * y + shift[1]])
+    return np.concatenate([np.where(exists, there, frames[:2]), frames[2:]]).astype(frames.dtype)
 
 
 def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -> set[int]:

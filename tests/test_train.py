@@ -13,7 +13,7 @@ from skeleton_adv.data.clips import Prepared, RawClip
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.errors import SettingError
-from skeleton_adv.train import Progress, Recipe, correct, fit, rotate
+from skeleton_adv.train import Progress, Recipe, correct, fit, moved, rotate
 
 RECIPE = Recipe(epochs=4, batch_size=5, lr=2e-3, rotation=(5, 10, 5), held_out=0.25)
 
@@ -110,6 +110,27 @@ def test_rotation_keeps_lengths_and_turns_about_the_axis() -> None:
     np.testing.assert_allclose(np.linalg.norm(turned, axis=0), np.linalg.norm(x, axis=0), rtol=1e-5)
     about_y = rotate(np.array([0, 0, 1.0]).reshape(3, 1, 1, 1), (0, np.pi / 2, 0)).ravel()
     np.testing.assert_allclose(about_y, [1, 0, 0], atol=1e-12)
+
+
+def test_moves_are_similarities_that_drift_steadily() -> None:
+    frames = np.random.default_rng(0).normal(size=(3, 9, 18, 2))
+    exists = np.ones((9, 18, 2), bool)
+    exists[4, 3, 1] = False
+    scales, turns = set(), set()
+    for seed in range(40):
+        x = moved(frames, exists, random.Random(seed))
+        assert (x[2] == frames[2]).all() and (x[:2, 4, 3, 1] == frames[:2, 4, 3, 1]).all()
+        # A similarity of the plane is a product and a sum of complex numbers, the same for all of a frame.
+        before, after = (clip[0, :, :, 0] + 1j * clip[1, :, :, 0] for clip in (frames, x))
+        factor = (after[:, 1] - after[:, 0]) / (before[:, 1] - before[:, 0])
+        shift = after[:, 0] - factor * before[:, 0]
+        np.testing.assert_allclose(after, factor[:, None] * before + shift[:, None], atol=1e-12)
+        for course in (np.abs(factor), np.angle(factor), shift):
+            np.testing.assert_allclose(np.diff(course, 2), 0, atol=1e-12)
+        scales |= {*np.abs(factor[[0, -1]]).round(6)}
+        turns |= {*np.degrees(np.angle(factor[[0, -1]])).round(6) + 0}
+        assert np.abs([shift.real, shift.imag]).max() <= 0.2 + 1e-12
+    assert scales == {0.9, 1.0, 1.1} and turns == {-10, -5, 0, 5, 10}
 
 
 @pytest.mark.parametrize(("key", "value"), [("epochs", 0), ("lr", -1.0), ("schedule", "linear"), ("rotation", (1, 2))])
