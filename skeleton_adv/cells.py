@@ -1,6 +1,6 @@
 """What the tables have in common: the paper's cells, titles, and how numbers are written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +30,19 @@ class Table(Protocol):
     def whole(self, runs: Sequence[Run]) -> bool: ...  # these runs are all that its experiment makes
 
 
-def where(runs: Sequence[Run]) -> str:
+class Described(Protocol):
+    """A run of whatever kind, by what its ``run.json`` says."""
+
+    @property
+    def about(self) -> Mapping[str, Any]: ...
+
+
+def unit(runs: Sequence[Described]) -> str:
+    """The unit of lengths on these runs' dataset."""
+    return "shares of the image" if runs[0].about["dataset"] in IMAGE_SETS else "m"
+
+
+def where(runs: Sequence[Described]) -> str:
     """On which data, in which space and shape, as the title of a table has it."""
     about = runs[0].about
     image = about["dataset"] in IMAGE_SETS
@@ -47,7 +59,8 @@ def where(runs: Sequence[Run]) -> str:
         " or ".join(sorted(shape)) if alike else f"{name}: {' or '.join(sorted(shape))}"
         for name, shape in sorted(shapes.items())
     ]
-    conf = "/".join(f"{value:g}" for value in sorted({run.attack["conf"] for run in runs if "conf" in run.attack}))
+    attacks = [run.about["settings"].get("attack", {}) for run in runs]
+    conf = "/".join(f"{value:g}" for value in sorted({attack["conf"] for attack in attacks if "conf" in attack}))
     inside = "; ".join([space, *dict.fromkeys(words), *([f"confidence {conf}"] if conf else [])])
     return f"on {about['dataset']}{stand_in} ({inside})"
 
@@ -62,7 +75,7 @@ def about_victims(runs: Sequence[Run]) -> str:
     return text + "Rates are percentages with 95 % Wilson intervals and counts. "
 
 
-def paper_split(runs: Sequence[Run]) -> str:
+def paper_split(runs: Sequence[Described]) -> str:
     """Which of the paper's experiments these runs' dataset stands beside."""
     dataset = runs[0].about["dataset"]
     return "Kinetics" if dataset in IMAGE_SETS else PAPER_SETS.get(dataset, "CS")
@@ -71,6 +84,21 @@ def paper_split(runs: Sequence[Run]) -> str:
 def setting(run: Run) -> str:
     """Whether a run's attack had a target, in a word."""
     return "targeted" if run.about["settings"]["targeted"] else "untargeted"
+
+
+def deed(run: Run, target: str = "") -> str:
+    """What was done to whom, in words: attack, goal, the network it was made on, and what judged it."""
+    choices, attack = run.about["choices"], run.attack
+    words = choices["attack"] + (f" β={attack['beta']:g}" if "beta" in attack else "")
+    words += f" {attack['norm']} ε={attack['eps']:g}" if {"eps", "norm"} <= attack.keys() else ""
+    goal = run.about["settings"]["target"] or ""
+    words += f", {setting(run)}" + (f" ({target or goal})" if target or goal else "")
+    guarded = "" if choices["defense"] == "none" else f" behind {choices['defense']}"
+    surrogate = choices.get("model@surrogate")
+    if surrogate:
+        return f"{words}, made on {surrogate}, judged by {choices['model']}{guarded}"
+    unaware = guarded and not run.about["settings"].get("adaptive", True)
+    return f"{words}, on {choices['model']}{guarded}" + (" (attack unaware of it)" if unaware else "")
 
 
 def rate_columns(run: Run) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from skeleton_adv.cells import PAPER, PAPER_SETS, setting, where
+from skeleton_adv.cells import PAPER, deed, paper_split, setting, unit, where
 from skeleton_adv.certified import Certified, curve
 from skeleton_adv.drawing import COLOURS, canvas, entitle
 from skeleton_adv.kept import course
@@ -75,10 +75,11 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
             capsize=2,
             ms=4,
         )
-    axes.set_xlabel("ℓ2 of the perturbation, m")
+    axes.set_xlabel(f"ℓ2 of the perturbation, {unit(runs)}")
     axes.set_ylabel("accuracy of the defended victim, %")
     axes.set_ylim(0, 100)
-    entitle(figure, f"A defended victim {where(runs)}")
+    guarded = f"{runs[0].about['choices']['model']} behind {runs[0].about['choices']['defense']}"
+    entitle(figure, f"{guarded}, PGD in an ℓ2 ball, {where(runs)}")
     axes.legend(frameon=False, fontsize=7)
     return frame, figure
 
@@ -95,7 +96,7 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
     radii = [round(0.01 * step, 2) for step in range(121)]
     frame = pd.concat([curve(run, radii, form) for run in runs for form in ("standard", "paper")], ignore_index=True)
     paper = pd.read_csv(PAPER / "figure5.csv")
-    paper = paper[paper["split"] == PAPER_SETS.get(runs[0].about["dataset"], "CS")]
+    paper = paper[paper["split"] == paper_split(runs)]  # none of joints in an image
     figure = canvas(5.2, 3.6)
     axes = figure.subplots()
     for place, sigma in enumerate(sorted(frame["sigma"].unique())):
@@ -110,21 +111,20 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
         if len(theirs):
             label = f"σ={sigma:g}, Zheng et al., NTU RGB+D"
             axes.plot(theirs["radius"], 100 * theirs["accuracy"], color=colour, ls=":", lw=1.2, label=label)
-    axes.set_xlabel("certified radius, ℓ2 in the clips' unit")
+    axes.set_xlabel(f"certified radius, ℓ2, {unit(runs)}")
     axes.set_ylabel("certified accuracy, %")
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, fontsize=6)
     about = runs[0].about
-    stand_in = ", a stand-in for the paper's data" if about["stand_in"] else ""
-    entitle(
-        figure, f"{about['choices']['model']} on {about['dataset']}{stand_in}, n={about['settings']['smoothing']['n']}"
-    )
+    guarded = "" if about["choices"]["defense"] == "none" else f" behind {about['choices']['defense']}"
+    draws = f"n={about['settings']['smoothing']['n']}, {len(runs[0].records)} clips"
+    entitle(figure, f"{about['choices']['model']}{guarded} {where(runs)}, {draws}")
     return frame, figure
 
 
 def convergence(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
-    """Figure 3: the main loss and the three constraints' terms over an attack's steps, means over clips."""
-    (run,) = runs
+    """Figure 3: the main loss and the three constraints' terms over the steps of one run, means over clips."""
+    run = runs[0]
     frame = course(run)
     figure = canvas(4.6, 3.8)
     above, below = figure.subplots(2, 1, sharex=True)
@@ -136,6 +136,5 @@ def convergence(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
         axes.set_ylim(bottom=0)
         axes.set_ylabel("mean over clips")
     below.set_xlabel("step of Adam")
-    about = f"{run.about['choices']['attack']} {setting(run)}, β={run.attack['beta']:g}"
-    entitle(figure, f"{about}, {run.about['choices']['model']}, {frame['clips'][0]} clips, {where(runs)}")
+    entitle(figure, f"{deed(run)}, {frame['clips'][0]} clips {where([run])}")
     return frame, figure

@@ -56,7 +56,7 @@ class Evaluation:
 
         A chunk is a fixed part of ``order``: if some of its clips are done it is run again as it
         was, because rounding, which attacks amplify, depends on a chunk's shape. With ``save``,
-        clips ``x`` and ``x_adv`` (n, C, T, V, M), and with them what the attack tells of its course,
+        clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask``, and what the attack tells of its course,
         ``trace.*`` (n, steps), are saved, before their records, where not ``saved`` yet.
         """
         chunks = [list(order[start : start + self.batch_size]) for start in range(0, len(order), self.batch_size)]
@@ -115,7 +115,7 @@ class Evaluation:
             for i, number in enumerate(numbers)
         ]
         course = {f"trace.{name}": values.T for name, values in (result.trace or {}).items()}
-        tensors = {"x": batch.x, "x_adv": x_adv, **course}
+        tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, **course}
         return records, {name: values[: len(numbers)] for name, values in tensors.items()}
 
     def _judged(self, batch: SkeletonBatch, x: Tensor, purpose: str) -> Tensor:

@@ -1,22 +1,24 @@
 """Records -> figures as PNG, PDF and CSV: ``python -m skeleton_adv.figures``. No torch here."""
 
 import argparse
+import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
 from skeleton_adv.cells import setting
-from skeleton_adv.certified import Certified, find_certified, load_certified
+from skeleton_adv.certified import Certified, find_certified
 from skeleton_adv.curves import accuracy_by_budget, belongs_to_budget, certified_accuracy, convergence, transfer_matrix
 from skeleton_adv.drawing import save
 from skeleton_adv.errors import RunError, UserError
 from skeleton_adv.films import animate, strip
-from skeleton_adv.kept import has_clips, has_course, pairs, telling
-from skeleton_adv.summary import Run, load_run, load_runs
+from skeleton_adv.kept import find, has_clips, has_course, pairs, telling
+from skeleton_adv.summary import Run, load_runs
 from skeleton_adv.transfer import TABLE2
 
 if TYPE_CHECKING:
@@ -31,12 +33,9 @@ class Drawing:
 
     experiment: str
     belongs: Callable[[Run], bool]
-    name: Callable[[Run], str]  # runs of one name are drawn together, in a file of that name
+    name: Callable[[Run], str]  # of the file
+    apart: Callable[[Run], Any]  # runs that differ in this make pictures of their own
     draw: Callable[[Sequence[Run]], tuple[pd.DataFrame, "Figure"]]
-
-
-def _victim(run: Run) -> str:
-    return str(run.about["choices"]["model"])
 
 
 def _attacked(run: Run) -> str:
@@ -46,10 +45,35 @@ def _attacked(run: Run) -> str:
     return "_".join([*(part for part in parts if part != "none"), setting(run)])
 
 
+def _budget_apart(run: Run) -> Any:
+    """All settings but the budget and whether the attack is adaptive."""
+    settings = {name: value for name, value in run.about["settings"].items() if name != "adaptive"}
+    return settings | {"attack": {name: value for name, value in run.attack.items() if name not in ("eps", "step")}}
+
+
+def _figure5_apart(run: Certified) -> Any:
+    """All settings but the noise and the weights that were trained with it."""
+    settings = run.about["settings"]
+    smoothing = {name: value for name, value in settings["smoothing"].items() if name != "sigma"}
+    return {name: value for name, value in settings.items() if name != "checkpoint"} | {"smoothing": smoothing}
+
+
 DRAWINGS = (
-    Drawing("table2", TABLE2.belongs, lambda run: "figure_transfer", transfer_matrix),
-    Drawing("defense_budget", belongs_to_budget, lambda run: f"figure_defense_{_victim(run)}", accuracy_by_budget),
-    Drawing("figure3", has_course, lambda run: f"figure3_{_attacked(run)}", convergence),
+    Drawing("table2", TABLE2.belongs, lambda run: "figure_transfer", lambda run: None, transfer_matrix),
+    Drawing(
+        "defense_budget",
+        belongs_to_budget,
+        lambda run: f"figure_defense_{run.about['choices']['model']}",
+        _budget_apart,
+        accuracy_by_budget,
+    ),
+    Drawing(
+        "figure3",
+        has_course,
+        lambda run: f"figure3_{_attacked(run)}",
+        lambda run: run.about["identity"],
+        convergence,
+    ),
 )
 
 
@@ -59,50 +83,56 @@ def write_all(
     """Write every figure that these runs allow, or an experiment's only, by dataset; return the files."""
     paths = []
     for drawing in DRAWINGS:
-        groups: dict[tuple[str, str], list[Run]] = {}
-        for run in runs if experiment in (None, drawing.experiment) else ():
-            if drawing.belongs(run):
-                groups.setdefault((run.about["dataset"], drawing.name(run)), []).append(run)
-        for (dataset, name), own in sorted(groups.items(), key=lambda group: group[0]):
-            paths += save(*drawing.draw(own), out / dataset, name)
-    if experiment in (None, "figure5"):
-        paths += _write_certified(certified, out)
-    if experiment in (None, "films"):
-        for run in filter(has_clips, runs):
-            paths += write_films(run, telling(run, SHOWN), out)
+        own = [run for run in runs if experiment in (None, drawing.experiment) and drawing.belongs(run)]
+        for name, group in _groups(own, drawing.name, drawing.apart):
+            paths += save(*drawing.draw(group), out / group[0].about["dataset"], name)
+    for name, some in _groups(certified if experiment in (None, "figure5") else (), _figure5, _figure5_apart):
+        paths += save(*certified_accuracy(some), out / some[0].about["dataset"], name)
+    filmed = [run for run in runs if experiment in (None, "films") and has_clips(run)]
+    for name, (run,) in _groups(filmed, lambda run: f"film_{_attacked(run)}", lambda run: run.about["identity"]):
+        paths += _write_films(run, telling(run, SHOWN), name, out)
     return paths
 
 
-def _write_certified(runs: Sequence[Certified], out: Path) -> list[Path]:
-    """Write Figure 5 for each dataset, victim and defense among these runs; return the files."""
-    groups: dict[tuple[str, str, str], list[Certified]] = {}
+def _figure5(run: Certified) -> str:
+    defense = run.about["choices"]["defense"]
+    return f"figure5_{run.about['choices']['model']}" + ("" if defense == "none" else f"_{defense}")
+
+
+AnyRun = TypeVar("AnyRun", Run, Certified)
+
+
+def _groups(
+    runs: Sequence[AnyRun], name: Callable[[AnyRun], str], apart: Callable[[AnyRun], Any]
+) -> list[tuple[str, list[AnyRun]]]:
+    """Runs that make one picture, by the name of its file; where one name means several, each has an identity too."""
+    groups: dict[tuple[str, str, str], list[AnyRun]] = {}
     for run in runs:
-        choices = run.about["choices"]
-        groups.setdefault((run.about["dataset"], choices["model"], choices["defense"]), []).append(run)
-    paths = []
-    for (dataset, model, defense), own in sorted(groups.items()):
-        name = f"figure5_{model}" + ("" if defense == "none" else f"_{defense}")
-        paths += save(*certified_accuracy(own), out / dataset, name)
-    return paths
+        key = (run.about["dataset"], name(run), json.dumps(apart(run), sort_keys=True))
+        groups.setdefault(key, []).append(run)
+    shared = Counter(key[:2] for key in groups)
+    return [
+        (key[1] + (f"_{group[0].about['identity']}" if shared[key[:2]] > 1 else ""), group)
+        for key, group in sorted(groups.items())
+    ]
 
 
-def write_films(run: Run, numbers: Sequence[int], out: Path) -> list[Path]:
+def _write_films(run: Run, numbers: Sequence[int], name: str, out: Path) -> list[Path]:
     """Write film strips of these clips of a run; return the files."""
     folder, paths = out / run.about["dataset"], []
     for pair in pairs(run, numbers):
-        paths += save(*strip(pair), folder, f"film_{_attacked(run)}_{pair.record['name']}")
+        paths += save(*strip(pair), folder, f"{name}_{pair.record['name']}")
     return paths
 
 
 def write_one(runs: Sequence[Run], clip: str, out: Path) -> list[Path]:
     """Write the film strip and the animation of one clip, by name or number, for each run that has kept it."""
     paths = []
-    for run in filter(has_clips, runs):
-        rows = run.records
-        for number in rows[(rows["name"] == clip) | (rows["index"].astype(str) == clip)]["index"].tolist():
-            paths += write_films(run, [number], out)
-            (pair,) = pairs(run, [number])
-            paths.append(animate(pair, paths[-1].with_suffix(".gif")))
+    keeping = [run for run in runs if find(run, clip)]
+    for name, (run,) in _groups(keeping, lambda run: f"film_{_attacked(run)}", lambda run: run.about["identity"]):
+        paths += _write_films(run, find(run, clip), name, out)
+        (pair,) = pairs(run, find(run, clip))
+        paths.append(animate(pair, paths[-1].with_suffix(".gif")))
     if not paths:
         raise RunError(f"--clip {clip}: no run has kept such a clip; make one with runtime.save_clips=true")
     return paths
@@ -110,13 +140,16 @@ def write_one(runs: Sequence[Run], clip: str, out: Path) -> list[Path]:
 
 def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     """Write an experiment's figures of finished runs and name the files."""
-    if experiment is None:
+    if experiment not in (*(drawing.experiment for drawing in DRAWINGS), "figure5", "films"):
         return
     folders = list(dict.fromkeys(folders))
-    certified = [load_certified(folder, required=True) for folder in folders if (folder / "certificates.csv").exists()]
-    runs = [load_run(folder, required=True) for folder in folders if (folder / "records.csv").exists()]
-    for path in write_all([*filter(None, runs)], [*filter(None, certified)], out, experiment):
+    certified = [run for folder in folders for run in find_certified(folder)]
+    runs = [run for folder in folders for run in load_runs(folder)]
+    paths = write_all(runs, certified, out, experiment)
+    for path in paths:
         print(f"figure:  {path}")
+    if not paths:
+        print("no figure: none of these clips was right before and fooled")
 
 
 def main() -> None:
@@ -139,7 +172,7 @@ def main() -> None:
         if not paths:
             raise RunError(
                 f"{arguments.runs} holds nothing to draw: no certificates, no transfer, no PGD in an l2 ball against "
-                "a defense, and no clips kept with runtime.save_clips=true"
+                "a defense, and no clip that was kept with runtime.save_clips=true, right before, and fooled"
             )
         for path in paths:
             print(path)

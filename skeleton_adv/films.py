@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from skeleton_adv.cells import IMAGE_SETS, setting, where
+from skeleton_adv.cells import IMAGE_SETS, deed, where
 from skeleton_adv.drawing import COLOURS, canvas, entitle
 from skeleton_adv.kept import Pair
 
@@ -21,7 +21,8 @@ CLEAN, ADVERSARIAL, SHADE = COLOURS[0], COLOURS[1], "0.75"
 
 def strip(pair: Pair) -> tuple[pd.DataFrame, "Figure"]:
     """Figures 4, 6 and 7: six frames of a clip, clean above adversarial; below, the clean one as a shade."""
-    frames = np.linspace(0, pair.x.shape[1] - 1, FRAMES).round().astype(int).tolist()
+    places = np.linspace(0, len(pair.frames) - 1, FRAMES).round().astype(int)
+    frames = [pair.frames[place] for place in places]
     figure = canvas(7.2, 3.2)
     grid = figure.subplots(2, FRAMES)
     span = _span(pair, frames)
@@ -44,8 +45,7 @@ def animate(pair: Pair, path: Path, fps: int = 12) -> Path:
 
     figure = canvas(5.0, 3.2)
     left, right = figure.subplots(1, 2)
-    frames = list(range(pair.x.shape[1]))
-    span = _span(pair, frames)
+    span = _span(pair, pair.frames)
     entitle(figure, _words(pair))
 
     def show(frame: int) -> list[Any]:
@@ -63,7 +63,7 @@ def animate(pair: Pair, path: Path, fps: int = 12) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.part.gif")
-    FuncAnimation(figure, show, frames).save(part, PillowWriter(fps), dpi=100)
+    FuncAnimation(figure, show, pair.frames).save(part, PillowWriter(fps), dpi=100)
     part.replace(path)
     return path
 
@@ -117,23 +117,19 @@ def _draw(axes: "Axes", pair: Pair, clip: np.ndarray, frame: int, colour: str) -
 
 def _seen_as(pair: Pair) -> tuple[str, str]:
     """What the victim takes the clean and the adversarial clip for."""
-    clean, adversarial = (pair.class_name(name).replace("_", " ") for name in ("clean_pred", "adv_pred"))
-    return f"clean, seen as {clean}", f"adversarial, seen as {adversarial}"
+    return f"clean, seen as {pair.class_name('clean_pred')}", f"adversarial, seen as {pair.class_name('adv_pred')}"
 
 
 def _words(pair: Pair) -> str:
     """Which clip, attack and victim, and the largest displacement with its joint and frame."""
-    about, run = pair.run.about, pair.run
     frame, joint, _ = np.unravel_index(int(pair.displacement.argmax()), pair.displacement.shape)
     largest, unit = 1000 * float(pair.displacement.max()), "‰ of the image" if _image(pair) else "mm"
     mean = 1000 * float(pair.displacement[pair.exists].mean())
-    beta = f" β={run.attack['beta']:g}" if "beta" in run.attack else ""
-    target = f" at {pair.class_name('target')}" if about["settings"]["targeted"] else ""
-    attack = f"{about['choices']['attack']}{beta}, {setting(run)}{target}, on {about['choices']['model']}"
-    clip = f"clip {pair.record['name']} ({pair.class_name('label')}) {where([run])}"
+    did = deed(pair.run, pair.class_name("target") if pair.record["target"] >= 0 else "")
+    clip = f"clip {pair.record['name']} ({pair.class_name('label')}) {where([pair.run])}"
     joint_name = pair.skeleton.joints[joint].replace("_", " ")
     moved = f"largest displacement {largest:.0f} {unit}: {joint_name}, frame {frame + 1}; mean {mean:.1f} {unit}"
-    return f"{attack}, {clip}; {moved}"
+    return f"{did}; {clip}; {moved}"
 
 
 def _image(pair: Pair) -> bool:

@@ -43,6 +43,11 @@ class Runtime:
             if isinstance(value, str) and not value.strip():
                 raise SettingError(f"runtime.{name} is empty: give it a value or leave it out")
 
+    @property
+    def saving(self) -> bool:
+        """Whether clips are kept; with their trace, they are too."""
+        return self.save_clips or self.save_trace
+
     def torch_device(self) -> str:
         """The device by torch's name; ``auto`` is a GPU if there is one, set to give the same numbers again."""
         torch.backends.cudnn.allow_tf32 = False

@@ -1,6 +1,6 @@
 """Clips and courses of attacks that a run has kept, read for figures. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from skeleton_adv.errors import RunError
 from skeleton_adv.skeleton import SKELETONS, Skeleton
 from skeleton_adv.summary import Run
 
+CLIPS = ("x", "x_adv", "mask")
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -20,16 +22,17 @@ class Pair:
     record: pd.Series
     x: np.ndarray
     x_adv: np.ndarray
+    exists: np.ndarray  # (T, V, M) bool
 
     @property
     def skeleton(self) -> Skeleton:
         return SKELETONS[self.run.about["skeleton"]]
 
     @property
-    def exists(self) -> np.ndarray:
-        """(T, V, M) bool: a joint that does not exist lies at exactly 0."""
-        there: np.ndarray = (self.x != 0).any(axis=0)
-        return there
+    def frames(self) -> list[int]:
+        """The frames in which anybody is, or all if nobody ever is."""
+        found: list[int] = np.flatnonzero(self.exists.any(axis=(1, 2))).tolist()
+        return found or list(range(len(self.exists)))
 
     @property
     def displacement(self) -> np.ndarray:
@@ -41,63 +44,91 @@ class Pair:
     def class_name(self, column: str) -> str:
         """The name of the class in a column of the record."""
         number = int(self.record[column])
-        return str(self.run.about["classes"][number]) if number >= 0 else "none"
+        return str(self.run.about["classes"][number]).replace("_", " ") if number >= 0 else "none"
 
 
 def has_clips(run: Run) -> bool:
     """Whether a run has kept clips."""
-    return bool(_files(run))
+    return bool(_places(run, *CLIPS))
 
 
 def has_course(run: Run) -> bool:
-    """Whether a run has kept the course of its attack for every clip."""
-    files = _files(run)
-    return bool(files) and all("trace.loss" in _read(file) for file in files)
+    """Whether a run has kept the course of its attack, of some clips at least."""
+    return bool(_places(run, "trace.loss"))
 
 
 def course(run: Run) -> pd.DataFrame:
     """Mean over clips of each term of the attack's objective, a row a step."""
-    parts = [_read(file) for file in _files(run)]
-    names = [name for name in parts[0] if name.startswith("trace.")]
-    frame = pd.DataFrame(
-        {name.removeprefix("trace."): np.concatenate([part[name] for part in parts]).mean(axis=0) for name in names}
-    )
+    places = _places(run, "trace.loss")
+    names = [name for name in _names(places[min(places)][0]) if name.startswith("trace.")]
+    terms = {name: [_row(place, name) for _, place in sorted(places.items())] for name in names}
+    frame = pd.DataFrame({name.removeprefix("trace."): np.mean(rows, axis=0) for name, rows in terms.items()})
     frame.insert(0, "step", range(1, len(frame) + 1))
-    return frame.assign(clips=sum(len(part["index"]) for part in parts), run=run.about["identity"])
+    return frame.assign(clips=len(places), run=run.about["identity"])
 
 
 def telling(run: Run, count: int) -> list[int]:
-    """Numbers of up to ``count`` clips to show: right before, fooled, each of another action if possible."""
+    """Numbers of up to ``count`` kept clips to show: right before, fooled, each of another action if possible."""
     rows = run.records
     rows = rows[rows["clean_correct"] & rows["success"] & (rows["label"] != rows["target"])]
+    rows = rows[rows["index"].isin([*_places(run, *CLIPS)])]
     first, rest = rows.drop_duplicates("label"), rows[rows.duplicated("label")]
     return [int(number) for number in pd.concat([first, rest])["index"][:count]]
 
 
+def find(run: Run, clip: str) -> list[int]:
+    """The kept clip of this name or number, as a list of one or none."""
+    rows = run.records[run.records["index"].isin([*_places(run, *CLIPS)])]
+    return [int(number) for number in rows[(rows["name"] == clip) | (rows["index"].astype(str) == clip)]["index"]]
+
+
 def pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
     """These clips of a run; raises ``RunError`` if it has not kept one of them."""
-    found = {}
-    for file in _files(run):
-        part = _read(file)
-        for row, number in enumerate(part["index"].tolist()):
-            if number in numbers and {"x", "x_adv"} <= part.keys():
-                record = run.records[run.records["index"] == number].iloc[0]
-                found[number] = Pair(run, record, part["x"][row], part["x_adv"][row])
-    missing = [number for number in numbers if number not in found]
-    if missing:
-        raise RunError(f"{run.folder} has not kept clip {missing[0]}: run it again with runtime.save_clips=true")
-    return [found[number] for number in numbers]
+    places, found = _places(run, *CLIPS), []
+    for number in numbers:
+        if number not in places:
+            raise RunError(f"{run.folder} has not kept clip {number}: run it again with runtime.save_clips=true")
+        x, x_adv, mask = (_row(places[number], name) for name in CLIPS)
+        record = run.records[run.records["index"] == number].iloc[0]
+        found.append(Pair(run, record, x, x_adv, mask[0].astype(bool)))
+    return found
 
 
-def _files(run: Run) -> list[Path]:
-    return sorted((run.folder / "clips").glob("*.safetensors")) if run.folder else []
+Place = tuple[Path, int]  # a file, and a row there
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def _places(run: Run, *holding: str) -> Mapping[int, Place]:
+    """Where each clip lies of which these tensors were kept; nothing but numbers is read."""
+    files = sorted((run.folder / "clips").glob("*.safetensors")) if run.folder else []
+    found: dict[int, Place] = {}
+    for file in files:
+        if {*holding} <= {*_names(file)}:
+            found |= {int(number): (file, row) for row, number in enumerate(_read(file, "index"))}
+    return found
+
+
+def _names(file: Path) -> list[str]:
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return dict(load_file(file))
+        with safe_open(file, framework="np") as opened:
+            return list(opened.keys())
     except (SafetensorError, OSError) as error:
         raise RunError(f"{file} is damaged ({error}): delete it and give its run's command again") from None
+
+
+def _read(file: Path, name: str) -> np.ndarray:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="np") as opened:
+        values: np.ndarray = opened.get_tensor(name)
+    return values
+
+
+def _row(place: Place, name: str) -> np.ndarray:
+    from safetensors import safe_open
+
+    file, row = place
+    with safe_open(file, framework="np") as opened:
+        values: np.ndarray = opened.get_slice(name)[row : row + 1][0]
+    return values

@@ -15,42 +15,52 @@ class SavedClips:
     """The clips below a run's folder, ``clips/*.safetensors``.
 
     Each file holds clips (n, C, T, V, M) in float32, clean ``x`` and adversarial ``x_adv``, their
-    numbers in the dataset ``index`` (n,), and, if it was kept, the course of the attack's terms,
-    ``trace.<name>`` (n, steps).
+    ``mask`` (n, 1, T, V, M), their numbers in the dataset ``index`` (n,), and, if it was kept, the
+    course of the attack's terms, ``trace.<name>`` (n, steps). A clip may lie in two files, equal in both.
     """
 
     def __init__(self, run: Path) -> None:
         self.run, self.folder = run, run / "clips"
 
     def save(self, index: Sequence[int], tensors: Mapping[str, Tensor], provenance: Mapping[str, str]) -> None:
-        """Write one chunk's file, whole or not at all."""
+        """Write one chunk's file, whole or not at all, unless it stands and holds all of these tensors."""
+        from safetensors import safe_open
         from safetensors.torch import save_file
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{index[0]:06}.safetensors"
-        held = {name: value.detach().to("cpu", torch.float32).contiguous() for name, value in tensors.items()}
+        path = self.folder / f"{index[0]:06}_{len(index)}.safetensors"
+        if path.exists():
+            with safe_open(path, framework="pt") as file:
+                if {*tensors} <= {*file.keys()} and file.get_tensor("index").tolist() == list(index):
+                    return
+        held = {name: _plain(value) for name, value in tensors.items()}
         part = path.with_suffix(".part")
         save_file({**held, "index": torch.tensor(list(index))}, part, dict(provenance))
         part.replace(path)
 
     @cached_property
     def places(self) -> dict[int, tuple[Path, int]]:
-        """Where each clip lies: its file, and its row there."""
+        """Where each adversarial clip lies: its file, and its row there."""
         return self._places("x_adv")
 
     @cached_property
-    def traced(self) -> dict[int, tuple[Path, int]]:
-        """The same of clips whose attack's course was kept."""
-        return self._places("trace.loss")
+    def whole(self) -> dict[int, tuple[Path, int]]:
+        """The same of clips that are kept with their clean form and mask."""
+        return self._places("x", "x_adv", "mask")
 
-    def _places(self, holding: str) -> dict[int, tuple[Path, int]]:
+    @cached_property
+    def traced(self) -> dict[int, tuple[Path, int]]:
+        """The same of whole clips whose attack's course was kept too."""
+        return self._places("x", "x_adv", "mask", "trace.loss")
+
+    def _places(self, *holding: str) -> dict[int, tuple[Path, int]]:
         from safetensors import SafetensorError, safe_open
 
         found: dict[int, tuple[Path, int]] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
                 with safe_open(path, framework="pt") as file:
-                    numbers = file.get_tensor("index").tolist() if holding in file.keys() else []  # noqa: SIM118
+                    numbers = file.get_tensor("index").tolist() if {*holding} <= {*file.keys()} else []
             except (SafetensorError, OSError) as error:
                 raise RunError(f"{path} is damaged ({error}): delete it and give its run's command again") from None
             found |= {number: (path, row) for row, number in enumerate(numbers)}
@@ -74,9 +84,13 @@ class SavedClips:
         return torch.cat(rows)
 
     def digest(self) -> str:
-        """SHA-256 over all the files' content, in the order of their names."""
+        """SHA-256 over the adversarial clips and their numbers, whatever else is kept and in which files."""
         total = hashlib.sha256()
-        for path in sorted(self.folder.glob("*.safetensors")):
-            with open(path, "rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
+        for number in sorted(self.places):
+            total.update(number.to_bytes(8) + self.load([number]).numpy().tobytes())
         return total.hexdigest()
+
+
+def _plain(values: Tensor) -> Tensor:
+    values = values.detach().cpu().contiguous()
+    return values.float() if values.is_floating_point() else values

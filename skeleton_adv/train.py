@@ -219,7 +219,7 @@ def moved(frames: np.ndarray, exists: np.ndarray, rng: random.Random) -> np.ndar
 
     ``random_move`` of Spatial Temporal Graph Convolutional Networks (Yan et al., arXiv 1801.07455), as
     2s-AGCN trains on Kinetics: at both ends one of these angles in degrees, scales and shifts. Unlike
-    theirs, joints that do not exist (``exists`` (T, V, M)) stay at 0.
+    theirs, joints that do not exist (``exists`` (T, V, M)) stay where they are.
     """
     choices = ((-10, -5, 0, 5, 10), (0.9, 1.0, 1.1), *[(-0.2, -0.1, 0.0, 0.1, 0.2)] * 2)
     first, last = ([rng.choice(values) for values in choices] for _ in range(2))

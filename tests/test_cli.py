@@ -21,6 +21,7 @@ from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.errors import SettingError
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.preprocess import CenterPerFrame
+from skeleton_adv.records import read_json
 from skeleton_adv.summary import flat
 from skeleton_adv.victim import build_network, save_weights
 
@@ -88,7 +89,7 @@ def test_every_experiment_sets_and_sweeps_what_exists(experiment: str) -> None:
     own: Any = OmegaConf.to_container(OmegaConf.load(cli.CONF / f"experiment/{experiment}.yaml"), resolve=False)
     swept = own.pop("hydra", {}).get("sweeper", {}).get("params", {})
     assert own.pop("experiment") == config.experiment == experiment
-    assert not swept or config.hydra.mode.name == "MULTIRUN"
+    assert config.hydra.mode.name == "MULTIRUN"  # so that any value may be several
     own.pop("defaults", None)
     composed = flat(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
     assert {key: composed[key] for key in flat(own)} == flat(own)  # nothing else has the last word
@@ -359,9 +360,10 @@ def test_the_course_of_an_attack_is_kept_and_drawn(place: tuple[Path, list[str]]
     plain = run(folder, *short)
     assert plain.returncode == 0, plain.stderr
     (records,) = tmp_path.rglob("records.csv")
-    before = pd.read_csv(records)
+    before, provenance = pd.read_csv(records), read_json(records.with_name("run.json"))
     drawn = run(folder, *short, "experiment=figure3", "targeted=false")
     assert drawn.returncode == 0 and "nothing to do" not in drawn.stderr, drawn.stderr
+    assert read_json(records.with_name("run.json")) == provenance  # the rows are still those of the first command
     assert list(tmp_path.rglob("records.csv")) == [records]  # keeping the course is no other run
     pd.testing.assert_frame_equal(pd.read_csv(records), before, check_exact=True)
     course = pd.read_csv(tmp_path / "out/utd_mhad/figure3_hcn_admm_beta1_untargeted.csv")

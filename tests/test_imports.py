@@ -10,7 +10,7 @@ import skeleton_adv
 PACKAGE = Path(skeleton_adv.__file__).parent
 LEVELS = [
     {"errors"},
-    {"ranges", "progress"},
+    {"memory", "ranges", "progress"},
     {"skeleton"},
     {"batch"},
     {"constraints", "noise", "saved"},

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_adv.checks import check_training
-from skeleton_adv.data.clips import Clip, Prepared
+from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import prepare
+from skeleton_adv.errors import DataError
 from skeleton_adv.job import Job, Role, network_of
 from skeleton_adv.progress import log, track
 from skeleton_adv.records import now, provenance
@@ -27,6 +28,15 @@ def prepared_clips(job: Job) -> Prepared:
         names = ", ".join(name for name, _ in prepared.skipped)
         log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
     return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
+
+
+def test_clips(job: Job, prepared: Prepared) -> list[int]:
+    """The test clips in their order; raises ``DataError`` if there are none."""
+    clips = hashed_order(prepared.clips, "test")
+    if not clips:
+        count = len(prepared.clips)
+        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.task} on")
+    return clips
 
 
 def trained_network(job: Job, role: Role, checkpoint: Path) -> tuple[Network, float | None]:

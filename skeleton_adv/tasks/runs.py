@@ -11,15 +11,14 @@ import torch
 from skeleton_adv.attacks import AttackResult
 from skeleton_adv.certification import Certification
 from skeleton_adv.checks import check_access, check_origin, check_smoothing, check_target, check_trace
-from skeleton_adv.data.clips import Prepared, hashed_order
+from skeleton_adv.data.clips import Prepared
 from skeleton_adv.defenses import none
-from skeleton_adv.errors import DataError
 from skeleton_adv.evaluate import Evaluation
 from skeleton_adv.job import Job, certificate_settings, find_checkpoint, run_settings
 from skeleton_adv.progress import log, track
 from skeleton_adv.records import CERTIFICATE_COLUMNS, RunFolder, identity, now
 from skeleton_adv.saved import SavedClips
-from skeleton_adv.tasks.parts import facts_of, prepared_clips, times, trained_network
+from skeleton_adv.tasks.parts import facts_of, prepared_clips, test_clips, times, trained_network
 from skeleton_adv.victim import Victim
 
 
@@ -32,7 +31,7 @@ def attack(job: Job) -> Path:
     check_origin(job, prepared)
     surrogate = find_checkpoint(job, "surrogate") if job.surrogate else None
     settings = run_settings(job, prepared, path, surrogate)
-    folder, everything = RunFolder(_place(job, job.choices["attack"], settings)), _test_clips(job, prepared)
+    folder, everything = RunFolder(_place(job, job.choices["attack"], settings)), test_clips(job, prepared)
     order = everything[: job.runtime.limit]
     if _done(folder, order, job):
         return folder.path
@@ -44,9 +43,9 @@ def attack(job: Job) -> Path:
             log(f"this run was begun otherwise ({worked[0]}): its rows differ from a run of one kind by rounding")
         label = f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}"
         origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
-        saving = job.runtime.save_clips or job.runtime.save_trace
-        keep = partial(SavedClips(folder.path).save, provenance=origin) if saving else None
-        evaluation.run(order, done, folder.append, partial(track, what=label), keep, _saved(job, folder))
+        keep = partial(SavedClips(folder.path).save, provenance=origin) if job.runtime.saving else None
+        saved = _saved(job, folder) if keep else ()
+        evaluation.run(order, done, folder.append, partial(track, what=label), keep, saved)
         return {"skipped_files": len(prepared.skipped), "worked_with": worked}
 
     facts = {**facts_of(job, settings, folder.path.name, device), "checkpoint_accuracy": accuracy}
@@ -59,7 +58,7 @@ def certify(job: Job) -> Path:
     device, prepared, path = job.runtime.torch_device(), prepared_clips(job), find_checkpoint(job)
     settings = certificate_settings(job, prepared, path)
     folder = RunFolder(_place(job, "certify", settings), "certificates.csv", CERTIFICATE_COLUMNS)
-    everything = _test_clips(job, prepared)
+    everything = test_clips(job, prepared)
     order = everything[: job.runtime.limit]
     if _done(folder, order, job):
         return folder.path
@@ -81,15 +80,6 @@ def _place(job: Job, what: str, settings: Mapping[str, Any]) -> Path:
     return Path(job.runtime.output_dir).joinpath(*names)
 
 
-def _test_clips(job: Job, prepared: Prepared) -> list[int]:
-    """The test clips in their order; raises ``DataError`` if there are none."""
-    clips = hashed_order(prepared.clips, "test")
-    if not clips:
-        count = len(prepared.clips)
-        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.task}")
-    return clips
-
-
 def _carried_out(
     job: Job,
     folder: RunFolder,
@@ -100,9 +90,11 @@ def _carried_out(
     """Do ``work`` on the clips that are not done, alone in the folder; write ``facts`` and its own as the end."""
     with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
         if not _done(folder, order, job):  # by the process that was waited for
-            start, began, done = now(), time.monotonic(), folder.begin()
+            before, start, began, done = folder.summary(), now(), time.monotonic(), folder.begin()
             more = work(done)
-            folder.end({**facts, **more, "done": len(done | set(order)), **times(start, began)})
+            end = {**facts, **more, "done": len(done | set(order)), **times(start, began)}
+            # Clips that are only kept afterwards leave the rows, and so their provenance, as they were.
+            folder.end({**end, **before} if before and done >= set(order) else end)
     return folder.path
 
 
@@ -110,17 +102,16 @@ def _done(folder: RunFolder, order: list[int], job: Job) -> bool:
     summary = folder.summary()
     if summary is None or summary["done"] < len(order):
         return False
-    saving = job.task == "attack" and (job.runtime.save_clips or job.runtime.save_trace)
-    if saving and not _saved(job, folder).keys() >= {*order}:
+    if job.task == "attack" and job.runtime.saving and not _saved(job, folder) >= {*order}:
         return False
     log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
     return True
 
 
-def _saved(job: Job, folder: RunFolder) -> Mapping[int, Any]:
+def _saved(job: Job, folder: RunFolder) -> set[int]:
     """The clips that are saved with all that the job wants to keep of them."""
     clips = SavedClips(folder.path)
-    return clips.traced if job.runtime.save_trace else clips.places
+    return {*clips.traced} if job.runtime.save_trace else {*clips.whole}
 
 
 def _evaluation(

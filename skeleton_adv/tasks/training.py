@@ -6,12 +6,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from skeleton_adv.data.clips import Prepared, hashed_order
+from skeleton_adv.data.clips import Prepared
 from skeleton_adv.errors import CheckpointError, SettingError
 from skeleton_adv.job import Job, checkpoint_name, model_settings
 from skeleton_adv.progress import log
 from skeleton_adv.records import identity, now, read_json
-from skeleton_adv.tasks.parts import facts_of, prepared_clips, times
+from skeleton_adv.tasks.parts import facts_of, prepared_clips, test_clips, times
 from skeleton_adv.train import Progress, Recipe, correct, fit
 from skeleton_adv.victim import Network, build_network, save_weights
 
@@ -34,8 +34,9 @@ def train(job: Job) -> None:
     with FileLock(lock):
         if not _trained(path, training):
             start, began = now(), time.monotonic()
+            clips = test_clips(job, prepared)  # an empty split shows before the hours of training
             network, progress = _fit(job, recipe, prepared, device, scratch)
-            hits = correct(network, job.dataset, prepared, hashed_order(prepared.clips, "test"), job.batch_size)
+            hits = correct(network, job.dataset, prepared, clips, job.batch_size)
             facts = {
                 "epochs": progress.chosen or recipe.epochs,
                 "held_out_accuracy": progress.held_out[progress.chosen - 1] if progress.held_out else None,
