@@ -132,8 +132,8 @@ def convergence(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     for name, colour, dash in zip(("bone", "angle", "speed"), COLOURS, ("-", "--", "-."), strict=False):
         below.plot(frame["step"], frame[name], color=colour, ls=dash, lw=1.2, label=f"{name} term")
     for axes in (above, below):
-        axes.legend(frameon=False, fontsize=7)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # a line's height for the legend
+        axes.legend(frameon=False, fontsize=7, ncols=3, loc="upper center")
         axes.set_ylabel("mean over clips")
     below.set_xlabel("step of Adam")
     entitle(figure, f"{deed(run)}, {frame['clips'][0]} clips {where([run])}")
