@@ -11,7 +11,7 @@ def keep_freed_memory() -> None:
     """Let the C library keep what is freed, for the next tensor of that size.
 
     A pass over clips takes and frees the same tensors as the one before. By default glibc gives each
-    back to the system, which clears its pages anew: on two cores that made HCN's passes 1.35 to 1.45
+    back to the system, which clears its pages anew: on two cores that made HCN's passes 1.38 to 1.44
     times as slow. The process stays as large as it has once been. No effect with other C libraries.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
