@@ -37,20 +37,22 @@ def commands(utd: str, gpu: bool) -> Iterator[str]:
     # Transfer needs both victims at one number of frames; on a CPU 2s-AGCN is defended at one sigma.
     one_sigma = "" if gpu else " defense.sigma=0.01"
     yield f"task=train {graph} {real}"
-    yield f"task=train dataset=synthetic_cs{ten} model.seed=0,1 -m"
-    both = f"model=hcn,{graph.removeprefix('model=')}"
-    for data, clips in ((real, ""), (f"dataset=synthetic_cs{ten}", some)):
-        yield f"experiment=table2 {both} {data}{clips}"
-        yield f"experiment=table4 {data}{clips}"
-        yield f"experiment=table4 {graph} {data}{one_sigma}{thirty}"
-        yield f"experiment=defense_budget {data}{_first(200, 50)}"
-        yield f"experiment=figure3 {data}{_first(64, 64)}"
-        yield f"experiment=films {data}"
-        yield f"experiment=films {graph} {data}"
-        yield f"task=train {data} model.noise=0.1,0.25,0.5 -m"
-        yield f"experiment=figure5 {data}{clips}"
-        yield f"task=train {graph} {data} dataset.num_frames=64 model.noise=0.1"
-        yield f"experiment=figure5 {graph} {data} dataset.num_frames=64 model.noise=0.1{hundred}"
+    synthetic = "dataset=synthetic_cs"
+    for full, part, clips in ((real, real, ""), (synthetic, synthetic + ten, some)):  # HCN's and 2s-AGCN's actions
+        yield f"task=train {full} model.seed=1"
+        yield f"experiment=table2 {full}{clips}"
+        yield f"task=train {part} model.seed=1"
+        yield f"experiment=table2 {graph} {part}{thirty}"
+        yield f"experiment=table4 {full}{clips}"
+        yield f"experiment=table4 {graph} {part}{one_sigma}{thirty}"
+        yield f"experiment=defense_budget {full}{_first(200, 50)}"
+        yield f"experiment=figure3 {full}{_first(64, 64)}"
+        yield f"experiment=films {full}"
+        yield f"experiment=films {graph} {part}"
+        yield f"task=train {full} model.noise=0.1,0.25,0.5 -m"
+        yield f"experiment=figure5 {full}{clips}"
+        yield f"task=train {graph} {part} dataset.num_frames=64 model.noise=0.1"
+        yield f"experiment=figure5 {graph} {part} dataset.num_frames=64 model.noise=0.1{hundred}"
 
 
 def _first(clips: int, at_once: int) -> str:

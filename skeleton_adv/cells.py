@@ -86,6 +86,12 @@ def setting(run: Run) -> str:
     return "targeted" if run.about["settings"]["targeted"] else "untargeted"
 
 
+def victim(run: Described) -> str:
+    """The network that is judged, with its defense."""
+    choices = run.about["choices"]
+    return str(choices["model"]) + ("" if choices["defense"] == "none" else f" behind {choices['defense']}")
+
+
 def deed(run: Run, target: str = "") -> str:
     """What was done to whom, in words: attack, goal, the network it was made on, and what judged it."""
     choices, attack = run.about["choices"], run.attack
@@ -93,12 +99,11 @@ def deed(run: Run, target: str = "") -> str:
     words += f" {attack['norm']} ε={attack['eps']:g}" if {"eps", "norm"} <= attack.keys() else ""
     goal = run.about["settings"]["target"] or ""
     words += f", {setting(run)}" + (f" ({target or goal})" if target or goal else "")
-    guarded = "" if choices["defense"] == "none" else f" behind {choices['defense']}"
     surrogate = choices.get("model@surrogate")
     if surrogate:
-        return f"{words}, made on {surrogate}, judged by {choices['model']}{guarded}"
-    unaware = guarded and not run.about["settings"].get("adaptive", True)
-    return f"{words}, on {choices['model']}{guarded}" + (" (attack unaware of it)" if unaware else "")
+        return f"{words}, made on {surrogate}, judged by {victim(run)}"
+    unaware = choices["defense"] != "none" and not run.about["settings"].get("adaptive", True)
+    return f"{words}, on {victim(run)}" + (" (attack unaware of it)" if unaware else "")
 
 
 def rate_columns(run: Run) -> dict[str, Any]:

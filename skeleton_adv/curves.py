@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from skeleton_adv.cells import PAPER, deed, paper_split, setting, unit, where
+from skeleton_adv.cells import PAPER, deed, paper_split, setting, unit, victim, where
 from skeleton_adv.certified import Certified, curve
 from skeleton_adv.drawing import COLOURS, canvas, entitle
 from skeleton_adv.kept import course
@@ -78,8 +78,7 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     axes.set_xlabel(f"ℓ2 of the perturbation, {unit(runs)}")
     axes.set_ylabel("accuracy of the defended victim, %")
     axes.set_ylim(0, 100)
-    guarded = f"{runs[0].about['choices']['model']} behind {runs[0].about['choices']['defense']}"
-    entitle(figure, f"{guarded}, PGD in an ℓ2 ball, {where(runs)}")
+    entitle(figure, f"{victim(runs[0])}, PGD in an ℓ2 ball, {where(runs)}")
     axes.legend(frameon=False, fontsize=7)
     return frame, figure
 
@@ -115,10 +114,8 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
     axes.set_ylabel("certified accuracy, %")
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, fontsize=6)
-    about = runs[0].about
-    guarded = "" if about["choices"]["defense"] == "none" else f" behind {about['choices']['defense']}"
-    draws = f"n={about['settings']['smoothing']['n']}, {len(runs[0].records)} clips"
-    entitle(figure, f"{about['choices']['model']}{guarded} {where(runs)}, {draws}")
+    draws = f"n={runs[0].about['settings']['smoothing']['n']}, {len(runs[0].records)} clips"
+    entitle(figure, f"{victim(runs[0])} {where(runs)}, {draws}")
     return frame, figure
 
 

@@ -89,7 +89,7 @@ def write_all(
     for name, some in _groups(certified if experiment in (None, "figure5") else (), _figure5, _figure5_apart):
         paths += save(*certified_accuracy(some), out / some[0].about["dataset"], name)
     filmed = [run for run in runs if experiment in (None, "films") and has_clips(run)]
-    for name, (run,) in _groups(filmed, lambda run: f"film_{_attacked(run)}", lambda run: run.about["identity"]):
+    for name, (run,) in _each(filmed):
         paths += _write_films(run, telling(run, SHOWN), name, out)
     return paths
 
@@ -117,22 +117,26 @@ def _groups(
     ]
 
 
-def _write_films(run: Run, numbers: Sequence[int], name: str, out: Path) -> list[Path]:
-    """Write film strips of these clips of a run; return the files."""
+def _each(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
+    """Every run alone, with the name of its films."""
+    return _groups(runs, lambda run: f"film_{_attacked(run)}", lambda run: run.about["identity"])
+
+
+def _write_films(run: Run, numbers: Sequence[int], name: str, out: Path, moving: bool = False) -> list[Path]:
+    """Write film strips of these clips of a run, and animations if ``moving``; return the files."""
     folder, paths = out / run.about["dataset"], []
     for pair in pairs(run, numbers):
-        paths += save(*strip(pair), folder, f"{name}_{pair.record['name']}")
+        film = f"{name}_{pair.record['name']}"
+        paths += save(*strip(pair), folder, film)
+        paths += [animate(pair, folder / f"{film}.gif")] if moving else []
     return paths
 
 
 def write_one(runs: Sequence[Run], clip: str, out: Path) -> list[Path]:
     """Write the film strip and the animation of one clip, by name or number, for each run that has kept it."""
     paths = []
-    keeping = [run for run in runs if find(run, clip)]
-    for name, (run,) in _groups(keeping, lambda run: f"film_{_attacked(run)}", lambda run: run.about["identity"]):
-        paths += _write_films(run, find(run, clip), name, out)
-        (pair,) = pairs(run, find(run, clip))
-        paths.append(animate(pair, paths[-1].with_suffix(".gif")))
+    for name, (run,) in _each([run for run in runs if find(run, clip)]):
+        paths += _write_films(run, find(run, clip), name, out, moving=True)
     if not paths:
         raise RunError(f"--clip {clip}: no run has kept such a clip; make one with runtime.save_clips=true")
     return paths

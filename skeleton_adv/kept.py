@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skeleton_adv.errors import RunError
+from skeleton_adv.places import Place, places
 from skeleton_adv.skeleton import SKELETONS, Skeleton
 from skeleton_adv.summary import Run
 
@@ -59,12 +60,12 @@ def has_course(run: Run) -> bool:
 
 def course(run: Run) -> pd.DataFrame:
     """Mean over clips of each term of the attack's objective, a row a step."""
-    places = _places(run, "trace.loss")
-    names = [name for name in _names(places[min(places)][0]) if name.startswith("trace.")]
-    terms = {name: [_row(place, name) for _, place in sorted(places.items())] for name in names}
+    kept = _places(run, "trace.loss")
+    names = [name for name in _names(kept[min(kept)][0]) if name.startswith("trace.")]
+    terms = {name: [_row(place, name) for _, place in sorted(kept.items())] for name in names}
     frame = pd.DataFrame({name.removeprefix("trace."): np.mean(rows, axis=0) for name, rows in terms.items()})
     frame.insert(0, "step", range(1, len(frame) + 1))
-    return frame.assign(clips=len(places), run=run.about["identity"])
+    return frame.assign(clips=len(kept), run=run.about["identity"])
 
 
 def telling(run: Run, count: int) -> list[int]:
@@ -84,45 +85,25 @@ def find(run: Run, clip: str) -> list[int]:
 
 def pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
     """These clips of a run; raises ``RunError`` if it has not kept one of them."""
-    places, found = _places(run, *CLIPS), []
+    kept, found = _places(run, *CLIPS), []
     for number in numbers:
-        if number not in places:
+        if number not in kept:
             raise RunError(f"{run.folder} has not kept clip {number}: run it again with runtime.save_clips=true")
-        x, x_adv, mask = (_row(places[number], name) for name in CLIPS)
+        x, x_adv, mask = (_row(kept[number], name) for name in CLIPS)
         record = run.records[run.records["index"] == number].iloc[0]
         found.append(Pair(run, record, x, x_adv, mask[0].astype(bool)))
     return found
 
 
-Place = tuple[Path, int]  # a file, and a row there
-
-
 def _places(run: Run, *holding: str) -> Mapping[int, Place]:
-    """Where each clip lies of which these tensors were kept; nothing but numbers is read."""
-    files = sorted((run.folder / "clips").glob("*.safetensors")) if run.folder else []
-    found: dict[int, Place] = {}
-    for file in files:
-        if {*holding} <= {*_names(file)}:
-            found |= {int(number): (file, row) for row, number in enumerate(_read(file, "index"))}
-    return found
+    return places(run.folder, *holding) if run.folder else {}
 
 
 def _names(file: Path) -> list[str]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="np") as opened:
-            return list(opened.keys())
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{file} is damaged ({error}): delete it and give its run's command again") from None
-
-
-def _read(file: Path, name: str) -> np.ndarray:
     from safetensors import safe_open
 
     with safe_open(file, framework="np") as opened:
-        values: np.ndarray = opened.get_tensor(name)
-    return values
+        return list(opened.keys())
 
 
 def _row(place: Place, name: str) -> np.ndarray:

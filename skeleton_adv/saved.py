@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.errors import RunError
+from skeleton_adv.places import Place, places
 
 
 class SavedClips:
@@ -39,32 +40,19 @@ class SavedClips:
         part.replace(path)
 
     @cached_property
-    def places(self) -> dict[int, tuple[Path, int]]:
+    def places(self) -> dict[int, Place]:
         """Where each adversarial clip lies: its file, and its row there."""
-        return self._places("x_adv")
+        return places(self.run, "x_adv")
 
     @cached_property
-    def whole(self) -> dict[int, tuple[Path, int]]:
+    def whole(self) -> dict[int, Place]:
         """The same of clips that are kept with their clean form and mask."""
-        return self._places("x", "x_adv", "mask")
+        return places(self.run, "x", "x_adv", "mask")
 
     @cached_property
-    def traced(self) -> dict[int, tuple[Path, int]]:
+    def traced(self) -> dict[int, Place]:
         """The same of whole clips whose attack's course was kept too."""
-        return self._places("x", "x_adv", "mask", "trace.loss")
-
-    def _places(self, *holding: str) -> dict[int, tuple[Path, int]]:
-        from safetensors import SafetensorError, safe_open
-
-        found: dict[int, tuple[Path, int]] = {}
-        for path in sorted(self.folder.glob("*.safetensors")):
-            try:
-                with safe_open(path, framework="pt") as file:
-                    numbers = file.get_tensor("index").tolist() if {*holding} <= {*file.keys()} else []
-            except (SafetensorError, OSError) as error:
-                raise RunError(f"{path} is damaged ({error}): delete it and give its run's command again") from None
-            found |= {number: (path, row) for row, number in enumerate(numbers)}
-        return found
+        return places(self.run, "x", "x_adv", "mask", "trace.loss")
 
     def load(self, index: Sequence[int]) -> Tensor:
         """Clips (n, C, T, V, M) by number; raises ``RunError`` naming the first that is not there."""

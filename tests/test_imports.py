@@ -10,7 +10,7 @@ import skeleton_adv
 PACKAGE = Path(skeleton_adv.__file__).parent
 LEVELS = [
     {"errors"},
-    {"memory", "ranges", "progress"},
+    {"memory", "places", "ranges", "progress"},
     {"skeleton"},
     {"batch"},
     {"constraints", "noise", "saved"},
@@ -36,7 +36,7 @@ ALONE = {
     "defended": {"summary", "cells"},
     "certified": {"errors", "records", "summary"},
     "drawing": set(),
-    "kept": {"errors", "skeleton", "summary"},
+    "kept": {"errors", "places", "skeleton", "summary"},
     "curves": {"summary", "cells", "transfer", "certified", "drawing", "kept"},
     "films": {"cells", "drawing", "kept"},
     "figures": {"errors", "summary", "cells", "transfer", "certified", "curves", "drawing", "kept", "films"},
