@@ -1,10 +1,11 @@
-"""C&W beside ADMM, clip by clip: what Table 3 shows below its rows. Pure functions of records."""
+"""Runs beside each other, clip by clip: C&W and ADMM, and attacks that a blind one beats. Pure functions of records."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from skeleton_adv.summary import Run, differences
+from skeleton_adv.cells import deed
+from skeleton_adv.summary import Run, differences, warnings
 from skeleton_adv.white_box import OWN_KEYS, TABLE1, TABLE3, TABLE5
 
 
@@ -38,8 +39,40 @@ def against_admm(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(found).sort_values(order, ascending=[False, True, True, True], ignore_index=True)
 
 
+def signs(run: Run, runs: Sequence[Run]) -> list[str]:
+    """What makes a run's attack look weaker than it could be: by itself, and beside other ``runs``."""
+    return [*warnings(run), *_overtaken(run, runs)]
+
+
+def _overtaken(run: Run, runs: Sequence[Run]) -> list[str]:
+    """Attacks that did not see the victim and yet fool it more often than ``run``, with no greater l2.
+
+    Evaluating Adversarial Robustness (Carlini et al., arXiv 1902.06705): transfer that beats the
+    white box means that the victim's gradient leads astray. Over the clips that both attacked.
+    """
+    if _blind(run):
+        return []
+    found = []
+    for other in (other for other in runs if _blind(other) and _same_goal(other, run)):
+        pair = run.records.merge(other.records, on=["index", "label", "target"], suffixes=("", "_blind"))
+        pair = pair[pair["label"] != pair["target"]]
+        hits, blind_hits = pair["success_share"].sum(), pair["success_share_blind"].sum()
+        if blind_hits > hits and pair["l2_blind"].mean() <= pair["l2"].mean():
+            found.append(
+                f"{blind_hits:.4g} of {len(pair)} clips fall to an attack that did not see the victim "
+                f"({deed(other)}), {hits:.4g} to this one, at no greater l2"
+            )
+    return found
+
+
+def _blind(run: Run) -> bool:
+    """Whether the attack saw another network than the victim, or the victim without its defense."""
+    return bool(run.about["choices"].get("model@surrogate")) or run.about["settings"].get("adaptive") is False
+
+
 def _same_goal(one: Run, other: Run) -> bool:
-    keys = ("model", "dataset", "checkpoint", "prepared", "target", "seed")
+    """Whether victim, defense, weights, clips and goal of two runs are the same."""
+    keys = ("model", "dataset", "checkpoint", "prepared", "defense", "target", "seed")
     return all(one.about["settings"].get(key) == other.about["settings"].get(key) for key in keys)
 
 

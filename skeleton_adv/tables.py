@@ -11,10 +11,10 @@ from tabulate import tabulate
 from skeleton_adv.cells import Table
 from skeleton_adv.certified import Certified, load_certified
 from skeleton_adv.certified import readable as readable_certificates
-from skeleton_adv.comparison import against_admm, readable_comparison
+from skeleton_adv.comparison import against_admm, readable_comparison, signs
 from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError, UserError
-from skeleton_adv.summary import Rate, Run, load_run, load_runs, measures, rates, warnings
+from skeleton_adv.summary import Rate, Run, load_run, load_runs, measures, rates
 from skeleton_adv.transfer import TABLE2
 from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
@@ -44,7 +44,7 @@ def write(table: Table, runs: Sequence[Run], out: Path) -> list[Path]:
     if len(comparison):
         lines += ["Over the clips that were first right and that both attacks fool, C&W / ADMM:", ""]
         lines += [tabulate(pages["_against_admm"][1], "keys", "pipe", disable_numparse=True), ""]
-    weak = [f"- {_name(run)}: {warning}" for run in own for warning in warnings(run)]
+    weak = [f"- {_name(run)}: {warning}" for run in own for warning in signs(run, runs)]
     lines += ["Signs of an attack weaker than it could be:", "", *weak, ""] if weak else []
     lines += ["Made by:", "", *(f"    {command}" for command in _commands(table, own)), ""]
     paths.append(_atomically(folder / f"{table.name}.md", "\n".join(lines)))
@@ -131,7 +131,7 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     if any(run.about["stand_in"] for run in runs):
         print("These clips are a stand-in, not the paper's NTU RGB+D or Kinetics.")
     for run in runs:
-        for warning in warnings(run):
+        for warning in signs(run, runs):
             print(f"warning: {_name(run)}: {warning}")
     for folder in folders:
         print(f"records: {folder}/records.csv")

@@ -7,6 +7,7 @@ from test_summary_and_tables import about, defended, six_rows
 from torch import Tensor, nn
 
 from skeleton_adv.batch import Context
+from skeleton_adv.comparison import signs
 from skeleton_adv.defenses import none
 from skeleton_adv.sanity import gradient_norm, noise_control, still_falling
 from skeleton_adv.summary import Run, warnings
@@ -74,3 +75,14 @@ def test_noise_without_its_average_is_said() -> None:
     run = defended(0.01, True, 0.5)
     run.about["settings"]["defense"]["eot"] = 1
     assert any("averages over none" in text for text in warnings(run))
+
+
+def test_an_attack_that_a_blind_one_beats_is_said_to_be_weak() -> None:
+    adaptive, unaware = (defended(0.01, sees, 0.5) for sees in (True, False))
+    adaptive.records["success_share"], unaware.records["success_share"] = 0.25, 0.75
+    (said,) = signs(adaptive, [adaptive, unaware])
+    assert said.startswith("4.5 of 6 clips fall to an attack that did not see the victim") and "1.5 to this one" in said
+    assert not signs(unaware, [adaptive, unaware])
+    assert not signs(adaptive, [adaptive, defended(0.02, False, 0.5)])  # behind another defense
+    unaware.records["l2"] += 1  # it only spent more
+    assert not signs(adaptive, [adaptive, unaware])
