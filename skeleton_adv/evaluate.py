@@ -81,8 +81,10 @@ class Evaluation:
         view = self.attacked.view(batch, "attack", self.seed)
         result = self.attack(view, goal, targeted=self.targeted)
         x_adv = result.x_adv.to(torch.float32)  # judged as it would be saved
-        clean, adversarial = self._judged(batch, batch.x, "clean"), self._judged(batch, x_adv, "judge")  # (J, N)
-        control = self._judged(batch, noise_control(x_adv, batch, self.seed), "control")
+        times = self.judgements if self.victim.randomised else 1
+        clean, adversarial = self._judged(batch, batch.x, "clean", times), self._judged(batch, x_adv, "judge", times)
+        # Once is enough for a sign: it is a sum over clips, and noise of its own differs from clip to clip.
+        control = self._judged(batch, noise_control(x_adv, batch, self.seed), "control", 1)
         fooled = self._fooled(adversarial, goal)
         shares = {"clean": clean == batch.y, "adv": adversarial == batch.y, "success": fooled}
         shares["control"] = self._fooled(control, goal)
@@ -118,15 +120,15 @@ class Evaluation:
         tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, **course}
         return records, {name: values[: len(numbers)] for name, values in tensors.items()}
 
-    def _judged(self, batch: SkeletonBatch, x: Tensor, purpose: str) -> Tensor:
-        """(J, N) the victim's answers, each with fresh noise; -1 where clip or logits are not finite.
+    def _judged(self, batch: SkeletonBatch, x: Tensor, purpose: str, times: int) -> Tensor:
+        """(times, N) the victim's answers, each with fresh noise; -1 where clip or logits are not finite.
 
         A diverged attack has fooled nobody, whatever class comes first among NaNs.
         """
         view = self.victim.view(batch, purpose, self.seed)
         answers = []
         with torch.no_grad():
-            for _ in range(self.judgements if self.victim.randomised else 1):
+            for _ in range(times):
                 logits = view(x)
                 finite = x.isfinite().flatten(1).all(dim=1) & logits.isfinite().all(dim=1)
                 answers.append(torch.where(finite, logits.argmax(dim=1), -1))
