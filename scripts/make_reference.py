@@ -23,7 +23,7 @@ def commands(utd: str, gpu: bool) -> Iterator[str]:
     graph = "model=agcn" if gpu else "model=agcn_small"
     ten = "" if gpu else " dataset.num_actions=10 dataset.num_persons=1"
     fifty, thirty, some = ("", "", "") if gpu else (_first(50, 25), _first(30, 30), _first(200, 50))
-    hundred = _first(1000 if gpu else 100, 64)
+    hundred = f" runtime.limit={1000 if gpu else 100}"
     yield from (f"task=train {real} model.seed={seed}" for seed in range(3))
     yield from (f"task=train {graph} {real} dataset.num_frames=64 model.seed={seed}" for seed in range(3 if gpu else 1))
     for table in ("table1", "table3"):
@@ -39,6 +39,7 @@ def commands(utd: str, gpu: bool) -> Iterator[str]:
     yield f"task=train {graph} {real}"
     synthetic = "dataset=synthetic_cs"
     for full, part, clips in ((real, real, ""), (synthetic, synthetic + ten, some)):  # HCN's and 2s-AGCN's actions
+        limit = " runtime.limit=200" if clips else ""
         yield f"task=train {full} model.seed=1"
         yield f"experiment=table2 {full}{clips}"
         yield f"task=train {part} model.seed=1"
@@ -46,11 +47,11 @@ def commands(utd: str, gpu: bool) -> Iterator[str]:
         yield f"experiment=table4 {full}{clips}"
         yield f"experiment=table4 {graph} {part}{one_sigma}{thirty}"
         yield f"experiment=defense_budget {full}{_first(200, 50)}"
-        yield f"experiment=figure3 {full}{_first(64, 64)}"
+        yield f"experiment=figure3 {full}{_first(50, 50) if clips else ' runtime.limit=64'}"  # runs of Table 1
         yield f"experiment=films {full}"
         yield f"experiment=films {graph} {part}"
         yield f"task=train {full} model.noise=0.1,0.25,0.5 -m"
-        yield f"experiment=figure5 {full}{clips}"
+        yield f"experiment=figure5 {full}{limit}"
         yield f"task=train {graph} {part} dataset.num_frames=64 model.noise=0.1"
         yield f"experiment=figure5 {graph} {part} dataset.num_frames=64 model.noise=0.1{hundred}"
 

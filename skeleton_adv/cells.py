@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from skeleton_adv.errors import RunError
-from skeleton_adv.summary import Run, rates
+from skeleton_adv.summary import Rate, Run, rates
 
 PAPER = Path(__file__).parent / "paper"
 PAPER_MODELS = {"hcn": "hcn", "hcn_pytorch": "hcn", "agcn": "2s-agcn", "agcn_small": "2s-agcn"}
@@ -21,6 +21,8 @@ class Table(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def swept(self) -> tuple[str, ...]: ...  # the options that its experiment sweeps
     def fits(self, dataset: str) -> bool: ...  # whether it is of such a dataset
     def belongs(self, run: Run) -> bool: ...  # whether a run is one of its own
     def rows(self, runs: Sequence[Run]) -> pd.DataFrame: ...  # its numbers
@@ -122,9 +124,15 @@ def one_dataset(heading: str, runs: Sequence[Run]) -> None:
         raise RunError(f"{heading} is of one dataset; these runs are of several")
 
 
+def show(rate: Rate) -> str:
+    """A rate as people read it: percent, its interval, and its count."""
+    low, high = rate.interval
+    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({rate.hits:.4g}/{rate.count})"
+
+
 def interval(row: pd.Series, name: str) -> str:
-    low, high = (100 * row[f"{name}_{end}"] for end in ("low", "high"))
-    return f"{100 * row[name]:.1f} [{low:.1f}, {high:.1f}] ({row[f'{name}_hits']:.4g}/{row[f'{name}_clips']:.0f})"
+    """A rate among ``rate_columns``, as ``show`` has it."""
+    return show(Rate(row[f"{name}_hits"], int(row[f"{name}_clips"])))
 
 
 def percent(row: pd.Series, name: str) -> str:

@@ -1,10 +1,12 @@
 """Victim x clips -> certificates, counted in parts that survive a kill."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -75,6 +77,7 @@ class Certification:
         batch = load_batch(self.dataset, self.prepared, padded).to(self.victim.device)
         selection = self._counts(batch, "selection", how.n0, state)
         estimation = self._counts(batch, "estimation", how.n, state)
+        clean = self._clean(batch)
         joints = batch.mask.flatten(1).sum(dim=1).tolist()
         seconds = (time.perf_counter() - began) / count
         records = []
@@ -88,6 +91,7 @@ class Certification:
                     name=self.prepared.clips[number].name,
                     label=label,
                     pred=today.pred,
+                    clean_correct=clean[row],
                     correct=today.pred == label,
                     abstained=today.pred == ABSTAIN,
                     radius=today.radius,
@@ -100,6 +104,12 @@ class Certification:
                 )
             )
         return records
+
+    def _clean(self, batch: SkeletonBatch) -> list[bool]:
+        """Which clips the network gets right without noise."""
+        with torch.no_grad():
+            right: list[bool] = (self.victim.view(batch, "clean", self.seed)(batch.x).argmax(dim=1) == batch.y).tolist()
+        return right
 
     def _counts(self, batch: SkeletonBatch, purpose: str, draws: int, state: Path) -> Tensor:
         """(N, K) counts on the CPU; what ``state`` holds of them is not counted again."""
@@ -138,14 +148,20 @@ class Certification:
 
 
 def _load(state: Path) -> dict[str, np.ndarray] | None:
+    """What a file of counts holds; None if there is none, or if a crash has cut it."""
     if not state.exists():
         return None
-    with np.load(state, allow_pickle=False) as held:
-        return dict(held)
+    try:
+        with open(state, "rb") as file, np.load(file, allow_pickle=False) as held:
+            return dict(held)
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile):
+        return None
 
 
 def _save(state: Path, held: dict[str, np.ndarray]) -> None:
     part = state.with_suffix(".part")
     with open(part, "wb") as file:
         np.savez(file, **held)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(state)

@@ -7,13 +7,21 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from skeleton_adv.errors import RunError
-from skeleton_adv.records import CERTIFICATE_COLUMNS, read_json
-from skeleton_adv.summary import Rate, finished
+from skeleton_adv.cells import show, unit
+from skeleton_adv.records import CERTIFICATE_COLUMNS
+from skeleton_adv.summary import Rate, finished, read_rows
 
 Form = Literal["standard", "paper"]
+FORMS: dict[Form, tuple[str, str]] = {"standard": ("-", "Cohen et al."), "paper": ("--", "the paper's form, no proof")}
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of a table's columns
-COLUMN: dict[Form, str] = {"standard": "radius", "paper": "paper_radius"}
+
+NOTES = (
+    "Certified accuracy at radius r (ℓ2, in the clips' unit), of the smoothed victim, in the space after resampling, "
+    "for changes of existing joints only; percentages with 95 % Wilson intervals and counts. r=0: right and certified "
+    "at all. Mean radius: 0 for what is wrong or abstained; rms: the same a joint and frame. Clean accuracy: of the "
+    "network alone, without noise. The paper's form rests on intervals that cover less than they say and is no proof "
+    "(skeleton_adv.certify.zheng)."
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,16 @@ class Certified:
     @property
     def sigma(self) -> float:
         return float(self.about["settings"]["smoothing"]["sigma"])
+
+    @property
+    def trained_noise(self) -> float | None:
+        """Sigma of the noise in the victim's training; None if nobody knows."""
+        noise: float | None = self.about.get("trained_noise")
+        return noise
+
+    def share(self, column: Literal["clean_correct", "abstained"]) -> Rate:
+        """Share of clips that the network alone gets right without noise, or on which the certificate abstains."""
+        return Rate(int(self.records[column].sum()), len(self.records))
 
     def accuracy(self, radius: float, form: Form = "standard") -> Rate:
         """Share of clips that are certified as their own class up to ``radius`` at least.
@@ -46,14 +64,11 @@ class Certified:
 def load_certified(folder: Path, required: bool = False) -> Certified | None:
     """The certificates in ``folder``; None if they are not finished, unless they are ``required``.
 
-    Raises ``RunError`` if required ones are not finished, or if they are damaged.
+    Raises ``RunError`` as ``summary.read_rows`` does, and if required ones are not finished.
     """
-    if not finished(folder, required):
-        return None
-    about, records = read_json(folder / "run.json"), pd.read_csv(folder / "certificates.csv")
-    if tuple(records.columns) != CERTIFICATE_COLUMNS or len(records) != about["done"]:
-        raise RunError(f"{folder}/certificates.csv is damaged or of another version: run it again")
-    return Certified(about, records)
+    return (
+        Certified(*read_rows(folder / "certificates.csv", CERTIFICATE_COLUMNS)) if finished(folder, required) else None
+    )
 
 
 def find_certified(root: Path, skip_unfinished: bool = False) -> list[Certified]:
@@ -76,7 +91,8 @@ def curve(run: Certified, radii: Sequence[float], form: Form = "standard") -> pd
 def readable(runs: Sequence[Certified]) -> pd.DataFrame:
     """A row a run: certified accuracy at some radii, average radius, abstentions, and the paper's form at 0.5."""
     rows = []
-    for run in runs:
+    length, rms = ("mean radius", "rms ‰") if unit(runs) != "m" else ("mean radius m", "rms mm")
+    for run in sorted(runs, key=lambda run: (run.about["choices"]["model"], run.sigma)):
         choices = run.about["choices"]
         row = {
             "dataset": run.about["dataset"],
@@ -84,19 +100,16 @@ def readable(runs: Sequence[Certified]) -> pd.DataFrame:
             "defense": choices["defense"],
             "σ": f"{run.sigma:g}",
             "n": f"{run.about['settings']['smoothing']['n']}",
+            "trained with σ": "not known" if run.trained_noise is None else f"{run.trained_noise:g}",
             "clips": f"{run.about['done']} of {run.about['total']}",
+            "clean accuracy": show(run.share("clean_correct")),
         }
-        row |= {f"r={radius:g}": _text(run.accuracy(radius)) for radius in RADII}
+        row |= {f"r={radius:g}": show(run.accuracy(radius)) for radius in RADII}
         row |= {
-            "mean radius": f"{run.mean_radius():.3f}",
-            "rms ‰": f"{run.mean_radius('rms_mm'):.2f}",
-            "abstained %": f"{100 * run.records['abstained'].mean():.1f}",
-            "paper's form, r=0.5": _text(run.accuracy(0.5, "paper")),
+            length: f"{run.mean_radius():.3f}",
+            rms: f"{run.mean_radius('rms_mm'):.2f}",
+            "abstained": show(run.share("abstained")),
+            "paper's form, r=0.5": show(run.accuracy(0.5, "paper")),
         }
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _text(rate: Rate) -> str:
-    low, high = rate.interval
-    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"

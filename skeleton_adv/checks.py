@@ -12,6 +12,7 @@ from skeleton_adv.evaluate import resolve_class
 from skeleton_adv.job import Job, Role, model_settings, target_name
 from skeleton_adv.progress import log
 from skeleton_adv.records import read_json
+from skeleton_adv.train import Recipe
 
 
 def check_access(job: Job) -> None:
@@ -29,8 +30,12 @@ def check_trace(job: Job) -> None:
 
 
 def check_smoothing(job: Job) -> None:
-    """Raise ``SettingError`` if nothing can be certified so; warn if training and certificate differ."""
+    """Raise ``SettingError`` if nothing can be certified so, or if a setting would have no effect."""
     how = job.smoothing
+    idle = {"targeted=true": job.targeted, "adaptive=false": not job.adaptive, "a surrogate": job.surrogate is not None}
+    for name, given in idle.items():
+        if given:
+            raise SettingError(f"{name} has no effect on task=certify, which attacks nobody: leave it out")
     if how.n < least_draws(how.alpha):
         raise SettingError(
             f"smoothing.n={how.n} draws certify nothing at alpha={how.alpha:g}: take {least_draws(how.alpha)} at least"
@@ -39,14 +44,30 @@ def check_smoothing(job: Job) -> None:
         raise SettingError(
             f"defense={job.choices['defense']} draws noise of its own: certify with none or temporal_filter"
         )
-    if job.model.noise != how.sigma:
-        log(f"the victim was trained with noise of {job.model.noise:g}, certified with {how.sigma:g}: it will do badly")
+
+
+def warn_of_noise(job: Job, trained: float | None) -> None:
+    """Say if a victim is certified with other noise than it was ``trained`` with; None: nobody knows."""
+    if trained != job.smoothing.sigma:
+        known = "noise that nobody recorded" if trained is None else f"noise of {trained:g}"
+        log(f"the victim was trained with {known}, certified with {job.smoothing.sigma:g}: it may do badly")
+
+
+def check_recipe(job: Job, recipe: Recipe) -> None:
+    """Raise ``SettingError`` if the recipe turns joints in space that lie in an image."""
+    if any(recipe.rotation) and len(job.dataset.skeleton.coords) < 3:
+        raise SettingError(
+            f"recipe.rotation={list(recipe.rotation)} turns joints about three axes, but {job.dataset.name} has joints "
+            "in an image: set recipe.rotation=[0,0,0], or recipe.random_move=true instead"
+        )
 
 
 def check_target(job: Job) -> None:
     """Raise ``SettingError`` if the target is no class, or would have no effect."""
     if job.target not in ("random", "least_likely"):
         resolve_class(job.target, job.dataset.classes)
+    if job.target == "least_likely" and "path" in job.settings["attack"]:
+        raise SettingError("target=least_likely: clips from a file aim at what another victim found least likely")
     if job.target != "random" and not job.targeted:
         raise SettingError(f"target={job.target} has no effect on an untargeted attack: add targeted=true")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from skeleton_adv.cells import deed
+from skeleton_adv.cells import deed, setting
 from skeleton_adv.summary import Run, differences, warnings
 from skeleton_adv.white_box import OWN_KEYS, TABLE1, TABLE3, TABLE5
 
@@ -24,7 +24,7 @@ def against_admm(runs: Sequence[Run]) -> pd.DataFrame:
             pair = pair[pair["success_cw"] & pair["success_admm"] & pair["clean_correct_cw"]]
             pair = pair[pair["label"] != pair["target"]]
             row = {
-                "setting": "targeted" if cw.about["settings"]["targeted"] else "untargeted",
+                "setting": setting(cw),
                 "model": cw.about["choices"]["model"],
                 "attack": admm.about["choices"]["attack"],
                 "beta": admm.attack["beta"],

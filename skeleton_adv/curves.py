@@ -1,12 +1,15 @@
 """Records -> figures of their numbers: transfer, budgets, the course of an attack, certificates."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from skeleton_adv.cells import PAPER, deed, paper_split, setting, unit, victim, where
-from skeleton_adv.certified import Certified, curve
+from skeleton_adv.certified import FORMS, Certified, curve
 from skeleton_adv.drawing import COLOURS, canvas, entitle
 from skeleton_adv.kept import course
 from skeleton_adv.summary import Rate, Run, measures, rates
@@ -40,6 +43,11 @@ def transfer_matrix(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     axes.set_ylabel("made on")
     entitle(figure, f"Success if first right, %, β={beta:g}, {where(runs)}")
     return grid.reset_index(), figure
+
+
+def belongs_to_matrix(run: Run) -> bool:
+    """Whether a run is an untargeted transfer."""
+    return TABLE2.belongs(run) and setting(run) == "untargeted"
 
 
 def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
@@ -78,45 +86,59 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     axes.set_xlabel(f"ℓ2 of the perturbation, {unit(runs)}")
     axes.set_ylabel("accuracy of the defended victim, %")
     axes.set_ylim(0, 100)
-    entitle(figure, f"{victim(runs[0])}, PGD in an ℓ2 ball, {where(runs)}")
+    entitle(figure, f"{victim(runs[0])}, PGD in an ℓ2 ball, {_clips(runs)} {where(runs)}")
     axes.legend(frameon=False, fontsize=7)
     return frame, figure
 
 
 def belongs_to_budget(run: Run) -> bool:
-    """Whether a run is an untargeted PGD in an l2 ball against a defended victim."""
+    """Whether a run is an untargeted PGD in an l2 ball against a defended victim, not one of another network."""
     choices = run.about["choices"]
     attack = choices["attack"] in ("pgd", "bim") and run.attack.get("norm") == "l2"
-    return attack and choices["defense"] != "none" and setting(run) == "untargeted"
+    defended = choices["defense"] != "none" and not choices.get("model@surrogate")
+    return attack and defended and setting(run) == "untargeted"
 
 
 def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure"]:
-    """Figure 5: certified accuracy by radius, a line a sigma, beside the authors' published radii."""
-    radii = [round(0.01 * step, 2) for step in range(121)]
-    frame = pd.concat([curve(run, radii, form) for run in runs for form in ("standard", "paper")], ignore_index=True)
+    """Figure 5: certified accuracy by radius, a line a run, beside the authors' published radii.
+
+    A step's height holds up to its right end, so no line claims more than was certified.
+    """
+    runs = sorted(runs, key=lambda run: (run.sigma, run.about["identity"]))
+    last = max([1.2, *(float(run.records["radius"].max()) for run in runs)])
+    radii = [round(0.01 * step, 2) for step in range(math.ceil(100 * last) + 1)]
     paper = pd.read_csv(PAPER / "figure5.csv")
     paper = paper[paper["split"] == paper_split(runs)]  # none of joints in an image
-    figure = canvas(5.2, 3.6)
+    figure = canvas(5.2, 3.9)
     axes = figure.subplots()
-    for place, sigma in enumerate(sorted(frame["sigma"].unique())):
-        colour = COLOURS[place % len(COLOURS)]
-        for form, dash in (("standard", "-"), ("paper", "--")):
-            part = frame[(frame["sigma"] == sigma) & (frame["form"] == form)]
-            label = f"σ={sigma:g}, {'Cohen et al.' if form == 'standard' else 'form of the paper'}"
-            axes.step(part["radius"], 100 * part["accuracy"], where="post", color=colour, ls=dash, lw=1.2, label=label)
+    often, frames = Counter(run.sigma for run in runs), []
+    for run, colour in zip(runs, cycle(COLOURS), strict=False):
+        name = f"σ={run.sigma:g}" + (f" ({run.about['identity']})" if often[run.sigma] > 1 else "")
+        for form, (dash, words) in FORMS.items():
+            part = curve(run, radii, form)
+            frames.append(part)
+            values = 100 * part[["accuracy", "low", "high"]]
+            axes.step(radii, values["accuracy"], where="pre", color=colour, ls=dash, lw=1.2, label=f"{name}, {words}")
             if form == "standard":
-                axes.fill_between(part["radius"], 100 * part["low"], 100 * part["high"], color=colour, alpha=0.15, lw=0)
-        theirs = paper[paper["sigma"] == sigma]
+                axes.fill_between(radii, values["low"], values["high"], step="pre", color=colour, alpha=0.15, lw=0)
+        theirs = paper[paper["sigma"] == run.sigma]
         if len(theirs):
-            label = f"σ={sigma:g}, Zheng et al., NTU RGB+D"
+            label = f"σ={run.sigma:g}, Zheng et al., NTU RGB+D"
             axes.plot(theirs["radius"], 100 * theirs["accuracy"], color=colour, ls=":", lw=1.2, label=label)
-    axes.set_xlabel(f"certified radius, ℓ2, {unit(runs)}")
+    axes.set_xlabel(
+        f"certified radius, ℓ2, {unit(runs)}: of the smoothed victim,\nafter resampling, for changes of existing joints"
+    )
     axes.set_ylabel("certified accuracy, %")
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, fontsize=6)
-    draws = f"n={runs[0].about['settings']['smoothing']['n']}, {len(runs[0].records)} clips"
-    entitle(figure, f"{victim(runs[0])} {where(runs)}, {draws}")
-    return frame, figure
+    smoothing = runs[0].about["settings"]["smoothing"]
+    entitle(figure, f"{victim(runs[0])} {where(runs)}, n={smoothing['n']}, α={smoothing['alpha']:g}, {_clips(runs)}")
+    return pd.concat(frames, ignore_index=True), figure
+
+
+def _clips(runs: Sequence[Run] | Sequence[Certified]) -> str:
+    """How many clips each of these runs is of."""
+    return f"{' or '.join(str(count) for count in sorted({len(run.records) for run in runs}))} clips"
 
 
 def convergence(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:

@@ -20,10 +20,11 @@ from skeleton_adv.cells import (
     setting,
     where,
 )
-from skeleton_adv.summary import Run, measures
+from skeleton_adv.summary import Run, differences, measures
 
 # One row holds both kinds of attack; these settings tell which.
 KINDS = {False: "unaware", True: "adaptive"}
+OWN_KEYS = ("attack.beta", "targeted", "target", "adaptive", "defense.sigma", "defense.draws")  # the rows show these
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Defended:
 
     name: str = "table4"
     heading: str = "Table 4: defense by noise and temporal filter"
+    swept: tuple[str, ...] = ("targeted", "adaptive", "defense.sigma")
 
     def fits(self, dataset: str) -> bool:
         """Of any dataset."""
@@ -47,9 +49,9 @@ class Defended:
         runs = [run for run in runs if self.belongs(run)]
         one_dataset(self.heading, runs)
         found: dict[str, dict[str, Any]] = {}
-        for run in runs:
+        for run, apart in zip(runs, differences(runs, OWN_KEYS), strict=True):
             settings = {k: v for k, v in run.about["settings"].items() if k != "adaptive"}
-            row = found.setdefault(json.dumps(settings, sort_keys=True), _lead(run))
+            row = found.setdefault(json.dumps(settings, sort_keys=True), _lead(run) | {"differs": apart})
             kind = KINDS[bool(run.about["settings"]["adaptive"])]
             values = rate_columns(run) | measures(run) | {"clips": run.about["done"], "run": run.about["identity"]}
             row |= {f"{kind}_{name}": value for name, value in values.items()}
@@ -80,7 +82,7 @@ class Defended:
                         f"{kind}: ℓ2": number(row, f"{kind}_l2"),
                         f"{kind}: ΔB/B %": number(row, f"{kind}_bone", ".2f", 100),
                     }
-            shown_rows.append(shown)
+            shown_rows.append(shown | {"differs": row["differs"]})
         shown_frame = pd.DataFrame(shown_rows).fillna("")
         return shown_frame.loc[:, (shown_frame != "").any(axis=0)]
 
@@ -117,7 +119,7 @@ def _lead(run: Run) -> dict[str, Any]:
         "defense": about["choices"]["defense"],
         "sigma": defense.get("sigma"),
         "taps": defense.get("taps"),
-        "draws": defense.get("draws"),
+        "draws": defense.get("draws") if defense.get("sigma") else 1,
         "beta": run.attack["beta"],
         "test_clips": about["total"],
     }

@@ -49,7 +49,7 @@ class Evaluation:
         done: set[int],
         append: Callable[[list[Record]], None],
         progress: Callable[[Iterable[int], int], Iterable[int]],
-        save: Callable[[list[int], Mapping[str, Tensor]], None] | None = None,
+        save: Callable[[list[int], list[Record], Mapping[str, Tensor]], None] | None = None,
         saved: Container[int] = (),
     ) -> None:
         """Attack the clips of ``order`` that are not ``done``, appending records chunk by chunk.
@@ -69,7 +69,7 @@ class Evaluation:
             numbers = left[place]
             records, tensors = self._attack(numbers)
             if save is not None:
-                save(numbers, tensors)
+                save(numbers, records, tensors)
             append([record for record in records if record.index not in done])
 
     def _attack(self, numbers: list[int]) -> tuple[list[Record], dict[str, Tensor]]:

@@ -13,13 +13,19 @@ import pandas as pd
 
 from skeleton_adv.cells import setting
 from skeleton_adv.certified import Certified, find_certified
-from skeleton_adv.curves import accuracy_by_budget, belongs_to_budget, certified_accuracy, convergence, transfer_matrix
+from skeleton_adv.curves import (
+    accuracy_by_budget,
+    belongs_to_budget,
+    belongs_to_matrix,
+    certified_accuracy,
+    convergence,
+    transfer_matrix,
+)
 from skeleton_adv.drawing import save
 from skeleton_adv.errors import RunError, UserError
 from skeleton_adv.films import animate, strip
 from skeleton_adv.kept import find, has_clips, has_course, pairs, telling
 from skeleton_adv.summary import Run, load_runs
-from skeleton_adv.transfer import TABLE2
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,15 +57,22 @@ def _budget_apart(run: Run) -> Any:
     return settings | {"attack": {name: value for name, value in run.attack.items() if name not in ("eps", "step")}}
 
 
+def _transfer_apart(run: Run) -> Any:
+    """All settings but the two networks and beta."""
+    networks = ("model", "checkpoint", "surrogate", "surrogate_checkpoint")
+    settings = {name: value for name, value in run.about["settings"].items() if name not in networks}
+    return settings | {"attack": {name: value for name, value in run.attack.items() if name != "beta"}}
+
+
 def _figure5_apart(run: Certified) -> Any:
-    """All settings but the noise and the weights that were trained with it."""
-    settings = run.about["settings"]
+    """All settings but the noise and the weights that were trained with it; the training's seed."""
+    settings = {name: value for name, value in run.about["settings"].items() if name != "checkpoint"}
     smoothing = {name: value for name, value in settings["smoothing"].items() if name != "sigma"}
-    return {name: value for name, value in settings.items() if name != "checkpoint"} | {"smoothing": smoothing}
+    return settings | {"smoothing": smoothing, "training": run.about.get("seeds")}
 
 
 DRAWINGS = (
-    Drawing("table2", TABLE2.belongs, lambda run: "figure_transfer", lambda run: None, transfer_matrix),
+    Drawing("table2", belongs_to_matrix, lambda run: "figure_transfer", _transfer_apart, transfer_matrix),
     Drawing(
         "defense_budget",
         belongs_to_budget,

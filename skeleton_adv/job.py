@@ -1,5 +1,6 @@
 """A configuration made into objects, where its weights lie, and the settings that make a run itself."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +104,10 @@ class Job:
         for name, part in (("attack", self.attack), ("defense", self.defense), ("dataset", self.dataset.clips)):
             if not callable(part):
                 raise SettingError(f"{name}={self.settings[name]} is none: choose one with {name}=...")
-        for name in ("architecture", "preprocess"):
-            if not callable(getattr(self.model, name)):
-                raise SettingError(f"model.{name}={getattr(self.model, name)} is none")
+        for role, model in (("model", self.model), ("surrogate", self.surrogate)):
+            for name in ("architecture", "preprocess"):
+                if model is not None and not callable(getattr(model, name)):
+                    raise SettingError(f"{role}.{name}={getattr(model, name)} is none")
         if self.dataset.num_frames >= WHOLE and self.dataset.test_crop != 1:
             raise SettingError(
                 f"dataset.num_frames={self.dataset.num_frames} lays clips out as recorded, none of it cut away: "
@@ -153,10 +155,10 @@ def find_checkpoint(job: Job, role: Role = "model") -> Path:
         if place.is_file():
             return place
     hint = f"task=train model={job.choices[GROUP[role]]} dataset={job.choices['dataset']}"
-    hint += f" dataset.num_frames={job.dataset.num_frames} model.seed={model.seed}"
-    hint += f" model.noise={model.noise:g}" if model.noise else ""
-    if job.settings["dataset"].get("num_actions"):
-        hint += f" dataset.num_actions={len(job.dataset.classes)}"
+    given = [word for word in shlex.split(job.command) if word.startswith("dataset.")]
+    hint = " ".join(
+        [hint, *given, f"model.seed={model.seed}", *([f"model.noise={model.noise:g}"] if model.noise else [])]
+    )
     raise CheckpointError(f"{role}.checkpoint={places[0]} does not exist; train it with: {hint}")
 
 

@@ -71,7 +71,8 @@ class CertificateRecord:
     name: str
     label: int
     pred: int  # -1 if the certificate abstains
-    correct: bool
+    clean_correct: bool  # the network alone, without noise, is right
+    correct: bool  # of the smoothed victim's certified class
     abstained: bool
     radius: float  # Cohen et al.'s; 0 if abstained
     rms_mm: float  # the radius as rms millimetres a joint and frame
@@ -130,10 +131,11 @@ class RunFolder:
         rows = self._csv.read_bytes().count(b"\n") - 1
         return summary if rows == summary.get("done") else None
 
-    def begin(self) -> set[int]:
-        """Repair a half-written last row, withdraw the mark of an end; indices of the rows that stand."""
+    def begin(self, withdraw: bool = True) -> set[int]:
+        """Repair a half-written last row, ``withdraw`` the mark of an end; indices of the rows that stand."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._json.unlink(missing_ok=True)
+        if withdraw:
+            self._json.unlink(missing_ok=True)
         if not self._csv.exists():
             self._replace(self._csv, ",".join(self._columns) + "\n")
         content = self._csv.read_bytes()
@@ -157,6 +159,19 @@ class RunFolder:
             known.append(dict(facts))
             self._replace(path, json.dumps({"with": known}, indent=2) + "\n")
         return known
+
+    def compare(self, records: Sequence[Record]) -> None:
+        """Raise ``RunError`` if a clip that was attacked once more came out otherwise than its row says."""
+        with open(self._csv, newline="") as file:
+            rows = {row["index"]: row for row in csv.DictReader(file)}
+        for record in records:
+            row = rows.get(str(record.index), {})
+            for name in ("clean_pred", "adv_pred", "success"):
+                if row.get(name, str(getattr(record, name))) != str(getattr(record, name)):
+                    raise RunError(
+                        f"clip {record.name} came out with {name}={getattr(record, name)}, its row in {self._csv} says "
+                        f"{row[name]}: another machine made it, so delete {self.path} or set runtime.output_dir"
+                    )
 
     def append(self, records: Sequence[Record] | Sequence[CertificateRecord]) -> None:
         """Add rows in one write and see them on the disk."""

@@ -12,6 +12,13 @@ from skeleton_adv.errors import RunError
 from skeleton_adv.records import COLUMNS, read_json
 
 MEASURES = ("bone", "angle", "true_angle", "speed")
+# Whose choice of option a setting belongs to.
+KINDS = {
+    **{name: name for name in ("attack", "model", "defense")},
+    "checkpoint": "model",
+    "surrogate": "model@surrogate",
+    "surrogate_checkpoint": "model@surrogate",
+}
 
 
 @dataclass(frozen=True)
@@ -63,20 +70,31 @@ def finished(folder: Path, required: bool) -> bool:
 def load_run(folder: Path, required: bool = False) -> Run | None:
     """The run in ``folder``; None if it has not ended, unless it is ``required``.
 
-    Raises ``RunError`` if a required run has not ended, or if rows are damaged, doubled, or not as
-    many as ``run.json`` says.
+    Raises ``RunError`` as ``read_rows`` does, and if a required run has not ended.
     """
     if not finished(folder, required):
         return None
-    about = read_json(folder / "run.json")
-    if not (folder / "records.csv").exists():
-        raise RunError(f"{folder} has a run.json but no records.csv: run it again")
-    records = pd.read_csv(folder / "records.csv")
-    if tuple(records.columns) != COLUMNS:
-        raise RunError(f"{folder}/records.csv has other columns than this version writes: run it again")
-    if records["index"].duplicated().any() or len(records) != about["done"]:
-        raise RunError(f"{folder}/records.csv holds {len(records)} rows, run.json says {about['done']}: run it again")
-    return Run(about, records.sort_values("index", ignore_index=True), folder)
+    return Run(*read_rows(folder / "records.csv", COLUMNS), folder)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What the ``run.json`` beside a file of rows says, and its rows in the order of the clips.
+
+    Raises ``RunError`` if rows are missing, damaged, doubled, of other columns, or not as many as it says.
+    """
+    about = read_json(path.parent / "run.json")
+    way_out = f"delete the folder {path.parent}, and run again what you still need"
+    if not path.exists():
+        raise RunError(f"{path.parent} has a run.json but no {path.name}: {way_out}")
+    try:
+        rows = pd.read_csv(path)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is damaged ({error}): {way_out}") from None
+    if tuple(rows.columns) != tuple(columns):
+        raise RunError(f"{path} has other columns than this version writes: {way_out}")
+    if rows["index"].duplicated().any() or len(rows) != about.get("done"):
+        raise RunError(f"{path} holds {len(rows)} rows, run.json says {about.get('done')}: {way_out}")
+    return about, rows.sort_values("index", ignore_index=True)
 
 
 def load_runs(root: Path, skip_unfinished: bool = False) -> list[Run]:
@@ -86,18 +104,24 @@ def load_runs(root: Path, skip_unfinished: bool = False) -> list[Run]:
     return [run for run in loaded if run is not None]
 
 
+def of_goal(run: Run) -> pd.DataFrame:
+    """The rows that an attack could fail on: in targeted runs, not those whose label is the target."""
+    return run.records[run.records["label"] != run.records["target"]]
+
+
 def rates(run: Run) -> dict[str, Rate]:
     """Accuracy before and after; success and feasible success, over all clips and over initially right ones.
 
     A clip that a victim with noise judged several times counts by the share of them. In targeted runs,
-    clips whose label is the target are left out, except from clean accuracy.
+    clips whose label is the target are left out, except from clean accuracy. ``found`` is the attack's own word.
     """
     rows = run.records
-    aimed = rows[rows["label"] != rows["target"]]
+    aimed = of_goal(run)
     right = aimed[aimed["clean_correct"]]
     return {
         "clean_accuracy": _rate(rows["clean_share"]),
         "adv_accuracy": _rate(aimed["adv_share"]),
+        "found": _rate(aimed["found"]),
         "success": _rate(aimed["success_share"]),
         "success_if_right": _rate(right["success_share"]),
         "feasible_success": _rate(aimed["success_share"] * aimed["feasible"]),
@@ -106,8 +130,8 @@ def rates(run: Run) -> dict[str, Rate]:
 
 
 def measures(run: Run) -> dict[str, float]:
-    """Means over clips of each measure, and of its per-clip maximum the mean and the median."""
-    rows = run.records
+    """Means over ``of_goal``'s clips of each measure, and of its per-clip maximum the mean and the median."""
+    rows = of_goal(run)
     found: dict[str, float] = {}
     for name in MEASURES:
         found[name] = float(rows[f"{name}_mean"].mean())
@@ -138,6 +162,9 @@ def warnings(run: Run) -> list[str]:
         found.append(
             f"{int(rows['falling'].sum())} of {failed} failures were still getting nearer: more steps may help"
         )
+    diverged = int((rows["adv_pred"] < 0).sum())
+    if diverged:
+        found.append(f"{diverged} of {len(rows)} clips diverged: neither fooled nor right, and in no mean of a measure")
     if rows["control_share"].sum() > rows["success_share"].sum():
         found.append("Gaussian noise of the same l2 fools the victim more often than the attack does")
     return found
@@ -162,15 +189,15 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differences(runs: Sequence[Run], apart_from: Sequence[str]) -> list[str]:
     """For each run, what sets it apart from the others, as text: nothing is mixed silently.
 
-    Settings of an attack are compared among the runs of that attack, those of a model among the runs
-    of that model, and everything else among all runs.
+    Settings of an attack are compared among the runs of that attack, those of a model or a defense
+    likewise, and everything else among all runs.
     """
     settings = [flat(run.about["settings"]) for run in runs]
     keys = sorted({key for one in settings for key in one} - set(apart_from))
 
     def peers(place: int, key: str) -> set[str]:
-        kind = {"attack": "attack", "model": "model", "checkpoint": "model"}.get(key.partition(".")[0])
-        chosen = [run.about["choices"][kind] if kind else None for run in runs]
+        kind = KINDS.get(key.partition(".")[0])
+        chosen = [run.about["choices"].get(kind) if kind else None for run in runs]
         return {repr(one.get(key)) for one, name in zip(settings, chosen, strict=True) if name == chosen[place]}
 
     return [

@@ -2,24 +2,26 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import pandas as pd
 from tabulate import tabulate
 
-from skeleton_adv.cells import Table
-from skeleton_adv.certified import Certified, load_certified
+from skeleton_adv.cells import Table, setting, show, where
+from skeleton_adv.certified import NOTES, Certified, find_certified, load_certified
 from skeleton_adv.certified import readable as readable_certificates
 from skeleton_adv.comparison import against_admm, readable_comparison, signs
 from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError, UserError
-from skeleton_adv.summary import Rate, Run, load_run, load_runs, measures, rates
+from skeleton_adv.summary import Run, load_run, load_runs, measures, rates
 from skeleton_adv.transfer import TABLE2
 from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
 TABLES: tuple[Table, ...] = (TABLE1, TABLE2, TABLE3, TABLE4, TABLE5)
-LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$", "‰": r"\textperthousand{}"})
+LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$", "σ": r"$\sigma$", "‰": r"\textperthousand{}"})
+Pages = Mapping[str, tuple[pd.DataFrame, dict[str, list[str]]]]  # by a file's suffix: numbers, and what people read
 
 
 def write(table: Table, runs: Sequence[Run], out: Path) -> list[Path]:
@@ -30,29 +32,43 @@ def write(table: Table, runs: Sequence[Run], out: Path) -> list[Path]:
     comparison = against_admm(runs) if table.name == "table3" else frame.head(0)
     if len(comparison):
         pages["_against_admm"] = (comparison, _grid(readable_comparison(comparison)))
-    folder = out / own[0].about["dataset"]
-    folder.mkdir(parents=True, exist_ok=True)
-    heading, paths = table.title(own), []
-    lines = [
-        f"# {heading}",
-        "",
-        tabulate(pages[""][1], "keys", "pipe", disable_numparse=True),
-        "",
-        table.notes(own),
-        "",
-    ]
+    heading = table.title(own)
+    lines = [*_head(heading, pages, table.notes(own))]
     if len(comparison):
         lines += ["Over the clips that were first right and that both attacks fool, C&W / ADMM:", ""]
         lines += [tabulate(pages["_against_admm"][1], "keys", "pipe", disable_numparse=True), ""]
     weak = [f"- {_name(run)}: {warning}" for run in own for warning in signs(run, runs)]
     lines += ["Signs of an attack weaker than it could be:", "", *weak, ""] if weak else []
     lines += ["Made by:", "", *(f"    {command}" for command in _commands(table, own)), ""]
-    paths.append(_atomically(folder / f"{table.name}.md", "\n".join(lines)))
+    return _files(out / own[0].about["dataset"] / table.name, heading, lines, pages)
+
+
+def write_certified(runs: Sequence[Certified], out: Path) -> list[Path]:
+    """Write a table of certificates for each dataset among the runs; return the files."""
+    paths = []
+    for dataset in sorted({run.about["dataset"] for run in runs}):
+        here = [run for run in runs if run.about["dataset"] == dataset]
+        frame = readable_certificates(here)
+        pages, heading = {"": (frame, _grid(frame))}, f"Certified accuracy {where(here)}"
+        lines = [*_head(heading, pages, NOTES), "Made by:", ""]
+        lines += [*(f"    {command}" for command in sorted({run.about["command"] for run in here})), ""]
+        paths += _files(out / dataset / "certified", heading, lines, pages)
+    return paths
+
+
+def _head(heading: str, pages: Pages, notes: str) -> list[str]:
+    return [f"# {heading}", "", tabulate(pages[""][1], "keys", "pipe", disable_numparse=True), "", notes, ""]
+
+
+def _files(stem: Path, heading: str, lines: Sequence[str], pages: Pages) -> list[Path]:
+    """A table's Markdown, and LaTeX and CSV of each of its pages."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [_atomically(stem.with_name(f"{stem.name}.md"), "\n".join(lines))]
     for suffix, (values, grid) in pages.items():
         latex = tabulate(grid, "keys", "latex_booktabs", disable_numparse=True).translate(LATEX)
-        paths.append(_atomically(folder / f"{table.name}{suffix}.tex", f"% {heading}\n{latex}\n"))
+        paths.append(_atomically(stem.with_name(f"{stem.name}{suffix}.tex"), f"% {heading}\n{latex}\n"))
         text = values.to_csv(index=False, float_format="%.6g")
-        paths.append(_atomically(folder / f"{table.name}{suffix}.csv", text))
+        paths.append(_atomically(stem.with_name(f"{stem.name}{suffix}.csv"), text))
     return paths
 
 
@@ -71,11 +87,10 @@ def write_all(runs: Sequence[Run], out: Path, tables: Sequence[Table] = TABLES) 
 
 def _commands(table: Table, runs: Sequence[Run]) -> list[str]:
     """The commands that made these runs; one for a whole grid that an experiment swept."""
-    swept = ("attack=", "attack.beta=", "targeted=", "adaptive=", "defense.sigma=")
     grids: dict[str, list[Run]] = {}
     for run in runs:
         words = run.about["command"].split()
-        grids.setdefault(" ".join(w for w in words if not w.startswith(swept)), []).append(run)
+        grids.setdefault(" ".join(w for w in words if w.partition("=")[0] not in table.swept), []).append(run)
     commands: set[str] = set()
     for command, group in grids.items():
         complete = f"experiment={table.name}" in command and table.whole(group)
@@ -93,31 +108,38 @@ def _atomically(path: Path, text: str) -> Path:
 def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     """Show finished runs on the screen, with their files; write the experiment's table."""
     folders = list(dict.fromkeys(folders))
-    certificates = [folder for folder in folders if (folder / "certificates.csv").exists()]
+    certified = [folder for folder in folders if (folder / "certificates.csv").exists()]
+    certificates = [one for folder in certified if (one := load_certified(folder)) is not None]
+    runs = [run for folder in folders if folder not in certified and (run := load_run(folder)) is not None]
     if certificates:
-        _report_certified([found for folder in certificates if (found := load_certified(folder)) is not None])
-        for folder in certificates:
-            print(f"records: {folder}/certificates.csv")
-    folders = [folder for folder in folders if folder not in certificates]
-    if not folders:
-        return
-    runs = [run for folder in folders if (run := load_run(folder)) is not None]
+        _show_certificates(certificates)
+    if runs:
+        _show_runs(runs)
+    for run in runs:
+        for warning in signs(run, runs):
+            print(f"warning: {_name(run)}: {warning}")
+    for folder in folders:
+        print(f"records: {folder}/{'certificates' if folder in certified else 'records'}.csv")
+    paths = [path for table in TABLES if table.name == experiment for path in write_all(runs, out, [table])]
+    for path in paths + (write_certified(certificates, out) if experiment == "figure5" else []):
+        print(f"table:   {path}")
+
+
+def _show_runs(runs: Sequence[Run]) -> None:
     rows = []
     for run in runs:
-        rate = rates(run)
-        values = measures(run)
-        beta = run.attack.get("beta")
+        rate, values, beta = rates(run), measures(run), run.attack.get("beta")
         rows.append(
             {
                 "dataset": run.about["dataset"],
                 "victim": run.about["choices"]["model"],
                 "attack": run.about["choices"]["attack"] + (f" β={beta:g}" if beta is not None else ""),
-                "goal": "targeted" if run.about["settings"]["targeted"] else "untargeted",
+                "goal": setting(run),
                 "T": run.about["num_frames"],
                 "clips": f"{run.about['done']} of {run.about['total']}",
-                "clean %": _share(rate["clean_accuracy"]),
-                "success %": _share(rate["success"]),
-                "feasible %": _share(rate["feasible_success"]),
+                "clean %": show(rate["clean_accuracy"]),
+                "success %": show(rate["success"]),
+                "feasible %": show(rate["feasible_success"]),
                 "ΔB/B %": f"{100 * values['bone']:.2f}",
                 "ΔJ rad": f"{values['angle']:.3f}",
                 "ΔK/K %": f"{100 * values['kinetic']:.2f}",
@@ -128,23 +150,18 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     print(tabulate(rows, "keys", "simple", disable_numparse=True))
     print("\n[..]: 95 % Wilson interval. feasible: successful, and no bone, angle or speed exceeds its tolerance.")
     print("ℓ2 in metres and rms, a joint and frame, in millimetres; joints in an image: shares and thousandths of it.")
-    if any(run.about["stand_in"] for run in runs):
-        print("These clips are a stand-in, not the paper's NTU RGB+D or Kinetics.")
-    for run in runs:
-        for warning in signs(run, runs):
-            print(f"warning: {_name(run)}: {warning}")
-    for folder in folders:
-        print(f"records: {folder}/records.csv")
-    for table in (table for table in TABLES if table.name == experiment):
-        for path in write_all(runs, out, [table]):
-            print(f"table:   {path}")
+    _say_stand_in(runs)
 
 
-def _report_certified(runs: Sequence[Certified]) -> None:
-    print(tabulate(_grid(readable_certificates(runs)), "keys", "simple", disable_numparse=True))
-    print("\nCertified accuracy at radius r (ℓ2, metres; joints in an image: shares of it) with 95 % Wilson intervals;")
-    print("r=0: right and certified at all. For the smoothed victim, after resampling, for changes of existing joints.")
-    print("The paper's form rests on intervals that cover less than they say: see skeleton_adv.certify.zheng.")
+def _show_certificates(runs: Sequence[Certified]) -> None:
+    for dataset in sorted({run.about["dataset"] for run in runs}):
+        here = [run for run in runs if run.about["dataset"] == dataset]
+        print(f"{dataset}\n{tabulate(_grid(readable_certificates(here)), 'keys', 'simple', disable_numparse=True)}")
+    print(f"\n{fill(NOTES, 120)}")
+    _say_stand_in(runs)
+
+
+def _say_stand_in(runs: Sequence[Run] | Sequence[Certified]) -> None:
     if any(run.about["stand_in"] for run in runs):
         print("These clips are a stand-in, not the paper's NTU RGB+D or Kinetics.")
 
@@ -152,11 +169,6 @@ def _report_certified(runs: Sequence[Certified]) -> None:
 def _name(run: Run) -> str:
     choices = run.about["choices"]
     return f"{choices['attack']} on {choices['model']} ({run.about['identity']})"
-
-
-def _share(rate: Rate) -> str:
-    low, high = rate.interval
-    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({rate.hits:.4g}/{rate.count})"
 
 
 def main() -> None:
@@ -168,9 +180,15 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         runs = load_runs(arguments.runs, arguments.skip_unfinished)
-        if not runs:
+        certified = find_certified(arguments.runs, arguments.skip_unfinished)
+        if not runs and not certified:
             raise RunError(f"{arguments.runs} holds no finished run: make one with python -m skeleton_adv")
-        for path in write_all(runs, arguments.out):
+        paths = write_all(runs, arguments.out) + write_certified(certified, arguments.out)
+        if not paths:
+            raise RunError(
+                f"{arguments.runs} holds no run of ADMM, of C&W or of certificates: no table shows the others"
+            )
+        for path in paths:
             print(path)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Table 2: adversarial clips made on one network, judged by another. Pure functions of records."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,10 @@ from skeleton_adv.cells import (
 )
 from skeleton_adv.summary import Run, differences, measures
 
-# The rows show these themselves.
-OWN_KEYS = ("attack.beta", "targeted", "target", "checkpoint", "surrogate_checkpoint")
+# Of each network its group of options, and where its seed and its digest stand.
+ROLES = {"source": ("model@surrogate", "surrogate", "surrogate_checkpoint"), "target": ("model", "model", "checkpoint")}
+# The rows show these themselves; networks by name and seed.
+OWN_KEYS = ("attack.beta", "targeted", "checkpoint", "surrogate_checkpoint")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Transfer:
     name: str = "table2"
     heading: str = "Table 2: transfer of the ADMM attack"
     betas: tuple[float, ...] = (0.01, 0.1)
+    swept: tuple[str, ...] = ("attack.beta",)
 
     def fits(self, dataset: str) -> bool:
         """Of any dataset."""
@@ -46,18 +50,15 @@ class Transfer:
         """A row a run. Columns ``paper_*`` are the paper's cells; rates are fractions."""
         runs = [run for run in runs if self.belongs(run)]
         one_dataset(self.heading, runs)
-        found = []
+        found, names = [], _names(runs)
         for run, apart in zip(runs, differences(runs, OWN_KEYS), strict=True):
-            source, target = (_network(run, group) for group in ("model@surrogate", "model"))
             row: dict[str, Any] = {
-                "source": source,
-                "target": target,
+                **{role: names[_network(run, role)] for role in ROLES},
                 "setting": setting(run),
                 "attack": run.about["choices"]["attack"],
                 "beta": run.attack["beta"],
                 "clips": run.about["done"],
                 "test_clips": run.about["total"],
-                "source_success": float(run.records["found"].mean()),
             }
             row |= rate_columns(run) | measures(run) | {"differs": apart, "run": run.about["identity"]}
             found.append(row | _paper_cell(run))
@@ -75,7 +76,7 @@ class Transfer:
                     "β": f"{row['beta']:g}",
                     "clips": f"{row['clips']:.0f} of {row['test_clips']:.0f}",
                     "clean accuracy": interval(row, "clean_accuracy"),
-                    "success on its source %": f"{100 * row['source_success']:.1f}",
+                    "success on its source": interval(row, "found"),
                     "success: paper": number(row, "paper_success", ".1f", 100),
                     "success: ours": interval(row, "success"),
                     "success if first right": interval(row, "success_if_right"),
@@ -96,7 +97,8 @@ class Transfer:
         """What a reader must know about the columns."""
         return about_victims(runs) + (
             "Success is the share of all clips that the judging network gets wrong, as in the paper, so its clean "
-            "errors count; first right: of the clips that it got right before. s0, s1: seeds of the training."
+            "errors count; first right: of the clips that it got right before. On its source: by the attack's own "
+            "word, against the network it was made on. s0, s1: seeds of the training."
         )
 
     def whole(self, runs: Sequence[Run]) -> bool:
@@ -107,13 +109,20 @@ class Transfer:
 def matrix(frame: pd.DataFrame, beta: float) -> pd.DataFrame:
     """Success if first right, sources down and targets across, untargeted, at one beta."""
     chosen = frame[(frame["beta"] == beta) & (frame["setting"] == "untargeted")]
-    return chosen.pivot_table(index="source", columns="target", values="success_if_right")
+    return chosen.pivot(index="source", columns="target", values="success_if_right")
 
 
-def _network(run: Run, group: str) -> str:
-    """A network's name and the seed of its training."""
-    role = "surrogate" if "surrogate" in group else "model"
-    return f"{run.about['choices'][group]} s{run.about['seeds'][role]}"
+def _network(run: Run, role: str) -> tuple[str, str | None]:
+    """A network's name with the seed of its training, and the digest of its weights."""
+    group, seed, weights = ROLES[role]
+    return f"{run.about['choices'][group]} s{run.about['seeds'][seed]}", run.about["settings"].get(weights)
+
+
+def _names(runs: Sequence[Run]) -> dict[tuple[str, str | None], str]:
+    """What each network is called: with its digest where several have one name."""
+    networks = {_network(run, role) for run in runs for role in ROLES}
+    often = Counter(name for name, _ in networks)
+    return {(name, weights): f"{name} ({str(weights)[:8]})" if often[name] > 1 else name for name, weights in networks}
 
 
 def _paper_cell(run: Run) -> dict[str, Any]:
@@ -122,7 +131,8 @@ def _paper_cell(run: Run) -> dict[str, Any]:
     name = "hcn (second training run)" if target == "hcn" else target
     same = (paper["source"] == source) & (paper["target"] == name) & (paper["split"] == paper_split([run]))
     same &= paper["beta"] == run.attack["beta"]
-    known = same.any() and setting(run) == "untargeted"
+    itself = _network(run, "source") == _network(run, "target")  # no second training
+    known = same.any() and setting(run) == "untargeted" and not itself
     return {"paper_success": paper[same].iloc[0]["success_rate"] / 100} if known else {}
 
 

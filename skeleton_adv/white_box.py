@@ -42,13 +42,14 @@ class WhiteBox:
     heading: str
     attacks: tuple[str, ...]
     betas: tuple[float | None, ...]
+    swept: tuple[str, ...] = ("attack.beta", "targeted")
     image: bool | None = False  # of joints in an image; None: of either
 
     def belongs(self, run: Run) -> bool:
-        """Whether a run is this table's."""
+        """Whether a run is this table's; a few clips that were made to be shown are not."""
         choices = run.about["choices"]
         white = choices["defense"] == "none" and not choices.get("model@surrogate")
-        own = white and choices["attack"] in self.attacks
+        own = white and choices["attack"] in self.attacks and choices.get("experiment") != "films"
         return own and self.fits(run.about["dataset"])
 
     def fits(self, dataset: str) -> bool:
@@ -167,6 +168,7 @@ class WhiteBox:
             same &= paper["beta"] == beta
         if not same.any():
             known = beta in self.betas and PAPER_MODELS.get(model) in set(paper["model"])
+            known &= split in set(paper.get("split", [split]))
             return {"paper_note": "not in the source" if known else "not in the paper"}
         found = paper[same].iloc[0]
         return {
@@ -180,5 +182,5 @@ class WhiteBox:
 
 
 TABLE1 = WhiteBox("table1", "Table 1: ADMM attack", ADMM, (0.1, 1.0, 10.0))
-TABLE3 = WhiteBox("table3", "Table 3: C&W attack", ("cw",), (None,), image=None)
+TABLE3 = WhiteBox("table3", "Table 3: C&W attack", ("cw",), (None,), ("attack", "targeted"), image=None)
 TABLE5 = WhiteBox("table5", "Table 5: ADMM attack", ADMM, (0.1, 1.0, 10.0), image=True)

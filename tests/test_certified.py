@@ -14,6 +14,7 @@ from skeleton_adv.batch import Context
 from skeleton_adv.certification import Certification, Smoothing
 from skeleton_adv.certified import Certified, curve, readable
 from skeleton_adv.certify import least_draws
+from skeleton_adv.curves import certified_accuracy
 from skeleton_adv.data.clips import hashed_order
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
@@ -21,13 +22,15 @@ from skeleton_adv.defenses import none
 from skeleton_adv.errors import SettingError
 from skeleton_adv.figures import write_all
 from skeleton_adv.records import CERTIFICATE_COLUMNS, CertificateRecord
+from skeleton_adv.tables import write_certified
 from skeleton_adv.victim import Victim
 
 
-def certified() -> Certified:
+def certified(sigma: float = 0.25, name: str = "abc") -> Certified:
     """Right and certified up to 0.1 and 0.6; right but abstained; wrong with a radius of 0.9."""
     rows = pd.DataFrame(
         {
+            "clean_correct": [True, True, True, False],
             "correct": [True, True, False, False],
             "abstained": [False, False, True, False],
             "radius": [0.1, 0.6, 0.0, 0.9],
@@ -36,9 +39,10 @@ def certified() -> Certified:
         }
     )
     choices = {"model": "hcn", "defense": "none"}
-    about = {"dataset": "utd_mhad", "choices": choices, "settings": {"smoothing": {"sigma": 0.25, "n": 1000}}}
-    about |= {"num_frames": 32, "num_classes": 27}
-    return Certified({**about, "done": 4, "total": 430, "identity": "abc", "stand_in": True}, rows)
+    about = {"dataset": "utd_mhad", "choices": choices, "command": "python -m skeleton_adv"}
+    about |= {"settings": {"smoothing": {"sigma": sigma, "n": 1000, "alpha": 0.001}}}
+    about |= {"num_frames": 32, "num_classes": 27, "trained_noise": 0.25}
+    return Certified({**about, "done": 4, "total": 430, "identity": name, "stand_in": True}, rows)
 
 
 def test_certified_accuracy_by_hand() -> None:
@@ -49,13 +53,28 @@ def test_certified_accuracy_by_hand() -> None:
     frame = curve(run, [0.0, 0.5])
     assert frame["accuracy"].tolist() == [0.5, 0.25] and frame["sigma"].tolist() == [0.25, 0.25]
     shown = readable([run]).iloc[0]
-    assert shown["r=0"].startswith("50.0 [") and shown["abstained %"] == "25.0" and shown["mean radius"] == "0.175"
+    assert shown["r=0"].startswith("50.0 [") and shown["abstained"].startswith("25.0 [")
+    assert shown["mean radius m"] == "0.175" and shown["clean accuracy"].endswith("(3/4)")
 
 
 def test_figure_five_is_drawn(tmp_path: Path) -> None:
     paths = write_all([], [certified()], tmp_path)
     assert [path.name for path in paths] == ["figure5_hcn.png", "figure5_hcn.pdf", "figure5_hcn.csv"]
     assert len(pd.read_csv(paths[2])) == 2 * 121
+
+
+def test_runs_of_one_sigma_are_lines_of_their_own(tmp_path: Path) -> None:
+    frame, figure = certified_accuracy([certified(name="abc"), certified(name="def"), certified(sigma=0.5)])
+    assert frame.groupby(["sigma", "run", "form"]).size().eq(121).all() and frame["run"].nunique() == 2
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
+    assert {"σ=0.25 (abc), Cohen et al.", "σ=0.25 (def), Cohen et al.", "σ=0.5, Cohen et al."} <= {*labels}
+
+
+def test_certificates_have_a_table(tmp_path: Path) -> None:
+    paths = write_certified([certified()], tmp_path)
+    assert [path.name for path in paths] == ["certified.md", "certified.tex", "certified.csv"]
+    text = paths[0].read_text()
+    assert "stand-in" in text.partition("\n")[0] and "smoothed victim" in text and "no proof" in text
 
 
 class Height(nn.Module):
@@ -103,6 +122,9 @@ def test_a_kill_within_a_clip_loses_and_doubles_nothing(
     with pytest.raises(KeyboardInterrupt):
         rows(parts, tmp_path / "b.npz")
     assert (tmp_path / "b.npz").exists()
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:100])
+    assert [key(row) for row in rows(parts, tmp_path / "cut.npz")] == [key(row) for row in whole]
+    del seen[15:]
     again = rows(parts, tmp_path / "b.npz")
     assert [key(row) for row in again] == [key(row) for row in whole]
     chunks = -(-12 // 5)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from skeleton_adv import cli
+from skeleton_adv.checks import check_recipe, check_smoothing, check_target
 from skeleton_adv.data.utd_mhad import UTDMHAD
-from skeleton_adv.errors import SettingError
+from skeleton_adv.errors import CheckpointError, SettingError
+from skeleton_adv.job import Job, find_checkpoint
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.preprocess import CenterPerFrame
 from skeleton_adv.records import read_json
 from skeleton_adv.summary import flat
+from skeleton_adv.tables import TABLES
 from skeleton_adv.victim import build_network, save_weights
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -94,6 +98,7 @@ def test_every_experiment_sets_and_sweeps_what_exists(experiment: str) -> None:
     composed = flat(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
     assert {key: composed[key] for key in flat(own)} == flat(own)  # nothing else has the last word
     cli.check_arguments(["-m", f"experiment={experiment}", *(f"{key}={value}" for key, value in swept.items())])
+    assert all({*table.swept} == {*swept} for table in TABLES if table.name == experiment)
 
 
 MISTAKES = [
@@ -139,6 +144,45 @@ def test_a_value_out_of_range_is_named(override: str, message: str) -> None:
     with pytest.raises(SettingError) as caught:
         cli.build_job(config, {}, [override])
     assert message in str(caught.value)
+
+
+def job_of(overrides: list[str]) -> Job:
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        choices = compose("config", overrides, return_hydra_config=True).hydra.runtime.choices
+        job: Job = cli.build_job(compose("config", overrides), dict(choices), overrides)
+    return job
+
+
+CERTIFY = ["task=certify", "model.noise=0.25"]
+IDLE = [
+    (["attack=from_file", "attack.path=x", "targeted=true", "target=least_likely"], check_target, "another victim"),
+    ([*CERTIFY, "targeted=true"], check_smoothing, "targeted=true has no effect on task=certify"),
+    ([*CERTIFY, "adaptive=false"], check_smoothing, "adaptive=false has no effect on task=certify"),
+    ([*CERTIFY, "model@surrogate=hcn"], check_smoothing, "a surrogate has no effect on task=certify"),
+    (
+        ["task=train", "dataset=synthetic_kinetics", "recipe=hcn/synthetic_cs"],
+        lambda job: check_recipe(job, job.recipe),
+        r"set recipe.rotation=[0,0,0]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "check", "message"), IDLE, ids=range(len(IDLE)))
+def test_a_setting_that_cannot_mean_anything_is_refused(
+    overrides: list[str], check: Callable[[Job], None], message: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        check(job_of(overrides))
+    assert message in str(caught.value)
+
+
+def test_the_way_to_weights_that_are_missing_keeps_the_shape_of_the_data(tmp_path: Path) -> None:
+    overrides = ["model=agcn_small", "dataset.num_actions=7", "dataset.num_persons=1", "dataset.space=normalised"]
+    with pytest.raises(CheckpointError) as caught:
+        find_checkpoint(job_of([*overrides, f"runtime.checkpoint_dir={tmp_path}"]))
+    assert f"task=train model=agcn_small dataset=synthetic_cs {' '.join(overrides[1:])} model.seed=0" in str(
+        caught.value
+    )
 
 
 def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from test_summary_and_tables import defended, transfer
 
-from skeleton_adv.curves import accuracy_by_budget, transfer_matrix
+from skeleton_adv.curves import accuracy_by_budget, belongs_to_budget, belongs_to_matrix, transfer_matrix
 from skeleton_adv.figures import write_all
 from skeleton_adv.summary import Run
 
@@ -31,6 +31,17 @@ def test_sources_down_and_targets_across() -> None:
     runs = [transfer("hcn", 0.1), transfer("agcn", 0.01), transfer("hcn", 0.01)]
     frame, _ = transfer_matrix(runs)
     assert frame.columns.tolist() == ["source", "agcn s0", "hcn s0"] and frame.iloc[0, 1:].tolist() == [0.75, 0.75]
+
+
+def test_networks_of_one_name_are_told_apart_and_other_runs_stay_out() -> None:
+    again = transfer("hcn", 0.01)
+    again.about["settings"]["checkpoint"] = "0123456789"
+    frame, _ = transfer_matrix([transfer("hcn", 0.01), again])
+    assert frame.columns.tolist() == ["source", "hcn s0 (01234567)", "hcn s0 (None)"]
+    assert not belongs_to_matrix(transfer("hcn", 0.01, targeted=True))
+    other = budget(0.1, True, 0.5)
+    other.about["choices"]["model@surrogate"] = "hcn"
+    assert belongs_to_budget(budget(0.1, True, 0.5)) and not belongs_to_budget(other)
 
 
 def test_a_picture_in_print_and_on_the_screen_and_its_numbers(tmp_path: Path) -> None:

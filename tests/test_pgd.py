@@ -55,6 +55,16 @@ def test_random_starts_fill_the_ball_and_belong_to_the_clip(norm: str) -> None:
     assert torch.equal(first, pgd(model, batch, **settings).x_adv - batch.x)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_the_whole_budget_is_spent(norm: str) -> None:
+    model, batch = linear_case(n=4)
+    result = pgd(model, batch, norm=norm, eps=20.0, step=1.0, steps=60, loss="margin", random_start=False)  # type: ignore[arg-type]
+    moved = (result.x_adv - batch.x).flatten(1)
+    size = moved.norm(dim=1) if norm == "l2" else moved.abs().amax(dim=1)
+    torch.testing.assert_close(size, torch.full_like(size, 20.0))
+    assert result.found.all()
+
+
 def test_more_restarts_never_find_less() -> None:
     model, batch = linear_case(n=6)
     settings = {"norm": "l2", "eps": 0.3, "step": 0.05, "steps": 3, "loss": "margin"}

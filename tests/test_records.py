@@ -40,6 +40,24 @@ def test_identity_sees_every_setting_and_no_order() -> None:
     assert len({identity(one) for one in (settings, *changed)}) == 4
 
 
+def test_a_clip_that_comes_out_otherwise_is_told(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin()
+    folder.append([record(0), record(1)])
+    folder.compare([record(1), record(0), record(2)])
+    with pytest.raises(RunError, match=r"clip_1 came out with adv_pred=9, its row .* says 2"):
+        folder.compare([record(0), record(1, adv_pred=9)])
+
+
+def test_the_mark_of_an_end_stands_while_clips_are_kept_afterwards(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin()
+    folder.append([record(0)])
+    folder.end({"done": 1})
+    assert folder.begin(withdraw=False) == {0} and folder.summary() == {"done": 1}
+    assert folder.begin() == {0} and folder.summary() is None
+
+
 def test_rows_are_appended_and_known(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     with folder.locked():

@@ -61,6 +61,7 @@ def changed(**columns: object) -> Run:
     [
         (changed(), []),
         (changed(falling=[False] * 5 + [True]), ["1 of 2 failures were still getting nearer"]),
+        (changed(adv_pred=-1), ["6 of 6 clips diverged"]),
         (changed(control_share=1.0), ["Gaussian noise of the same l2"]),
         (Run(about(), six_rows().assign(gradient=[0, 1, 1, 1, 1, 5e3])), ["no gradient", "over 1000 times"]),
         (Run(about(), six_rows().assign(gradient=[1, 1, 1, 1, 1, float("nan")])), ["over 1000 times"]),

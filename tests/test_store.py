@@ -109,6 +109,15 @@ def test_a_name_that_cannot_be_read_is_named(name: str, mat_folder: Path, tmp_pa
         store_of(folder, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("file", ["store.json", "frames.npy"])
+def test_a_store_that_was_cut_is_named(file: str, mat_folder: Path, tmp_path: Path) -> None:
+    store_of(mat_folder, tmp_path)
+    (path,) = tmp_path.rglob(file)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match=r"is damaged .*delete it"):
+        store_of(mat_folder, tmp_path)
+
+
 def test_many_processes_make_the_same_store(mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "CLIPS_A_WORKER", 8)
     folder = shutil.copytree(mat_folder, tmp_path / "data")

@@ -68,6 +68,7 @@ def test_rates_by_hand() -> None:
     assert found == {
         "clean_accuracy": Rate(4, 6),
         "adv_accuracy": Rate(0, 6),
+        "found": Rate(6, 6),
         "success": Rate(4, 6),
         "success_if_right": Rate(3, 4),
         "feasible_success": Rate(2, 6),
@@ -130,6 +131,9 @@ def test_each_run_is_in_its_table() -> None:
     transfer = of("admm")
     transfer["choices"]["model@surrogate"] = "agcn"
     assert not TABLE1.belongs(Run(transfer, six_rows()))
+    shown = of("admm")
+    shown["choices"]["experiment"] = "films"
+    assert not TABLE1.belongs(Run(shown, six_rows()))
 
 
 def test_tables_three_and_five_beside_the_papers_cells() -> None:
@@ -209,7 +213,10 @@ def test_both_kinds_of_attack_on_a_defense_stand_in_one_row() -> None:
     assert shown["unaware: clean accuracy"][0].endswith("(5.4/6)")
     text = TABLE4.notes(runs)
     assert "8 fresh looks" in text and "judged 10 times" in text
-    assert not TABLE4.whole(runs)
+    assert not TABLE4.whole(runs) and "differs" not in shown
+    twenty = defended(0.01, True, 0.04)
+    twenty.about["settings"]["defense"]["eot"] = 20
+    assert {"defense.eot=8", "defense.eot=20"} == {*TABLE4.readable(TABLE4.rows([*runs, twenty]))["differs"]}
 
 
 def test_runs_of_different_identity_are_told_apart() -> None:
@@ -236,6 +243,11 @@ def test_unfinished_and_damaged_runs_are_refused(tmp_path: Path) -> None:
         load_run(folder, required=True)
     with pytest.raises(RunError, match="5 rows"):
         load_run(saved(tmp_path / "b", about(), rows=5))
+    (saved(tmp_path / "empty", about()) / "records.csv").write_bytes(b"")
+    with pytest.raises(RunError, match=r"records\.csv is damaged .*delete the folder"):
+        load_run(tmp_path / "empty")
+    with pytest.raises(RunError, match=r"run\.json says None"):
+        load_run(saved(tmp_path / "bare", {}))
     doubled = saved(tmp_path / "c", about(), rows=3)
     text = (doubled / "records.csv").read_text()
     (doubled / "records.csv").write_text(text + text.partition("\n")[2])

@@ -31,6 +31,7 @@ def cw(
     ``abort_early`` a clip rests once a tenth of the steps has not lowered its loss by a ten-thousandth.
     Unlike the paper's, Adam's second moment is one number a clip and its rate falls to 0: with one a
     coordinate and a constant rate, short d came out up to 1.4 times too long on a linear victim.
+    A model that draws noise may be fooled once by luck: ``conf`` above 0 makes that rarer.
     """
     n, per_clip = len(batch), (-1, 1, 1, 1, 1)
     movable = batch.movable.to(batch.x.dtype)

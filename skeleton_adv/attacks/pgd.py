@@ -38,8 +38,9 @@ def pgd(
     direction in l2), ``value`` goes ``step`` times the gradient (I-FGVM). ``momentum`` adds that
     share of the last gradients, each divided by its l1 norm (MI-FGSM, Dong et al., arXiv
     1710.06081). What may not move is taken out of the gradient before it is normalised, and of the
-    random start. Each clip returns the first iterate that fools the model, of any restart, else the
-    one of the least loss.
+    random start. Each clip returns, of all restarts, the iterate of least loss among those that fool
+    the model, else among all: the whole budget is spent, also where the model draws noise and fooling it
+    once may be luck.
     """
     movable = batch.movable.to(batch.x.dtype)
     x_best, lowest = batch.x, torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
@@ -60,7 +61,7 @@ def pgd(
             value = objective(logits)
             with torch.no_grad():
                 success = fooled(logits, batch.y, targeted)
-                better = ~found & (success | (value < lowest))
+                better = (success & ~found) | ((success == found) & (value < lowest))
                 x_best = torch.where(_wide(better), batch.x + delta, x_best)
                 lowest = torch.where(better, value, lowest)
                 found |= success

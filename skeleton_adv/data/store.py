@@ -30,9 +30,16 @@ class Store:
     """The prepared clips in ``folder``; opening it reads the list of clips, not the frames.
 
     ``digest`` is that of the frames, labels and splits themselves: the same on every machine.
+    Raises ``DataError`` if a file is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
+        try:
+            self._open(folder)
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            raise DataError(f"{folder} is damaged ({error!r}): delete it, and it is prepared anew") from None
+
+    def _open(self, folder: Path) -> None:
         meta = json.loads((folder / "store.json").read_text())
         self.digest: str = meta["digest"]
         self.clips = tuple(Clip(**clip) for clip in meta["clips"])

@@ -39,13 +39,14 @@ def test_clips(job: Job, prepared: Prepared) -> list[int]:
     return clips
 
 
-def trained_network(job: Job, role: Role, checkpoint: Path) -> tuple[Network, float | None]:
-    """A role's network with its weights, and its accuracy by its training's own word."""
+def trained_network(job: Job, role: Role, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
+    """A role's network with its weights, and its training's own word on its accuracy and its noise."""
     model = network_of(job, role)
     network = build_network(model.architecture, model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
     check_training(job, role, checkpoint, about)
-    return network, about.get("test_accuracy")
+    noise = about["settings"].get("noise", 0.0) if "settings" in about else None
+    return network, {"checkpoint_accuracy": about.get("test_accuracy"), "trained_noise": noise}
 
 
 def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict[str, Any]:

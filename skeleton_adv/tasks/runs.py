@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult
 from skeleton_adv.certification import Certification
-from skeleton_adv.checks import check_access, check_origin, check_smoothing, check_target, check_trace
+from skeleton_adv.checks import check_access, check_origin, check_smoothing, check_target, check_trace, warn_of_noise
 from skeleton_adv.data.clips import Prepared
 from skeleton_adv.defenses import none
 from skeleton_adv.evaluate import Evaluation
 from skeleton_adv.job import Job, certificate_settings, find_checkpoint, run_settings
 from skeleton_adv.progress import log, track
-from skeleton_adv.records import CERTIFICATE_COLUMNS, RunFolder, identity, now
+from skeleton_adv.records import CERTIFICATE_COLUMNS, Record, RunFolder, identity, now
 from skeleton_adv.saved import SavedClips
 from skeleton_adv.tasks.parts import facts_of, prepared_clips, test_clips, times, trained_network
 from skeleton_adv.victim import Victim
@@ -35,21 +36,21 @@ def attack(job: Job) -> Path:
     order = everything[: job.runtime.limit]
     if _done(folder, order, job):
         return folder.path
-    evaluation, accuracy = _evaluation(job, prepared, path, surrogate, device)
+    evaluation, training = _evaluation(job, prepared, path, surrogate, device)
+    facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
+    origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
+
+    def keep(numbers: list[int], records: list[Record], tensors: Mapping[str, Tensor]) -> None:
+        folder.compare(records)
+        SavedClips(folder.path).save(numbers, tensors, origin)
 
     def work(done: set[int]) -> dict[str, Any]:
-        worked = folder.note({"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__})
-        if len(worked) > 1:
-            log(f"this run was begun otherwise ({worked[0]}): its rows differ from a run of one kind by rounding")
         label = f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}"
-        origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
-        keep = partial(SavedClips(folder.path).save, provenance=origin) if job.runtime.saving else None
-        saved = _saved(job, folder) if keep else ()
-        evaluation.run(order, done, folder.append, partial(track, what=label), keep, saved)
-        return {"skipped_files": len(prepared.skipped), "worked_with": worked}
+        saving = (keep, _saved(job, folder)) if job.runtime.saving else ()
+        evaluation.run(order, done, folder.append, partial(track, what=label), *saving)
+        return {"skipped_files": len(prepared.skipped)}
 
-    facts = {**facts_of(job, settings, folder.path.name, device), "checkpoint_accuracy": accuracy}
-    return _carried_out(job, folder, order, {**facts, "total": len(everything)}, work)
+    return _carried_out(job, folder, order, facts, work)
 
 
 def certify(job: Job) -> Path:
@@ -62,7 +63,8 @@ def certify(job: Job) -> Path:
     order = everything[: job.runtime.limit]
     if _done(folder, order, job):
         return folder.path
-    network, accuracy = trained_network(job, "model", path)
+    network, training = trained_network(job, "model", path)
+    warn_of_noise(job, training["trained_noise"])
     certification = Certification(job.dataset, prepared, Victim(network, job.defense, device), job.smoothing, job.seed)
 
     def work(done: set[int]) -> dict[str, Any]:
@@ -70,8 +72,8 @@ def certify(job: Job) -> Path:
         certification.run(order, done, folder.append, progress, folder.path / ".counts.npz")
         return {}
 
-    facts = {**facts_of(job, settings, folder.path.name, device), "checkpoint_accuracy": accuracy}
-    return _carried_out(job, folder, order, {**facts, "total": len(everything)}, work)
+    facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
+    return _carried_out(job, folder, order, facts, work)
 
 
 def _place(job: Job, what: str, settings: Mapping[str, Any]) -> Path:
@@ -90,12 +92,25 @@ def _carried_out(
     """Do ``work`` on the clips that are not done, alone in the folder; write ``facts`` and its own as the end."""
     with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
         if not _done(folder, order, job):  # by the process that was waited for
-            before, start, began, done = folder.summary(), now(), time.monotonic(), folder.begin()
+            before, start, began = folder.summary(), now(), time.monotonic()
+            # Clips that are only kept afterwards leave the rows, their provenance and the mark of an end alone.
+            ended = before is not None and before["done"] >= len(order)
+            done = folder.begin(withdraw=not ended)
+            worked = {} if ended else {"worked_with": _noted(folder, facts)}
             more = work(done)
-            end = {**facts, **more, "done": len(done | set(order)), **times(start, began)}
-            # Clips that are only kept afterwards leave the rows, and so their provenance, as they were.
-            folder.end({**end, **before} if before and done >= set(order) else end)
+            if not ended:
+                folder.end({**facts, **more, **worked, "done": len(done | set(order)), **times(start, began)})
     return folder.path
+
+
+def _noted(folder: RunFolder, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All that a run was worked on with, this time included; says so if that was not always the same."""
+    commit = f"{facts['git_commit']}{' with changes' if facts['git_dirty'] else ''}"
+    here = {"device": facts["device"], "threads": torch.get_num_threads(), "torch": torch.__version__, "commit": commit}
+    worked = folder.note(here)
+    if len(worked) > 1:
+        log(f"this run was begun otherwise ({worked[0]}): its rows may differ from those of a run of one kind")
+    return worked
 
 
 def _done(folder: RunFolder, order: list[int], job: Job) -> bool:
@@ -116,9 +131,9 @@ def _saved(job: Job, folder: RunFolder) -> set[int]:
 
 def _evaluation(
     job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path | None, device: str
-) -> tuple[Evaluation, float | None]:
-    """The evaluation that a job asks for, and the victim's accuracy by its training's own word."""
-    network, accuracy = trained_network(job, "model", checkpoint)
+) -> tuple[Evaluation, dict[str, Any]]:
+    """The evaluation that a job asks for, and facts of the victim's training."""
+    network, training = trained_network(job, "model", checkpoint)
     victim = attacked = Victim(network, job.defense, device)
     if surrogate is not None:
         attacked = Victim(trained_network(job, "surrogate", surrogate)[0], none, device)
@@ -134,4 +149,4 @@ def _evaluation(
         attacked=attacked,
         constraints=job.constraint,
     )
-    return evaluation, accuracy
+    return evaluation, training

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from skeleton_adv.checks import check_recipe
 from skeleton_adv.data.clips import Prepared
 from skeleton_adv.errors import CheckpointError, SettingError
 from skeleton_adv.job import Job, checkpoint_name, model_settings
@@ -24,6 +25,7 @@ def train(job: Job) -> None:
     if recipe is None:
         pair = f"model={job.choices['model']} dataset={job.choices['dataset']}"
         raise SettingError(f"no recipe for {pair}: choose one with recipe=...")
+    check_recipe(job, recipe)
     device, prepared = job.runtime.torch_device(), prepared_clips(job)
     settings = {"recipe": asdict(recipe), "prepared": prepared.digest, **model_settings(job), "seed": job.model.seed}
     settings |= {"noise": job.model.noise} if job.model.noise else {}
