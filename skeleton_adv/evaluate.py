@@ -81,25 +81,13 @@ class Evaluation:
         view = self.attacked.view(batch, "attack", self.seed)
         result = self.attack(view, goal, targeted=self.targeted)
         x_adv = result.x_adv.to(torch.float32)  # judged as it would be saved
-        times = self.judgements if self.victim.randomised else 1
-        clean, adversarial = self._judged(batch, batch.x, "clean", times), self._judged(batch, x_adv, "judge", times)
-        # Once is enough for a sign: it is a sum over clips, and noise of its own differs from clip to clip.
-        control = self._judged(batch, noise_control(x_adv, batch, self.seed), "control", 1)
-        fooled = self._fooled(adversarial, goal)
-        shares = {"clean": clean == batch.y, "adv": adversarial == batch.y, "success": fooled}
-        shares["control"] = self._fooled(control, goal)
-        success = fooled.double().mean(dim=0) > 0.5
+        verdict = self._verdict(batch, goal, x_adv)
         columns = {
             "label": batch.y,
             "target": goal.y if self.targeted else torch.full_like(batch.y, -1),
-            "judgements": torch.full_like(batch.y, len(clean)),
-            "clean_pred": clean.mode(dim=0).values,
-            "adv_pred": adversarial.mode(dim=0).values,
-            **{f"{name}_share": values.double().mean(dim=0) for name, values in shares.items()},
-            "clean_correct": (clean == batch.y).double().mean(dim=0) > 0.5,
-            "success": success,
+            **verdict,
             "found": result.found,
-            "falling": still_falling(view.answers, goal.y, self.targeted) & ~success,
+            "falling": still_falling(view.answers, goal.y, self.targeted) & ~verdict["success"],
             "gradient": gradient_norm(self.attacked.view(batch, "attack", self.seed), batch),
             **measure(x_adv, batch, self.constraints),
         }
@@ -119,6 +107,28 @@ class Evaluation:
         course = {f"trace.{name}": values.T for name, values in (result.trace or {}).items()}
         tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, **course}
         return records, {name: values[: len(numbers)] for name, values in tensors.items()}
+
+    def _verdict(self, batch: SkeletonBatch, goal: SkeletonBatch, x_adv: Tensor) -> dict[str, Tensor]:
+        """Columns (N,) of what the victim says of the clips, of the adversarial ones, and of noise of the same l2."""
+        times = self.judgements if self.victim.randomised else 1
+        clean, adversarial = self._judged(batch, batch.x, "clean", times), self._judged(batch, x_adv, "judge", times)
+        # Once is enough for a sign: it is a sum over clips, and noise of its own differs from clip to clip.
+        control = self._judged(batch, noise_control(x_adv, batch, self.seed), "control", 1)
+        shares = {
+            "clean_share": clean == batch.y,
+            "adv_share": adversarial == batch.y,
+            "success_share": self._fooled(adversarial, goal),
+            "control_share": self._fooled(control, goal),
+        }
+        means = {name: values.double().mean(dim=0) for name, values in shares.items()}
+        return {
+            "judgements": torch.full_like(batch.y, times),
+            "clean_pred": clean.mode(dim=0).values,
+            "adv_pred": adversarial.mode(dim=0).values,
+            **means,
+            "clean_correct": means["clean_share"] > 0.5,
+            "success": means["success_share"] > 0.5,
+        }
 
     def _judged(self, batch: SkeletonBatch, x: Tensor, purpose: str, times: int) -> Tensor:
         """(times, N) the victim's answers, each with fresh noise; -1 where clip or logits are not finite.
