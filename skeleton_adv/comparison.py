@@ -66,8 +66,9 @@ def _overtaken(run: Run, runs: Sequence[Run]) -> list[str]:
 
 
 def _blind(run: Run) -> bool:
-    """Whether the attack saw another network than the victim, or the victim without its defense."""
-    return bool(run.about["choices"].get("model@surrogate")) or run.about["settings"].get("adaptive") is False
+    """Whether the attack saw another network than the victim, the victim without its defense, or a file."""
+    elsewhere = run.about["choices"].get("model@surrogate") or "path" in run.attack
+    return bool(elsewhere) or run.about["settings"].get("adaptive") is False
 
 
 def _same_goal(one: Run, other: Run) -> bool:

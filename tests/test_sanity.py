@@ -85,5 +85,8 @@ def test_an_attack_that_a_blind_one_beats_is_said_to_be_weak() -> None:
     assert said.startswith("4.5 of 6 clips fall to an attack that did not see the victim") and "1.5 to this one" in said
     assert not signs(unaware, [adaptive, unaware])
     assert not signs(adaptive, [adaptive, defended(0.02, False, 0.5)])  # behind another defense
+    filed = Run(about(), six_rows().assign(success_share=0.0))
+    filed.about["settings"]["attack"] = {"path": "elsewhere"}
+    assert not signs(filed, [filed, Run(about(), six_rows())])
     unaware.records["l2"] += 1  # it only spent more
     assert not signs(adaptive, [adaptive, unaware])
