@@ -52,6 +52,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="passes of a round")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
+    if asked.work == "admm" and asked.steps % 10:
+        parser.error("--steps must be a multiple of 10 for admm, whose multipliers rise every tenth step")
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bare, ours = pair(asked.work, asked.victim, asked.clips, asked.steps, device)
@@ -98,7 +100,7 @@ def pair(work: str, name: str, clips: int, steps: int, device: str) -> tuple[Wor
     def attack() -> object:
         view, limits = victim.view(batch, "bench", 0), {"bone": BoneLength(), "angle": JointAngle(), "speed": Speed()}
         if work == "admm":
-            return admm(view, batch, constraints=limits, outer_steps=1, inner_steps=steps)
+            return admm(view, batch, constraints=limits, outer_steps=steps // 10, inner_steps=10)
         if work == "cw":
             return cw(view, batch, search_steps=1, steps=steps, abort_early=False)
         return pgd(view, batch, steps=steps)

@@ -1,13 +1,13 @@
 """What the tables have in common: the paper's cells, titles, and how numbers are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
 from skeleton_adv.errors import RunError
-from skeleton_adv.summary import Rate, Run, rates
+from skeleton_adv.summary import Described, Rate, Run, rates
 
 PAPER = Path(__file__).parent / "paper"
 PAPER_MODELS = {"hcn": "hcn", "hcn_pytorch": "hcn", "agcn": "2s-agcn", "agcn_small": "2s-agcn"}
@@ -30,13 +30,6 @@ class Table(Protocol):
     def title(self, runs: Sequence[Run]) -> str: ...
     def notes(self, runs: Sequence[Run]) -> str: ...
     def whole(self, runs: Sequence[Run]) -> bool: ...  # these runs are all that its experiment makes
-
-
-class Described(Protocol):
-    """A run of whatever kind, by what its ``run.json`` says."""
-
-    @property
-    def about(self) -> Mapping[str, Any]: ...
 
 
 def unit(runs: Sequence[Described]) -> str:
@@ -112,10 +105,15 @@ def rate_columns(run: Run) -> dict[str, Any]:
     """Every rate of a run with its count and interval, as columns of a row."""
     row: dict[str, Any] = {}
     for name, rate in rates(run).items():
-        low, high = rate.interval
-        row |= {name: rate.value, f"{name}_hits": rate.hits, f"{name}_clips": rate.count}
-        row |= {f"{name}_low": low, f"{name}_high": high}
+        row |= columns_of(name, rate)
     return row
+
+
+def columns_of(name: str, rate: Rate) -> dict[str, Any]:
+    """A rate with its count and interval, as columns of a row."""
+    low, high = rate.interval
+    ends = {f"{name}_low": low, f"{name}_high": high}
+    return {name: rate.value, f"{name}_hits": rate.hits, f"{name}_clips": rate.count, **ends}
 
 
 def one_dataset(heading: str, runs: Sequence[Run]) -> None:

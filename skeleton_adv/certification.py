@@ -106,7 +106,7 @@ class Certification:
         return records
 
     def _clean(self, batch: SkeletonBatch) -> list[bool]:
-        """Which clips the network gets right without noise."""
+        """Which clips the victim gets right without noise."""
         with torch.no_grad():
             right: list[bool] = (self.victim.view(batch, "clean", self.seed)(batch.x).argmax(dim=1) == batch.y).tolist()
         return right

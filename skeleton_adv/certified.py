@@ -7,19 +7,20 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from skeleton_adv.cells import show, unit
+from skeleton_adv.cells import columns_of, interval, number
 from skeleton_adv.records import CERTIFICATE_COLUMNS
-from skeleton_adv.summary import Rate, finished, read_rows
+from skeleton_adv.summary import Rate, differences, finished, read_rows
 
 Form = Literal["standard", "paper"]
 FORMS: dict[Form, tuple[str, str]] = {"standard": ("-", "Cohen et al."), "paper": ("--", "the paper's form, no proof")}
+OWN_KEYS = ("smoothing.sigma", "smoothing.n", "checkpoint")  # the rows show these: weights by training seed and noise
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of a table's columns
 
 NOTES = (
     "Certified accuracy at radius r (ℓ2, in the clips' unit), of the smoothed victim, in the space after resampling, "
     "for changes of existing joints only; percentages with 95 % Wilson intervals and counts. r=0: right and certified "
     "at all. Mean radius: 0 for what is wrong or abstained; rms: the same a joint and frame. Clean accuracy: of the "
-    "network alone, without noise. The paper's form rests on intervals that cover less than they say and is no proof "
+    "victim without noise. The paper's form rests on intervals that cover less than they say and is no proof "
     "(skeleton_adv.certify.zheng)."
 )
 
@@ -42,7 +43,7 @@ class Certified:
         return noise
 
     def share(self, column: Literal["clean_correct", "abstained"]) -> Rate:
-        """Share of clips that the network alone gets right without noise, or on which the certificate abstains."""
+        """Share of clips that the victim gets right without noise, or on which the certificate abstains."""
         return Rate(int(self.records[column].sum()), len(self.records))
 
     def accuracy(self, radius: float, form: Form = "standard") -> Rate:
@@ -88,28 +89,52 @@ def curve(run: Certified, radii: Sequence[float], form: Form = "standard") -> pd
     return pd.DataFrame(rows).assign(sigma=run.sigma, form=form, run=run.about["identity"])
 
 
-def readable(runs: Sequence[Certified]) -> pd.DataFrame:
-    """A row a run: certified accuracy at some radii, average radius, abstentions, and the paper's form at 0.5."""
-    rows = []
-    length, rms = ("mean radius", "rms ‰") if unit(runs) != "m" else ("mean radius m", "rms mm")
-    for run in sorted(runs, key=lambda run: (run.about["choices"]["model"], run.sigma)):
-        choices = run.about["choices"]
-        row = {
-            "dataset": run.about["dataset"],
-            "victim": choices["model"],
-            "defense": choices["defense"],
-            "σ": f"{run.sigma:g}",
-            "n": f"{run.about['settings']['smoothing']['n']}",
-            "trained with σ": "not known" if run.trained_noise is None else f"{run.trained_noise:g}",
-            "clips": f"{run.about['done']} of {run.about['total']}",
-            "clean accuracy": show(run.share("clean_correct")),
+def rows(runs: Sequence[Certified]) -> pd.DataFrame:
+    """A row a run: certified accuracy at some radii in both forms, and rates with count and interval, as numbers."""
+    found = []
+    for run, apart in zip(runs, differences(runs, OWN_KEYS), strict=True):
+        about = run.about
+        row: dict[str, Any] = {
+            "victim": f"{about['choices']['model']} s{about['seeds']['model']}",
+            "defense": about["choices"]["defense"],
+            "sigma": run.sigma,
+            "n": about["settings"]["smoothing"]["n"],
+            "trained_noise": run.trained_noise,
+            "clips": about["done"],
+            "test_clips": about["total"],
         }
-        row |= {f"r={radius:g}": show(run.accuracy(radius)) for radius in RADII}
-        row |= {
-            length: f"{run.mean_radius():.3f}",
-            rms: f"{run.mean_radius('rms_mm'):.2f}",
-            "abstained": show(run.share("abstained")),
-            "paper's form, r=0.5": show(run.accuracy(0.5, "paper")),
+        row |= columns_of("clean_accuracy", run.share("clean_correct")) | columns_of(
+            "abstained", run.share("abstained")
+        )
+        for form in FORMS:
+            for radius in RADII:
+                row |= columns_of(f"{form}_{radius:g}", run.accuracy(radius, form))
+        row |= {"mean_radius": run.mean_radius(), "mean_rms_mm": run.mean_radius("rms_mm")}
+        found.append(row | {"differs": apart, "run": about["identity"]})
+    return pd.DataFrame(found).sort_values(["victim", "defense", "sigma", "n"], ignore_index=True, kind="stable")
+
+
+def readable(frame: pd.DataFrame, length: str) -> pd.DataFrame:
+    """``rows`` as people read them, radii in a unit of ``length``."""
+    shown = []
+    for _, row in frame.iterrows():
+        cells = {
+            "victim": row["victim"],
+            "defense": row["defense"],
+            "σ": f"{row['sigma']:g}",
+            "n": f"{row['n']}",
+            "trained with σ": number(row, "trained_noise", "g") or "not known",
+            "clips": f"{row['clips']} of {row['test_clips']}",
+            "clean accuracy": interval(row, "clean_accuracy"),
         }
-        rows.append(row)
-    return pd.DataFrame(rows)
+        cells |= {f"r={radius:g}": interval(row, f"standard_{radius:g}") for radius in RADII}
+        cells |= {
+            "mean radius": f"{row['mean_radius']:.3f} {length}",
+            "rms": f"{row['mean_rms_mm']:.2f} {'mm' if length == 'm' else '‰'}",
+            "abstained": interval(row, "abstained"),
+            "paper's form, r=0.5": interval(row, "paper_0.5"),
+            "differs": row["differs"],
+        }
+        shown.append(cells)
+    grid = pd.DataFrame(shown)
+    return grid.loc[:, (grid != "").any(axis=0)]

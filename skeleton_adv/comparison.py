@@ -50,7 +50,7 @@ def _overtaken(run: Run, runs: Sequence[Run]) -> list[str]:
     Evaluating Adversarial Robustness (Carlini et al., arXiv 1902.06705): transfer that beats the
     white box means that the victim's gradient leads astray. Over the clips that both attacked.
     """
-    if _blind(run):
+    if _blind(run) is not False:
         return []
     found = []
     for other in (other for other in runs if _blind(other) and _same_goal(other, run)):
@@ -65,10 +65,15 @@ def _overtaken(run: Run, runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _blind(run: Run) -> bool:
-    """Whether the attack saw another network than the victim, the victim without its defense, or a file."""
-    elsewhere = run.about["choices"].get("model@surrogate") or "path" in run.attack
-    return bool(elsewhere) or run.about["settings"].get("adaptive") is False
+def _blind(run: Run) -> bool | None:
+    """Whether the attack saw other weights than the victim's, or no defense; None where nobody knows, of files."""
+    settings, choices = run.about["settings"], run.about["choices"]
+    if "path" in run.attack:
+        return None
+    if choices.get("model@surrogate"):
+        same = settings.get("surrogate_checkpoint") == settings.get("checkpoint")
+        return not same or choices["defense"] != "none"
+    return settings.get("adaptive") is False
 
 
 def _same_goal(one: Run, other: Run) -> bool:

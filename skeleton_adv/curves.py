@@ -121,7 +121,7 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
             axes.step(radii, values["accuracy"], where="pre", color=colour, ls=dash, lw=1.2, label=f"{name}, {words}")
             if form == "standard":
                 axes.fill_between(radii, values["low"], values["high"], step="pre", color=colour, alpha=0.15, lw=0)
-        theirs = paper[paper["sigma"] == run.sigma]
+        theirs, paper = paper[paper["sigma"] == run.sigma], paper[paper["sigma"] != run.sigma]  # one line a sigma
         if len(theirs):
             label = f"σ={run.sigma:g}, Zheng et al., NTU RGB+D"
             axes.plot(theirs["radius"], 100 * theirs["accuracy"], color=colour, ls=":", lw=1.2, label=label)

@@ -122,6 +122,8 @@ class Job:
 
 
 Role = Literal["model", "surrogate"]
+# Raised when a method gives other numbers, or rows of other columns, for the same settings.
+REVISIONS = {"pgd": 2, "certificate": 2}
 GROUP = {"model": "model", "surrogate": "model@surrogate"}  # the names under which options are chosen
 
 
@@ -155,7 +157,7 @@ def find_checkpoint(job: Job, role: Role = "model") -> Path:
         if place.is_file():
             return place
     hint = f"task=train model={job.choices[GROUP[role]]} dataset={job.choices['dataset']}"
-    given = [word for word in shlex.split(job.command) if word.startswith("dataset.")]
+    given = [word.lstrip("+") for word in shlex.split(job.command) if word.lstrip("+").startswith("dataset.")]
     hint = " ".join(
         [hint, *given, f"model.seed={model.seed}", *([f"model.noise={model.noise:g}"] if model.noise else [])]
     )
@@ -194,14 +196,17 @@ def certificate_settings(job: Job, prepared: Prepared, checkpoint: Path) -> dict
     return {
         **model_settings(job),
         **{name: job.settings[name] for name in ("defense", "smoothing", "seed")},
+        "revision": REVISIONS["certificate"],
         "checkpoint": digest(checkpoint),
         "prepared": prepared.digest,
     }
 
 
 def _attack_settings(attack: Mapping[str, Any]) -> dict[str, Any]:
-    """An attack's settings, with saved clips known by their content, not by their place."""
-    return {**attack, "path": SavedClips(Path(attack["path"])).digest()} if "path" in attack else dict(attack)
+    """An attack's settings, with saved clips known by their content, not by their place; and its revision."""
+    revision = REVISIONS.get(str(attack["_target_"]).rpartition(".")[2])
+    own = {**attack, "revision": revision} if revision else dict(attack)
+    return own | {"path": SavedClips(Path(attack["path"])).digest()} if "path" in attack else own
 
 
 def target_name(job: Job) -> str | None:

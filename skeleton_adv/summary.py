@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from skeleton_adv.errors import RunError
 from skeleton_adv.records import COLUMNS, read_json
@@ -40,6 +41,13 @@ class Rate:
         middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
         return (low if self.hits else 0.0), (high if self.hits < n else 1.0)
+
+
+class Described(Protocol):
+    """A run of whatever kind, by what its ``run.json`` says."""
+
+    @property
+    def about(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[dict[str, Any], pd.Da
         raise RunError(f"{path} is damaged ({error}): {way_out}") from None
     if tuple(rows.columns) != tuple(columns):
         raise RunError(f"{path} has other columns than this version writes: {way_out}")
+    unread = [name for name in columns if name != "name" and len(rows) and not is_numeric_dtype(rows[name])]
+    if unread:
+        raise RunError(f"{path} is damaged (its column {unread[0]} holds more than numbers): {way_out}")
     if rows["index"].duplicated().any() or len(rows) != about.get("done"):
         raise RunError(f"{path} holds {len(rows)} rows, run.json says {about.get('done')}: {way_out}")
     return about, rows.sort_values("index", ignore_index=True)
@@ -130,8 +141,12 @@ def rates(run: Run) -> dict[str, Rate]:
 
 
 def measures(run: Run) -> dict[str, float]:
-    """Means over ``of_goal``'s clips of each measure, and of its per-clip maximum the mean and the median."""
+    """Means of each measure, and of its per-clip maximum the mean and the median, over ``of_goal``'s clips.
+
+    Clips on which the attack diverged are left out.
+    """
     rows = of_goal(run)
+    rows = rows[rows["adv_pred"] >= 0]
     found: dict[str, float] = {}
     for name in MEASURES:
         found[name] = float(rows[f"{name}_mean"].mean())
@@ -186,7 +201,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def differences(runs: Sequence[Run], apart_from: Sequence[str]) -> list[str]:
+def differences(runs: Sequence[Described], apart_from: Sequence[str]) -> list[str]:
     """For each run, what sets it apart from the others, as text: nothing is mixed silently.
 
     Settings of an attack are compared among the runs of that attack, those of a model or a defense

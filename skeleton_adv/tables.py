@@ -9,9 +9,10 @@ from textwrap import fill
 import pandas as pd
 from tabulate import tabulate
 
-from skeleton_adv.cells import Table, setting, show, where
+from skeleton_adv.cells import Table, setting, show, unit, where
 from skeleton_adv.certified import NOTES, Certified, find_certified, load_certified
 from skeleton_adv.certified import readable as readable_certificates
+from skeleton_adv.certified import rows as certificate_rows
 from skeleton_adv.comparison import against_admm, readable_comparison, signs
 from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError, UserError
@@ -48,8 +49,8 @@ def write_certified(runs: Sequence[Certified], out: Path) -> list[Path]:
     paths = []
     for dataset in sorted({run.about["dataset"] for run in runs}):
         here = [run for run in runs if run.about["dataset"] == dataset]
-        frame = readable_certificates(here)
-        pages, heading = {"": (frame, _grid(frame))}, f"Certified accuracy {where(here)}"
+        frame, heading = certificate_rows(here), f"Certified accuracy {where(here)}"
+        pages = {"": (frame, _grid(readable_certificates(frame, unit(here))))}
         lines = [*_head(heading, pages, NOTES), "Made by:", ""]
         lines += [*(f"    {command}" for command in sorted({run.about["command"] for run in here})), ""]
         paths += _files(out / dataset / "certified", heading, lines, pages)
@@ -156,7 +157,8 @@ def _show_runs(runs: Sequence[Run]) -> None:
 def _show_certificates(runs: Sequence[Certified]) -> None:
     for dataset in sorted({run.about["dataset"] for run in runs}):
         here = [run for run in runs if run.about["dataset"] == dataset]
-        print(f"{dataset}\n{tabulate(_grid(readable_certificates(here)), 'keys', 'simple', disable_numparse=True)}")
+        grid = _grid(readable_certificates(certificate_rows(here), unit(here)))
+        print(f"{dataset}\n{tabulate(grid, 'keys', 'simple', disable_numparse=True)}")
     print(f"\n{fill(NOTES, 120)}")
     _say_stand_in(runs)
 
@@ -186,7 +188,8 @@ def main() -> None:
         paths = write_all(runs, arguments.out) + write_certified(certified, arguments.out)
         if not paths:
             raise RunError(
-                f"{arguments.runs} holds no run of ADMM, of C&W or of certificates: no table shows the others"
+                f"{arguments.runs} holds nothing that a table shows: no certificates, and no C&W or ADMM but for films "
+                "(python -m skeleton_adv.figures)"
             )
         for path in paths:
             print(path)

@@ -20,6 +20,7 @@ from skeleton_adv.cells import (
     setting,
     where,
 )
+from skeleton_adv.errors import RunError
 from skeleton_adv.summary import Run, differences, measures
 
 # Of each network its group of options, and where its seed and its digest stand.
@@ -108,7 +109,12 @@ class Transfer:
 
 def matrix(frame: pd.DataFrame, beta: float) -> pd.DataFrame:
     """Success if first right, sources down and targets across, untargeted, at one beta."""
-    chosen = frame[(frame["beta"] == beta) & (frame["setting"] == "untargeted")]
+    chosen = frame[(frame["beta"] == beta) & (frame["setting"] == "untargeted")].drop_duplicates(
+        ["run", "source", "target"]
+    )
+    double = chosen[chosen.duplicated(["source", "target"], keep=False)]
+    if len(double):
+        raise RunError(f"runs {' and '.join(double['run'])} are of the same two networks: draw them apart")
     return chosen.pivot(index="source", columns="target", values="success_if_right")
 
 

@@ -135,7 +135,7 @@ class WhiteBox:
         text = about_victims(runs) + NOTES
         if runs[0].about["dataset"] in IMAGE_SETS:
             text = text.replace("rms mm: ℓ2 as root mean square", "rms ‰: ℓ2 as rms, thousandths of the image,")
-        without = sum(run.records["kinetic"].isna().sum() for run in runs)
+        without = sum(int(measures(run)["without_motion"]) for run in runs)
         return text + (f" {without} clips without motion are left out of ΔK/K." if without else "")
 
     def whole(self, runs: Sequence[Run]) -> bool:

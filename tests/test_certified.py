@@ -13,6 +13,7 @@ from skeleton_adv import certification
 from skeleton_adv.batch import Context
 from skeleton_adv.certification import Certification, Smoothing
 from skeleton_adv.certified import Certified, curve, readable
+from skeleton_adv.certified import rows as rows_of
 from skeleton_adv.certify import least_draws
 from skeleton_adv.curves import certified_accuracy
 from skeleton_adv.data.clips import hashed_order
@@ -41,7 +42,7 @@ def certified(sigma: float = 0.25, name: str = "abc") -> Certified:
     choices = {"model": "hcn", "defense": "none"}
     about = {"dataset": "utd_mhad", "choices": choices, "command": "python -m skeleton_adv"}
     about |= {"settings": {"smoothing": {"sigma": sigma, "n": 1000, "alpha": 0.001}}}
-    about |= {"num_frames": 32, "num_classes": 27, "trained_noise": 0.25}
+    about |= {"num_frames": 32, "num_classes": 27, "trained_noise": 0.25, "seeds": {"model": 0}}
     return Certified({**about, "done": 4, "total": 430, "identity": name, "stand_in": True}, rows)
 
 
@@ -52,9 +53,11 @@ def test_certified_accuracy_by_hand() -> None:
     assert run.mean_radius() == pytest.approx(0.175) and run.mean_radius("rms_mm") == pytest.approx(1.75)
     frame = curve(run, [0.0, 0.5])
     assert frame["accuracy"].tolist() == [0.5, 0.25] and frame["sigma"].tolist() == [0.25, 0.25]
-    shown = readable([run]).iloc[0]
+    numbers = rows_of([run])
+    assert (numbers["standard_0.5"][0], numbers["paper_0.5_hits"][0]) == (0.25, 1)
+    shown = readable(numbers, "m").iloc[0]
     assert shown["r=0"].startswith("50.0 [") and shown["abstained"].startswith("25.0 [")
-    assert shown["mean radius m"] == "0.175" and shown["clean accuracy"].endswith("(3/4)")
+    assert shown["mean radius"] == "0.175 m" and shown["clean accuracy"].endswith("(3/4)")
 
 
 def test_figure_five_is_drawn(tmp_path: Path) -> None:
@@ -73,6 +76,11 @@ def test_runs_of_one_sigma_are_lines_of_their_own(tmp_path: Path) -> None:
 def test_certificates_have_a_table(tmp_path: Path) -> None:
     paths = write_certified([certified()], tmp_path)
     assert [path.name for path in paths] == ["certified.md", "certified.tex", "certified.csv"]
+    assert pd.read_csv(paths[2])["clean_accuracy_hits"].tolist() == [3]
+    other = certified(name="def")
+    other.about["settings"]["smoothing"]["alpha"] = 0.1
+    told = readable(rows_of([certified(), other]), "m")["differs"]
+    assert told.tolist() == ["smoothing.alpha=0.001", "smoothing.alpha=0.1"]
     text = paths[0].read_text()
     assert "stand-in" in text.partition("\n")[0] and "smoothed victim" in text and "no proof" in text
 

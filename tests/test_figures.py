@@ -7,6 +7,7 @@ import pytest
 from test_summary_and_tables import defended, transfer
 
 from skeleton_adv.curves import accuracy_by_budget, belongs_to_budget, belongs_to_matrix, transfer_matrix
+from skeleton_adv.errors import RunError
 from skeleton_adv.figures import write_all
 from skeleton_adv.summary import Run
 
@@ -38,6 +39,9 @@ def test_networks_of_one_name_are_told_apart_and_other_runs_stay_out() -> None:
     again.about["settings"]["checkpoint"] = "0123456789"
     frame, _ = transfer_matrix([transfer("hcn", 0.01), again])
     assert frame.columns.tolist() == ["source", "hcn s0 (01234567)", "hcn s0 (None)"]
+    twice = Run({**again.about, "identity": "def"}, again.records)
+    with pytest.raises(RunError, match="runs abc and def are of the same two networks"):
+        transfer_matrix([again, twice])
     assert not belongs_to_matrix(transfer("hcn", 0.01, targeted=True))
     other = budget(0.1, True, 0.5)
     other.about["choices"]["model@surrogate"] = "hcn"

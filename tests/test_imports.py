@@ -32,7 +32,7 @@ ALONE = {
     "summary": {"errors", "records"},
     "cells": {"errors", "summary"},
     "white_box": {"summary", "cells"},
-    "transfer": {"summary", "cells"},
+    "transfer": {"errors", "summary", "cells"},
     "defended": {"summary", "cells"},
     "certified": {"cells", "records", "summary"},
     "drawing": set(),

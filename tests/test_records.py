@@ -47,6 +47,8 @@ def test_a_clip_that_comes_out_otherwise_is_told(tmp_path: Path) -> None:
     folder.compare([record(1), record(0), record(2)])
     with pytest.raises(RunError, match=r"clip_1 came out with adv_pred=9, its row .* says 2"):
         folder.compare([record(0), record(1, adv_pred=9)])
+    with pytest.raises(RunError, match=r"clip_1 came out with l2=0.2, its row"):
+        folder.compare([record(0), record(1, l2=0.2)])
 
 
 def test_the_mark_of_an_end_stands_while_clips_are_kept_afterwards(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from conftest import linear_case, make_batch
-from test_summary_and_tables import about, defended, six_rows
+from test_summary_and_tables import about, defended, six_rows, transfer
 from torch import Tensor, nn
 
 from skeleton_adv.batch import Context
@@ -85,8 +85,13 @@ def test_an_attack_that_a_blind_one_beats_is_said_to_be_weak() -> None:
     assert said.startswith("4.5 of 6 clips fall to an attack that did not see the victim") and "1.5 to this one" in said
     assert not signs(unaware, [adaptive, unaware])
     assert not signs(adaptive, [adaptive, defended(0.02, False, 0.5)])  # behind another defense
-    filed = Run(about(), six_rows().assign(success_share=0.0))
-    filed.about["settings"]["attack"] = {"path": "elsewhere"}
-    assert not signs(filed, [filed, Run(about(), six_rows())])
+    weak, made_elsewhere = Run(about(), six_rows().assign(success_share=0.0)), transfer("hcn", 0.1)
+    made_elsewhere.about["settings"]["surrogate_checkpoint"] = "other weights"
+    assert "0 to this one" in signs(weak, [weak, made_elsewhere])[0]
+    made_elsewhere.about["settings"].pop("surrogate_checkpoint")  # the victim's own
+    assert not signs(weak, [weak, made_elsewhere])
+    made_elsewhere.about["settings"]["surrogate_checkpoint"] = "other weights"
+    weak.about["settings"]["attack"] = {"path": "elsewhere"}  # no white box
+    assert not signs(weak, [weak, made_elsewhere])
     unaware.records["l2"] += 1  # it only spent more
     assert not signs(adaptive, [adaptive, unaware])

@@ -109,11 +109,11 @@ def test_a_name_that_cannot_be_read_is_named(name: str, mat_folder: Path, tmp_pa
         store_of(folder, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("file", ["store.json", "frames.npy"])
-def test_a_store_that_was_cut_is_named(file: str, mat_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("file", "size"), [("store.json", 40), ("frames.npy", 40), ("frames.npy", 0)])
+def test_a_store_that_was_cut_is_named(file: str, size: int, mat_folder: Path, tmp_path: Path) -> None:
     store_of(mat_folder, tmp_path)
     (path,) = tmp_path.rglob(file)
-    path.write_bytes(path.read_bytes()[:40])
+    path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(DataError, match=r"is damaged .*delete it"):
         store_of(mat_folder, tmp_path)
 

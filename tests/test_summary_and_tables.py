@@ -246,6 +246,10 @@ def test_unfinished_and_damaged_runs_are_refused(tmp_path: Path) -> None:
     (saved(tmp_path / "empty", about()) / "records.csv").write_bytes(b"")
     with pytest.raises(RunError, match=r"records\.csv is damaged .*delete the folder"):
         load_run(tmp_path / "empty")
+    path = saved(tmp_path / "cell", about()) / "records.csv"
+    path.write_text(path.read_text().replace("True", "Tr?e", 1))
+    with pytest.raises(RunError, match=r"damaged \(its column clean_correct"):
+        load_run(tmp_path / "cell")
     with pytest.raises(RunError, match=r"run\.json says None"):
         load_run(saved(tmp_path / "bare", {}))
     doubled = saved(tmp_path / "c", about(), rows=3)

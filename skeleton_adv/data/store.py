@@ -36,8 +36,10 @@ class Store:
     def __init__(self, folder: Path) -> None:
         try:
             self._open(folder)
-        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
-            raise DataError(f"{folder} is damaged ({error!r}): delete it, and it is prepared anew") from None
+        except (ValueError, KeyError, TypeError, EOFError, FileNotFoundError) as error:
+            raise DataError(
+                f"{folder} is damaged ({type(error).__name__}): delete it, and it is prepared anew"
+            ) from None
 
     def _open(self, folder: Path) -> None:
         meta = json.loads((folder / "store.json").read_text())

@@ -39,6 +39,7 @@ def attack(job: Job) -> Path:
     evaluation, training = _evaluation(job, prepared, path, surrogate, device)
     facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
     origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
+    origin |= {name: str(facts[name]) for name in ("device", "git_commit", "versions")}
 
     def keep(numbers: list[int], records: list[Record], tensors: Mapping[str, Tensor]) -> None:
         folder.compare(records)
