@@ -63,8 +63,10 @@ def changed(**columns: object) -> Run:
         (changed(falling=[False] * 5 + [True]), ["1 of 2 failures were still getting nearer"]),
         (changed(adv_pred=-1), ["6 of 6 clips diverged"]),
         (changed(control_share=1.0), ["Gaussian noise of the same l2"]),
-        (Run(about(), six_rows().assign(gradient=[0, 1, 1, 1, 1, 5e3])), ["no gradient", "over 1000 times"]),
-        (Run(about(), six_rows().assign(gradient=[1, 1, 1, 1, 1, float("nan")])), ["over 1000 times"]),
+        (Run(about(), six_rows().assign(gradient=[0, 1, 1, 1, 1, 5e3])), ["no gradient", "over 1000 a metre"]),
+        (Run(about(), six_rows().assign(gradient=[1, 1, 1, 1, 1, float("nan")])), ["over 1000 a metre"]),
+        (Run(about(), six_rows().assign(gradient=[1e-6, 1e-6, 1e-6, 1e-6, 1e-6, 5])), []),
+        (Run(transfer("hcn", 0.1).about, changed(falling=[False] * 5 + [True]).records), []),
     ],
 )
 def test_each_sign_is_said_once(run: Run, words: list[str]) -> None:
