@@ -12,7 +12,7 @@ from skeleton_adv.records import CERTIFICATE_COLUMNS
 from skeleton_adv.summary import Rate, differences, finished, read_rows
 
 Form = Literal["standard", "paper"]
-FORMS: dict[Form, tuple[str, str]] = {"standard": ("-", "Cohen et al."), "paper": ("--", "the paper's form, no proof")}
+FORMS: tuple[Form, ...] = ("standard", "paper")  # Cohen et al.'s, and Zheng et al.'s
 OWN_KEYS = ("smoothing.sigma", "smoothing.n", "checkpoint")  # the rows show these: weights by training seed and noise
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of a table's columns
 

@@ -114,7 +114,7 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
     often, frames = Counter(run.sigma for run in runs), []
     for run, colour in zip(runs, cycle(COLOURS), strict=False):
         name = f"σ={run.sigma:g}" + (f" ({run.about['identity']})" if often[run.sigma] > 1 else "")
-        for form, (dash, words) in FORMS.items():
+        for form, dash, words in zip(FORMS, ("-", "--"), ("Cohen et al.", "the paper's form, no proof"), strict=True):
             part = curve(run, radii, form)
             frames.append(part)
             values = 100 * part[["accuracy", "low", "high"]]

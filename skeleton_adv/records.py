@@ -171,8 +171,9 @@ class RunFolder:
         for record in (record for record in records if str(record.index) in rows):
             row = rows[str(record.index)]
             wrong = [name for name in ("clean_pred", "adv_pred", "success") if row[name] != str(getattr(record, name))]
-            wrong += [] if math.isclose(float(row["l2"]), record.l2, rel_tol=0.01, abs_tol=1e-6) else ["l2"]
-            if wrong and record.adv_pred >= 0:
+            if record.adv_pred >= 0 and not math.isclose(float(row["l2"]), record.l2, rel_tol=0.01, abs_tol=1e-6):
+                wrong.append("l2")  # of a clip that diverged it is no number
+            if wrong:
                 name = wrong[0]
                 raise RunError(
                     f"clip {record.name} came out with {name}={getattr(record, name)}, its row in {self._csv} says "

@@ -1,6 +1,7 @@
 """Rows that survive a kill, and an identity that holds what it must."""
 
 import json
+import math
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,8 @@ def test_a_clip_that_comes_out_otherwise_is_told(tmp_path: Path) -> None:
     folder.compare([record(1), record(0), record(2)])
     with pytest.raises(RunError, match=r"clip_1 came out with adv_pred=9, its row .* says 2"):
         folder.compare([record(0), record(1, adv_pred=9)])
+    with pytest.raises(RunError, match=r"clip_1 came out with adv_pred=-1, its row .* says 2"):
+        folder.compare([record(1, adv_pred=-1, l2=math.nan)])
     with pytest.raises(RunError, match=r"clip_1 came out with l2=0.2, its row"):
         folder.compare([record(0), record(1, l2=0.2)])
 
