@@ -11,54 +11,83 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import NamedTuple
 
 RUNS = "outputs/reference_runs"  # apart from what anybody tries out
 KINDS = ("tables", "figures")
 
 
-def commands(utd: str, gpu: bool) -> Iterator[str]:
+class Scale(NamedTuple):
+    """How much of each experiment is run; the defaults are everything."""
+
+    graph: str = "model=agcn"
+    actions: str = ""  # of the synthetic sets, for 2s-AGCN
+    frames: str = ""  # of the synthetic set where victims are transferred to, defended and certified
+    sigma: str = ""  # of the defended 2s-AGCN
+    asked: str = ""  # how often a defended victim is
+    thirty: str = ""
+    fifty: str = ""
+    hundred: str = ""
+    two_hundred: str = ""
+
+
+GPU = Scale()
+CPU = Scale(
+    graph="model=agcn_small",
+    actions=" dataset.num_actions=10 dataset.num_persons=1",
+    frames=" dataset.num_frames=32",
+    sigma=" defense.sigma=0.01",
+    asked=" judgements=3",
+    thirty=" batch_size=30 runtime.limit=30",
+    fifty=" batch_size=25 runtime.limit=50",
+    hundred=" batch_size=50 runtime.limit=100",
+    two_hundred=" batch_size=50 runtime.limit=200",
+)
+
+
+def commands(utd: str, scale: Scale) -> Iterator[str]:
     """The arguments of each command, in the order in which they are run."""
     real = f"dataset=utd_mhad dataset.root={utd}"
-    # On a CPU 2s-AGCN has a quarter of its width, and of the synthetic sets the ten first actions.
-    graph = "model=agcn" if gpu else "model=agcn_small"
-    ten = "" if gpu else " dataset.num_actions=10 dataset.num_persons=1"
-    fifty, thirty, some = ("", "", "") if gpu else (_first(50, 25), _first(30, 30), _first(200, 50))
-    hundred = f" runtime.limit={1000 if gpu else 100}"
-    yield from (f"task=train {real} model.seed={seed}" for seed in range(3))
-    yield from (f"task=train {graph} {real} dataset.num_frames=64 model.seed={seed}" for seed in range(3 if gpu else 1))
+    yield from white_box(real, scale)
+    yield from defended(real, "", "", " batch_size=215", scale)  # 430 test clips in two chunks
+    yield from defended("dataset=synthetic_cs", scale.actions, scale.frames, scale.two_hundred, scale)
+
+
+def white_box(real: str, scale: Scale) -> Iterator[str]:
+    """Tables 1, 3 and 5."""
+    graph = f"{scale.graph} {real} dataset.num_frames=64"
+    yield f"task=train {real} model.seed=0,1,2 -m"
+    yield f"task=train {graph} model.seed={'0' if scale.fifty else '0,1,2'} -m"
     for table in ("table1", "table3"):
         yield f"experiment={table} {real}"
-        yield f"experiment={table} {graph} {real} dataset.num_frames=64{fifty}"
-    for dataset, table in (("synthetic_cs", "table1"), ("synthetic_cv", "table1"), ("synthetic_kinetics", "table5")):
-        yield f"task=train dataset={dataset}"
-        yield f"task=train dataset={dataset} {graph}{ten}"
-        yield f"experiment={table} dataset={dataset}{some}"
-        yield f"experiment={table} dataset={dataset} {graph}{ten}{thirty}"
-    # Transfer needs both victims at one number of frames; on a CPU 2s-AGCN is defended at one sigma.
-    one_sigma = "" if gpu else " defense.sigma=0.01"
-    yield f"task=train {graph} {real}"
-    synthetic = "dataset=synthetic_cs"
-    # HCN's and 2s-AGCN's actions; UTD-MHAD's 430 test clips are two chunks.
-    for full, part, clips in ((real, real, " batch_size=215"), (synthetic, synthetic + ten, some)):
-        limit = " runtime.limit=200" if full == synthetic and not gpu else ""
-        yield f"task=train {full} model.seed=1"
-        yield f"experiment=table2 {full}{clips}"
-        yield f"task=train {part} model.seed=1"
-        yield f"experiment=table2 {graph} {part}{clips}"
-        yield f"experiment=table4 {full}{clips}"
-        yield f"experiment=table4 {graph} {part}{one_sigma}{thirty}"
-        yield f"experiment=defense_budget {full}{_first(200, 50)}"
-        yield f"experiment=figure3 {full}{_first(50, 50) if limit else ' runtime.limit=64'}"  # runs of Table 1
-        yield f"experiment=films {full}"
-        yield f"experiment=films {graph} {part}"
-        yield f"task=train {full} model.noise=0.1,0.25,0.5 -m"
-        yield f"experiment=figure5 {full}{limit}"
-        yield f"task=train {graph} {part} dataset.num_frames=64 model.noise=0.1"
-        yield f"experiment=figure5 {graph} {part} dataset.num_frames=64 model.noise=0.1{hundred}"
+        yield f"experiment={table} {graph}{scale.fifty}"
+    for name, table in (("synthetic_cs", "table1"), ("synthetic_cv", "table1"), ("synthetic_kinetics", "table5")):
+        graph = f"{scale.graph} dataset={name}{scale.actions}"
+        yield f"task=train dataset={name}"
+        yield f"task=train {graph}"
+        yield f"experiment={table} dataset={name}{scale.two_hundred}"
+        yield f"experiment={table} {graph}{scale.thirty}"
 
 
-def _first(clips: int, at_once: int) -> str:
-    return f" batch_size={at_once} runtime.limit={clips}"
+def defended(data: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
+    """Tables 2 and 4 and the figures of one dataset; transfer needs both victims at one number of frames."""
+    hcn, same = data + frames, data + actions + frames  # HCN's actions, and those that 2s-AGCN shares with it
+    graph, long = f"{scale.graph} {same}", f"{scale.graph} {data}{actions} dataset.num_frames=64 model.noise=0.1"
+    yield f"task=train {hcn} model.seed=0,1 -m"
+    yield f"experiment=table2 {hcn}{clips}"
+    yield f"task=train {same} model.seed=1"
+    yield f"task=train {graph}"
+    yield f"experiment=table2 {graph}{clips}"
+    yield f"experiment=table4 {hcn}{clips}{scale.asked}"
+    yield f"experiment=table4 {graph}{scale.sigma}{scale.thirty}{scale.asked}"
+    yield f"experiment=defense_budget {hcn}{scale.hundred}{scale.asked}"
+    yield f"experiment=figure3 {hcn} runtime.limit=64"
+    yield f"experiment=films {hcn}"
+    yield f"experiment=films {graph}"
+    yield f"task=train {hcn} model.noise=0.1,0.25,0.5 -m"
+    yield f"experiment=figure5 {hcn}{scale.two_hundred if actions else ''}"
+    yield f"task=train {long}"
+    yield f"experiment=figure5 {long}{scale.hundred or ' runtime.limit=1000'}"
 
 
 def main() -> None:
@@ -68,7 +97,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only commands that hold this text")
     parser.add_argument("--list", action="store_true", help="show the commands, run nothing")
     arguments = parser.parse_args()
-    for command in commands(arguments.utd, arguments.gpu):
+    for command in commands(arguments.utd, GPU if arguments.gpu else CPU):
         if arguments.only not in command:
             continue
         print(f"python -m skeleton_adv {command}", flush=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,12 @@ def test_every_experiment_sets_and_sweeps_what_exists(experiment: str) -> None:
     assert {key: composed[key] for key in flat(own)} == flat(own)  # nothing else has the last word
     cli.check_arguments(["-m", f"experiment={experiment}", *(f"{key}={value}" for key, value in swept.items())])
     assert all({*table.swept} == {*swept} for table in TABLES if table.name == experiment)
+
+
+def test_every_command_of_the_reference_is_one_that_the_program_takes() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "make_reference.py"))
+    for command in script["commands"]("data/utd_mhad", script["CPU"]):
+        cli.check_arguments(command.split())
 
 
 MISTAKES = [
