@@ -70,6 +70,11 @@ def about_victims(runs: Sequence[Run]) -> str:
     return text + "Rates are percentages with 95 % Wilson intervals and counts. "
 
 
+def lengths(frame: pd.DataFrame) -> tuple[str, str]:
+    """What the columns of l2 and of its rms a joint and frame are called, with the unit of a table's clips."""
+    return ("ℓ2", "rms ‰") if frame["dataset"][0] in IMAGE_SETS else ("ℓ2 m", "rms mm")
+
+
 def paper_split(runs: Sequence[Described]) -> str:
     """Which of the paper's experiments these runs' dataset stands beside."""
     dataset = runs[0].about["dataset"]
@@ -87,11 +92,16 @@ def victim(run: Described) -> str:
     return str(choices["model"]) + ("" if choices["defense"] == "none" else f" behind {choices['defense']}")
 
 
+def means(run: Run) -> str:
+    """The attack by its name, and by its beta or its budget."""
+    attack = run.attack
+    words = str(run.about["choices"]["attack"]) + (f" β={attack['beta']:g}" if "beta" in attack else "")
+    return words + (f" {attack['norm']} ε={attack['eps']:g}" if {"eps", "norm"} <= attack.keys() else "")
+
+
 def deed(run: Run, target: str = "") -> str:
     """What was done to whom, in words: attack, goal, the network it was made on, and what judged it."""
-    choices, attack = run.about["choices"], run.attack
-    words = choices["attack"] + (f" β={attack['beta']:g}" if "beta" in attack else "")
-    words += f" {attack['norm']} ε={attack['eps']:g}" if {"eps", "norm"} <= attack.keys() else ""
+    choices, words = run.about["choices"], means(run)
     goal = run.about["settings"]["target"] or ""
     words += f", {setting(run)}" + (f" ({target or goal})" if target or goal else "")
     surrogate = choices.get("model@surrogate")
@@ -116,6 +126,11 @@ def columns_of(name: str, rate: Rate) -> dict[str, Any]:
     return {name: rate.value, f"{name}_hits": rate.hits, f"{name}_clips": rate.count, **ends}
 
 
+def to_be_shown(run: Run) -> bool:
+    """Whether a run is a few clips that were made for film strips: no table's."""
+    return str(run.about["choices"].get("experiment")) == "films"
+
+
 def one_dataset(heading: str, runs: Sequence[Run]) -> None:
     """Raise ``RunError`` if a table's runs are of several datasets."""
     if len({run.about["dataset"] for run in runs}) > 1:
@@ -125,7 +140,12 @@ def one_dataset(heading: str, runs: Sequence[Run]) -> None:
 def show(rate: Rate) -> str:
     """A rate as people read it: percent, its interval, and its count."""
     low, high = rate.interval
-    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({rate.hits:.4g}/{rate.count})"
+    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({tally(rate.hits)}/{rate.count})"
+
+
+def tally(hits: float) -> str:
+    """A count, or the sum of shares of judgements that stands for one."""
+    return f"{hits:.0f}" if float(hits).is_integer() else f"{hits:.1f}"
 
 
 def interval(row: pd.Series, name: str) -> str:

@@ -1,5 +1,6 @@
 """Certificates of finished runs -> certified accuracy by radius. Pure functions of records; no torch."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,11 @@ import pandas as pd
 
 from skeleton_adv.cells import columns_of, interval, number
 from skeleton_adv.records import CERTIFICATE_COLUMNS
-from skeleton_adv.summary import Rate, differences, finished, read_rows
+from skeleton_adv.summary import Rate, differences, each_once, finished, read_rows
 
 Form = Literal["standard", "paper"]
 FORMS: tuple[Form, ...] = ("standard", "paper")  # Cohen et al.'s, and Zheng et al.'s
-OWN_KEYS = ("smoothing.sigma", "smoothing.n", "checkpoint")  # the rows show these: weights by training seed and noise
+OWN_KEYS = ("smoothing.sigma", "smoothing.n", "checkpoint")  # the rows show these: weights by their name
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of a table's columns
 
 NOTES = (
@@ -73,10 +74,9 @@ def load_certified(folder: Path, required: bool = False) -> Certified | None:
 
 
 def find_certified(root: Path, skip_unfinished: bool = False) -> list[Certified]:
-    """All runs of certificates below a folder, in a fixed order; raises ``RunError`` as ``load_certified`` does."""
+    """All runs of certificates below a folder, in a fixed order; raises ``RunError`` as ``summary.load_runs`` does."""
     folders = sorted(path.parent for path in root.rglob("certificates.csv"))
-    loaded = [load_certified(folder, required=not skip_unfinished) for folder in folders]
-    return [run for run in loaded if run is not None]
+    return each_once((folder, load_certified(folder, required=not skip_unfinished)) for folder in folders)
 
 
 def curve(run: Certified, radii: Sequence[float], form: Form = "standard") -> pd.DataFrame:
@@ -91,11 +91,11 @@ def curve(run: Certified, radii: Sequence[float], form: Form = "standard") -> pd
 
 def rows(runs: Sequence[Certified]) -> pd.DataFrame:
     """A row a run: certified accuracy at some radii in both forms, and rates with count and interval, as numbers."""
-    found = []
-    for run, apart in zip(runs, differences(runs, OWN_KEYS), strict=True):
+    found, names = [], _names(runs)
+    for run, name, apart in zip(runs, names, differences(runs, OWN_KEYS), strict=True):
         about = run.about
         row: dict[str, Any] = {
-            "victim": f"{about['choices']['model']} s{about['seeds']['model']}",
+            "victim": name,
             "defense": about["choices"]["defense"],
             "sigma": run.sigma,
             "n": about["settings"]["smoothing"]["n"],
@@ -112,6 +112,16 @@ def rows(runs: Sequence[Certified]) -> pd.DataFrame:
         row |= {"mean_radius": run.mean_radius(), "mean_rms_mm": run.mean_radius("rms_mm")}
         found.append(row | {"differs": apart, "run": about["identity"]})
     return pd.DataFrame(found).sort_values(["victim", "defense", "sigma", "n"], ignore_index=True, kind="stable")
+
+
+def _names(runs: Sequence[Certified]) -> list[str]:
+    """What each run's victim is called: with its digest where several of one name were trained with one noise."""
+    weights = [str(run.about["settings"].get("checkpoint")) for run in runs]
+    names = [(f"{run.about['choices']['model']} s{run.about['seeds']['model']}", run.trained_noise) for run in runs]
+    often = Counter(name for name, _ in {*zip(names, weights, strict=True)})
+    return [
+        f"{name[0]} ({digest[:8]})" if often[name] > 1 else name[0] for name, digest in zip(names, weights, strict=True)
+    ]
 
 
 def readable(frame: pd.DataFrame, length: str) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from skeleton_adv.cells import deed, setting
+from skeleton_adv.cells import deed, setting, tally
 from skeleton_adv.summary import Run, differences, warnings
 from skeleton_adv.white_box import OWN_KEYS, TABLE1, TABLE3, TABLE5
 
@@ -59,8 +59,8 @@ def _overtaken(run: Run, runs: Sequence[Run]) -> list[str]:
         hits, blind_hits = pair["success_share"].sum(), pair["success_share_blind"].sum()
         if blind_hits > hits and pair["l2_blind"].mean() <= pair["l2"].mean():
             found.append(
-                f"{blind_hits:.4g} of {len(pair)} clips fall to an attack that did not see the victim "
-                f"({deed(other)}), {hits:.4g} to this one, at no greater l2"
+                f"{tally(blind_hits)} of {len(pair)} clips fall to an attack that did not see the victim "
+                f"({deed(other)}), {tally(hits)} to this one, at no greater l2"
             )
     return found
 

@@ -26,9 +26,9 @@ LINES = {
 
 
 def transfer_matrix(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
-    """Success if first right of clips made on each row's network and judged by each column's, the least beta."""
+    """Success if first right of clips made on each row's network and judged by each column's, at one beta."""
     rows = TABLE2.rows(runs)
-    beta = float(rows["beta"].min())
+    beta = float(rows["beta"][0])
     grid = matrix(rows, beta)
     figure = canvas(1.6 + 1.1 * grid.shape[1], 1.4 + 0.6 * grid.shape[0])
     axes = figure.subplots()
@@ -63,8 +63,13 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
             low, high = rate.interval
             row = {"kind": name, "eps": run.attack["eps"], "l2": measures(run)["l2"], "accuracy": rate.value}
             found.append(row | {"low": low, "high": high, "clips": rate.count, "run": run.about["identity"]})
-        clean = rates(run)["clean_accuracy"]
+    clean, defense = rates(runs[0])["clean_accuracy"], runs[0].about["settings"]["defense"]
+    low, high = clean.interval
+    found.append({"kind": "clean", "accuracy": clean.value, "low": low, "high": high, "clips": clean.count})
     frame = pd.DataFrame(found).sort_values(["kind", "l2"], ignore_index=True)
+    told = {name: defense.get(name) for name in ("sigma", "taps", "draws", "eot")}
+    told |= {"steps": runs[0].attack.get("steps"), "judgements": runs[0].about["settings"].get("judgements")}
+    frame = frame.assign(**told)
     figure = canvas(4.6, 3.4)
     axes = figure.subplots()
     axes.axhline(100 * clean.value, color="0.5", lw=0.8)
@@ -86,7 +91,9 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     axes.set_xlabel(f"ℓ2 of the perturbation, {unit(runs)}")
     axes.set_ylabel("accuracy of the defended victim, %")
     axes.set_ylim(0, 100)
-    entitle(figure, f"{victim(runs[0])}, PGD in an ℓ2 ball, {_clips(runs)} {where(runs)}")
+    looks = f" (σ={told['sigma']:g}, {told['eot']} looks a step)" if told["sigma"] else ""
+    budget = f"PGD in an ℓ2 ball, {told['steps']} steps" if told["steps"] else "PGD in an ℓ2 ball"
+    entitle(figure, f"{victim(runs[0])}{looks}, {budget}, {_clips(runs)} {where(runs)}")
     axes.legend(frameon=False, fontsize=7)
     return frame, figure
 
@@ -102,7 +109,8 @@ def belongs_to_budget(run: Run) -> bool:
 def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure"]:
     """Figure 5: certified accuracy by radius, a line a run, beside the authors' published radii.
 
-    A step's height holds up to its right end, so no line claims more than was certified.
+    A step's height holds up to its right end, so no line claims more than was certified. Their victims
+    were trained with the noise that certifies them; the title says what ours were trained with.
     """
     runs = sorted(runs, key=lambda run: (run.sigma, run.about["identity"]))
     last = max([1.2, *(float(run.records["radius"].max()) for run in runs)])
@@ -125,6 +133,7 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
         if len(theirs):
             label = f"σ={run.sigma:g}, Zheng et al., NTU RGB+D"
             axes.plot(theirs["radius"], 100 * theirs["accuracy"], color=colour, ls=":", lw=1.2, label=label)
+            frames.append(theirs[["radius", "accuracy", "sigma"]].assign(form="Zheng et al., NTU RGB+D"))
     axes.set_xlabel(
         f"certified radius, ℓ2, {unit(runs)}: of the smoothed victim,\nafter resampling, for changes of existing joints"
     )
@@ -132,8 +141,16 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, fontsize=6)
     smoothing = runs[0].about["settings"]["smoothing"]
-    entitle(figure, f"{victim(runs[0])} {where(runs)}, n={smoothing['n']}, α={smoothing['alpha']:g}, {_clips(runs)}")
+    noise = {"trained with the same σ" if run.trained_noise == run.sigma else _trained(run) for run in runs}
+    what = f"{victim(runs[0])}, {' or '.join(sorted(noise))},"
+    entitle(figure, f"{what} {where(runs)}, n={smoothing['n']}, α={smoothing['alpha']:g}, {_clips(runs)}")
     return pd.concat(frames, ignore_index=True), figure
+
+
+def _trained(run: Certified) -> str:
+    """With which noise a victim was trained, in words."""
+    noise = run.trained_noise
+    return "trained with unknown noise" if noise is None else f"trained with σ={noise:g}" if noise else "without noise"
 
 
 def _clips(runs: Sequence[Run] | Sequence[Certified]) -> str:

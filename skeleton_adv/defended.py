@@ -13,18 +13,24 @@ from skeleton_adv.cells import (
     PAPER_MODELS,
     about_victims,
     interval,
+    lengths,
     number,
     one_dataset,
     paper_split,
     rate_columns,
     setting,
+    to_be_shown,
     where,
 )
 from skeleton_adv.summary import Run, differences, measures
 
 # One row holds both kinds of attack; these settings tell which.
 KINDS = {False: "unaware", True: "adaptive"}
-OWN_KEYS = ("attack.beta", "targeted", "target", "adaptive", "defense.sigma", "defense.draws")  # the rows show these
+# The rows show these.
+OWN_KEYS = (
+    *("attack.beta", "attack.norm", "attack.eps", "targeted", "target"),
+    *("adaptive", "defense.sigma", "defense.draws"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,10 @@ class Defended:
         return True
 
     def belongs(self, run: Run) -> bool:
-        """Whether a run is ADMM against a defended victim."""
+        """Whether a run is an attack on a defended victim, by whichever method; the paper's is ADMM."""
         choices = run.about["choices"]
-        return choices["defense"] != "none" and not choices.get("model@surrogate") and choices["attack"] in ADMM
+        made_here = not choices.get("model@surrogate") and "path" not in run.attack
+        return choices["defense"] != "none" and made_here and not to_be_shown(run)
 
     def rows(self, runs: Sequence[Run]) -> pd.DataFrame:
         """A row for each victim, defense and attack, with the columns of both kinds of attack."""
@@ -50,26 +57,32 @@ class Defended:
         one_dataset(self.heading, runs)
         found: dict[str, dict[str, Any]] = {}
         for run, apart in zip(runs, differences(runs, OWN_KEYS), strict=True):
-            settings = {k: v for k, v in run.about["settings"].items() if k != "adaptive"}
-            row = found.setdefault(json.dumps(settings, sort_keys=True), _lead(run) | {"differs": apart})
+            settings = {name: value for name, value in run.about["settings"].items() if name != "adaptive"}
+            options = [run.about["choices"][group] for group in ("model", "defense", "attack")]
+            alike = json.dumps([options, settings], sort_keys=True)
+            row = found.setdefault(alike, _lead(run) | {"differs": apart})
             kind = KINDS[bool(run.about["settings"]["adaptive"])]
             values = rate_columns(run) | measures(run) | {"clips": run.about["done"], "run": run.about["identity"]}
             row |= {f"{kind}_{name}": value for name, value in values.items()}
-        order = ["setting", "model", "defense", "sigma", "beta"]
-        ascending = [False, True, True, True, True]
+        order = ["setting", "model", "defense", "sigma", "attack", "beta", "eps"]
+        ascending = [name != "setting" for name in order]
         return pd.DataFrame(list(found.values())).sort_values(order, ascending=ascending, ignore_index=True)
 
     def readable(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The table as people read it: percentages with intervals."""
+        length, rms = lengths(frame)
+        metres = "σ m" if length.endswith(" m") else "σ"
         shown_rows = []
         for _, row in frame.iterrows():
             shown = {
                 "setting": row["setting"] + (f", {row['target']}" if row["target"] else ""),
                 "victim": row["model"],
                 "defense": row["defense"],
-                "σ m": f"{row['sigma']:g}",
+                metres: number(row, "sigma", "g"),
                 "looks": f"{row['draws']:.0f}",
-                "β": f"{row['beta']:g}",
+                "attack": row["attack"] + (f" {row['norm']}" if isinstance(row["norm"], str) else ""),
+                "β": number(row, "beta", "g"),
+                "ε": number(row, "eps", "g"),
                 "accuracy: paper": number(row, "paper_accuracy", ".1f", 100),
             }
             for kind in KINDS.values():
@@ -79,7 +92,9 @@ class Defended:
                         f"{kind}: clean accuracy": interval(row, f"{kind}_clean_accuracy"),
                         f"{kind}: accuracy": interval(row, f"{kind}_adv_accuracy"),
                         f"{kind}: success": interval(row, f"{kind}_success"),
-                        f"{kind}: ℓ2": number(row, f"{kind}_l2"),
+                        f"{kind}: feasible if first right": interval(row, f"{kind}_feasible_success_if_right"),
+                        f"{kind}: {length}": number(row, f"{kind}_l2"),
+                        f"{kind}: {rms}": number(row, f"{kind}_rms_mm", ".2f"),
                         f"{kind}: ΔB/B %": number(row, f"{kind}_bone", ".2f", 100),
                     }
             shown_rows.append(shown | {"differs": row["differs"]})
@@ -92,12 +107,16 @@ class Defended:
 
     def notes(self, runs: Sequence[Run]) -> str:
         """What a reader must know about the columns."""
-        eot = sorted({run.about["settings"]["defense"].get("eot", 1) for run in runs})
+        defenses = [run.about["settings"]["defense"] for run in runs]
+        eot = sorted({defense.get("eot", 1) if defense.get("sigma") else 1 for defense in defenses})
         asked = sorted({int(run.records["judgements"].max()) for run in runs})
         return about_victims(runs) + (
             "Accuracy is that of the defended victim, clean and under attack. Unaware: made on the undefended network, "
-            f"as in the paper. Adaptive: made on the defended one, by the mean logits of {_text(eot)} fresh looks a "
-            f"step. Each clip is judged {_text(asked)} times with fresh noise and counts by the share."
+            "as in the paper. Adaptive: made on the defended one, by the mean logits of so many fresh looks a step: "
+            f"{_text(eot)}. Clips are judged with fresh noise so often: {_text(asked)}; a clip counts by the share. "
+            "First right: of the clips that most of these answers got right before. Feasible: no bone, angle estimate "
+            "or speed exceeds its tolerance in any frame. ΔB/B: mean over a clip's entries, then over clips. rms: ℓ2 "
+            "as root mean square a joint and frame."
         )
 
     def whole(self, runs: Sequence[Run]) -> bool:
@@ -120,13 +139,18 @@ def _lead(run: Run) -> dict[str, Any]:
         "sigma": defense.get("sigma"),
         "taps": defense.get("taps"),
         "draws": defense.get("draws") if defense.get("sigma") else 1,
-        "beta": run.attack["beta"],
+        "attack": about["choices"]["attack"],
+        "beta": run.attack.get("beta"),
+        "norm": run.attack.get("norm"),
+        "eps": run.attack.get("eps"),
+        "dataset": about["dataset"],
         "test_clips": about["total"],
     }
     paper = pd.read_csv(PAPER / "table4.csv")
     same = (paper["model"] == PAPER_MODELS.get(row["model"])) & (paper["setting"] == row["setting"])
     same &= (paper["split"] == paper_split([run])) & (paper["sigma"] == row["sigma"])
-    if same.any() and row["defense"] == "noise_filter":
+    theirs = row["defense"] == "noise_filter" and row["attack"] in ADMM  # at these settings, section 6.2
+    if same.any() and theirs and row["beta"] == 1 and row["draws"] == 50:
         row["paper_accuracy"] = paper[same].iloc[0]["accuracy"] / 100
     return row
 

@@ -52,27 +52,33 @@ def _attacked(run: Run) -> str:
 
 
 def _budget_apart(run: Run) -> Any:
-    """All settings but the budget and whether the attack is adaptive."""
+    """All settings but the budget and whether the attack is adaptive; steps of one length."""
     settings = {name: value for name, value in run.about["settings"].items() if name != "adaptive"}
-    return settings | {"attack": {name: value for name, value in run.attack.items() if name not in ("eps", "step")}}
+    return settings | {"attack": {name: value for name, value in run.attack.items() if name != "eps"}}
 
 
 def _transfer_apart(run: Run) -> Any:
-    """All settings but the two networks and beta."""
+    """All settings but the two networks."""
     networks = ("model", "checkpoint", "surrogate", "surrogate_checkpoint")
-    settings = {name: value for name, value in run.about["settings"].items() if name not in networks}
-    return settings | {"attack": {name: value for name, value in run.attack.items() if name != "beta"}}
+    return {name: value for name, value in run.about["settings"].items() if name not in networks}
 
 
 def _figure5_apart(run: Certified) -> Any:
-    """All settings but the noise and the weights that were trained with it; the training's seed."""
+    """All settings but the noise and the weights that were trained with it; the training's seed and noise."""
     settings = {name: value for name, value in run.about["settings"].items() if name != "checkpoint"}
     smoothing = {name: value for name, value in settings["smoothing"].items() if name != "sigma"}
-    return settings | {"smoothing": smoothing, "training": run.about.get("seeds")}
+    trained = "certified" if run.trained_noise == run.sigma else run.trained_noise
+    return settings | {"smoothing": smoothing, "training": run.about.get("seeds"), "trained_noise": trained}
 
 
 DRAWINGS = (
-    Drawing("table2", belongs_to_matrix, lambda run: "figure_transfer", _transfer_apart, transfer_matrix),
+    Drawing(
+        "table2",
+        belongs_to_matrix,
+        lambda run: f"figure_transfer_beta{run.attack['beta']:g}",
+        _transfer_apart,
+        transfer_matrix,
+    ),
     Drawing(
         "defense_budget",
         belongs_to_budget,
@@ -108,8 +114,9 @@ def write_all(
 
 
 def _figure5(run: Certified) -> str:
-    defense = run.about["choices"]["defense"]
-    return f"figure5_{run.about['choices']['model']}" + ("" if defense == "none" else f"_{defense}")
+    model, defense = (run.about["choices"][group] for group in ("model", "defense"))
+    draws = run.about["settings"]["smoothing"]["n"]
+    return f"figure5_{model}" + ("" if defense == "none" else f"_{defense}") + f"_n{draws}"
 
 
 AnyRun = TypeVar("AnyRun", Run, Certified)
@@ -166,7 +173,7 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     for path in paths:
         print(f"figure:  {path}")
     if not paths:
-        print("no figure: none of these clips was right before and fooled")
+        print("no figure: these runs hold nothing that it shows (film strips: no clip was right before and fooled)")
 
 
 def main() -> None:

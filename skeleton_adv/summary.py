@@ -1,10 +1,10 @@
 """Records of a run -> its rates, with counts and intervals, and its measures. Pure functions; no torch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
@@ -48,6 +48,9 @@ class Described(Protocol):
 
     @property
     def about(self) -> Mapping[str, Any]: ...
+
+
+AnyRun = TypeVar("AnyRun", bound=Described)
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,25 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[dict[str, Any], pd.Da
 
 
 def load_runs(root: Path, skip_unfinished: bool = False) -> list[Run]:
-    """All runs below a folder; raises ``RunError`` as ``load_run`` does, and for unfinished ones unless skipped."""
+    """All runs below a folder; raises ``RunError`` as ``load_run`` does, for two copies of one run, and for
+    unfinished ones unless skipped.
+    """
     folders = sorted(path.parent for path in root.rglob("records.csv"))
-    loaded = [load_run(folder, required=not skip_unfinished) for folder in folders]
-    return [run for run in loaded if run is not None]
+    return each_once((folder, load_run(folder, required=not skip_unfinished)) for folder in folders)
+
+
+def each_once(found: Iterable[tuple[Path, AnyRun | None]]) -> list[AnyRun]:
+    """The runs that have ended; raises ``RunError`` if one lies in two folders, since it would count twice."""
+    places: dict[tuple[str, str], Path] = {}
+    runs = []
+    for folder, run in found:
+        if run is not None:
+            one = (run.about["dataset"], run.about["identity"])
+            if one in places:
+                raise RunError(f"{places[one]} and {folder} are the same run: name a folder that holds one of them")
+            places[one] = folder
+            runs.append(run)
+    return runs
 
 
 def of_goal(run: Run) -> pd.DataFrame:
@@ -176,7 +194,8 @@ def warnings(run: Run) -> list[str]:
             f"{wild} of {len(rows)} clips have a gradient over {1e3 * usual:g} a metre, 1000 times what is usual"
         )
     failed = int((~rows["success"]).sum())
-    own = not run.about["choices"].get("model@surrogate")  # else the margins are another network's
+    settings = run.about["settings"]  # else the margins are another network's, or the undefended one's
+    own = not run.about["choices"].get("model@surrogate") and settings.get("adaptive", True)
     if own and failed and rows["falling"].sum() > 0.1 * failed:
         found.append(
             f"{int(rows['falling'].sum())} of {failed} failures were still getting nearer: more steps may help"

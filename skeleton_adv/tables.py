@@ -9,19 +9,20 @@ from textwrap import fill
 import pandas as pd
 from tabulate import tabulate
 
-from skeleton_adv.cells import Table, setting, show, unit, where
+from skeleton_adv.cells import Table, deed, means, setting, show, unit, victim, where
 from skeleton_adv.certified import NOTES, Certified, find_certified, load_certified
 from skeleton_adv.certified import readable as readable_certificates
 from skeleton_adv.certified import rows as certificate_rows
 from skeleton_adv.comparison import against_admm, readable_comparison, signs
 from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError, UserError
-from skeleton_adv.summary import Run, load_run, load_runs, measures, rates
+from skeleton_adv.summary import Run, differences, load_run, load_runs, measures, rates
 from skeleton_adv.transfer import TABLE2
 from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
 TABLES: tuple[Table, ...] = (TABLE1, TABLE2, TABLE3, TABLE4, TABLE5)
 LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$", "σ": r"$\sigma$", "‰": r"\textperthousand{}"})
+SHOWN_KEYS = ("attack.beta", "attack.norm", "attack.eps", "targeted", "adaptive")  # what the screen's columns say
 Pages = Mapping[str, tuple[pd.DataFrame, dict[str, list[str]]]]  # by a file's suffix: numbers, and what people read
 
 
@@ -128,13 +129,20 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
 
 def _show_runs(runs: Sequence[Run]) -> None:
     rows = []
+    apart: dict[int, str] = {}
+    for dataset in {run.about["dataset"] for run in runs}:
+        here = [run for run in runs if run.about["dataset"] == dataset]
+        apart |= dict(zip(map(id, here), differences(here, SHOWN_KEYS), strict=True))
     for run in runs:
-        rate, values, beta = rates(run), measures(run), run.attack.get("beta")
+        rate, values = rates(run), measures(run)
+        surrogate = run.about["choices"].get("model@surrogate")
+        blind = victim(run) != run.about["choices"]["model"] and not run.about["settings"].get("adaptive", True)
+        made = f", made on {surrogate}" if surrogate else ", unaware of the defense" if blind else ""
         rows.append(
             {
                 "dataset": run.about["dataset"],
-                "victim": run.about["choices"]["model"],
-                "attack": run.about["choices"]["attack"] + (f" β={beta:g}" if beta is not None else ""),
+                "victim": victim(run),
+                "attack": means(run) + made,
                 "goal": setting(run),
                 "T": run.about["num_frames"],
                 "clips": f"{run.about['done']} of {run.about['total']}",
@@ -146,9 +154,11 @@ def _show_runs(runs: Sequence[Run]) -> None:
                 "ΔK/K %": f"{100 * values['kinetic']:.2f}",
                 "ℓ2": f"{values['l2']:.3f}",
                 "rms ‰": f"{values['rms_mm']:.2f}",
+                "differs": apart[id(run)],
             }
         )
-    print(tabulate(rows, "keys", "simple", disable_numparse=True))
+    shown = pd.DataFrame(rows)
+    print(tabulate(_grid(shown.loc[:, (shown != "").any(axis=0)]), "keys", "simple", disable_numparse=True))
     print("\n[..]: 95 % Wilson interval. feasible: successful, and no bone, angle or speed exceeds its tolerance.")
     print("ℓ2 in metres and rms, a joint and frame, in millimetres; joints in an image: shares and thousandths of it.")
     _say_stand_in(runs)
@@ -193,6 +203,8 @@ def main() -> None:
             )
         for path in paths:
             print(path)
+        for run in (run for run in runs if not any(table.belongs(run) for table in TABLES)):
+            print(f"in no table: {deed(run)} ({run.folder})", file=sys.stderr)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -13,11 +13,13 @@ from skeleton_adv.cells import (
     PAPER_MODELS,
     about_victims,
     interval,
+    lengths,
     number,
     one_dataset,
     paper_split,
     rate_columns,
     setting,
+    to_be_shown,
     where,
 )
 from skeleton_adv.errors import RunError
@@ -45,7 +47,8 @@ class Transfer:
     def belongs(self, run: Run) -> bool:
         """Whether a run is ADMM on a surrogate, judged by an undefended victim."""
         choices = run.about["choices"]
-        return bool(choices.get("model@surrogate")) and choices["attack"] in ADMM and choices["defense"] == "none"
+        made = bool(choices.get("model@surrogate")) and choices["attack"] in ADMM and not to_be_shown(run)
+        return made and choices["defense"] == "none"
 
     def rows(self, runs: Sequence[Run]) -> pd.DataFrame:
         """A row a run. Columns ``paper_*`` are the paper's cells; rates are fractions."""
@@ -58,6 +61,7 @@ class Transfer:
                 "setting": setting(run),
                 "attack": run.about["choices"]["attack"],
                 "beta": run.attack["beta"],
+                "dataset": run.about["dataset"],
                 "clips": run.about["done"],
                 "test_clips": run.about["total"],
             }
@@ -68,12 +72,14 @@ class Transfer:
 
     def readable(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The table as people read it."""
+        length, rms = lengths(frame)
         shown = pd.DataFrame(
             [
                 {
                     "made on": row["source"],
                     "judged by": row["target"],
                     "setting": row["setting"],
+                    "attack": row["attack"],
                     "β": f"{row['beta']:g}",
                     "clips": f"{row['clips']:.0f} of {row['test_clips']:.0f}",
                     "clean accuracy": interval(row, "clean_accuracy"),
@@ -82,7 +88,8 @@ class Transfer:
                     "success: ours": interval(row, "success"),
                     "success if first right": interval(row, "success_if_right"),
                     "feasible if first right": interval(row, "feasible_success_if_right"),
-                    "ℓ2": number(row, "l2"),
+                    length: number(row, "l2"),
+                    rms: number(row, "rms_mm", ".2f"),
                     "differs": row["differs"],
                 }
                 for _, row in frame.iterrows()
@@ -99,7 +106,8 @@ class Transfer:
         return about_victims(runs) + (
             "Success is the share of all clips that the judging network gets wrong, as in the paper, so its clean "
             "errors count; first right: of the clips that it got right before. On its source: by the attack's own "
-            "word, against the network it was made on. s0, s1: seeds of the training."
+            "word, against the network it was made on. s0, s1: seeds of the training. rms: ℓ2 as root mean square a "
+            "joint and frame."
         )
 
     def whole(self, runs: Sequence[Run]) -> bool:

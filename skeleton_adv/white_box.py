@@ -13,6 +13,7 @@ from skeleton_adv.cells import (
     PAPER_MODELS,
     about_victims,
     interval,
+    lengths,
     maxima,
     number,
     one_dataset,
@@ -20,6 +21,7 @@ from skeleton_adv.cells import (
     percent,
     rate_columns,
     setting,
+    to_be_shown,
     where,
 )
 from skeleton_adv.summary import Run, differences, measures
@@ -49,7 +51,7 @@ class WhiteBox:
         """Whether a run is this table's; a few clips that were made to be shown are not."""
         choices = run.about["choices"]
         white = choices["defense"] == "none" and not choices.get("model@surrogate")
-        own = white and choices["attack"] in self.attacks and choices.get("experiment") != "films"
+        own = white and choices["attack"] in self.attacks and not to_be_shown(run)
         return own and self.fits(run.about["dataset"])
 
     def fits(self, dataset: str) -> bool:
@@ -85,7 +87,7 @@ class WhiteBox:
 
     def readable(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The table as people read it: percentages with intervals, the paper's cell before ours."""
-        length, rms = ("ℓ2", "rms ‰") if frame["dataset"][0] in IMAGE_SETS else ("ℓ2 m", "rms mm")
+        length, rms = lengths(frame)
         shown_rows = []
         for _, row in frame.iterrows():
             paper = row.get("paper_note") if isinstance(row.get("paper_note"), str) else None

@@ -62,8 +62,9 @@ def test_certified_accuracy_by_hand() -> None:
 
 def test_figure_five_is_drawn(tmp_path: Path) -> None:
     paths = write_all([], [certified()], tmp_path)
-    assert [path.name for path in paths] == ["figure5_hcn.png", "figure5_hcn.pdf", "figure5_hcn.csv"]
-    assert len(pd.read_csv(paths[2])) == 2 * 121
+    assert [path.name for path in paths] == ["figure5_hcn_n1000.png", "figure5_hcn_n1000.pdf", "figure5_hcn_n1000.csv"]
+    forms = pd.read_csv(paths[2])["form"].value_counts()
+    assert forms.to_dict() == {"standard": 121, "paper": 121, "Zheng et al., NTU RGB+D": 61}
 
 
 def test_runs_of_one_sigma_are_lines_of_their_own(tmp_path: Path) -> None:
@@ -71,6 +72,20 @@ def test_runs_of_one_sigma_are_lines_of_their_own(tmp_path: Path) -> None:
     assert frame.groupby(["sigma", "run", "form"]).size().eq(121).all() and frame["run"].nunique() == 2
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
     assert {"σ=0.25 (abc), Cohen et al.", "σ=0.25 (def), Cohen et al.", "σ=0.5, Cohen et al."} <= {*labels}
+
+
+def test_victims_of_other_training_are_told_apart(tmp_path: Path) -> None:
+    """Trained with the noise that certifies them, and without; and two of one name with other weights."""
+    plain = certified(name="def")
+    plain.about["trained_noise"] = 0.0  # type: ignore[index]
+    names = {path.stem for path in write_all([], [certified(), plain], tmp_path)}
+    assert names == {"figure5_hcn_n1000_abc", "figure5_hcn_n1000_def"}
+    titles = [certified_accuracy([run])[1].get_suptitle() for run in (certified(), plain)]
+    assert "trained with the same σ" in titles[0] and "without noise" in titles[1]
+    one, other = certified(), certified(name="def")
+    one.about["settings"]["checkpoint"], other.about["settings"]["checkpoint"] = "0123456789", "abcdefghij"
+    assert rows_of([one, other])["victim"].tolist() == ["hcn s0 (01234567)", "hcn s0 (abcdefgh)"]
+    assert rows_of([one, plain])["victim"].tolist() == ["hcn s0", "hcn s0"]
 
 
 def test_certificates_have_a_table(tmp_path: Path) -> None:

@@ -90,12 +90,58 @@ def test_a_linear_victim_of_two_classes_is_certified_soundly() -> None:
         assert binomtest(int(too_far), repetitions, alpha, alternative="greater").pvalue > 1e-4
 
 
-def test_many_classes_are_certified_soundly() -> None:
-    """Five linear classes in noise: a certificate holds if no shift within its radius changes the smoothed answer.
+def many_classes(n: int, sigma: float) -> tuple[torch.Tensor, np.ndarray, int]:
+    """Clip n before a linear victim of seven classes: the law of its logits in noise, and its class.
 
-    The smoothed victim's probability of its class falls at most to Phi(Phi^-1(p) - r / sigma); where
-    the true p is known, the largest sound radius of this form is sigma Phi^-1(p).
+    Returns the margins (K,), each class's distance to its nearest border (negative for the losers), the
+    logits in 200,000 draws of noise on existing joints (R, K), and the winner.
     """
+    _, batch = linear_case(n=4)
+    model = Linear(batch, classes=7, seed=1)
+    logits = model(batch.x)[n]
+    weight = model.weight * batch.movable[n].expand_as(batch.x[n]).flatten()
+    # Scaled so that the winner's margin is a little more than sigma: neither sure nor hopeless.
+    gaps = (logits[:, None] - logits) / (weight[:, None] - weight).norm(dim=2).fill_diagonal_(torch.inf)
+    gaps.fill_diagonal_(torch.inf)
+    winner = int(logits.argmax())
+    scale = 1.2 * sigma / float(gaps[winner].min())
+    rng = np.random.default_rng(n)
+    spread = np.linalg.cholesky((weight @ weight.T).numpy())
+    noisy = scale * logits.numpy() + sigma * rng.normal(size=(200_000, 7)) @ spread.T
+    return scale * gaps.min(dim=1).values, noisy, winner
+
+
+def test_many_linear_classes_are_certified_soundly() -> None:
+    """Thousands of repetitions of counts of noisy logits: the radius exceeds the true margin no oftener than alpha."""
+    sigma, alpha, n0, n, repetitions = 0.5, 0.05, 20, 80, 2000
+    for clip in range(4):
+        margins, noisy, winner = many_classes(clip, sigma)
+        answers = noisy.argmax(axis=1).reshape(repetitions, n0 + n)
+        too_far = certified = 0
+        for drawn in answers:
+            selection, estimation = (np.bincount(part, minlength=7) for part in (drawn[:n0], drawn[n0:]))
+            certificate = cohen(torch.tensor(selection), torch.tensor(estimation), sigma, alpha)
+            certified += certificate.pred == winner
+            too_far += certificate.pred != ABSTAIN and certificate.radius > max(float(margins[certificate.pred]), 0)
+        assert certified > repetitions / 10  # else nothing is said
+        assert binomtest(too_far, repetitions, alpha, alternative="greater").pvalue > 1e-4
+
+
+def test_many_linear_classes_by_exact_enumeration() -> None:
+    """Whichever class was selected, over every count of it: too far no oftener than alpha, at the strict alpha."""
+    sigma, alpha, n = 0.5, 0.001, 200
+    outcomes, chosen = np.arange(n + 1), torch.tensor([1, *[0] * 6])
+    certificates = [cohen(chosen, torch.tensor([k, n - k, *[0] * 5]), sigma, alpha) for k in outcomes]
+    radii = np.array([-1 if one.pred == ABSTAIN else one.radius for one in certificates])
+    for clip in range(4):
+        margins, noisy, _ = many_classes(clip, sigma)
+        shares = np.bincount(noisy.argmax(axis=1), minlength=7) / len(noisy)
+        for share, margin in zip(shares, margins.tolist(), strict=True):
+            assert binom.pmf(outcomes, n, share)[radii > max(margin, 0)].sum() <= alpha
+
+
+def test_a_certificate_of_many_classes_bounds_the_smoothed_victim() -> None:
+    """A known law of answers: noise leaves the class at p, so no radius beyond sigma Phi^-1(p) is sound."""
     rng = np.random.default_rng(1)
     p = np.array([0.62, 0.2, 0.1, 0.05, 0.03])
     sigma, alpha, n0, n, repetitions = 0.5, 0.05, 20, 80, 4000

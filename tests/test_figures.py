@@ -22,14 +22,15 @@ def budget(eps: float, adaptive: bool, accuracy: float) -> Run:
 def test_numbers_behind_the_curves() -> None:
     runs = [budget(0.1, False, 0.8), budget(0.1, True, 0.5), budget(0.4, True, 0.0)]
     frame, _ = accuracy_by_budget(runs)
-    assert frame["kind"].tolist() == ["adaptive", "adaptive", "noise", "noise", "noise", "unaware"]
-    assert frame["accuracy"].tolist() == pytest.approx([0.5, 0.0, 0.75, 0.75, 0.75, 0.8])
-    assert frame["l2"].tolist() == pytest.approx([0.1, 0.4, 0.1, 0.1, 0.4, 0.1])
+    assert frame["kind"].tolist() == ["adaptive", "adaptive", "clean", "noise", "noise", "noise", "unaware"]
+    assert frame["accuracy"].tolist() == pytest.approx([0.5, 0.0, 0.9, 0.75, 0.75, 0.75, 0.8])
+    assert frame["l2"].drop(2).tolist() == pytest.approx([0.1, 0.4, 0.1, 0.1, 0.4, 0.1])
+    assert set(frame["sigma"]) == {0.01} and set(frame["eot"]) == {8}
     assert (frame["low"] <= frame["accuracy"]).all() and (frame["accuracy"] <= frame["high"]).all()
 
 
 def test_sources_down_and_targets_across() -> None:
-    runs = [transfer("hcn", 0.1), transfer("agcn", 0.01), transfer("hcn", 0.01)]
+    runs = [transfer("agcn", 0.01), transfer("hcn", 0.01)]
     frame, _ = transfer_matrix(runs)
     assert frame.columns.tolist() == ["source", "agcn s0", "hcn s0"] and frame.iloc[0, 1:].tolist() == [0.75, 0.75]
 
@@ -49,11 +50,21 @@ def test_networks_of_one_name_are_told_apart_and_other_runs_stay_out() -> None:
 
 
 def test_a_picture_in_print_and_on_the_screen_and_its_numbers(tmp_path: Path) -> None:
-    paths = write_all([transfer("hcn", 0.1), budget(0.1, True, 0.5), budget(0.1, False, 0.7)], [], tmp_path)
+    runs = [transfer("hcn", 0.1), transfer("hcn", 0.01), budget(0.1, True, 0.5), budget(0.1, False, 0.7)]
+    paths = write_all(runs, [], tmp_path)
     names = sorted(path.name for path in paths)
-    stems = ("figure_defense_hcn", "figure_transfer")
+    stems = ("figure_defense_hcn", "figure_transfer_beta0.01", "figure_transfer_beta0.1")
     assert names == [f"{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png")]
     for path in paths:
         start = {".png": b"\x89PNG", ".pdf": b"%PDF"}.get(path.suffix, b"")
         assert path.read_bytes().startswith(start) and path.stat().st_size > 20
-    assert len(pd.read_csv(tmp_path / "utd_mhad/figure_defense_hcn.csv")) == 4
+    assert len(pd.read_csv(tmp_path / "utd_mhad/figure_defense_hcn.csv")) == 5
+
+
+def test_budgets_are_equal_only_at_one_length_of_step(tmp_path: Path) -> None:
+    runs = [budget(0.1, True, 0.5), budget(0.2, True, 0.4)]
+    for run, step in zip(runs, (0.02, 0.0001), strict=True):
+        run.about["settings"]["attack"]["step"] = step
+        run.about["identity"] = f"step{step}"
+    names = {path.stem for path in write_all(runs, [], tmp_path)}
+    assert names == {"figure_defense_hcn_step0.02", "figure_defense_hcn_step0.0001"}

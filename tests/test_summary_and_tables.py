@@ -11,11 +11,12 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 from test_records import record
 
+from skeleton_adv.cells import show
 from skeleton_adv.comparison import against_admm
 from skeleton_adv.defended import TABLE4
 from skeleton_adv.errors import RunError
 from skeleton_adv.records import RunFolder
-from skeleton_adv.summary import Rate, Run, differences, load_run, measures, rates
+from skeleton_adv.summary import Rate, Run, differences, load_run, load_runs, measures, rates, warnings
 from skeleton_adv.tables import write
 from skeleton_adv.transfer import TABLE2, matrix
 from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
@@ -212,11 +213,54 @@ def test_both_kinds_of_attack_on_a_defense_stand_in_one_row() -> None:
     assert shown["adaptive: accuracy"][0].startswith("5.0 [") and shown["adaptive: accuracy"][1] == ""
     assert shown["unaware: clean accuracy"][0].endswith("(5.4/6)")
     text = TABLE4.notes(runs)
-    assert "8 fresh looks" in text and "judged 10 times" in text
+    assert "so many fresh looks a step: 8." in text and "so often: 10;" in text
     assert not TABLE4.whole(runs) and "differs" not in shown
     twenty = defended(0.01, True, 0.04)
     twenty.about["settings"]["defense"]["eot"] = 20
     assert {"defense.eot=8", "defense.eot=20"} == {*TABLE4.readable(TABLE4.rows([*runs, twenty]))["differs"]}
+
+
+def test_other_attacks_on_a_defense_stand_apart() -> None:
+    runs = [defended(0.01, True, share) for share in (0.5, 0.4, 0.3, 0.2)]
+    runs[1].about["choices"]["attack"] = "admm_released"
+    runs[2].about["choices"]["attack"] = "pgd"
+    runs[2].about["settings"]["attack"] = {"eps": 0.2, "norm": "l2"}
+    runs[3].about["settings"]["attack"]["beta"] = 0.1  # not the paper's
+    frame = TABLE4.rows(runs)
+    shown = TABLE4.readable(frame)
+    assert shown["attack"].tolist() == ["admm", "admm", "admm_released", "pgd l2"]
+    assert shown["β"].tolist() == ["0.1", "1", "1", ""] and shown["ε"].tolist() == ["", "", "", "0.2"]
+    assert shown["accuracy: paper"].tolist() == ["", "50.6", "50.6", ""]
+    runs[3].about["choices"]["experiment"] = "films"
+    assert not TABLE4.belongs(runs[3])
+
+
+def test_a_defense_of_another_kind_has_no_sigma() -> None:
+    run = defended(0.01, True, 0.5)
+    run.about["choices"]["defense"] = "mine"
+    run.about["settings"]["defense"] = {"strength": 3}
+    shown = TABLE4.readable(TABLE4.rows([run]))
+    assert shown["defense"].tolist() == ["mine"] and "accuracy: paper" not in shown and "σ m" not in shown
+    assert "looks a step: 1." in TABLE4.notes([run])
+
+
+@pytest.mark.parametrize(("hits", "text"), [(4, "4"), (12345.0, "12345"), (12345.25, "12345.2"), (3.3, "3.3")])
+def test_counts_are_written_in_full(hits: float, text: str) -> None:
+    assert show(Rate(hits, 16487)).endswith(f"({text}/16487)")
+
+
+def test_an_unaware_attacks_margins_say_nothing_of_the_defended_victim() -> None:
+    runs = [defended(0.01, adaptive, 0.9) for adaptive in (False, True)]
+    said = [warnings(Run(run.about, run.records.assign(falling=True, success=False))) for run in runs]
+    assert [any("getting nearer" in words for words in lines) for lines in said] == [False, True]
+
+
+def test_a_run_in_two_folders_counts_once(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        saved(tmp_path / folder, about())
+    with pytest.raises(RunError, match=r"a and .*b are the same run"):
+        load_runs(tmp_path)
+    assert len(load_runs(tmp_path / "a")) == 1
 
 
 def test_runs_of_different_identity_are_told_apart() -> None:
