@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class Evaluation:
     seed: int
     batch_size: int
     judgements: int = 10  # of a victim that draws noise; any other is asked once
+    # The victim's answers about clean clips, by chunk: evaluations of one victim may share them.
+    clean: MutableMapping[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     def run(
         self,
@@ -111,7 +113,10 @@ class Evaluation:
     def _verdict(self, batch: SkeletonBatch, goal: SkeletonBatch, x_adv: Tensor) -> dict[str, Tensor]:
         """Columns (N,) of what the victim says of the clips, of the adversarial ones, and of noise of the same l2."""
         times = self.judgements if self.victim.randomised else 1
-        clean, adversarial = self._judged(batch, batch.x, "clean", times), self._judged(batch, x_adv, "judge", times)
+        chunk = tuple(batch.index.tolist())
+        if chunk not in self.clean:
+            self.clean[chunk] = self._judged(batch, batch.x, "clean", times)
+        clean, adversarial = self.clean[chunk], self._judged(batch, x_adv, "judge", times)
         # Once is enough for a sign: it is a sum over clips, and noise of its own differs from clip to clip.
         control = self._judged(batch, noise_control(x_adv, batch, self.seed), "control", 1)
         shares = {

@@ -203,3 +203,21 @@ def test_a_victim_with_noise_is_judged_many_times(data: Any) -> None:
     assert all(row.success == (row.success_share > 0.5) for row in rows)
     once = records(data, judgements=300)
     assert all(row.judgements == 1 and row.success_share == float(row.success) for row in once)
+
+
+def test_evaluations_of_one_victim_ask_about_clean_clips_once(data: Any) -> None:
+    asked: list[str] = []
+
+    class Counted(Dice):
+        def forward(self, x: Tensor, context: Context) -> Tensor:
+            asked.append(context.purpose)
+            return super().forward(x, context)
+
+    victim, clean = Victim(data[2], Counted, "cpu"), {}  # type: ignore[var-annotated]
+    first = records(data, victim=victim, judgements=7, clean=clean)
+    assert asked.count("clean") == 7 * len(clean) > 0
+    other = {"targeted": True, "seed": 0, "judgements": 7}
+    second = records(data, victim=victim, clean=clean, **other)
+    assert asked.count("clean") == 7 * len(clean)
+    assert [*map(key, second)] == [*map(key, records(data, victim=victim, **other))]
+    assert {row.clean_share for row in first} == {row.clean_share for row in second}

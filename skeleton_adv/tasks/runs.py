@@ -22,6 +22,11 @@ from skeleton_adv.saved import SavedClips
 from skeleton_adv.tasks.parts import facts_of, prepared_clips, test_clips, times, trained_network
 from skeleton_adv.victim import Victim
 
+Answers = dict[tuple[int, ...], Tensor]
+# Answers about clean clips, by victim and chunk: the runs of a sweep need not ask for them again.
+_CLEAN: dict[str, Answers] = {}
+OF_THE_ATTACK = ("attack", "constraint", "targeted", "target", "adaptive", "surrogate", "surrogate_checkpoint")
+
 
 def attack(job: Job) -> Path:
     """Attack the test clips; resume what was begun; do nothing if all is done."""
@@ -36,7 +41,8 @@ def attack(job: Job) -> Path:
     order = everything[: job.runtime.limit]
     if _done(folder, order, job):
         return folder.path
-    evaluation, training = _evaluation(job, prepared, path, surrogate, device)
+    clean = _CLEAN.setdefault(_victim_alone(settings, device), {})
+    evaluation, training = _evaluation(job, prepared, path, surrogate, device, clean)
     facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
     origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
     origin |= {name: str(facts[name]) for name in ("device", "git_commit", "versions")}
@@ -75,6 +81,11 @@ def certify(job: Job) -> Path:
 
     facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
     return _carried_out(job, folder, order, facts, work)
+
+
+def _victim_alone(settings: Mapping[str, Any], device: str) -> str:
+    """The identity of all that the answers about clean clips depend on."""
+    return identity({name: value for name, value in settings.items() if name not in OF_THE_ATTACK} | {"device": device})
 
 
 def _place(job: Job, what: str, settings: Mapping[str, Any]) -> Path:
@@ -131,7 +142,7 @@ def _saved(job: Job, folder: RunFolder) -> set[int]:
 
 
 def _evaluation(
-    job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path | None, device: str
+    job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path | None, device: str, clean: Answers
 ) -> tuple[Evaluation, dict[str, Any]]:
     """The evaluation that a job asks for, and facts of the victim's training."""
     network, training = trained_network(job, "model", checkpoint)
@@ -149,5 +160,6 @@ def _evaluation(
         victim=victim,
         attacked=attacked,
         constraints=job.constraint,
+        clean=clean,
     )
     return evaluation, training
