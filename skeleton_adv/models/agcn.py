@@ -141,16 +141,26 @@ class _Spatial(nn.Module):
             nn.init.normal_(conv.weight, 0, math.sqrt(2 / (outputs * inputs * 3)))
 
     def forward(self, x: Tensor) -> Tensor:
-        n, _, t, v = x.shape
-        # Convolutions of width 1 are products, and all that read x run as one. Filters mix channels
-        # and the graph mixes joints, so conv_d may come first; its bias may not.
+        # Convolutions of width 1 are products, and those of one kind run as one.
         a = _filtered(x, self.conv_a, bias=True).permute(0, 1, 4, 2, 3).flatten(3)  # (N, 3, V, inner T)
         b = _filtered(x, self.conv_b, bias=True).flatten(2, 3)  # (N, 3, inner T, V)
         graph = F.softmax(a @ b / b.shape[2], dim=-2) + (self.adjacency + self.PA)  # (N, 3, V, V)
-        mixed = _filtered(x, self.conv_d, bias=False).flatten(2, 3) @ graph  # (N, 3, outputs T, V)
-        bias = _stacked(self.conv_d, "bias").sum(dim=0)[:, None, None]
-        total = mixed.sum(dim=1).view(n, -1, t, v) + bias
+        total = self._mixed(x, graph) + _stacked(self.conv_d, "bias").sum(dim=0)[:, None, None]
         return F.relu(self.bn(total) + self.down(x))
+
+    def _mixed(self, x: Tensor, graph: Tensor) -> Tensor:
+        """x (N, C, T, V) over the joints by graph (N, 3, V, V) and over the channels by conv_d, the three added.
+
+        The graph mixes joints and filters mix channels, so either may come first: the graph where that
+        leaves it fewer channels, which is up to twice as fast.
+        """
+        n, c, t, v = x.shape
+        if c < self.bn.num_features:
+            joints = (x.reshape(n, 1, c * t, v) @ graph).view(n, 3 * c, t * v)
+            weight = _stacked(self.conv_d, "weight").transpose(0, 1).flatten(1)  # (outputs, 3 C)
+            return (weight @ joints).view(n, -1, t, v)
+        channels = _filtered(x, self.conv_d, bias=False).flatten(2, 3)  # (N, 3, outputs T, V)
+        return (channels @ graph).sum(dim=1).view(n, -1, t, v)
 
 
 def _filtered(x: Tensor, convs: nn.ModuleList, bias: bool) -> Tensor:
