@@ -98,8 +98,9 @@ class Defended:
                         f"{kind}: ΔB/B %": number(row, f"{kind}_bone", ".2f", 100),
                     }
             shown_rows.append(shown | {"differs": row["differs"]})
-        shown_frame = pd.DataFrame(shown_rows).fillna("")
-        return shown_frame.loc[:, (shown_frame != "").any(axis=0)]
+        grid = pd.DataFrame(shown_rows).fillna("")
+        grid["differs"] = grid.pop("differs")  # last, though the first row may lack columns
+        return grid.loc[:, (grid != "").any(axis=0)]
 
     def title(self, runs: Sequence[Run]) -> str:
         """What was measured, and where."""
