@@ -22,6 +22,7 @@ class Scale(NamedTuple):
 
     graph: str = "model=agcn"
     actions: str = ""  # of the synthetic sets, for 2s-AGCN
+    alone: str = ""  # of the synthetic set where HCN is transferred to, defended and certified
     frames: str = ""  # of the synthetic set where victims are transferred to, defended and certified
     sigma: str = ""  # of the defended 2s-AGCN
     thirty: str = ""
@@ -35,6 +36,7 @@ GPU = Scale()
 CPU = Scale(
     graph="model=agcn_small",
     actions=" dataset.num_actions=10 dataset.num_persons=1",
+    alone=" dataset.num_actions=49 dataset.num_persons=1",  # all actions of one person
     frames=" dataset.num_frames=32",
     sigma=" defense.sigma=0.01",
     thirty=" batch_size=30 runtime.limit=30",
@@ -49,8 +51,8 @@ def commands(utd: str, scale: Scale) -> Iterator[str]:
     """The arguments of each command, in the order in which they are run."""
     real = f"dataset=utd_mhad dataset.root={utd}"
     yield from white_box(real, scale)
-    yield from defended(real, "", "", " batch_size=215", scale)  # 430 test clips in two chunks
-    yield from defended("dataset=synthetic_cs", scale.actions, scale.frames, scale.two_hundred, scale)
+    yield from defended(real, "", "", "", " batch_size=215", scale)  # 430 test clips in two chunks
+    yield from defended("dataset=synthetic_cs", scale.alone, scale.actions, scale.frames, scale.two_hundred, scale)
 
 
 def white_box(real: str, scale: Scale) -> Iterator[str]:
@@ -71,9 +73,9 @@ def white_box(real: str, scale: Scale) -> Iterator[str]:
     yield f"experiment=figure3 dataset=synthetic_cs{scale.chunk}"
 
 
-def defended(data: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
+def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
     """Tables 2 and 4 and the other figures of one dataset; transfer needs both victims at one number of frames."""
-    hcn, same = data + frames, data + actions + frames  # HCN's actions, and those that 2s-AGCN shares with it
+    hcn, same = data + alone + frames, data + actions + frames  # HCN's actions, and those that 2s-AGCN shares with it
     graph, long = f"{scale.graph} {same}", f"{scale.graph} {data}{actions} dataset.num_frames=64 model.noise=0.1"
     yield f"task=train {hcn} model.seed=0,1 -m"
     yield f"experiment=table2 {hcn}{clips}"

@@ -19,9 +19,9 @@ _failed: list[str] = []
 def _job(config: DictConfig) -> None:
     now = HydraConfig.get()
     try:
-        job = cli.build_job(config, now.runtime.choices, list(now.overrides.task))
-        from skeleton_adv import tasks  # brings torch, which --help does without
+        from skeleton_adv import build, tasks  # bring torch, which --help does without
 
+        job = build.build_job(config, now.runtime.choices, list(now.overrides.task))
         folder = tasks.run(job)
         if folder is not None:
             _finished.append(folder)
@@ -42,6 +42,7 @@ def main() -> None:
             print(f"skeleton_adv {__version__}")
             return
         cli.check_arguments(arguments)
+        sys.argv[1:] = cli.flags_first(arguments)
         _job()
         if _finished:
             from skeleton_adv import figures, tables

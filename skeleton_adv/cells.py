@@ -107,8 +107,12 @@ def deed(run: Run, target: str = "") -> str:
     surrogate = choices.get("model@surrogate")
     if surrogate:
         return f"{words}, made on {surrogate}, judged by {victim(run)}"
-    unaware = choices["defense"] != "none" and not run.about["settings"].get("adaptive", True)
-    return f"{words}, on {victim(run)}" + (" (attack unaware of it)" if unaware else "")
+    return f"{words}, on {victim(run)}" + (" (attack unaware of it)" if unaware(run) else "")
+
+
+def unaware(run: Run) -> bool:
+    """Whether an attack was made on the undefended network of the defended one that judges it."""
+    return run.about["choices"]["defense"] != "none" and not run.about["settings"].get("adaptive", True)
 
 
 def rate_columns(run: Run) -> dict[str, Any]:

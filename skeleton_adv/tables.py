@@ -9,7 +9,7 @@ from textwrap import fill
 import pandas as pd
 from tabulate import tabulate
 
-from skeleton_adv.cells import Table, deed, means, setting, show, unit, victim, where
+from skeleton_adv.cells import Table, deed, means, setting, show, unaware, unit, victim, where
 from skeleton_adv.certified import NOTES, Certified, find_certified, load_certified
 from skeleton_adv.certified import readable as readable_certificates
 from skeleton_adv.certified import rows as certificate_rows
@@ -129,39 +129,38 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
 
 def _show_runs(runs: Sequence[Run]) -> None:
     rows = []
-    apart: dict[int, str] = {}
-    for dataset in {run.about["dataset"] for run in runs}:
+    for dataset in dict.fromkeys(run.about["dataset"] for run in runs):
         here = [run for run in runs if run.about["dataset"] == dataset]
-        apart |= dict(zip(map(id, here), differences(here, SHOWN_KEYS), strict=True))
-    for run in runs:
-        rate, values = rates(run), measures(run)
-        surrogate = run.about["choices"].get("model@surrogate")
-        blind = victim(run) != run.about["choices"]["model"] and not run.about["settings"].get("adaptive", True)
-        made = f", made on {surrogate}" if surrogate else ", unaware of the defense" if blind else ""
-        rows.append(
-            {
-                "dataset": run.about["dataset"],
-                "victim": victim(run),
-                "attack": means(run) + made,
-                "goal": setting(run),
-                "T": run.about["num_frames"],
-                "clips": f"{run.about['done']} of {run.about['total']}",
-                "clean %": show(rate["clean_accuracy"]),
-                "success %": show(rate["success"]),
-                "feasible %": show(rate["feasible_success"]),
-                "ΔB/B %": f"{100 * values['bone']:.2f}",
-                "ΔJ rad": f"{values['angle']:.3f}",
-                "ΔK/K %": f"{100 * values['kinetic']:.2f}",
-                "ℓ2": f"{values['l2']:.3f}",
-                "rms ‰": f"{values['rms_mm']:.2f}",
-                "differs": apart[id(run)],
-            }
-        )
+        apart = differences(here, SHOWN_KEYS)
+        rows += [_shown(run) | {"differs": words} for run, words in zip(here, apart, strict=True)]
     shown = pd.DataFrame(rows)
     print(tabulate(_grid(shown.loc[:, (shown != "").any(axis=0)]), "keys", "simple", disable_numparse=True))
     print("\n[..]: 95 % Wilson interval. feasible: successful, and no bone, angle or speed exceeds its tolerance.")
     print("ℓ2 in metres and rms, a joint and frame, in millimetres; joints in an image: shares and thousandths of it.")
     _say_stand_in(runs)
+
+
+def _shown(run: Run) -> dict[str, str]:
+    """A run's row of the table on the screen."""
+    rate, values = rates(run), measures(run)
+    surrogate = run.about["choices"].get("model@surrogate")
+    made = f", made on {surrogate}" if surrogate else ", unaware of the defense" if unaware(run) else ""
+    return {
+        "dataset": run.about["dataset"],
+        "victim": victim(run),
+        "attack": means(run) + made,
+        "goal": setting(run),
+        "T": str(run.about["num_frames"]),
+        "clips": f"{run.about['done']} of {run.about['total']}",
+        "clean %": show(rate["clean_accuracy"]),
+        "success %": show(rate["success"]),
+        "feasible %": show(rate["feasible_success"]),
+        "ΔB/B %": f"{100 * values['bone']:.2f}",
+        "ΔJ rad": f"{values['angle']:.3f}",
+        "ΔK/K %": f"{100 * values['kinetic']:.2f}",
+        "ℓ2": f"{values['l2']:.3f}",
+        "rms ‰": f"{values['rms_mm']:.2f}",
+    }
 
 
 def _show_certificates(runs: Sequence[Certified]) -> None:

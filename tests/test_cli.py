@@ -18,7 +18,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from skeleton_adv import cli
+from skeleton_adv import build, cli
 from skeleton_adv.checks import check_recipe, check_smoothing, check_target
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.errors import CheckpointError, SettingError
@@ -83,7 +83,7 @@ def test_every_config_is_instantiable(choice: str) -> None:
     needed = ["attack.path=somewhere"] if choice == "attack=from_file" else []
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [choice, *needed])
-    job = cli.build_job(config, {}, [])
+    job = build.build_job(config, {}, [])
     assert job.task in ("attack", "certify", "train", "prepare", "export") and callable(job.attack)
 
 
@@ -108,6 +108,13 @@ def test_every_command_of_the_reference_is_one_that_the_program_takes() -> None:
         cli.check_arguments(command.split())
 
 
+def test_flags_may_stand_anywhere(tmp_path: Path) -> None:
+    given = ["attack.beta=0.1", "--cfg", "job", "seed=1", "--resolve", "model=hcn"]
+    assert cli.flags_first(given) == ["--cfg", "job", "--resolve", "attack.beta=0.1", "seed=1", "model=hcn"]
+    answer = run(tmp_path, *given)
+    assert answer.returncode == 0 and "seed: 1" in answer.stdout, answer.stderr
+
+
 MISTAKES = [
     (["atack=admm"], "unknown key 'atack': did you mean 'attack'?"),
     (["attack=adm"], "attack=adm is not an option: did you mean 'admm'?"),
@@ -116,6 +123,7 @@ MISTAKES = [
     (["runtime.devise=cpu"], "did you mean 'runtime.device'?"),
     (["attack.beta=0.1,1", "-m", "sed=1"], "unknown key 'sed': did you mean 'seed'?"),
     (["--cgf"], "unknown option '--cgf': did you mean '--cfg'?"),
+    (["-m", "--cfg", "job"], "-m and --cfg exclude each other: give one of them"),
     (["attack.beta"], "not of the form key=value"),
     (["attack.beta=0.1", "model=hcn,agn", "-m"], "model=agn is not an option"),
 ]
@@ -149,14 +157,14 @@ def test_a_value_out_of_range_is_named(override: str, message: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [override])
     with pytest.raises(SettingError) as caught:
-        cli.build_job(config, {}, [override])
+        build.build_job(config, {}, [override])
     assert message in str(caught.value)
 
 
 def job_of(overrides: list[str]) -> Job:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         choices = compose("config", overrides, return_hydra_config=True).hydra.runtime.choices
-        job: Job = cli.build_job(compose("config", overrides), dict(choices), overrides)
+        job: Job = build.build_job(compose("config", overrides), dict(choices), overrides)
     return job
 
 
@@ -196,7 +204,7 @@ def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", ["defense._target_=os.system", "+defense.command=true"])
     with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
-        cli.build_job(config, {}, [])
+        build.build_job(config, {}, [])
 
 
 def test_mistakes_are_one_line_and_write_nothing(place: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -335,7 +343,7 @@ def test_no_way_round_the_guard(node: dict[str, Any]) -> None:
     settings: Any = OmegaConf.to_container(config)
     settings["defense"] = node
     with pytest.raises(SettingError):
-        cli._check_targets(settings, "", set())
+        build._check_targets(settings, "", set())
 
 
 def test_identity_holds_all_that_changes_a_number_and_nothing_else(place: tuple[Path, list[str]]) -> None:
