@@ -34,16 +34,25 @@ class Network(nn.Module):
 
 
 class Victim:
-    """A defended network, frozen and in evaluation mode; attacks see it through a ``View``."""
+    """A defended network, frozen and in evaluation mode; attacks see it through a ``View``.
 
-    def __init__(self, network: nn.Module, defense: Callable[[nn.Module], nn.Module], device: str) -> None:
+    ``asked`` is called whenever the victim is.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        defense: Callable[[nn.Module], nn.Module],
+        device: str,
+        asked: Callable[[], None] = lambda: None,
+    ) -> None:
         self.module = defense(network).to(device).eval().requires_grad_(False)
         self.randomised = bool(getattr(self.module, "randomised", False))  # draws noise at every look
-        self.device = device
+        self.device, self._asked = device, asked
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
         """The victim as one purpose sees it while it works on these clips."""
-        return View(self.module, Context(batch.mask, batch.movable, batch.index, seed, purpose))
+        return View(self.module, Context(batch.mask, batch.movable, batch.index, seed, purpose), self._asked)
 
 
 class View:
@@ -53,14 +62,15 @@ class View:
     ``answers`` are the logits that were given, (N, K) each.
     """
 
-    def __init__(self, module: nn.Module, context: Context) -> None:
-        self._module, self._context = module, context
+    def __init__(self, module: nn.Module, context: Context, asked: Callable[[], None] = lambda: None) -> None:
+        self._module, self._context, self._asked = module, context, asked
         self.forwards = self.gradients = 0
         self.answers: list[Tensor] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         logits: Tensor = self._module(x, replace(self._context, draw=self.forwards))
         self.forwards += 1
+        self._asked()
         self.answers.append(logits.detach())
         if logits.requires_grad:
             logits.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from skeleton_adv.data.clips import Prepared
 from skeleton_adv.defenses import none
 from skeleton_adv.evaluate import Evaluation
 from skeleton_adv.job import Job, certificate_settings, find_checkpoint, run_settings
-from skeleton_adv.progress import log, track
+from skeleton_adv.progress import Progress, log
 from skeleton_adv.records import CERTIFICATE_COLUMNS, Record, RunFolder, identity, now
 from skeleton_adv.saved import SavedClips
 from skeleton_adv.tasks.parts import facts_of, prepared_clips, test_clips, times, trained_network
@@ -42,7 +42,9 @@ def attack(job: Job) -> Path:
     if _done(folder, order, job):
         return folder.path
     clean = _CLEAN.setdefault(_victim_alone(settings, device), {})
-    evaluation, training = _evaluation(job, prepared, path, surrogate, device, clean)
+    progress = Progress(f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}")
+    defended = partial(Victim, device=device, asked=progress.pulse)
+    evaluation, training = _evaluation(job, prepared, path, surrogate, clean, defended)
     facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
     origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
     origin |= {name: str(facts[name]) for name in ("device", "git_commit", "versions")}
@@ -52,9 +54,8 @@ def attack(job: Job) -> Path:
         SavedClips(folder.path).save(numbers, tensors, origin)
 
     def work(done: set[int]) -> dict[str, Any]:
-        label = f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}"
         saving = (keep, _saved(job, folder)) if job.runtime.saving else ()
-        evaluation.run(order, done, folder.append, partial(track, what=label), *saving)
+        evaluation.run(order, done, folder.append, progress.over, *saving)
         return {"skipped_files": len(prepared.skipped)}
 
     return _carried_out(job, folder, order, facts, work)
@@ -72,11 +73,12 @@ def certify(job: Job) -> Path:
         return folder.path
     network, training = trained_network(job, "model", path)
     warn_of_noise(job, training["trained_noise"])
-    certification = Certification(job.dataset, prepared, Victim(network, job.defense, device), job.smoothing, job.seed)
+    progress = Progress(f"certifying {job.choices['model']}, {job.smoothing.clips} clips at once")
+    victim = Victim(network, job.defense, device, progress.pulse)
+    certification = Certification(job.dataset, prepared, victim, job.smoothing, job.seed)
 
     def work(done: set[int]) -> dict[str, Any]:
-        progress = partial(track, what=f"certifying {job.choices['model']}, {job.smoothing.clips} clips at once")
-        certification.run(order, done, folder.append, progress, folder.path / ".counts.npz")
+        certification.run(order, done, folder.append, progress.over, folder.path / ".counts.npz")
         return {}
 
     facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
@@ -142,15 +144,20 @@ def _saved(job: Job, folder: RunFolder) -> set[int]:
 
 
 def _evaluation(
-    job: Job, prepared: Prepared, checkpoint: Path, surrogate: Path | None, device: str, clean: Answers
+    job: Job,
+    prepared: Prepared,
+    checkpoint: Path,
+    surrogate: Path | None,
+    clean: Answers,
+    defended: Callable[..., Victim],
 ) -> tuple[Evaluation, dict[str, Any]]:
     """The evaluation that a job asks for, and facts of the victim's training."""
     network, training = trained_network(job, "model", checkpoint)
-    victim = attacked = Victim(network, job.defense, device)
+    victim = attacked = defended(network, job.defense)
     if surrogate is not None:
-        attacked = Victim(trained_network(job, "surrogate", surrogate)[0], none, device)
+        attacked = defended(trained_network(job, "surrogate", surrogate)[0], none)
     elif not job.adaptive:
-        attacked = Victim(network, none, device)
+        attacked = defended(network, none)
     traced: Callable[..., AttackResult] = job.attack  # check_trace has seen that it takes a trace
     same = ("dataset", "targeted", "target", "seed", "batch_size", "judgements")
     evaluation = Evaluation(
