@@ -21,7 +21,7 @@ def _job(config: DictConfig) -> None:
     try:
         from skeleton_adv import build, tasks  # bring torch, which --help does without
 
-        job = build.build_job(config, now.runtime.choices, list(now.overrides.task))
+        job = build.build_job(config, now.runtime.choices, list(now.overrides.task), typed=sys.argv[1:])
         folder = tasks.run(job)
         if folder is not None:
             _finished.append(folder)
@@ -42,7 +42,7 @@ def main() -> None:
             print(f"skeleton_adv {__version__}")
             return
         cli.check_arguments(arguments)
-        sys.argv[1:] = cli.flags_first(arguments)
+        sys.argv[1:] = cli.flags_last(arguments)
         _job()
         if _finished:
             from skeleton_adv import figures, tables

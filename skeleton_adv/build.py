@@ -25,8 +25,11 @@ RESERVED = (
 )
 
 
-def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[str]) -> Job:
-    """Check every name and value of a composed configuration, then make its objects."""
+def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[str], typed: list[str]) -> Job:
+    """Check every name and value of a composed configuration, then make its objects.
+
+    ``overrides`` are one run's, ``typed`` the words of the command line: what only a file sweeps is not among them.
+    """
     try:
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -38,7 +41,8 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
     for name, hold in (("runtime", Runtime), ("smoothing", Smoothing), ("model", Model), ("surrogate", Model)):
         if name != "surrogate" or settings[name] is not None:
             _check_call(f"{name}.", hold, settings[name])
-    allowed = {override.partition("=")[2] for override in overrides if "_target_=" in override}
+    asked = {word.partition("=")[0] for word in typed}
+    allowed = {value for key, _, value in (word.partition("=") for word in overrides) if key in asked}
     _check_targets(settings, "", allowed)
     try:
         objects = instantiate(settings, _convert_="all")

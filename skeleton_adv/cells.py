@@ -67,6 +67,8 @@ def about_victims(runs: Sequence[Run]) -> str:
     names = {run.about["choices"].get(group) for run in runs for group in ("model", "model@surrogate")}
     if "agcn_small" in names:
         text += "agcn_small: 2s-AGCN with a quarter of its channels (16, 32, 64); the paper's is the full one. "
+    if any(run.about.get("trained_here") is False for run in runs):
+        text += "Some of these victims were trained on other data than this. "
     return text + "Rates are percentages with 95 % Wilson intervals and counts. "
 
 

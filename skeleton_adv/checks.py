@@ -88,7 +88,7 @@ def check_origin(job: Job, prepared: Prepared) -> None:
             raise RunError(f"attack.path={run} was made with {name}={theirs.get(name)}, not {value}")
 
 
-def check_training(job: Job, role: Role, path: Path, about: Mapping[str, Any]) -> None:
+def check_training(job: Job, role: Role, path: Path, about: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise ``CheckpointError`` if the weights were trained in a model of another meaning; warn of other data."""
     trained = about.get("settings", {}).get("model", {})
     for part in ("architecture", "preprocess"):
@@ -105,5 +105,7 @@ def check_training(job: Job, role: Role, path: Path, about: Mapping[str, Any]) -
                 f"dataset.{name}={job.settings['dataset'][name]}, but {path} was trained with {data[name]}: "
                 "set it so, or name other weights"
             )
-    if about.get("dataset", job.dataset.name) != job.dataset.name:
-        log(f"{path} was trained on {about['dataset']}: clips of this test may have been its training clips")
+    if about.get("settings", {}).get("prepared", prepared.digest) != prepared.digest:
+        other = about.get("dataset")
+        data = f"another {other} (by its clips or dataset.seed)" if other == job.dataset.name else other
+        log(f"{path} was trained on {data}: clips of this test may have been its training clips")

@@ -29,14 +29,15 @@ SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 TAKE_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd")
 
 
-def groups() -> dict[str, dict[str, str]]:
+def groups(*folders: Path) -> dict[str, dict[str, str]]:
     """Group -> option -> what the first line of its YAML file says of it."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(CONF.rglob("*.yaml")):
-        if path.parent != CONF:
-            group, *rest = path.relative_to(CONF).with_suffix("").parts
-            comments = (line for line in path.read_text().splitlines() if not line.startswith("# @"))
-            found.setdefault(group, {})["/".join(rest)] = next(comments).removeprefix("# ")
+    for folder in (CONF, *folders):
+        for path in sorted(folder.rglob("*.yaml")):
+            if path.parent != folder:
+                group, *rest = path.relative_to(folder).with_suffix("").parts
+                comments = (line for line in path.read_text().splitlines() if not line.startswith("# @"))
+                found.setdefault(group, {}).setdefault("/".join(rest), next(comments, "").removeprefix("# "))
     return found
 
 
@@ -80,13 +81,14 @@ def _defaults() -> dict[str, str]:
 def check_arguments(arguments: list[str]) -> None:
     """Raise ``SettingError`` with the nearest right name for anything misspelt, before Hydra starts."""
     _check_flags(arguments)
-    overrides = [_parse(word) for word in _split(arguments)[1]]
-    options = groups()
+    overrides = [_parse(word) for word in _split(arguments)[0]]
+    folders = _config_folders(arguments)
+    options = groups(*folders)
     for override in overrides:
         if override.key_or_group in options:
             _check_options(override, list(options[override.key_or_group]))
     chosen = [override for override in overrides if override.key_or_group in options]
-    config = _compose(tuple(map(_first, chosen)))
+    config = _compose(tuple(map(_first, chosen)), folders)
     sweeping = bool({"-m", "--multirun"} & {*arguments}) or config.get("experiment") is not None
     for override in overrides:
         key = override.key_or_group
@@ -94,31 +96,55 @@ def check_arguments(arguments: list[str]) -> None:
             raise SettingError(f"{override.input_line} names several values: add -m to run them all")
         if key not in options and not override.is_delete() and not override.is_add() and not key.startswith("hydra"):
             _check_key(config, key)
-    _compose(tuple(map(_first, overrides)))
+    _check_hydra(config, _compose((), folders), chosen)
+    _compose(tuple(map(_first, overrides)), folders)
 
 
-def flags_first(arguments: list[str]) -> list[str]:
-    """The same command with its flags in front: Hydra's parser refuses values on both sides of a flag."""
-    flags, values = _split(arguments)
-    return flags + values
+def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Override]) -> None:
+    """Raise ``SettingError`` if an option's file sets more of Hydra than what is swept: it could run anything."""
+    now, usual = (OmegaConf.to_container(composed.hydra) for composed in (config, usual_config))
+    assert isinstance(usual, dict) and isinstance(now, dict)
+    for node in (usual, now):
+        for name in ("mode", "overrides", "runtime"):  # the last two are what was typed
+            node.pop(name)
+        node["sweeper"].pop("params")
+        node["job"].pop("override_dirname", None)
+    for name in map(str, now):
+        if now[name] != usual.get(name):
+            raise SettingError(
+                f"{' '.join(map(_first, chosen))} sets hydra.{name} in its file, which may set hydra.mode and "
+                "hydra.sweeper.params only: if you trust it, set the rest on the command line"
+            )
+
+
+def flags_last(arguments: list[str]) -> list[str]:
+    """The same command with its flags behind: Hydra's parser refuses values on both sides of a flag."""
+    values, flags = _split(arguments)
+    return values + flags
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Flags with what they take, and the rest."""
-    flags: list[str] = []
+    """The values, and the flags with what they take."""
     values: list[str] = []
+    flags: list[str] = []
     for before, word in pairwise(["", *arguments]):
-        (flags if word.startswith("-") or before in TAKE_VALUE else values).append(word)
-    return flags, values
+        taken = before in TAKE_VALUE and "=" not in word
+        (flags if word.startswith("-") or taken else values).append(word)
+    return values, flags
+
+
+def _config_folders(arguments: list[str]) -> tuple[Path, ...]:
+    """The folders of ``--config-dir``, whose files are options too."""
+    pairs = [word.partition("=")[::2] if "=" in word else (word, after) for word, after in pairwise([*arguments, ""])]
+    return tuple(Path(value).resolve() for name, value in pairs if name in ("--config-dir", "-cd"))
 
 
 def _check_flags(arguments: list[str]) -> None:
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        name = flag.partition("=")[0]
-        if flag.startswith("-") and name not in FLAGS:
+    for flag in arguments:
+        if flag.startswith("-") and flag.partition("=")[0] not in FLAGS:
             raise SettingError(f"unknown option '{flag}': {nearest(flag, [f for f in FLAGS if f.startswith('--')])}")
-        folder = flag.partition("=")[2] or value
-        if name in ("--config-dir", "-cd") and not Path(folder).is_dir():
+    for folder in _config_folders(arguments):
+        if not folder.is_dir():
             raise SettingError(f"--config-dir {folder} is not a folder")
     modes = [word for word in arguments if word.partition("=")[0] in MODES]
     if len(modes) > 1:
@@ -128,8 +154,6 @@ def _check_flags(arguments: list[str]) -> None:
 def _check_options(override: Override, options: list[str]) -> None:
     group = override.key_or_group
     for choice in [] if override.is_delete() else _choices(override):
-        if choice is None and group in ("experiment", "recipe"):
-            continue
         if str(choice) not in options:
             raise SettingError(f"{group}={choice} is not an option: {nearest(str(choice), options)}")
 
@@ -153,15 +177,26 @@ def _parse(argument: str) -> Override:
 
 
 def _choices(override: Override) -> list[Any]:
-    return list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
+    if not override.is_sweep_override():
+        return [override.value()]
+    try:
+        listed = list(override.sweep_string_iterator())
+    except (HydraException, ValueError):
+        listed = []
+    if not listed:
+        raise SettingError(f"{override.input_line} names no values that can be run one by one: list them with commas")
+    return listed
 
 
 @cache
-def _compose(overrides: tuple[str, ...]) -> DictConfig:
+def _compose(overrides: tuple[str, ...], folders: tuple[Path, ...]) -> DictConfig:
+    """The whole configuration, Hydra's own part included."""
+    listed = ",".join(f"'file://{folder}'" for folder in folders)
+    places = [f"hydra.searchpath=[{listed}]"] if folders else []
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", list(overrides))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            return compose("config", [*overrides, *places], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise SettingError(" ".join(str(error).split())) from None
 
 
@@ -170,7 +205,7 @@ def _check_key(config: DictConfig, key: str) -> None:
     node: Any = config
     for depth, part in enumerate(key.split(".")):
         node = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else node
-        names = [name for name in node if name not in SPECIAL] if isinstance(node, dict) else []
+        names = [name for name in node if name not in (*SPECIAL, "hydra")] if isinstance(node, dict) else []
         if not isinstance(node, dict) or part not in node:
             prefix = "".join(f"{p}." for p in key.split(".")[:depth])
             choices = [prefix + str(name) for name in names] + (list(groups()) if not depth else [])

@@ -223,11 +223,12 @@ def now() -> str:
 
 def provenance(device: str) -> dict[str, Any]:
     """What a number's reader may ask later: versions, commit, machine."""
+    changes = _git("status", "--porcelain", "--untracked-files=no")
     packages = ("skeleton_adv", "torch", "numpy", "scipy", "hydra-core", "omegaconf")
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_dirty": None if changes is None else bool(changes),
         "device": device,
         "platform": platform.platform(),
     }
@@ -241,9 +242,12 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Answer of git about the repository that this package lies in, or None if it lies in none."""
+    """Answer of git about the repository that this package lies in; None if it lies in none, or without git."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return None
-    answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
     return answer.stdout.strip() if answer.returncode == 0 else None

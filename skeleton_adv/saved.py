@@ -23,14 +23,16 @@ class SavedClips:
     def __init__(self, run: Path) -> None:
         self.run, self.folder = run, run / "clips"
 
-    def save(self, index: Sequence[int], tensors: Mapping[str, Tensor], provenance: Mapping[str, str]) -> None:
-        """Write one chunk's file, whole or not at all, unless it stands and holds all of these tensors."""
+    def save(
+        self, index: Sequence[int], tensors: Mapping[str, Tensor], provenance: Mapping[str, str], anew: bool = False
+    ) -> None:
+        """Write one chunk's file, whole or not at all; ``anew`` even if it stands and holds all of these tensors."""
         from safetensors import safe_open
         from safetensors.torch import save_file
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{index[0]:06}_{len(index)}.safetensors"
-        if path.exists():
+        if path.exists() and not anew:
             with safe_open(path, framework="pt") as file:
                 if {*tensors} <= {*file.keys()} and file.get_tensor("index").tolist() == list(index):
                     return

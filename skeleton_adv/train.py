@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch, random_crop, resample
-from skeleton_adv.errors import SettingError
+from skeleton_adv.errors import DataError, SettingError
 from skeleton_adv.ranges import Count, Fraction, NonNegative, Positive, Probability, check_call
 from skeleton_adv.victim import Network
 
@@ -105,6 +105,10 @@ def fit(
     """
     train = [i for i, clip in enumerate(prepared.clips) if clip.split == "train"]
     held_out = _stratified(prepared, train, recipe.held_out, seed)
+    if not train:
+        raise DataError(f"{dataset.name}: none of its {len(prepared.clips)} clips is a training clip: nothing to learn")
+    if len(held_out) == len(train):
+        raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips to learn from")
     model, optimiser, progress = _restore(build, recipe, seed, device, scratch)
     while progress.phase != "done":
         selecting = progress.phase == "select"

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from skeleton_adv import build, cli
 from skeleton_adv.checks import check_recipe, check_smoothing, check_target
+from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.errors import CheckpointError, SettingError
 from skeleton_adv.job import Job, find_checkpoint
@@ -28,6 +29,7 @@ from skeleton_adv.models.preprocess import CenterPerFrame
 from skeleton_adv.records import read_json
 from skeleton_adv.summary import flat
 from skeleton_adv.tables import TABLES
+from skeleton_adv.tasks.parts import trained_network
 from skeleton_adv.victim import build_network, save_weights
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -83,7 +85,7 @@ def test_every_config_is_instantiable(choice: str) -> None:
     needed = ["attack.path=somewhere"] if choice == "attack=from_file" else []
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [choice, *needed])
-    job = build.build_job(config, {}, [])
+    job = build.build_job(config, {}, [], [])
     assert job.task in ("attack", "certify", "train", "prepare", "export") and callable(job.attack)
 
 
@@ -110,7 +112,7 @@ def test_every_command_of_the_reference_is_one_that_the_program_takes() -> None:
 
 def test_flags_may_stand_anywhere(tmp_path: Path) -> None:
     given = ["attack.beta=0.1", "--cfg", "job", "seed=1", "--resolve", "model=hcn"]
-    assert cli.flags_first(given) == ["--cfg", "job", "--resolve", "attack.beta=0.1", "seed=1", "model=hcn"]
+    assert cli.flags_last(given) == ["attack.beta=0.1", "seed=1", "model=hcn", "--cfg", "job", "--resolve"]
     answer = run(tmp_path, *given)
     assert answer.returncode == 0 and "seed: 1" in answer.stdout, answer.stderr
 
@@ -124,6 +126,10 @@ MISTAKES = [
     (["attack.beta=0.1,1", "-m", "sed=1"], "unknown key 'sed': did you mean 'seed'?"),
     (["--cgf"], "unknown option '--cgf': did you mean '--cfg'?"),
     (["-m", "--cfg", "job"], "-m and --cfg exclude each other: give one of them"),
+    (["recipe=null"], "recipe=None is not an option"),
+    (["-m", "attack=glob(*)"], "names no values that can be run one by one"),
+    (["-m", "attack.beta=range(1,0)"], "names no values that can be run one by one"),
+    (["-m", "attack.beta=interval(0,1)"], "names no values that can be run one by one"),
     (["attack.beta"], "not of the form key=value"),
     (["attack.beta=0.1", "model=hcn,agn", "-m"], "model=agn is not an option"),
 ]
@@ -157,14 +163,14 @@ def test_a_value_out_of_range_is_named(override: str, message: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [override])
     with pytest.raises(SettingError) as caught:
-        build.build_job(config, {}, [override])
+        build.build_job(config, {}, [override], [override])
     assert message in str(caught.value)
 
 
 def job_of(overrides: list[str]) -> Job:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         choices = compose("config", overrides, return_hydra_config=True).hydra.runtime.choices
-        job: Job = build.build_job(compose("config", overrides), dict(choices), overrides)
+        job: Job = build.build_job(compose("config", overrides), dict(choices), overrides, overrides)
     return job
 
 
@@ -204,7 +210,7 @@ def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", ["defense._target_=os.system", "+defense.command=true"])
     with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
-        build.build_job(config, {}, [])
+        build.build_job(config, {}, [], [])
 
 
 def test_mistakes_are_one_line_and_write_nothing(place: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -325,6 +331,50 @@ def test_a_folder_without_test_clips_is_named(mat_folder: Path, tmp_path: Path) 
     answer = run(tmp_path, "dataset=utd_mhad", "dataset.root=data")
     assert answer.returncode == 2 and "none of its 12 clips is a test clip" in answer.stderr
     assert answer.stderr.count("\n") == 1 and not list(tmp_path.rglob("run*"))
+
+
+def test_a_folder_of_ones_own_options(tmp_path: Path) -> None:
+    """--config-dir: its files are options, are checked as ours, and may not make Hydra run anything."""
+    for group in ("attack", "experiment"):
+        (tmp_path / "my conf" / group).mkdir(parents=True)
+    own = ["--config-dir", str(tmp_path / "my conf")]
+    shutil.copy(cli.CONF / "attack/admm.yaml", tmp_path / "my conf/attack/mine.yaml")
+    cli.check_arguments([*own, "attack=mine", "attack.beta=3"])
+    with pytest.raises(SettingError, match=r"unknown key 'attack\.bta': did you mean 'attack\.beta'"):
+        cli.check_arguments([*own, "attack=mine", "attack.bta=3"])
+    with pytest.raises(SettingError, match="attack=mine is not an option"):
+        cli.check_arguments(["attack=mine"])
+    theirs = tmp_path / "my conf/experiment/theirs.yaml"
+    theirs.write_text("# @package _global_\nhydra:\n  callbacks:\n    one:\n      _target_: os.system\n")
+    with pytest.raises(SettingError, match=r"sets hydra\.callbacks in its file"):
+        cli.check_arguments([*own, "experiment=theirs"])
+    theirs.write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      defense._target_: os.system\n"
+    )
+    answer = run(tmp_path, *own, "experiment=theirs")
+    assert answer.returncode == 2 and "os.system lies outside skeleton_adv" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_weights_are_written_where_they_can_be_read_again(place: tuple[Path, list[str]], tmp_path: Path) -> None:
+    answer = run(tmp_path, *place[1], "task=train", "model.checkpoint=weights.pt")
+    assert (
+        answer.returncode == 2 and "model.checkpoint=weights.pt: weights are written as .safetensors" in answer.stderr
+    )
+    assert not list(tmp_path.glob("*weights*"))
+
+
+def test_weights_that_were_trained_on_other_clips_are_named(
+    mat_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = ["dataset=utd_mhad", f"dataset.root={mat_folder}"]
+    job = job_of(overrides)
+    prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
+    network = build_network(job.model.architecture, job.model.preprocess, job.dataset)
+    for trained_on, here in ((prepared.digest, True), ("0123", False)):
+        save_weights(network, path, {"dataset": "utd_mhad", "settings": {"prepared": trained_on}})
+        assert trained_network(job, "model", path, prepared)[1]["trained_here"] is here
+        assert ("was trained on another utd_mhad" in capsys.readouterr().err) is not here
 
 
 SMUGGLED = [

@@ -59,9 +59,9 @@ def test_best_effort_where_nothing_is_found() -> None:
     assert torch.isfinite(result.x_adv).all()
 
 
-def test_early_rest_costs_little_and_saves_passes() -> None:
+def test_early_rest_costs_little_and_leaves_the_number_of_looks_alone() -> None:
     model, batch = linear_case(n=6)
-    calls = [0, 0]
+    calls = [0, 0]  # they number a noisy victim's draws, so they may not depend on which clips rest
 
     def counted(which: int):  # type: ignore[no-untyped-def]
         def call(x: Tensor) -> Tensor:
@@ -71,9 +71,9 @@ def test_early_rest_costs_little_and_saves_passes() -> None:
         return call
 
     long, short = (cw(counted(i), batch, abort_early=bool(i)).x_adv for i in (0, 1))
-    assert calls[0] == 5 * 200 + 1 and calls[1] < calls[0]
+    assert calls == [5 * 200 + 1, 5 * 200 + 1]
     lengths = [(x - batch.x).flatten(1).norm(dim=1) for x in (long, short)]
-    assert (lengths[1] <= 1.05 * lengths[0]).all()
+    assert (lengths[1] <= 1.05 * lengths[0]).all() and (lengths[1] != lengths[0]).any()
 
 
 def test_confidence_is_reached() -> None:

@@ -165,3 +165,5 @@ def test_what_is_kept_is_not_lost_to_a_smaller_wish(tmp_path: Path) -> None:
     assert [*now.traced] == [*now.whole] == [5, 6, 7, 8]
     assert now.digest() == before  # known by its adversarial clips alone
     torch.testing.assert_close(now.load([8, 5]), (x + 1)[[3, 0]], rtol=0, atol=0)
+    clips.save([5, 6, 7, 8], held | {"x_adv": x + 2}, {}, anew=True)  # their rows were never written
+    torch.testing.assert_close(SavedClips(tmp_path).load([8, 5]), (x + 2)[[3, 0]], rtol=0, atol=0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from skeleton_adv.errors import RunError
-from skeleton_adv.records import COLUMNS, Record, RunFolder, identity
+from skeleton_adv.records import COLUMNS, Record, RunFolder, identity, provenance
 
 
 def record(index: int, **changes: Any) -> Record:
@@ -32,6 +32,12 @@ def record(index: int, **changes: Any) -> Record:
 
 def _shares(changes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if name.endswith("_share") and name != "adv_share"}
+
+
+def test_a_machine_without_git_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    facts = provenance("cpu")
+    assert facts["git_commit"] is None and facts["git_dirty"] is None and facts["versions"]["torch"]
 
 
 def test_identity_sees_every_setting_and_no_order() -> None:

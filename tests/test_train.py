@@ -1,6 +1,7 @@
 """Training: the same weights from the same seed, also after a kill, and no test clip is ever read."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from skeleton_adv.data.clips import Prepared, RawClip
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
-from skeleton_adv.errors import SettingError
+from skeleton_adv.errors import DataError, SettingError
 from skeleton_adv.train import Progress, Recipe, correct, fit, moved, rotate
 
 RECIPE = Recipe(epochs=4, batch_size=5, lr=2e-3, rotation=(5, 10, 5), held_out=0.25)
@@ -89,6 +90,16 @@ def test_global_randomness_is_left_as_it_was(data: Any, tmp_path: Path) -> None:
     before = torch.get_rng_state(), random.getstate()
     train(data, tmp_path / "a")
     assert torch.equal(before[0], torch.get_rng_state()) and before[1] == random.getstate()
+
+
+def test_nothing_to_learn_from_is_said(data: Any, tmp_path: Path) -> None:
+    dataset, prepared = data
+    only_test = Watched(prepared)
+    only_test.clips = tuple(clip for clip in prepared.clips if clip.split == "test")
+    with pytest.raises(DataError, match="none of its 12 clips is a training clip"):
+        train((dataset, only_test), tmp_path / "a")
+    with pytest.raises(SettingError, match=r"recipe.held_out=0.999 leaves none of \d+ clips"):
+        train(data, tmp_path / "b", replace(RECIPE, held_out=0.999))
 
 
 def test_epochs_are_the_last_best_of_a_smooth_curve() -> None:

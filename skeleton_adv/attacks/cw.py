@@ -31,7 +31,8 @@ def cw(
     ``abort_early`` a clip rests once a tenth of the steps has not lowered its loss by a ten-thousandth.
     Unlike the paper's, Adam's second moment is one number a clip and its rate falls to 0: with one a
     coordinate and a constant rate, short d came out up to 1.4 times too long on a linear victim.
-    A model that draws noise may be fooled once by luck: ``conf`` above 0 makes that rarer.
+    A model that draws noise may be fooled once by luck: ``conf`` above 0 makes that rarer. A search goes
+    on to its last step though all of its clips rest, so that no clip's draws depend on the others.
     """
     n, per_clip = len(batch), (-1, 1, 1, 1, 1)
     movable = batch.movable.to(batch.x.dtype)
@@ -52,7 +53,7 @@ def cw(
             loss = length + weight * excess
             (gradient,) = torch.autograd.grad(loss.sum(), delta)
             with torch.no_grad():
-                success = fooled(logits, batch.y, targeted) & (excess <= 0)
+                success = fooled(logits, batch.y, targeted) & (excess <= 0) & (active > 0)
                 better = success & (length < shortest)
                 best = torch.where(better.view(per_clip), delta, best)
                 shortest = torch.where(better, length, shortest)
@@ -61,8 +62,6 @@ def cw(
             if abort_early and step and step % max(steps // 10, 1) == 0:
                 active = active * (lowest < checked_lowest * (1 - 1e-4))
                 checked_lowest = lowest
-                if not active.any():  # the one look at the device, ten times a search
-                    break
             with torch.no_grad():
                 gradient = gradient * movable
                 first = 0.9 * first + 0.1 * gradient

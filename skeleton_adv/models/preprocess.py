@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_adv.batch import WHOLE
@@ -52,7 +53,8 @@ class PreNormalize(nn.Module):
         if not self.done:
             x = x.gather(4, self.order(x).view(len(x), 1, 1, 1, -1).expand_as(x))
         if x.shape[2] >= WHOLE:
-            x = x.gather(2, _repeated(x)[:, None, :, None].expand_as(x))
+            # A product, because frames that are gathered twice have no deterministic gradient on a GPU.
+            x = torch.einsum("nctvm,nsmt->ncsvm", x, F.one_hot(_repeated(x), x.shape[2]).to(x.dtype))
         return x if self.done else self.turn(x)
 
     def turn(self, x: Tensor) -> Tensor:

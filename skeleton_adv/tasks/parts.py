@@ -21,9 +21,8 @@ def prepared_clips(job: Job) -> Prepared:
     def progress(clips: Iterable[Clip], total: int) -> Iterable[Clip]:
         return track(clips, total, f"preparing {job.dataset.name}")
 
-    prepared = prepare(
-        job.dataset, Path(job.runtime.cache_dir), progress, job.runtime.workers or len(os.sched_getaffinity(0))
-    )
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    prepared = prepare(job.dataset, Path(job.runtime.cache_dir), progress, job.runtime.workers or own or 1)
     if prepared.skipped:
         names = ", ".join(name for name, _ in prepared.skipped)
         log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
@@ -39,14 +38,18 @@ def test_clips(job: Job, prepared: Prepared) -> list[int]:
     return clips
 
 
-def trained_network(job: Job, role: Role, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
-    """A role's network with its weights, and its training's own word on its accuracy and its noise."""
+def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) -> tuple[Network, dict[str, Any]]:
+    """A role's network with its weights, and its training's own word on its accuracy, its noise and its clips."""
     model = network_of(job, role)
     network = build_network(model.architecture, model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
-    check_training(job, role, checkpoint, about)
-    noise = about["settings"].get("noise", 0.0) if "settings" in about else None
-    return network, {"checkpoint_accuracy": about.get("test_accuracy"), "trained_noise": noise}
+    check_training(job, role, checkpoint, about, prepared)
+    trained = about.get("settings")
+    return network, {
+        "checkpoint_accuracy": about.get("test_accuracy"),
+        "trained_noise": trained.get("noise", 0.0) if trained else None,
+        "trained_here": trained.get("prepared") == prepared.digest if trained else None,  # on this very data
+    }
 
 
 def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict[str, Any]:

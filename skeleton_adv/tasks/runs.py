@@ -49,11 +49,12 @@ def attack(job: Job) -> Path:
     origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
     origin |= {name: str(facts[name]) for name in ("device", "git_commit", "versions")}
 
-    def keep(numbers: list[int], records: list[Record], tensors: Mapping[str, Tensor]) -> None:
-        folder.compare(records)
-        SavedClips(folder.path).save(numbers, tensors, origin)
-
     def work(done: set[int]) -> dict[str, Any]:
+        def keep(numbers: list[int], records: list[Record], tensors: Mapping[str, Tensor]) -> None:
+            folder.compare(records)
+            # Clips of a process that died before it wrote their rows may be another machine's.
+            SavedClips(folder.path).save(numbers, tensors, origin, anew=not done.issuperset(numbers))
+
         saving = (keep, _saved(job, folder)) if job.runtime.saving else ()
         evaluation.run(order, done, folder.append, progress.over, *saving)
         return {"skipped_files": len(prepared.skipped)}
@@ -71,7 +72,7 @@ def certify(job: Job) -> Path:
     order = everything[: job.runtime.limit]
     if _done(folder, order, job):
         return folder.path
-    network, training = trained_network(job, "model", path)
+    network, training = trained_network(job, "model", path, prepared)
     warn_of_noise(job, training["trained_noise"])
     progress = Progress(f"certifying {job.choices['model']}, {job.smoothing.clips} clips at once")
     victim = Victim(network, job.defense, device, progress.pulse)
@@ -152,10 +153,10 @@ def _evaluation(
     defended: Callable[..., Victim],
 ) -> tuple[Evaluation, dict[str, Any]]:
     """The evaluation that a job asks for, and facts of the victim's training."""
-    network, training = trained_network(job, "model", checkpoint)
+    network, training = trained_network(job, "model", checkpoint, prepared)
     victim = attacked = defended(network, job.defense)
     if surrogate is not None:
-        attacked = defended(trained_network(job, "surrogate", surrogate)[0], none)
+        attacked = defended(trained_network(job, "surrogate", surrogate, prepared)[0], none)
     elif not job.adaptive:
         attacked = defended(network, none)
     traced: Callable[..., AttackResult] = job.attack  # check_trace has seen that it takes a trace

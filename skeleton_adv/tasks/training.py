@@ -31,9 +31,11 @@ def train(job: Job) -> None:
     settings |= {"noise": job.model.noise} if job.model.noise else {}
     training = identity(settings, TRAINING)
     path = Path(job.model.checkpoint or Path(job.runtime.checkpoint_dir) / checkpoint_name(job))
+    if path.suffix != ".safetensors":
+        raise SettingError(f"model.checkpoint={path}: weights are written as .safetensors, so let its name end so")
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch, lock = (path.parent / f".{path.stem}-{training}.{kind}" for kind in ("pt", "lock"))
-    with FileLock(lock):
+    scratch, lock = path.parent / f".{path.stem}-{training}.pt", path.parent / f".{path.stem}.lock"
+    with FileLock(lock):  # whatever is trained into this file
         if not _trained(path, training):
             start, began = now(), time.monotonic()
             clips = test_clips(job, prepared)  # an empty split shows before the hours of training
