@@ -24,6 +24,7 @@ class Scale(NamedTuple):
     actions: str = ""  # of the synthetic sets, for 2s-AGCN
     alone: str = ""  # of the synthetic set where HCN is transferred to, defended and certified
     frames: str = ""  # of the synthetic set where victims are transferred to, defended and certified
+    epochs: str = ""  # of HCN on the actions of 2s-AGCN, which are few
     sigma: str = ""  # of the defended 2s-AGCN
     thirty: str = ""
     chunk: str = " runtime.limit=64"
@@ -38,6 +39,7 @@ CPU = Scale(
     actions=" dataset.num_actions=10 dataset.num_persons=1",
     alone=" dataset.num_actions=49 dataset.num_persons=1",  # all actions of one person
     frames=" dataset.num_frames=32",
+    epochs=" recipe.epochs=60",
     sigma=" defense.sigma=0.01",
     thirty=" batch_size=30 runtime.limit=30",
     chunk=" batch_size=50 runtime.limit=50",
@@ -79,7 +81,7 @@ def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale
     graph, long = f"{scale.graph} {same}", f"{scale.graph} {data}{actions} dataset.num_frames=64 model.noise=0.1"
     yield f"task=train {hcn} model.seed=0,1 -m"
     yield f"experiment=table2 {hcn}{clips}"
-    yield f"task=train {same} model.seed=1"
+    yield f"task=train {same} model.seed=1{scale.epochs if actions else ''}"
     yield f"task=train {graph}"
     yield f"experiment=table2 {graph}{clips}"
     yield f"experiment=table4 {hcn}{clips}"
