@@ -187,7 +187,8 @@ def warnings(run: Run) -> list[str]:
     # Of clips that are surely right the cross-entropy's gradient is tiny: the median alone says little.
     still, usual = int((rows["gradient"] == 0).sum()), max(float(rows["gradient"].median()), 1.0)
     if still:
-        found.append(f"{still} of {len(rows)} clips have no gradient: it is masked")
+        why = "it is masked, or lost to rounding where the victim is sure"
+        found.append(f"{still} of {len(rows)} clips have no gradient of the cross-entropy: {why}")
     wild = int((~rows["gradient"].lt(1e3 * usual) & (rows["gradient"] != 0)).sum())
     if wild:
         found.append(
