@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from skeleton_adv.errors import CheckpointError
 from skeleton_adv.models.checkpoint import canonical, load_checkpoint, read_state_dict
@@ -26,9 +26,11 @@ def main() -> None:
             for key, value in canonical(read_state_dict(getattr(arguments, stream))).items()
         }
         load_checkpoint(weights)  # raises if the two do not make one model
-    except CheckpointError as error:
+        part = arguments.out.with_name(arguments.out.name + ".part")
+        part.write_bytes(save(weights))
+        part.replace(arguments.out)
+    except (CheckpointError, OSError) as error:
         sys.exit(f"error: {error}")
-    save_file(weights, arguments.out)
     print(arguments.out)
 
 

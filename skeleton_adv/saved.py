@@ -28,7 +28,7 @@ class SavedClips:
     ) -> None:
         """Write one chunk's file, whole or not at all; ``anew`` even if it stands and holds all of these tensors."""
         from safetensors import safe_open
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{index[0]:06}_{len(index)}.safetensors"
@@ -38,7 +38,7 @@ class SavedClips:
                     return
         held = {name: _plain(value) for name, value in tensors.items()}
         part = path.with_suffix(".part")
-        save_file({**held, "index": torch.tensor(list(index))}, part, dict(provenance))
+        part.write_bytes(save({**held, "index": torch.tensor(list(index))}, dict(provenance)))
         part.replace(path)
 
     @cached_property

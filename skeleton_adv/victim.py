@@ -124,14 +124,13 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
 
 def save_weights(network: Network, path: Path, about: dict[str, Any], half: bool = False) -> None:
     """Write the model's weights as ``.safetensors`` and what is known of them as JSON, each atomically."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     weights = {key: value.detach().cpu().contiguous() for key, value in network.model.state_dict().items()}
-    save_file(
-        {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}, part
-    )
+    stored = {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}
+    part.write_bytes(save(stored))  # ``save_file`` would let nobody else read it
     words = path.with_suffix(".json.part")
     words.write_text(json.dumps(about, indent=2) + "\n")
     # What is known comes first: weights that stand there are never without it.
