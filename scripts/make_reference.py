@@ -37,7 +37,7 @@ GPU = Scale()
 CPU = Scale(
     graph="model=agcn_small",
     actions=" dataset.num_actions=10 dataset.num_persons=1",
-    alone=" dataset.num_actions=49 dataset.num_persons=1",  # all actions of one person
+    alone=" dataset.num_actions=49 dataset.num_persons=1",  # the first, all of one person
     frames=" dataset.num_frames=32",
     epochs=" recipe.epochs=60",
     sigma=" defense.sigma=0.01",

@@ -92,6 +92,7 @@ class Defended:
                         f"{kind}: clean accuracy": interval(row, f"{kind}_clean_accuracy"),
                         f"{kind}: accuracy": interval(row, f"{kind}_adv_accuracy"),
                         f"{kind}: success": interval(row, f"{kind}_success"),
+                        f"{kind}: noise of the same ℓ2": interval(row, f"{kind}_noise_success"),
                         f"{kind}: feasible if first right": interval(row, f"{kind}_feasible_success_if_right"),
                         f"{kind}: {length}": number(row, f"{kind}_l2"),
                         f"{kind}: {rms}": number(row, f"{kind}_rms_mm", ".2f"),
@@ -116,7 +117,8 @@ class Defended:
             "as in the paper. Adaptive: made on the defended one, by the mean logits of so many fresh looks a step: "
             f"{_text(eot)}. Clips are judged with fresh noise so often: {_text(asked)}; a clip counts by the share. "
             "First right: of the clips that most of these answers got right before. Feasible: no bone, angle estimate "
-            "or speed exceeds its tolerance in any frame. ΔB/B: mean over a clip's entries, then over clips. rms: ℓ2 "
+            "or speed exceeds its tolerance in any frame. Noise of the same ℓ2: success of Gaussian noise with each "
+            "adversarial clip's ℓ2, judged once. ΔB/B: mean over a clip's entries, then over clips. rms: ℓ2 "
             "as root mean square a joint and frame."
         )
 

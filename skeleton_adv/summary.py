@@ -142,7 +142,8 @@ def rates(run: Run) -> dict[str, Rate]:
     """Accuracy before and after; success and feasible success, over all clips and over initially right ones.
 
     A clip that a victim with noise judged several times counts by the share of them. In targeted runs,
-    clips whose label is the target are left out, except from clean accuracy. ``found`` is the attack's own word.
+    clips whose label is the target are left out, except from clean accuracy. ``found`` is the attack's own word;
+    ``noise_success`` that of Gaussian noise of each adversarial clip's l2.
     """
     rows = run.records
     aimed = of_goal(run)
@@ -152,6 +153,7 @@ def rates(run: Run) -> dict[str, Rate]:
         "adv_accuracy": _rate(aimed["adv_share"]),
         "found": _rate(aimed["found"]),
         "success": _rate(aimed["success_share"]),
+        "noise_success": _rate(aimed["control_share"]),
         "success_if_right": _rate(right["success_share"]),
         "feasible_success": _rate(aimed["success_share"] * aimed["feasible"]),
         "feasible_success_if_right": _rate(right["success_share"] * right["feasible"]),

@@ -86,6 +86,7 @@ class Transfer:
                     "success on its source": interval(row, "found"),
                     "success: paper": number(row, "paper_success", ".1f", 100),
                     "success: ours": interval(row, "success"),
+                    "noise of the same ℓ2": interval(row, "noise_success"),
                     "success if first right": interval(row, "success_if_right"),
                     "feasible if first right": interval(row, "feasible_success_if_right"),
                     length: number(row, "l2"),
@@ -106,8 +107,8 @@ class Transfer:
         return about_victims(runs) + (
             "Success is the share of all clips that the judging network gets wrong, as in the paper, so its clean "
             "errors count; first right: of the clips that it got right before. On its source: by the attack's own "
-            "word, against the network it was made on. s0, s1: seeds of the training. rms: ℓ2 as root mean square a "
-            "joint and frame."
+            "word, against the network it was made on. s0, s1: seeds of the training. Noise of the same ℓ2: success of "
+            "Gaussian noise with each adversarial clip's ℓ2. rms: ℓ2 as root mean square a joint and frame."
         )
 
     def whole(self, runs: Sequence[Run]) -> bool:

@@ -71,6 +71,7 @@ def test_rates_by_hand() -> None:
         "adv_accuracy": Rate(0, 6),
         "found": Rate(6, 6),
         "success": Rate(4, 6),
+        "noise_success": Rate(0, 6),
         "success_if_right": Rate(3, 4),
         "feasible_success": Rate(2, 6),
         "feasible_success_if_right": Rate(1, 4),
