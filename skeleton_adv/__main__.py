@@ -36,7 +36,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     try:
         if {"-h", "--help"} & set(arguments):
-            print(cli.help_text())
+            print(cli.help_text(arguments))
             return
         if "--version" in arguments:
             print(f"skeleton_adv {__version__}")

@@ -42,7 +42,8 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
         if name != "surrogate" or settings[name] is not None:
             _check_call(f"{name}.", hold, settings[name])
     asked = {word.partition("=")[0] for word in typed}
-    allowed = {value for key, _, value in (word.partition("=") for word in overrides) if key in asked}
+    pairs = [word.partition("=")[::2] for word in overrides]
+    allowed = {value for key, value in pairs if key in asked and key.endswith("_target_")}
     _check_targets(settings, "", allowed)
     try:
         objects = instantiate(settings, _convert_="all")

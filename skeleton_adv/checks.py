@@ -105,7 +105,15 @@ def check_training(job: Job, role: Role, path: Path, about: Mapping[str, Any], p
                 f"dataset.{name}={job.settings['dataset'][name]}, but {path} was trained with {data[name]}: "
                 "set it so, or name other weights"
             )
-    if about.get("settings", {}).get("prepared", prepared.digest) != prepared.digest:
-        other = about.get("dataset")
-        data = f"another {other} (by its clips or dataset.seed)" if other == job.dataset.name else other
-        log(f"{path} was trained on {data}: clips of this test may have been its training clips")
+    if trained_here(job, about, prepared) is False:
+        other = about.get("dataset", "other clips")
+        other = f"another {other} (by its clips or dataset.seed)" if other == job.dataset.name else other
+        log(f"{path} was trained on {other}: clips of this test may have been its training clips")
+
+
+def trained_here(job: Job, about: Mapping[str, Any], prepared: Prepared) -> bool | None:
+    """Whether weights were trained on these very clips; None: on a dataset of this name, or nobody knows on what."""
+    if about.get("dataset", job.dataset.name) != job.dataset.name:
+        return False
+    digest = about.get("settings", {}).get("prepared")
+    return None if digest is None else bool(digest == prepared.digest)

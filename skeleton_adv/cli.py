@@ -41,8 +41,8 @@ def groups(*folders: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def help_text() -> str:
-    """The groups and options in plain words."""
+def help_text(arguments: list[str]) -> str:
+    """The groups and options in plain words, those of ``--config-dir`` among them."""
     lines = [
         "Attack, defend and certify skeleton-based action recognition.",
         "",
@@ -57,7 +57,7 @@ def help_text() -> str:
         "the one that judges it (transfer); surrogate.KEY=VALUE then sets that one's values.",
     ]
     defaults = _defaults()
-    for group, options in groups().items():
+    for group, options in groups(*_config_folders(arguments)).items():
         lines += ["", f"{group}="]
         if group == "recipe":  # one for every pair of the two: their titles would fill a page
             lines += wrap(", ".join(options), 110, initial_indent="    ", subsequent_indent="    ")
@@ -95,7 +95,7 @@ def check_arguments(arguments: list[str]) -> None:
         if override.is_sweep_override() and not sweeping:
             raise SettingError(f"{override.input_line} names several values: add -m to run them all")
         if key not in options and not override.is_delete() and not override.is_add() and not key.startswith("hydra"):
-            _check_key(config, key)
+            _check_key(config, key, list(options))
     _check_hydra(config, _compose((), folders), chosen)
     _compose(tuple(map(_first, overrides)), folders)
 
@@ -154,8 +154,9 @@ def _check_flags(arguments: list[str]) -> None:
 def _check_options(override: Override, options: list[str]) -> None:
     group = override.key_or_group
     for choice in [] if override.is_delete() else _choices(override):
-        if str(choice) not in options:
-            raise SettingError(f"{group}={choice} is not an option: {nearest(str(choice), options)}")
+        name = "null" if choice is None else str(choice)
+        if name not in options:
+            raise SettingError(f"{group}={name} is not an option: {nearest(name, options)}")
 
 
 def _first(override: Override) -> str:
@@ -200,7 +201,7 @@ def _compose(overrides: tuple[str, ...], folders: tuple[Path, ...]) -> DictConfi
         raise SettingError(" ".join(str(error).split())) from None
 
 
-def _check_key(config: DictConfig, key: str) -> None:
+def _check_key(config: DictConfig, key: str, options: list[str]) -> None:
     """Raise ``SettingError`` unless the dotted ``key`` exists, naming the nearest that does."""
     node: Any = config
     for depth, part in enumerate(key.split(".")):
@@ -208,7 +209,7 @@ def _check_key(config: DictConfig, key: str) -> None:
         names = [name for name in node if name not in (*SPECIAL, "hydra")] if isinstance(node, dict) else []
         if not isinstance(node, dict) or part not in node:
             prefix = "".join(f"{p}." for p in key.split(".")[:depth])
-            choices = [prefix + str(name) for name in names] + (list(groups()) if not depth else [])
+            choices = [prefix + str(name) for name in names] + ([] if depth else options)
             raise SettingError(f"unknown key '{key}': {nearest(key, sorted(set(choices)))}")
         node = node[part]
 

@@ -104,9 +104,9 @@ def fit(
     ends with the weights that it would have had. Test clips are never read.
     """
     train = [i for i, clip in enumerate(prepared.clips) if clip.split == "train"]
-    held_out = _stratified(prepared, train, recipe.held_out, seed)
     if not train:
         raise DataError(f"{dataset.name}: none of its {len(prepared.clips)} clips is a training clip: nothing to learn")
+    held_out = _stratified(prepared, train, recipe.held_out, seed)
     if len(held_out) == len(train):
         raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips to learn from")
     model, optimiser, progress = _restore(build, recipe, seed, device, scratch)

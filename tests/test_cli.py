@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from skeleton_adv import build, cli
@@ -108,6 +109,9 @@ def test_every_command_of_the_reference_is_one_that_the_program_takes() -> None:
     script = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "make_reference.py"))
     for command in script["commands"]("data/utd_mhad", script["CPU"]):
         cli.check_arguments(command.split())
+        taken = get_args_parser().parse_args(cli.flags_last(command.split()))
+        assert taken.overrides == [word for word in command.split() if word != "-m"]
+        assert taken.multirun is ("-m" in command.split())
 
 
 def test_flags_may_stand_anywhere(tmp_path: Path) -> None:
@@ -126,7 +130,7 @@ MISTAKES = [
     (["attack.beta=0.1,1", "-m", "sed=1"], "unknown key 'sed': did you mean 'seed'?"),
     (["--cgf"], "unknown option '--cgf': did you mean '--cfg'?"),
     (["-m", "--cfg", "job"], "-m and --cfg exclude each other: give one of them"),
-    (["recipe=null"], "recipe=None is not an option"),
+    (["recipe=null"], "recipe=null is not an option"),
     (["-m", "attack=glob(*)"], "names no values that can be run one by one"),
     (["-m", "attack.beta=range(1,0)"], "names no values that can be run one by one"),
     (["-m", "attack.beta=interval(0,1)"], "names no values that can be run one by one"),
@@ -211,6 +215,11 @@ def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:
         config = compose("config", ["defense._target_=os.system", "+defense.command=true"])
     with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
         build.build_job(config, {}, [], [])
+    for word in ("dataset.name=os.system", "defense.command=os.system", "defense._target_=os.systemd"):
+        with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
+            build.build_job(config, {}, [word], [word])
+    with pytest.raises(SettingError, match=r"lies outside skeleton_adv"):  # swept by a file, not typed
+        build.build_job(config, {}, ["defense._target_=os.system"], [])
 
 
 def test_mistakes_are_one_line_and_write_nothing(place: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -302,7 +311,7 @@ ONE_LINERS = [
     (["runtime=null"], "runtime=None must hold settings"),
     (["hydra.verbos=1"], "hydra.verbos"),
     (["--config-dir", "/nowhere"], "--config-dir /nowhere is not a folder"),
-    (["defense=null"], "defense=None is not an option"),
+    (["defense=null"], "defense=null is not an option"),
     (["+attack.targeted=true"], "attack.targeted is not a setting"),
     (["+attack.model=3"], "attack.model is not a setting"),
     (["+model.architecture.num_joints=3"], "model.architecture.num_joints is not a setting"),
@@ -371,10 +380,19 @@ def test_weights_that_were_trained_on_other_clips_are_named(
     job = job_of(overrides)
     prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
     network = build_network(job.model.architecture, job.model.preprocess, job.dataset)
-    for trained_on, here in ((prepared.digest, True), ("0123", False)):
-        save_weights(network, path, {"dataset": "utd_mhad", "settings": {"prepared": trained_on}})
+    told: list[tuple[dict[str, Any], bool | None, str]] = [
+        ({"dataset": "utd_mhad", "settings": {"prepared": prepared.digest}}, True, ""),
+        ({"dataset": "utd_mhad", "settings": {"prepared": "0123"}}, False, "was trained on another utd_mhad"),
+        ({"dataset": "utd_mhad"}, None, ""),
+        ({"dataset": "ntu60_cs"}, False, "was trained on ntu60_cs:"),
+        ({"settings": {"prepared": "0123"}}, False, "was trained on other clips:"),
+        ({}, None, ""),
+    ]
+    for about, here, warning in told:
+        save_weights(network, path, about)
         assert trained_network(job, "model", path, prepared)[1]["trained_here"] is here
-        assert ("was trained on another utd_mhad" in capsys.readouterr().err) is not here
+        said = capsys.readouterr().err
+        assert warning in said and ("was trained on" in said) is (here is False)
 
 
 SMUGGLED = [

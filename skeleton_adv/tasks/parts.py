@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from skeleton_adv.checks import check_training
+from skeleton_adv.checks import check_training, trained_here
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import prepare
 from skeleton_adv.errors import DataError
@@ -48,7 +48,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     return network, {
         "checkpoint_accuracy": about.get("test_accuracy"),
         "trained_noise": trained.get("noise", 0.0) if trained else None,
-        "trained_here": trained.get("prepared") == prepared.digest if trained else None,  # on this very data
+        "trained_here": trained_here(job, about, prepared),
     }
 
 
