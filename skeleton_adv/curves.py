@@ -55,25 +55,12 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
 
     One point a run of PGD in an l2 ball, untargeted; attacks stand at the l2 that they spent.
     """
-    found = []
-    for run in runs:
-        kind = "adaptive" if run.about["settings"]["adaptive"] else "unaware"
-        noise = Rate(len(run.records) - float(run.records["control_share"].sum()), len(run.records))
-        for name, rate in ((kind, rates(run)["adv_accuracy"]), ("noise", noise)):
-            low, high = rate.interval
-            row = {"kind": name, "eps": run.attack["eps"], "l2": measures(run)["l2"], "accuracy": rate.value}
-            found.append(row | {"low": low, "high": high, "clips": rate.count, "run": run.about["identity"]})
-    clean, defense = rates(runs[0])["clean_accuracy"], runs[0].about["settings"]["defense"]
-    low, high = clean.interval
-    found.append({"kind": "clean", "accuracy": clean.value, "low": low, "high": high, "clips": clean.count})
-    frame = pd.DataFrame(found).sort_values(["kind", "l2"], ignore_index=True)
-    told = {name: defense.get(name) for name in ("sigma", "taps", "draws", "eot")}
-    told |= {"steps": runs[0].attack.get("steps"), "judgements": runs[0].about["settings"].get("judgements")}
-    frame = frame.assign(**told)
+    frame = _budgets(runs)
+    clean, told = frame["accuracy"][frame["kind"] == "clean"].item(), frame.iloc[0]
     figure = canvas(4.6, 3.4)
     axes = figure.subplots()
-    axes.axhline(100 * clean.value, color="0.5", lw=0.8)
-    axes.text(frame["l2"].max(), 100 * clean.value, "clean", ha="right", va="bottom", color="0.4", fontsize=7)
+    axes.axhline(100 * clean, color="0.5", lw=0.8)
+    axes.text(frame["l2"].max(), 100 * clean, "clean", ha="right", va="bottom", color="0.4", fontsize=7)
     for kind, (colour, marker, dash, label) in LINES.items():
         part = frame[frame["kind"] == kind]
         below, above = part["accuracy"] - part["low"], part["high"] - part["accuracy"]
@@ -96,6 +83,25 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     entitle(figure, f"{victim(runs[0])}{looks}, {budget}, {_clips(runs)} {where(runs)}")
     axes.legend(frameon=False, fontsize=7)
     return frame, figure
+
+
+def _budgets(runs: Sequence[Run]) -> pd.DataFrame:
+    """Accuracy with its interval and l2, of each run, of noise like it and of clean clips, with the settings."""
+    found = []
+    for run in runs:
+        kind = "adaptive" if run.about["settings"]["adaptive"] else "unaware"
+        noise = Rate(len(run.records) - float(run.records["control_share"].sum()), len(run.records))
+        for name, rate in ((kind, rates(run)["adv_accuracy"]), ("noise", noise)):
+            low, high = rate.interval
+            row = {"kind": name, "eps": run.attack["eps"], "l2": measures(run)["l2"], "accuracy": rate.value}
+            found.append(row | {"low": low, "high": high, "clips": rate.count, "run": run.about["identity"]})
+    clean, defense = rates(runs[0])["clean_accuracy"], runs[0].about["settings"]["defense"]
+    low, high = clean.interval
+    found.append({"kind": "clean", "accuracy": clean.value, "low": low, "high": high, "clips": clean.count})
+    frame = pd.DataFrame(found).sort_values(["kind", "l2"], ignore_index=True)
+    told = {name: defense.get(name) for name in ("sigma", "taps", "draws", "eot")}
+    told |= {"steps": runs[0].attack.get("steps"), "judgements": runs[0].about["settings"].get("judgements")}
+    return frame.assign(**told)
 
 
 def belongs_to_budget(run: Run) -> bool:

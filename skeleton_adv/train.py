@@ -99,16 +99,10 @@ def fit(
 ) -> tuple[nn.Module, Progress]:
     """Train ``build()`` by ``recipe``; return it with the course of its held-out accuracy.
 
-    ``noise`` is the deviation of Gaussian noise on every existing joint of every clip, in its unit.
-    ``scratch`` receives the state after every epoch: a killed training continues from there and
-    ends with the weights that it would have had. Test clips are never read.
+    ``noise`` is the deviation of Gaussian noise on every existing joint of every clip, in its unit. ``scratch``
+    receives the state after every epoch: a killed training ends with the weights that it would have had.
     """
-    train = [i for i, clip in enumerate(prepared.clips) if clip.split == "train"]
-    if not train:
-        raise DataError(f"{dataset.name}: none of its {len(prepared.clips)} clips is a training clip: nothing to learn")
-    held_out = _stratified(prepared, train, recipe.held_out, seed)
-    if len(held_out) == len(train):
-        raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips to learn from")
+    train, held_out = _training_clips(dataset, prepared, recipe, seed)
     model, optimiser, progress = _restore(build, recipe, seed, device, scratch)
     while progress.phase != "done":
         selecting = progress.phase == "select"
@@ -116,13 +110,12 @@ def fit(
         last = recipe.epochs if selecting else (progress.chosen or recipe.epochs)
         if (selecting and not held_out) or progress.epoch == last:
             progress.phase = "refit" if selecting else "done"
-            if progress.phase == "refit":
+            if selecting:
                 progress.epoch = 0
                 model, optimiser = _fresh(build, recipe, seed, device)
             continue
-        loss = _one_epoch(
-            model, optimiser, dataset, prepared, clips, recipe, (seed, progress.phase, progress.epoch), noise
-        )
+        where = (seed, progress.phase, progress.epoch)
+        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, where, noise)
         text = f"{progress.phase} epoch {progress.epoch + 1}/{last} loss {loss:.3f}"
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
@@ -232,6 +225,17 @@ def moved(frames: np.ndarray, exists: np.ndarray, rng: random.Random) -> np.ndar
     x, y = frames[:2]
     there = np.stack([cosine * x - sine * y + shift[0], sine * x + cosine * y + shift[1]])
     return np.concatenate([np.where(exists, there, frames[:2]), frames[2:]]).astype(frames.dtype)
+
+
+def _training_clips(dataset: Dataset, prepared: Prepared, recipe: Recipe, seed: int) -> tuple[list[int], set[int]]:
+    """All training clips, and those of them that are held out to choose the number of epochs."""
+    train = [i for i, clip in enumerate(prepared.clips) if clip.split == "train"]
+    if not train:
+        raise DataError(f"{dataset.name}: none of its {len(prepared.clips)} clips is a training clip: nothing to learn")
+    held_out = _stratified(prepared, train, recipe.held_out, seed)
+    if len(held_out) == len(train):
+        raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips to learn from")
+    return train, held_out
 
 
 def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -> set[int]:
