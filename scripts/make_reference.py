@@ -28,6 +28,7 @@ class Scale(NamedTuple):
     sigma: str = ""  # of the defended 2s-AGCN
     thirty: str = ""
     chunk: str = " runtime.limit=64"
+    budget: str = ""
     fifty: str = ""
     hundred: str = ""
     two_hundred: str = ""
@@ -43,6 +44,7 @@ CPU = Scale(
     sigma=" defense.sigma=0.01",
     thirty=" batch_size=30 runtime.limit=30",
     chunk=" batch_size=50 runtime.limit=50",
+    budget=" batch_size=50 runtime.limit=50",
     fifty=" batch_size=25 runtime.limit=50",
     hundred=" batch_size=50 runtime.limit=100",
     two_hundred=" batch_size=50 runtime.limit=200",
@@ -86,7 +88,7 @@ def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale
     yield f"experiment=table2 {graph}{clips}"
     yield f"experiment=table4 {hcn}{clips}"
     yield f"experiment=table4 {graph}{scale.sigma}{scale.thirty}"
-    yield f"experiment=defense_budget {hcn}{scale.hundred}"
+    yield f"experiment=defense_budget {hcn}{scale.budget}"
     yield f"experiment=films {hcn}"
     yield f"experiment=films {graph}"
     yield f"task=train {hcn} model.noise=0.1,0.25,0.5 -m"

@@ -59,8 +59,7 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     clean, told = frame["accuracy"][frame["kind"] == "clean"].item(), frame.iloc[0]
     figure = canvas(4.6, 3.4)
     axes = figure.subplots()
-    axes.axhline(100 * clean, color="0.5", lw=0.8)
-    axes.text(frame["l2"].max(), 100 * clean, "clean", ha="right", va="bottom", color="0.4", fontsize=7)
+    axes.axhline(100 * clean, color="0.5", lw=0.8, label="clean clips")
     for kind, (colour, marker, dash, label) in LINES.items():
         part = frame[frame["kind"] == kind]
         below, above = part["accuracy"] - part["low"], part["high"] - part["accuracy"]
