@@ -1,5 +1,6 @@
 """A composed configuration -> the job that it describes, with every name and value checked before anything is made."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
@@ -43,8 +44,8 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
             _check_call(f"{name}.", hold, settings[name])
     asked = {word.partition("=")[0] for word in typed}
     pairs = [word.partition("=")[::2] for word in overrides]
-    allowed = {value for key, value in pairs if key in asked and key.endswith("_target_")}
-    _check_targets(settings, "", allowed)
+    typed_targets = {key.lstrip("+"): value for key, value in pairs if key in asked and key.endswith("_target_")}
+    _check_targets(settings, "", {*typed_targets.values()})
     try:
         objects = instantiate(settings, _convert_="all")
         objects |= {"runtime": Runtime(**objects["runtime"]), "model": Model(**objects["model"])}
@@ -55,13 +56,23 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
     job = Job(
         **objects,
         settings=settings,
-        choices={group: option for group, option in choices.items() if "/" not in group},
+        choices=_names(choices, typed_targets),
         command=_command(overrides),
     )
     job.check()
     if experiment is not None:
         _check_experiment(experiment, job.dataset.name)
     return job
+
+
+def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict[str, str]:
+    """The option of each group; what was typed in its place goes by its own name, or a table would take it for it."""
+    own = {"attack": "attack", "defense": "defense", "dataset": "dataset"}
+    own |= {"model.architecture": "model", "surrogate.architecture": "model@surrogate"}
+    named = {
+        own[key]: value for typed, value in typed_targets.items() if (key := typed.removesuffix("._target_")) in own
+    }
+    return {group: option for group, option in choices.items() if "/" not in group} | named
 
 
 def _check_experiment(experiment: str, dataset: str) -> None:
@@ -129,4 +140,4 @@ def _command(overrides: list[str]) -> str:
     local = ("runtime.", "dataset.root=", "hydra")
     kept = [o for o in overrides if not o.startswith(local) or o.startswith("runtime.limit=")]
     named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]
-    return " ".join(["python -m skeleton_adv", *named])
+    return f"python -m skeleton_adv {shlex.join(named)}".strip()

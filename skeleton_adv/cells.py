@@ -94,6 +94,17 @@ def victim(run: Described) -> str:
     return str(choices["model"]) + ("" if choices["defense"] == "none" else f" behind {choices['defense']}")
 
 
+def training(run: Run) -> dict[str, Any]:
+    """Seed and noise of the training of a run's victim, as columns of a row; None if nobody knows."""
+    return {"seed": run.about.get("seeds", {}).get("model"), "trained_noise": run.about.get("trained_noise")}
+
+
+def network(row: pd.Series) -> str:
+    """A row's network as people read it, with what is unusual in its ``training``: another seed than 0, noise."""
+    seed, noise = (value if pd.notna(value) else 0 for value in (row.get("seed"), row.get("trained_noise")))
+    return str(row["model"]) + (f" s{seed:g}" if seed else "") + (f", trained with σ={noise:g}" if noise else "")
+
+
 def means(run: Run) -> str:
     """The attack by its name, and by its beta or its budget."""
     attack = run.attack

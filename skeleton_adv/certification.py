@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.batch import SkeletonBatch
-from skeleton_adv.certify import ABSTAIN, cohen, count_classes, zheng
+from skeleton_adv.certify import ABSTAIN, Certificate, cohen, count_classes, zheng
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.ranges import Count, Positive, Range, check_call
 from skeleton_adv.records import CertificateRecord
@@ -45,7 +45,10 @@ class Smoothing:
 
 @dataclass(frozen=True)
 class Certification:
-    """Certificates of one smoothed victim, in the space after resampling, for existing joints only."""
+    """Certificates of one smoothed victim, in the space after resampling, for existing joints only.
+
+    A clip without any (a detector's lone frames, once resampled) is abstained on.
+    """
 
     dataset: Dataset
     prepared: Prepared
@@ -84,6 +87,8 @@ class Certification:
         for row, number in enumerate(numbers):
             today = cohen(selection[row], estimation[row], how.sigma, how.alpha)
             paper = zheng(estimation[row], how.sigma, how.paper_alpha)
+            if not joints[row]:  # nothing was drawn, and nothing can be moved: the largest radius, and no meaning
+                today, paper = Certificate(ABSTAIN, 0.0, today.p_low), Certificate(ABSTAIN, 0.0, paper.p_low)
             label = int(batch.y[row])
             records.append(
                 CertificateRecord(

@@ -23,6 +23,19 @@ def check_access(job: Job) -> None:
         raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
 
 
+def check_defense(job: Job) -> None:
+    """Raise ``SettingError`` if a defense's values make another one of it than its name says."""
+    own = job.settings["defense"]
+    parts = (bool(own.get("sigma")), own.get("taps") is not None)
+    names = {(True, True): "noise_filter", (True, False): "noise", (False, True): "temporal_filter"}
+    chosen, meant = job.choices["defense"], names.get(parts, "none")
+    if chosen in names.values() and chosen != meant:
+        raise SettingError(
+            f"defense={chosen} with defense.sigma={own['sigma']} and defense.taps={own['taps']} is "
+            f"defense={meant}: choose that one"
+        )
+
+
 def check_trace(job: Job) -> None:
     """Raise ``SettingError`` if the attack tells nothing of its course."""
     if job.runtime.save_trace and "trace" not in signature(job.attack).parameters:

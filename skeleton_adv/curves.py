@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from skeleton_adv.cells import PAPER, deed, paper_split, setting, unit, victim, where
+from skeleton_adv.cells import PAPER, PAPER_MODELS, deed, paper_split, setting, tally, unit, victim, where
 from skeleton_adv.certified import FORMS, Certified, curve
 from skeleton_adv.drawing import COLOURS, canvas, entitle
 from skeleton_adv.kept import course
 from skeleton_adv.summary import Rate, Run, measures, rates
-from skeleton_adv.transfer import TABLE2, matrix
+from skeleton_adv.transfer import TABLE2, matrix, pairs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+THEIRS = "Zheng et al., HCN, T=64, NTU RGB+D"  # the published radii
 LINES = {
     "unaware": ("#0072B2", "o", "--", "attack unaware of the defense"),
     "adaptive": ("#D55E00", "s", "-", "adaptive attack"),
@@ -29,20 +30,23 @@ def transfer_matrix(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     """Success if first right of clips made on each row's network and judged by each column's, at one beta."""
     rows = TABLE2.rows(runs)
     beta = float(rows["beta"][0])
-    grid = matrix(rows, beta)
+    frame = pairs(rows, beta)
+    shown = "success_if_right"
+    grid = matrix(frame, shown)
     figure = canvas(1.6 + 1.1 * grid.shape[1], 1.4 + 0.6 * grid.shape[0])
     axes = figure.subplots()
     axes.imshow(100 * grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
-    for place, row in enumerate(grid.to_numpy()):
-        for column, value in enumerate(row):
-            if pd.notna(value):
-                axes.text(column, place, f"{100 * value:.1f}", ha="center", color="w" if value < 0.6 else "k")
+    for _, row in frame.iterrows():
+        at, value = (list(grid.columns).index(row["target"]), list(grid.index).index(row["source"])), row[shown]
+        text = f"{100 * value:.1f}\n{tally(row[f'{shown}_hits'])}/{row[f'{shown}_clips']:g}"
+        axes.text(*at, text, ha="center", va="center", color="w" if value < 0.6 else "k", fontsize=8)
     axes.set_xticks(range(grid.shape[1]), grid.columns)
     axes.set_yticks(range(grid.shape[0]), grid.index)
     axes.set_xlabel("judged by")
     axes.set_ylabel("made on")
-    entitle(figure, f"Success if first right, %, β={beta:g}, {where(runs)}")
-    return grid.reset_index(), figure
+    entitle(figure, f"Success if first right, %, β={beta:g}, of {_clips(runs)} {where(runs)}")
+    columns = [f"{shown}{end}" for end in ("", "_hits", "_clips", "_low", "_high")]
+    return frame[["source", "target", "beta", *columns, "run"]].reset_index(drop=True), figure
 
 
 def belongs_to_matrix(run: Run) -> bool:
@@ -121,7 +125,8 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
     last = max([1.2, *(float(run.records["radius"].max()) for run in runs)])
     radii = [round(0.01 * step, 2) for step in range(math.ceil(100 * last) + 1)]
     paper = pd.read_csv(PAPER / "figure5.csv")
-    paper = paper[paper["split"] == paper_split(runs)]  # none of joints in an image
+    hcn = PAPER_MODELS.get(runs[0].about["choices"]["model"]) == "hcn"  # they certified no other network
+    paper = paper[(paper["split"] == paper_split(runs)) & hcn]  # none of joints in an image
     figure = canvas(5.2, 3.9)
     axes = figure.subplots()
     often, frames = Counter(run.sigma for run in runs), []
@@ -136,9 +141,9 @@ def certified_accuracy(runs: Sequence[Certified]) -> tuple[pd.DataFrame, "Figure
                 axes.fill_between(radii, values["low"], values["high"], step="pre", color=colour, alpha=0.15, lw=0)
         theirs, paper = paper[paper["sigma"] == run.sigma], paper[paper["sigma"] != run.sigma]  # one line a sigma
         if len(theirs):
-            label = f"σ={run.sigma:g}, Zheng et al., NTU RGB+D"
+            label = f"σ={run.sigma:g}, {THEIRS}"
             axes.plot(theirs["radius"], 100 * theirs["accuracy"], color=colour, ls=":", lw=1.2, label=label)
-            frames.append(theirs[["radius", "accuracy", "sigma"]].assign(form="Zheng et al., NTU RGB+D"))
+            frames.append(theirs[["radius", "accuracy", "sigma"]].assign(form=THEIRS))
     axes.set_xlabel(
         f"certified radius, ℓ2, {unit(runs)}: of the smoothed victim,\nafter resampling, for changes of existing joints"
     )

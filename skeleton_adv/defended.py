@@ -14,12 +14,14 @@ from skeleton_adv.cells import (
     about_victims,
     interval,
     lengths,
+    network,
     number,
     one_dataset,
     paper_split,
     rate_columns,
     setting,
     to_be_shown,
+    training,
     where,
 )
 from skeleton_adv.summary import Run, differences, measures
@@ -76,10 +78,10 @@ class Defended:
         for _, row in frame.iterrows():
             shown = {
                 "setting": row["setting"] + (f", {row['target']}" if row["target"] else ""),
-                "victim": row["model"],
+                "victim": network(row),
                 "defense": row["defense"],
                 metres: number(row, "sigma", "g"),
-                "looks": f"{row['draws']:.0f}",
+                "looks": number(row, "draws", ".0f"),
                 "attack": row["attack"] + (f" {row['norm']}" if isinstance(row["norm"], str) else ""),
                 "β": number(row, "beta", "g"),
                 "ε": number(row, "eps", "g"),
@@ -138,6 +140,7 @@ def _lead(run: Run) -> dict[str, Any]:
         "setting": setting(run),
         "target": about["settings"]["target"] or "",
         "model": about["choices"]["model"],
+        **training(run),
         "defense": about["choices"]["defense"],
         "sigma": defense.get("sigma"),
         "taps": defense.get("taps"),
@@ -153,7 +156,7 @@ def _lead(run: Run) -> dict[str, Any]:
     same = (paper["model"] == PAPER_MODELS.get(row["model"])) & (paper["setting"] == row["setting"])
     same &= (paper["split"] == paper_split([run])) & (paper["sigma"] == row["sigma"])
     theirs = row["defense"] == "noise_filter" and row["attack"] in ADMM  # at these settings, section 6.2
-    if same.any() and theirs and row["beta"] == 1 and row["draws"] == 50:
+    if same.any() and theirs and not row["trained_noise"] and row["beta"] == 1 and row["draws"] == 50:
         row["paper_accuracy"] = paper[same].iloc[0]["accuracy"] / 100
     return row
 

@@ -138,6 +138,12 @@ def of_goal(run: Run) -> pd.DataFrame:
     return run.records[run.records["label"] != run.records["target"]]
 
 
+def not_diverged(run: Run) -> pd.DataFrame:
+    """The rows of ``of_goal`` on which the attack did not diverge."""
+    rows = of_goal(run)
+    return rows[rows["adv_pred"] >= 0]
+
+
 def rates(run: Run) -> dict[str, Rate]:
     """Accuracy before and after; success and feasible success, over all clips and over initially right ones.
 
@@ -165,8 +171,7 @@ def measures(run: Run) -> dict[str, float]:
 
     Clips on which the attack diverged are left out.
     """
-    rows = of_goal(run)
-    rows = rows[rows["adv_pred"] >= 0]
+    rows = not_diverged(run)
     found: dict[str, float] = {}
     for name in MEASURES:
         found[name] = float(rows[f"{name}_mean"].mean())

@@ -1,6 +1,7 @@
 """Records -> the paper's tables as Markdown, LaTeX and CSV: ``python -m skeleton_adv.tables``."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,16 @@ from skeleton_adv.transfer import TABLE2
 from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
 TABLES: tuple[Table, ...] = (TABLE1, TABLE2, TABLE3, TABLE4, TABLE5)
-LATEX = str.maketrans({"β": r"$\beta$", "Δ": r"$\Delta$", "ℓ": r"$\ell$", "σ": r"$\sigma$", "‰": r"\textperthousand{}"})
+LATEX = str.maketrans(
+    {
+        "β": r"$\beta$",
+        "Δ": r"$\Delta$",
+        "ε": r"$\varepsilon$",
+        "ℓ": r"$\ell$",
+        "σ": r"$\sigma$",
+        "‰": r"\textperthousand{}",
+    }
+)
 SHOWN_KEYS = ("attack.beta", "attack.norm", "attack.eps", "targeted", "adaptive")  # what the screen's columns say
 Pages = Mapping[str, tuple[pd.DataFrame, dict[str, list[str]]]]  # by a file's suffix: numbers, and what people read
 
@@ -91,8 +101,8 @@ def _commands(table: Table, runs: Sequence[Run]) -> list[str]:
     """The commands that made these runs; one for a whole grid that an experiment swept."""
     grids: dict[str, list[Run]] = {}
     for run in runs:
-        words = run.about["command"].split()
-        grids.setdefault(" ".join(w for w in words if w.partition("=")[0] not in table.swept), []).append(run)
+        words = shlex.split(run.about["command"])
+        grids.setdefault(shlex.join(w for w in words if w.partition("=")[0] not in table.swept), []).append(run)
     commands: set[str] = set()
     for command, group in grids.items():
         complete = f"experiment={table.name}" in command and table.whole(group)

@@ -116,15 +116,20 @@ class Transfer:
         return {run.attack["beta"] for run in runs} == set(self.betas)
 
 
-def matrix(frame: pd.DataFrame, beta: float) -> pd.DataFrame:
-    """Success if first right, sources down and targets across, untargeted, at one beta."""
+def pairs(frame: pd.DataFrame, beta: float) -> pd.DataFrame:
+    """The untargeted rows at one beta, one for each source and target."""
     chosen = frame[(frame["beta"] == beta) & (frame["setting"] == "untargeted")].drop_duplicates(
         ["run", "source", "target"]
     )
     double = chosen[chosen.duplicated(["source", "target"], keep=False)]
     if len(double):
         raise RunError(f"runs {' and '.join(double['run'])} are of the same two networks: draw them apart")
-    return chosen.pivot(index="source", columns="target", values="success_if_right")
+    return chosen
+
+
+def matrix(frame: pd.DataFrame, values: str) -> pd.DataFrame:
+    """A column of ``pairs``, sources down and targets across."""
+    return frame.pivot(index="source", columns="target", values=values)
 
 
 def _network(run: Run, role: str) -> tuple[str, str | None]:

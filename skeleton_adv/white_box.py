@@ -15,6 +15,7 @@ from skeleton_adv.cells import (
     interval,
     lengths,
     maxima,
+    network,
     number,
     one_dataset,
     paper_split,
@@ -22,9 +23,10 @@ from skeleton_adv.cells import (
     rate_columns,
     setting,
     to_be_shown,
+    training,
     where,
 )
-from skeleton_adv.summary import Run, differences, measures
+from skeleton_adv.summary import Run, differences, measures, not_diverged
 
 OWN_KEYS = ("attack.beta", "targeted", "target")  # the rows show these themselves
 NOTES = (
@@ -70,7 +72,8 @@ class WhiteBox:
         covered = set()
         for run, apart in zip(runs, differences(runs, OWN_KEYS), strict=True):
             found.append(self._row(run) | {"differs": apart})
-            covered.add(tuple(found[-1][name] for name in ("setting", "model", "attack", "beta")))
+            if not found[-1]["trained_noise"]:  # the paper trained none of these with noise
+                covered.add(tuple(found[-1][name] for name in ("setting", "model", "attack", "beta")))
         for victim, attack in sorted({(run.about["choices"]["model"], run.about["choices"]["attack"]) for run in runs}):
             for goal in ("untargeted", "targeted"):
                 for beta in self.betas:
@@ -92,7 +95,7 @@ class WhiteBox:
         for _, row in frame.iterrows():
             paper = row.get("paper_note") if isinstance(row.get("paper_note"), str) else None
             target = f", {row['target']}" if isinstance(row.get("target"), str) and row["target"] else ""
-            lead = {"setting": row["setting"] + target, "victim": row["model"], "attack": row["attack"]}
+            lead = {"setting": row["setting"] + target, "victim": network(row), "attack": row["attack"]}
             lead |= {"β": f"{row['beta']:g}"} if pd.notna(row["beta"]) else {}
             success = paper or f"{100 * row['paper_success']:.1f}"
             if not row["clips"]:
@@ -111,8 +114,8 @@ class WhiteBox:
         text = about_victims(runs) + NOTES
         if runs[0].about["dataset"] in IMAGE_SETS:
             text = text.replace("rms mm: ℓ2 as root mean square", "rms ‰: ℓ2 as rms, thousandths of the image,")
-        without = sum(int(measures(run)["without_motion"]) for run in runs)
-        return text + (f" {without} clips without motion are left out of ΔK/K." if without else "")
+        without = {clip for rows in map(not_diverged, runs) for clip in rows["index"][rows["kinetic"].isna()]}
+        return text + (f" Clips without motion, left out of ΔK/K: {len(without)}." if without else "")
 
     def whole(self, runs: Sequence[Run]) -> bool:
         """Whether these runs are the paper's whole grid."""
@@ -124,6 +127,7 @@ class WhiteBox:
         row: dict[str, Any] = {
             "setting": setting(run),
             "model": about["choices"]["model"],
+            **training(run),
             "attack": about["choices"]["attack"],
             "beta": run.attack.get("beta"),
             "target": about["settings"]["target"] or "",
@@ -132,6 +136,8 @@ class WhiteBox:
             "test_clips": about["total"],
         }
         row |= rate_columns(run) | measures(run) | {"run": about["identity"]}
+        if row["trained_noise"]:
+            return row | {"paper_note": "not in the paper"}
         return row | self._paper_cells(row["setting"], row["model"], paper_split([run]), row["beta"])
 
     def _paper_cells(self, goal: str, model: str, split: str, beta: float | None) -> dict[str, Any]:

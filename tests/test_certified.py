@@ -64,7 +64,14 @@ def test_figure_five_is_drawn(tmp_path: Path) -> None:
     paths = write_all([], [certified()], tmp_path)
     assert [path.name for path in paths] == ["figure5_hcn_n1000.png", "figure5_hcn_n1000.pdf", "figure5_hcn_n1000.csv"]
     forms = pd.read_csv(paths[2])["form"].value_counts()
-    assert forms.to_dict() == {"standard": 121, "paper": 121, "Zheng et al., NTU RGB+D": 61}
+    assert forms.to_dict() == {"standard": 121, "paper": 121, "Zheng et al., HCN, T=64, NTU RGB+D": 61}
+
+
+def test_the_papers_certificates_stand_beside_its_own_network_only(tmp_path: Path) -> None:
+    run = certified()
+    run.about["choices"]["model"] = "agcn"
+    paths = write_all([], [run], tmp_path)
+    assert set(pd.read_csv(paths[2])["form"]) == {"standard", "paper"}
 
 
 def test_runs_of_one_sigma_are_lines_of_their_own(tmp_path: Path) -> None:
@@ -165,6 +172,23 @@ def test_radii_are_those_of_a_linear_victim(parts: Certification, tmp_path: Path
         assert record.abstained == (record.pred == -1) and record.draws == 220
     assert any(not record.abstained for record in found)
     assert np.isfinite([record.rms_mm for record in found]).all()
+
+
+def test_a_clip_without_joints_is_abstained_on(
+    parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, loaded = rows(parts, tmp_path / "a.npz"), certification.load_batch
+
+    def emptied(*arguments: Any) -> Any:
+        batch = loaded(*arguments)
+        batch.mask[batch.index == usual[3].index] = False
+        return batch
+
+    monkeypatch.setattr(certification, "load_batch", emptied)
+    found = rows(parts, tmp_path / "b.npz")
+    assert [key(row) for row in found[:3] + found[4:]] == [key(row) for row in usual[:3] + usual[4:]]
+    assert found[3].abstained and not found[3].correct and found[3].radius == found[3].rms_mm == 0.0
+    assert found[3].paper_radius == -1.0
 
 
 def test_too_few_draws_are_told() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from skeleton_adv import build, cli
-from skeleton_adv.checks import check_recipe, check_smoothing, check_target
+from skeleton_adv.checks import check_access, check_defense, check_recipe, check_smoothing, check_target
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.errors import CheckpointError, SettingError
@@ -178,6 +179,38 @@ def job_of(overrides: list[str]) -> Job:
     return job
 
 
+def test_what_is_typed_in_an_options_place_goes_by_its_own_name() -> None:
+    place = "skeleton_adv.defenses.noise_filter.NoiseFilter"
+    job = job_of([f"defense._target_={place}", "+defense.sigma=0.05", "adaptive=false"])
+    check_access(job)  # there is a defense that an attack may be unaware of
+    assert job.choices["defense"] == place and job.choices["attack"] == "admm"
+
+
+VARIANTS = [
+    (["defense=temporal_filter", "defense.sigma=0.01"], "noise_filter"),
+    (["defense=noise_filter", "defense.taps=null"], "noise"),
+    (["defense=noise_filter", "defense.sigma=0"], "temporal_filter"),
+    (["defense=noise", "defense.sigma=0"], "none"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "meant"), VARIANTS, ids=str)
+def test_a_defense_is_what_its_name_says(overrides: list[str], meant: str) -> None:
+    with pytest.raises(SettingError, match=rf"is defense={meant}: choose that one"):
+        check_defense(job_of(overrides))
+    for option in ("none", "noise", "noise_filter", "temporal_filter"):
+        check_defense(job_of([f"defense={option}"]))
+
+
+def test_commands_can_be_given_again() -> None:
+    job = job_of(["model.seed=77", "targeted=true", "target='massaging person\\'s head'", "attack.beta=2"])
+    assert job.target == "massaging person's head"
+    words = shlex.split(job.command)[3:]
+    assert job_of(words).target == job.target and words[-1] == "attack.beta=2"
+    with pytest.raises(CheckpointError, match="train it with"):
+        find_checkpoint(job)
+
+
 CERTIFY = ["task=certify", "model.noise=0.25"]
 IDLE = [
     (["attack=from_file", "attack.path=x", "targeted=true", "target=least_likely"], check_target, "another victim"),
@@ -260,6 +293,11 @@ def test_attack_resume_and_repeat(place: tuple[Path, list[str]]) -> None:
     assert again.returncode == 0, again.stderr
     pd.testing.assert_frame_equal(rows(folder / "whole"), rows(folder / "killed"))
     before = {path: path.stat().st_mtime_ns for path in (folder / "killed").rglob("*.*")}
+    records = next((folder / "killed").rglob("records.csv"))
+    records.parents[2].rename(records.parents[2].with_name("admm_of_old"))  # the same numbers by another name
+    other = run(folder, *slow)
+    assert other.returncode == 2 and "the same was run under other names, in killed/" in other.stderr
+    records.parents[2].with_name("admm_of_old").rename(records.parents[2])
     repeat = run(folder, *slow)
     assert repeat.returncode == 0 and "nothing to do: 12 of 12" in repeat.stderr
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "killed").rglob("*.*")}

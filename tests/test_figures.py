@@ -32,14 +32,16 @@ def test_numbers_behind_the_curves() -> None:
 def test_sources_down_and_targets_across() -> None:
     runs = [transfer("agcn", 0.01), transfer("hcn", 0.01)]
     frame, _ = transfer_matrix(runs)
-    assert frame.columns.tolist() == ["source", "agcn s0", "hcn s0"] and frame.iloc[0, 1:].tolist() == [0.75, 0.75]
+    assert frame["source"].tolist() == ["hcn s1"] * 2 and frame["target"].tolist() == ["agcn s0", "hcn s0"]
+    assert frame["success_if_right"].tolist() == [0.75, 0.75]
+    assert frame["success_if_right_hits"].tolist() == [3, 3] and frame["success_if_right_clips"].tolist() == [4, 4]
 
 
 def test_networks_of_one_name_are_told_apart_and_other_runs_stay_out() -> None:
     again = transfer("hcn", 0.01)
     again.about["settings"]["checkpoint"] = "0123456789"
     frame, _ = transfer_matrix([transfer("hcn", 0.01), again])
-    assert frame.columns.tolist() == ["source", "hcn s0 (01234567)", "hcn s0 (None)"]
+    assert frame["target"].tolist() == ["hcn s0 (01234567)", "hcn s0 (None)"]
     twice = Run({**again.about, "identity": "def"}, again.records)
     with pytest.raises(RunError, match="runs abc and def are of the same two networks"):
         transfer_matrix([again, twice])

@@ -18,7 +18,7 @@ from skeleton_adv.errors import RunError
 from skeleton_adv.records import RunFolder
 from skeleton_adv.summary import Rate, Run, differences, load_run, load_runs, measures, rates, warnings
 from skeleton_adv.tables import write
-from skeleton_adv.transfer import TABLE2, matrix
+from skeleton_adv.transfer import TABLE2, matrix, pairs
 from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
 
 
@@ -193,7 +193,7 @@ def test_transfer_beside_the_papers_cells() -> None:
     shown = TABLE2.readable(frame)
     assert shown["success: paper"].tolist() == ["19.6", "", "28.5"]
     assert shown["success if first right"][0] == "75.0 [30.1, 95.4] (3/4)"
-    grid = matrix(frame, 0.1)
+    grid = matrix(pairs(frame, 0.1), "success_if_right")
     assert grid.loc["hcn s1", "hcn s0"] == 0.75 and grid.shape == (1, 1)
 
 
@@ -203,6 +203,43 @@ def defended(sigma: float, adaptive: bool, share: float, **changes: Any) -> Run:
     facts["settings"] |= {"defense": {"sigma": sigma, "taps": 5, "draws": 50, "eot": 8}, "adaptive": adaptive}
     table = six_rows()
     return Run(facts, table.assign(adv_share=share, success_share=1 - share, clean_share=0.9, judgements=10))
+
+
+def test_a_victim_of_another_training_says_so_and_has_no_cell_of_the_papers() -> None:
+    runs = [
+        Run(about(seeds={"model": 2}, trained_noise=noise, identity=str(noise)), six_rows()) for noise in (0.0, 0.25)
+    ]
+    shown = TABLE1.readable(TABLE1.rows(runs)).query("clips != 'not run'")
+    assert shown["victim"].tolist() == ["hcn s2", "hcn s2, trained with σ=0.25"]
+    assert shown["success: paper"].tolist() == ["100.0", "not in the paper"]
+    alone = TABLE1.readable(TABLE1.rows(runs[1:]))
+    assert "hcn" in set(alone["victim"][alone["clips"] == "not run"])  # the paper's cell is still to be run
+    noisy = defended(0.01, False, 0.55, trained_noise=0.25)
+    assert TABLE4.readable(TABLE4.rows([noisy]))["victim"].tolist() == ["hcn, trained with σ=0.25"]
+    assert "accuracy: paper" not in TABLE4.readable(TABLE4.rows([noisy]))
+
+
+def test_a_clip_without_motion_counts_once() -> None:
+    runs = [Run(about(beta=beta), six_rows()) for beta in (0.1, 1.0, 10.0)]
+    assert "Clips without motion, left out of ΔK/K: 1." in TABLE1.notes(runs)
+
+
+def test_a_defense_may_have_sigma_and_no_draws() -> None:
+    run = defended(0.01, False, 0.55)
+    run.about["settings"]["defense"] = {"sigma": 0.01}
+    shown = TABLE4.readable(TABLE4.rows([run]))
+    assert "looks" not in shown and shown["σ m"].tolist() == ["0.01"]
+
+
+def test_latex_is_ascii(tmp_path: Path) -> None:
+    run = defended(0.01, False, 0.55)
+    run.about["choices"]["attack"] = "pgd"
+    run.about["settings"]["attack"] = {"norm": "l2", "eps": 0.1}
+    for table, of_it in ((TABLE4, run), (TABLE1, Run(about(), six_rows()))):
+        write(table, [of_it], tmp_path)
+    for path in tmp_path.rglob("*.tex"):
+        lines = path.read_text().splitlines()
+        assert all(line.isascii() for line in lines if not line.startswith("%")), path
 
 
 def test_both_kinds_of_attack_on_a_defense_stand_in_one_row() -> None:

@@ -11,9 +11,18 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult
 from skeleton_adv.certification import Certification
-from skeleton_adv.checks import check_access, check_origin, check_smoothing, check_target, check_trace, warn_of_noise
+from skeleton_adv.checks import (
+    check_access,
+    check_defense,
+    check_origin,
+    check_smoothing,
+    check_target,
+    check_trace,
+    warn_of_noise,
+)
 from skeleton_adv.data.clips import Prepared
 from skeleton_adv.defenses import none
+from skeleton_adv.errors import SettingError
 from skeleton_adv.evaluate import Evaluation
 from skeleton_adv.job import Job, certificate_settings, find_checkpoint, run_settings
 from skeleton_adv.progress import Progress, log
@@ -32,6 +41,7 @@ def attack(job: Job) -> Path:
     """Attack the test clips; resume what was begun; do nothing if all is done."""
     check_target(job)
     check_access(job)
+    check_defense(job)
     check_trace(job)
     device, prepared, path = job.runtime.torch_device(), prepared_clips(job), find_checkpoint(job)
     check_origin(job, prepared)
@@ -65,6 +75,7 @@ def attack(job: Job) -> Path:
 def certify(job: Job) -> Path:
     """Certify the test clips; resume what was begun, within a clip too; do nothing if all is done."""
     check_smoothing(job)
+    check_defense(job)
     device, prepared, path = job.runtime.torch_device(), prepared_clips(job), find_checkpoint(job)
     settings = certificate_settings(job, prepared, path)
     folder = RunFolder(_place(job, "certify", settings), "certificates.csv", CERTIFICATE_COLUMNS)
@@ -92,9 +103,15 @@ def _victim_alone(settings: Mapping[str, Any], device: str) -> str:
 
 
 def _place(job: Job, what: str, settings: Mapping[str, Any]) -> Path:
-    """The folder of a run, by its identity."""
+    """The folder of a run, by its identity; raises ``SettingError`` if the same was run under other options' names."""
     names = (job.dataset.name, job.choices["model"], what, job.choices["defense"], identity(settings))
-    return Path(job.runtime.output_dir).joinpath(*names)
+    place = Path(job.runtime.output_dir).joinpath(*names)
+    for other in Path(job.runtime.output_dir, job.dataset.name).glob(f"*/*/*/{names[-1]}"):
+        if other != place:
+            raise SettingError(
+                f"the same was run under other names, in {other}: use those, or another runtime.output_dir"
+            )
+    return place
 
 
 def _carried_out(
