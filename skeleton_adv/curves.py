@@ -84,7 +84,7 @@ def accuracy_by_budget(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     looks = f" (σ={told['sigma']:g}, {told['eot']} looks a step)" if told["sigma"] else ""
     budget = f"PGD in an ℓ2 ball, {told['steps']} steps" if told["steps"] else "PGD in an ℓ2 ball"
     entitle(figure, f"{victim(runs[0])}{looks}, {budget}, {_clips(runs)} {where(runs)}")
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(framealpha=0.9, edgecolor="none", fontsize=7)  # lines may pass behind it
     return frame, figure
 
 
