@@ -24,14 +24,14 @@ Log = Callable[[str], None]
 class Recipe:
     """How a victim is trained.
 
-    ``schedule``: ``exponential`` multiplies the rate by ``gamma`` after every epoch, ``steps`` at
-    every epoch in ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the
-    least part of a clip that a training window keeps. ``rotation``: largest angles in degrees about
-    the x, y and z axes, drawn uniformly for each clip. ``random_move``: x and y of each clip turn, grow
-    and drift over its frames, see ``moved``. ``clip_norm``: largest norm of a gradient.
-    ``dropout``: of every dropout layer (None: the model's own).
-    ``held_out``: the share of training clips on which the number of epochs is chosen (0: all
-    ``epochs`` run). ``half``: the weights are stored as float16.
+    ``schedule``: ``exponential`` multiplies the rate by ``gamma`` after every epoch, ``steps`` at every epoch in
+    ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the least part of a clip that a
+    training window keeps. ``rotation``: largest angles in degrees about x, y and z, drawn uniformly for each clip.
+    ``random_move``: x and y of each clip turn, grow and drift over its frames, see ``moved``. ``clip_norm``:
+    largest norm of a gradient. ``dropout``: of every dropout layer (None: the model's own). ``held_out``: the share
+    of training clips on which the number of epochs is chosen (0: all ``epochs`` run). ``half``: the weights are
+    stored as float16. ``noise_warmup``: the share of the epochs in which a victim's training noise grows to its
+    deviation.
     """
 
     epochs: Count = 400
@@ -51,6 +51,7 @@ class Recipe:
     random_move: bool = False
     held_out: Probability = 0.1
     half: bool = True
+    noise_warmup: Probability = 0.0
 
     def __post_init__(self) -> None:
         check_call(Recipe, vars(self), "recipe.")
@@ -66,6 +67,10 @@ class Recipe:
         if self.schedule == "steps":
             return float(self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones))
         return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+
+    def noise_share(self, epoch: int) -> float:
+        """What part of the training noise's deviation an epoch, counted from 0, has."""
+        return min(1.0, (epoch + 1) / max(self.noise_warmup * self.epochs, 1))
 
 
 @dataclass
@@ -111,11 +116,10 @@ def fit(
         if (selecting and not held_out) or progress.epoch == last:
             progress.phase = "refit" if selecting else "done"
             if selecting:
-                progress.epoch = 0
-                model, optimiser = _fresh(build, recipe, seed, device)
+                progress.epoch, (model, optimiser) = 0, _fresh(build, recipe, seed, device)
             continue
-        where = (seed, progress.phase, progress.epoch)
-        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, where, noise)
+        where, now = (seed, progress.phase, progress.epoch), noise * recipe.noise_share(progress.epoch)
+        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, where, now)
         text = f"{progress.phase} epoch {progress.epoch + 1}/{last} loss {loss:.3f}"
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)

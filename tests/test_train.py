@@ -148,3 +148,9 @@ def test_moves_are_similarities_that_drift_steadily() -> None:
 def test_a_recipe_out_of_range_is_refused(key: str, value: Any) -> None:
     with pytest.raises(SettingError, match=f"recipe.{key}="):
         Recipe(**{key: value})
+
+
+def test_noise_grows_to_its_deviation() -> None:
+    assert [Recipe(epochs=8).noise_share(epoch) for epoch in range(8)] == [1.0] * 8
+    shares = [Recipe(epochs=8, noise_warmup=0.5).noise_share(epoch) for epoch in range(8)]
+    assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]

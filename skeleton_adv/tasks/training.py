@@ -27,7 +27,10 @@ def train(job: Job) -> None:
         raise SettingError(f"no recipe for {pair}: choose one with recipe=...")
     check_recipe(job, recipe)
     device, prepared = job.runtime.torch_device(), prepared_clips(job)
-    settings = {"recipe": asdict(recipe), "prepared": prepared.digest, **model_settings(job), "seed": job.model.seed}
+    recipe_settings = asdict(recipe)
+    if not (job.model.noise and recipe.noise_warmup):
+        recipe_settings.pop("noise_warmup")  # of no effect
+    settings = {"recipe": recipe_settings, "prepared": prepared.digest, **model_settings(job), "seed": job.model.seed}
     settings |= {"noise": job.model.noise} if job.model.noise else {}
     training = identity(settings, TRAINING)
     path = Path(job.model.checkpoint or Path(job.runtime.checkpoint_dir) / checkpoint_name(job))
