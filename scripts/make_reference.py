@@ -30,8 +30,9 @@ class Scale(NamedTuple):
     chunk: str = " runtime.limit=64"
     budget: str = ""
     fifty: str = ""
-    hundred: str = ""
     two_hundred: str = ""
+    certified: str = ""
+    certified_graph: str = " runtime.limit=1000"
 
 
 GPU = Scale()
@@ -46,8 +47,9 @@ CPU = Scale(
     chunk=" batch_size=50 runtime.limit=50",
     budget=" batch_size=50 runtime.limit=50",
     fifty=" batch_size=25 runtime.limit=50",
-    hundred=" batch_size=50 runtime.limit=100",
     two_hundred=" batch_size=50 runtime.limit=200",
+    certified=" runtime.limit=200",
+    certified_graph=" runtime.limit=100",
 )
 
 
@@ -91,11 +93,12 @@ def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale
     yield f"experiment=defense_budget {hcn}{scale.budget}"
     yield f"experiment=films {hcn}"
     yield f"experiment=films {graph}"
-    yield f"task=train {hcn} model.noise=0.1,0.25,0.5 -m"
-    yield f"experiment=figure5 {hcn}{scale.two_hundred if actions else ''}"
+    recipe = " recipe=hcn/utd_mhad_noise" if "utd_mhad" in data else ""
+    yield f"task=train {hcn}{recipe} model.noise=0.1,0.25,0.5 -m"
+    yield f"experiment=figure5 {hcn}{scale.certified}"
     yield f"experiment=figure5 {hcn} model.noise=0.25 smoothing.n=100000 runtime.limit=10"
     yield f"task=train {long}"
-    yield f"experiment=figure5 {long}{scale.hundred or ' runtime.limit=1000'}"
+    yield f"experiment=figure5 {long}{scale.certified_graph}"
 
 
 def main() -> None:
