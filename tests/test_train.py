@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from skeleton_adv import train as training
 from skeleton_adv.data.clips import Prepared, RawClip
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
@@ -154,3 +155,16 @@ def test_noise_grows_to_its_deviation() -> None:
     assert [Recipe(epochs=8).noise_share(epoch) for epoch in range(8)] == [1.0] * 8
     shares = [Recipe(epochs=8, noise_warmup=0.5).noise_share(epoch) for epoch in range(8)]
     assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_every_epoch_is_trained_with_its_own_noise(data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = training._training_batch, []
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(arguments[-1])
+        return made(*arguments)
+
+    monkeypatch.setattr(training, "_training_batch", watched)
+    recipe = replace(RECIPE, held_out=0.0, noise_warmup=0.5)
+    fit(build, *data, recipe, seed=0, device="cpu", scratch=tmp_path / "a", log=lambda _: None, noise=0.2)
+    assert sorted(set(seen)) == [0.1, 0.2] and seen == sorted(seen) and seen.count(0.1) * 4 == len(seen)
