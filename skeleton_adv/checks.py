@@ -1,6 +1,6 @@
 """What a job must not ask for: settings without effect, and weights or clips that were made otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def check_access(job: Job) -> None:
 
 def check_defense(job: Job) -> None:
     """Raise ``SettingError`` if a defense's values make another one of it than its name says."""
-    own = job.settings["defense"]
+    own = _values(job.defense)
     parts = (bool(own.get("sigma")), own.get("taps") is not None)
     names = {(True, True): "noise_filter", (True, False): "noise", (False, True): "temporal_filter"}
     chosen, meant = job.choices["defense"], names.get(parts, "none")
@@ -34,6 +34,11 @@ def check_defense(job: Job) -> None:
             f"defense={chosen} with defense.sigma={own['sigma']} and defense.taps={own['taps']} is "
             f"defense={meant}: choose that one"
         )
+
+
+def _values(call: Callable[..., Any]) -> dict[str, Any]:
+    """What a call takes for its arguments, those left to it included."""
+    return {name: parameter.default for name, parameter in signature(call).parameters.items()}
 
 
 def check_trace(job: Job) -> None:
@@ -53,7 +58,7 @@ def check_smoothing(job: Job) -> None:
         raise SettingError(
             f"smoothing.n={how.n} draws certify nothing at alpha={how.alpha:g}: take {least_draws(how.alpha)} at least"
         )
-    if job.settings["defense"].get("sigma"):
+    if _values(job.defense).get("sigma"):
         raise SettingError(
             f"defense={job.choices['defense']} draws noise of its own: certify with none or temporal_filter"
         )
@@ -67,7 +72,12 @@ def warn_of_noise(job: Job, trained: float | None) -> None:
 
 
 def check_recipe(job: Job, recipe: Recipe) -> None:
-    """Raise ``SettingError`` if the recipe turns joints in space that lie in an image."""
+    """Raise ``SettingError`` if the recipe turns joints that lie in an image, or might end before its noise is full."""
+    if job.model.noise and recipe.noise_warmup and recipe.held_out:
+        raise SettingError(
+            f"recipe.held_out={recipe.held_out} may choose epochs before recipe.noise_warmup={recipe.noise_warmup} "
+            "ends: set recipe.held_out=0.0"
+        )
     if any(recipe.rotation) and len(job.dataset.skeleton.coords) < 3:
         raise SettingError(
             f"recipe.rotation={list(recipe.rotation)} turns joints about three axes, but {job.dataset.name} has joints "

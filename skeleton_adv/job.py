@@ -156,6 +156,10 @@ def find_checkpoint(job: Job, role: Role = "model") -> Path:
     for place in places:
         if place.is_file():
             return place
+    if any("." in job.choices[group] for group in (GROUP[role], "dataset")):  # typed, and no option's name
+        raise CheckpointError(
+            f"{role}.checkpoint={places[0]} does not exist; train it with task=train and the same words"
+        )
     hint = f"task=train model={job.choices[GROUP[role]]} dataset={job.choices['dataset']}"
     given = [word.lstrip("+") for word in shlex.split(job.command) if word.lstrip("+").startswith("dataset.")]
     hint = " ".join(

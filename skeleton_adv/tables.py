@@ -101,13 +101,21 @@ def _commands(table: Table, runs: Sequence[Run]) -> list[str]:
     """The commands that made these runs; one for a whole grid that an experiment swept."""
     grids: dict[str, list[Run]] = {}
     for run in runs:
-        words = shlex.split(run.about["command"])
-        grids.setdefault(shlex.join(w for w in words if w.partition("=")[0] not in table.swept), []).append(run)
+        kept = [word for word in _words(run.about["command"]) if word.partition("=")[0] not in table.swept]
+        grids.setdefault(shlex.join(kept), []).append(run)
     commands: set[str] = set()
     for command, group in grids.items():
         complete = f"experiment={table.name}" in command and table.whole(group)
         commands |= {command} if complete else {run.about["command"] for run in group}
     return sorted(commands)
+
+
+def _words(command: str) -> list[str]:
+    """The words of a command; older runs have them as they were, not quoted for a shell."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()
 
 
 def _atomically(path: Path, text: str) -> Path:

@@ -25,8 +25,11 @@ from skeleton_adv.cells import (
 from skeleton_adv.errors import RunError
 from skeleton_adv.summary import Run, differences, measures
 
-# Of each network its group of options, and where its seed and its digest stand.
-ROLES = {"source": ("model@surrogate", "surrogate", "surrogate_checkpoint"), "target": ("model", "model", "checkpoint")}
+# Of each network its group of options, and where its seed, its digest and its training's noise stand.
+ROLES = {
+    "source": ("model@surrogate", "surrogate", "surrogate_checkpoint", "surrogate_noise"),
+    "target": ("model", "model", "checkpoint", "trained_noise"),
+}
 # The rows show these themselves; networks by name and seed.
 OWN_KEYS = ("attack.beta", "targeted", "checkpoint", "surrogate_checkpoint")
 
@@ -107,8 +110,9 @@ class Transfer:
         return about_victims(runs) + (
             "Success is the share of all clips that the judging network gets wrong, as in the paper, so its clean "
             "errors count; first right: of the clips that it got right before. On its source: by the attack's own "
-            "word, against the network it was made on. s0, s1: seeds of the training. Noise of the same ℓ2: success of "
-            "Gaussian noise with each adversarial clip's ℓ2. rms: ℓ2 as root mean square a joint and frame."
+            "word, against the network it was made on. s0, s1: seeds of the training; σ: its noise. Noise of the same "
+            "ℓ2: success of Gaussian noise with each adversarial clip's ℓ2. rms: ℓ2 as root mean square a joint and "
+            "frame."
         )
 
     def whole(self, runs: Sequence[Run]) -> bool:
@@ -133,9 +137,11 @@ def matrix(frame: pd.DataFrame, values: str) -> pd.DataFrame:
 
 
 def _network(run: Run, role: str) -> tuple[str, str | None]:
-    """A network's name with the seed of its training, and the digest of its weights."""
-    group, seed, weights = ROLES[role]
-    return f"{run.about['choices'][group]} s{run.about['seeds'][seed]}", run.about["settings"].get(weights)
+    """A network's name with seed and noise of its training, and the digest of its weights."""
+    group, seed, weights, noise = ROLES[role]
+    name = f"{run.about['choices'][group]} s{run.about['seeds'][seed]}"
+    trained = f", σ={run.about[noise]:g}" if run.about.get(noise) else ""
+    return name + trained, run.about["settings"].get(weights)
 
 
 def _names(runs: Sequence[Run]) -> dict[tuple[str, str | None], str]:
@@ -152,7 +158,8 @@ def _paper_cell(run: Run) -> dict[str, Any]:
     same = (paper["source"] == source) & (paper["target"] == name) & (paper["split"] == paper_split([run]))
     same &= paper["beta"] == run.attack["beta"]
     itself = _network(run, "source") == _network(run, "target")  # no second training
-    known = same.any() and setting(run) == "untargeted" and not itself
+    noisy = any(run.about.get(noise) for *_, noise in ROLES.values())  # they trained none of these with noise
+    known = same.any() and setting(run) == "untargeted" and not itself and not noisy
     return {"paper_success": paper[same].iloc[0]["success_rate"] / 100} if known else {}
 
 

@@ -114,7 +114,10 @@ class WhiteBox:
         text = about_victims(runs) + NOTES
         if runs[0].about["dataset"] in IMAGE_SETS:
             text = text.replace("rms mm: ℓ2 as root mean square", "rms ‰: ℓ2 as rms, thousandths of the image,")
-        without = {clip for rows in map(not_diverged, runs) for clip in rows["index"][rows["kinetic"].isna()]}
+        without = set()
+        for run in runs:
+            still = not_diverged(run).query("kinetic.isna()")["index"]
+            without |= {(run.about["settings"].get("prepared"), clip) for clip in still}
         return text + (f" Clips without motion, left out of ΔK/K: {len(without)}." if without else "")
 
     def whole(self, runs: Sequence[Run]) -> bool:

@@ -179,6 +179,23 @@ def job_of(overrides: list[str]) -> Job:
     return job
 
 
+def test_noise_that_grows_and_a_choice_of_epochs_exclude_each_other() -> None:
+    overrides = ["task=train", "dataset=utd_mhad", "model.noise=0.25", "recipe.noise_warmup=0.5"]
+    job = job_of(overrides)
+    assert job.recipe is not None
+    with pytest.raises(SettingError, match=r"recipe\.held_out=0\.1 may choose epochs before"):
+        check_recipe(job, job.recipe)
+    still = job_of([*overrides, "model.noise=0"])
+    assert still.recipe is not None
+    check_recipe(still, still.recipe)
+
+
+def test_a_typed_network_without_weights_gets_no_wrong_advice(tmp_path: Path) -> None:
+    words = ["model.architecture._target_=skeleton_adv.models.hcn.HCN", f"runtime.checkpoint_dir={tmp_path}"]
+    with pytest.raises(CheckpointError, match="train it with task=train and the same words"):
+        find_checkpoint(job_of(words))
+
+
 def test_what_is_typed_in_an_options_place_goes_by_its_own_name() -> None:
     place = "skeleton_adv.defenses.noise_filter.NoiseFilter"
     job = job_of([f"defense._target_={place}", "+defense.sigma=0.05", "adaptive=false"])
@@ -191,6 +208,7 @@ VARIANTS = [
     (["defense=noise_filter", "defense.taps=null"], "noise"),
     (["defense=noise_filter", "defense.sigma=0"], "temporal_filter"),
     (["defense=noise", "defense.sigma=0"], "none"),
+    (["defense=temporal_filter", "~defense.sigma"], "noise_filter"),  # the call's own default
 ]
 
 

@@ -222,6 +222,20 @@ def test_a_victim_of_another_training_says_so_and_has_no_cell_of_the_papers() ->
 def test_a_clip_without_motion_counts_once() -> None:
     runs = [Run(about(beta=beta), six_rows()) for beta in (0.1, 1.0, 10.0)]
     assert "Clips without motion, left out of ΔK/K: 1." in TABLE1.notes(runs)
+    runs[0].about["settings"]["prepared"] = "other clips"
+    assert "Clips without motion, left out of ΔK/K: 2." in TABLE1.notes(runs)
+
+
+def test_a_command_that_no_shell_takes_is_shown_all_the_same(tmp_path: Path) -> None:
+    command = "python -m skeleton_adv targeted=True target='massaging person\\'s head'"
+    path = write(TABLE1, [Run(about(command=command), six_rows())], tmp_path)[0]
+    assert command in path.read_text()
+
+
+def test_transfer_from_and_to_noise_has_no_cell_of_the_papers() -> None:
+    frame = TABLE2.rows([transfer("hcn", 0.1, trained_noise=0.25), transfer("hcn", 0.01, surrogate_noise=0.1)])
+    assert "paper_success" not in frame and set(frame["target"]) == {"hcn s0", "hcn s0, σ=0.25"}
+    assert set(frame["source"]) == {"hcn s1, σ=0.1", "hcn s1"}
 
 
 def test_a_defense_may_have_sigma_and_no_draws() -> None:

@@ -107,9 +107,10 @@ def _place(job: Job, what: str, settings: Mapping[str, Any]) -> Path:
     names = (job.dataset.name, job.choices["model"], what, job.choices["defense"], identity(settings))
     place = Path(job.runtime.output_dir).joinpath(*names)
     for other in Path(job.runtime.output_dir, job.dataset.name).glob(f"*/*/*/{names[-1]}"):
-        if other != place:
+        if other != place and any(other.glob("*.csv")):
             raise SettingError(
-                f"the same was run under other names, in {other}: use those, or another runtime.output_dir"
+                f"the same was run under other names, in {other}: give those, move that folder here, {place}, "
+                "or set another runtime.output_dir"
             )
     return place
 
@@ -173,7 +174,8 @@ def _evaluation(
     network, training = trained_network(job, "model", checkpoint, prepared)
     victim = attacked = defended(network, job.defense)
     if surrogate is not None:
-        attacked = defended(trained_network(job, "surrogate", surrogate, prepared)[0], none)
+        source, theirs = trained_network(job, "surrogate", surrogate, prepared)
+        attacked, training = defended(source, none), {**training, "surrogate_noise": theirs["trained_noise"]}
     elif not job.adaptive:
         attacked = defended(network, none)
     traced: Callable[..., AttackResult] = job.attack  # check_trace has seen that it takes a trace
