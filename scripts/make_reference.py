@@ -98,7 +98,7 @@ def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale
     recipe = " recipe=hcn/utd_mhad_noise" if "utd_mhad" in data else ""
     yield f"task=train {hcn}{recipe} model.noise=0.1,0.25,0.5 -m"
     yield f"experiment=figure5 {hcn}{scale.certified}"
-    yield f"experiment=figure5 {hcn} model.noise=0.25 smoothing.n=100000 runtime.limit=10"
+    yield f"experiment=figure5 {hcn} model.noise=0.25 smoothing.n=100000 smoothing.clips=10 runtime.limit=10"
     yield f"task=train {long}{scale.brief}"
     yield f"experiment=figure5 {long}{scale.certified_graph}"
 
