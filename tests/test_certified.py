@@ -64,7 +64,7 @@ def test_figure_five_is_drawn(tmp_path: Path) -> None:
     paths = write_all([], [certified()], tmp_path)
     assert [path.name for path in paths] == ["figure5_hcn_n1000.png", "figure5_hcn_n1000.pdf", "figure5_hcn_n1000.csv"]
     forms = pd.read_csv(paths[2])["form"].value_counts()
-    assert forms.to_dict() == {"standard": 121, "paper": 121, "Zheng et al., HCN, T=64, NTU RGB+D": 61}
+    assert forms.to_dict() == {"standard": 121, "paper": 121, "Zheng et al.: NTU RGB+D, HCN, T=64, n=1000": 61}
 
 
 def test_the_papers_certificates_stand_beside_its_own_network_only(tmp_path: Path) -> None:
