@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
-from skeleton_adv import build, cli
+from skeleton_adv import __main__, build, cli, tasks
 from skeleton_adv.checks import check_access, check_defense, check_recipe, check_smoothing, check_target
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
@@ -383,11 +383,21 @@ ONE_LINERS = [
 
 @pytest.mark.parametrize(("arguments", "message"), ONE_LINERS, ids=lambda v: str(v)[:40])
 def test_other_mistakes_are_one_line_too(
-    arguments: list[str], message: str, mat_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    mat_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command = [sys.executable, "-m", "skeleton_adv", "dataset=utd_mhad", f"dataset.root={mat_folder}", *arguments]
-    answer = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60, check=False)
-    assert answer.returncode == 2 and message in answer.stderr and answer.stderr.count("\n") == 1, answer.stderr
+    """The whole program, but in this process, because to start another takes longer than all that it does."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["skeleton_adv", "dataset=utd_mhad", f"dataset.root={mat_folder}", *arguments])
+    monkeypatch.setattr(__main__, "_failed", [])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and message in said and said.count("\n") == 1, said
     assert not list(tmp_path.rglob("records.csv"))
 
 
@@ -470,15 +480,17 @@ def test_no_way_round_the_guard(node: dict[str, Any]) -> None:
         build._check_targets(settings, "", set())
 
 
-def test_identity_holds_all_that_changes_a_number_and_nothing_else(place: tuple[Path, list[str]]) -> None:
+def test_identity_holds_all_that_changes_a_number_and_nothing_else(
+    place: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One run each; folders differ if and only if a number could."""
     folder, arguments = place
+    monkeypatch.chdir(folder)
     short = [*arguments, "attack.outer_steps=1", "attack.inner_steps=1", "runtime.limit=1", "runtime.output_dir=ids"]
 
     def key(*changes: str) -> set[str]:
         before = {path.parent.name for path in (folder / "ids").rglob("run.json")}
-        answer = run(folder, *short, *changes)
-        assert answer.returncode == 0, answer.stderr
+        assert tasks.run(job_of([*short, *changes])) is not None
         return {path.parent.name for path in (folder / "ids").rglob("run.json")} - before
 
     assert len(key()) == 1
