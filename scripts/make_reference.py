@@ -92,6 +92,7 @@ def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale
     yield f"experiment=table2 {graph}{clips}"
     yield f"experiment=table4 {hcn}{clips}"
     yield f"experiment=table4 {graph}{scale.sigma}{scale.thirty}"
+    yield f"experiment=table4 {hcn} targeted=true defense.sigma=0.01 adaptive=true defense.eot=20{scale.thirty}"
     yield f"experiment=defense_budget {hcn}{scale.budget}"
     yield f"experiment=films {hcn}"
     yield f"experiment=films {graph}"

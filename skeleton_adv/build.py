@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from skeleton_adv.certification import Smoothing
 from skeleton_adv.cli import SPECIAL
 from skeleton_adv.errors import SettingError
-from skeleton_adv.job import Job, Model, Runtime
+from skeleton_adv.job import GROUP, Job, Model, Runtime
 from skeleton_adv.ranges import check_call
 from skeleton_adv.tables import TABLES
 
@@ -67,8 +67,8 @@ def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[st
 
 def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict[str, str]:
     """The option of each group; what was typed in its place goes by its own name, or a table would take it for it."""
-    own = {"attack": "attack", "defense": "defense", "dataset": "dataset"}
-    own |= {"model.architecture": "model", "surrogate.architecture": "model@surrogate"}
+    own = {group: group for group in ("attack", "defense", "dataset")}
+    own |= {f"{role}.architecture": group for role, group in GROUP.items()}
     named = {
         own[key]: value for typed, value in typed_targets.items() if (key := typed.removesuffix("._target_")) in own
     }

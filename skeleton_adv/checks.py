@@ -29,7 +29,7 @@ def check_defense(job: Job) -> None:
     parts = (bool(own.get("sigma")), own.get("taps") is not None)
     names = {(True, True): "noise_filter", (True, False): "noise", (False, True): "temporal_filter"}
     chosen, meant = job.choices["defense"], names.get(parts, "none")
-    if chosen in names.values() and chosen != meant:
+    if {"sigma", "taps"} <= own.keys() and chosen in names.values() and chosen != meant:
         raise SettingError(
             f"defense={chosen} with defense.sigma={own['sigma']} and defense.taps={own['taps']} is "
             f"defense={meant}: choose that one"

@@ -13,7 +13,7 @@ from skeleton_adv.certified import FORMS, Certified, curve
 from skeleton_adv.drawing import COLOURS, canvas, entitle
 from skeleton_adv.kept import course
 from skeleton_adv.summary import Rate, Run, measures, rates
-from skeleton_adv.transfer import TABLE2, matrix, pairs
+from skeleton_adv.transfer import TABLE2, pairs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def transfer_matrix(runs: Sequence[Run]) -> tuple[pd.DataFrame, "Figure"]:
     beta = float(rows["beta"][0])
     frame = pairs(rows, beta)
     shown = "success_if_right"
-    grid = matrix(frame, shown)
+    grid = frame.pivot(index="source", columns="target", values=shown)
     figure = canvas(1.6 + 1.1 * grid.shape[1], 1.4 + 0.6 * grid.shape[0])
     axes = figure.subplots()
     axes.imshow(100 * grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")

@@ -156,7 +156,7 @@ def find_checkpoint(job: Job, role: Role = "model") -> Path:
     for place in places:
         if place.is_file():
             return place
-    if any("." in job.choices[group] for group in (GROUP[role], "dataset")):  # typed, and no option's name
+    if not all(job.choices[group].isidentifier() for group in (GROUP[role], "dataset")):  # typed, no option's name
         raise CheckpointError(
             f"{role}.checkpoint={places[0]} does not exist; train it with task=train and the same words"
         )

@@ -30,8 +30,7 @@ class Recipe:
     ``random_move``: x and y of each clip turn, grow and drift over its frames, see ``moved``. ``clip_norm``:
     largest norm of a gradient. ``dropout``: of every dropout layer (None: the model's own). ``held_out``: the share
     of training clips on which the number of epochs is chosen (0: all ``epochs`` run). ``half``: the weights are
-    stored as float16. ``noise_warmup``: the share of the epochs in which a victim's training noise grows to its
-    deviation.
+    stored as float16. ``noise_warmup``: the share of the epochs in which training noise grows to its deviation.
     """
 
     epochs: Count = 400
@@ -102,7 +101,7 @@ def fit(
     log: Log,
     noise: float = 0.0,
 ) -> tuple[nn.Module, Progress]:
-    """Train ``build()`` by ``recipe``; return it with the course of its held-out accuracy.
+    """Train ``build()`` by ``recipe``, test clips unread; return it with the course of its held-out accuracy.
 
     ``noise`` is the deviation of Gaussian noise on every existing joint of every clip, in its unit. ``scratch``
     receives the state after every epoch: a killed training ends with the weights that it would have had.
@@ -116,10 +115,11 @@ def fit(
         if (selecting and not held_out) or progress.epoch == last:
             progress.phase = "refit" if selecting else "done"
             if selecting:
-                progress.epoch, (model, optimiser) = 0, _fresh(build, recipe, seed, device)
+                progress.epoch = 0
+                model, optimiser = _fresh(build, recipe, seed, device)
             continue
-        where, now = (seed, progress.phase, progress.epoch), noise * recipe.noise_share(progress.epoch)
-        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, where, now)
+        where = (seed, progress.phase, progress.epoch)
+        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, where, noise)
         text = f"{progress.phase} epoch {progress.epoch + 1}/{last} loss {loss:.3f}"
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
@@ -154,7 +154,7 @@ def _one_epoch(
     where: tuple[int, str, int],
     noise: float,
 ) -> float:
-    rng = random.Random(repr(where))
+    rng, noise = random.Random(repr(where)), noise * recipe.noise_share(where[2])
     order = rng.sample(clips, len(clips))
     for group in optimiser.param_groups:
         group["lr"] = recipe.rate(where[2])

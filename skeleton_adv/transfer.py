@@ -131,11 +131,6 @@ def pairs(frame: pd.DataFrame, beta: float) -> pd.DataFrame:
     return chosen
 
 
-def matrix(frame: pd.DataFrame, values: str) -> pd.DataFrame:
-    """A column of ``pairs``, sources down and targets across."""
-    return frame.pivot(index="source", columns="target", values=values)
-
-
 def _network(run: Run, role: str) -> tuple[str, str | None]:
     """A network's name with seed and noise of its training, and the digest of its weights."""
     group, seed, weights, noise = ROLES[role]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,11 @@ def test_a_defense_is_what_its_name_says(overrides: list[str], meant: str) -> No
         check_defense(job_of(overrides))
     for option in ("none", "noise", "noise_filter", "temporal_filter"):
         check_defense(job_of([f"defense={option}"]))
+
+
+def test_a_defense_of_ones_own_may_have_the_name_of_ours() -> None:
+    job = job_of(["defense=none"])
+    check_defense(replace(job, choices={**job.choices, "defense": "temporal_filter"}))  # as from --config-dir
 
 
 def test_commands_can_be_given_again() -> None:

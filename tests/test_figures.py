@@ -31,7 +31,12 @@ def test_numbers_behind_the_curves() -> None:
 
 def test_sources_down_and_targets_across() -> None:
     runs = [transfer("agcn", 0.01), transfer("hcn", 0.01)]
-    frame, _ = transfer_matrix(runs)
+    frame, figure = transfer_matrix(runs)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["agcn s0", "hcn s0"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["hcn s1"]
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
+    assert cells == {(0, 0): "75.0\n3/4", (1, 0): "75.0\n3/4"}
     assert frame["source"].tolist() == ["hcn s1"] * 2 and frame["target"].tolist() == ["agcn s0", "hcn s0"]
     assert frame["success_if_right"].tolist() == [0.75, 0.75]
     assert frame["success_if_right_hits"].tolist() == [3, 3] and frame["success_if_right_clips"].tolist() == [4, 4]
