@@ -1,0 +1,92 @@
+"""Identities as literals: a run or a checkpoint of today must be found again tomorrow.
+
+A literal changes only in the commit that raises the revision of what it names.
+"""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+
+from skeleton_adv import build, cli, job
+from skeleton_adv.records import identity
+from skeleton_adv.tasks.training import TRAINING
+
+CHECKPOINTS = Path(__file__).parents[2] / "outputs" / "checkpoints"
+SHIPPED = {
+    "synthetic_cs/agcn_small_t32_k10_s0": "912315bd9e99",
+    "synthetic_cs/agcn_small_t64_k10_s0": "e7e2cb186a38",
+    "synthetic_cs/hcn_t32_k10_s1": "0e258b29fcfd",
+    "synthetic_cs/hcn_t32_k49_noise0.1_s0": "0b95f8bfd7f8",
+    "synthetic_cs/hcn_t32_k49_noise0.25_s0": "4a4c2ff653dd",
+    "synthetic_cs/hcn_t32_k49_noise0.5_s0": "5f8dcfbb6d8b",
+    "synthetic_cs/hcn_t32_k49_s0": "c4ad6d45c91b",
+    "synthetic_cs/hcn_t32_k49_s1": "a95fa5bcf042",
+    "synthetic_cs/hcn_t64_k60_s0": "88fb3e20f092",
+    "synthetic_cv/agcn_small_t64_k10_s0": "a535ddd9b312",
+    "synthetic_cv/hcn_t64_k60_s0": "fb206b7a9e4c",
+    "synthetic_kinetics/agcn_small_t64_k10_s0": "adf6c3ef9f7f",
+    "synthetic_kinetics/hcn_t64_k60_s0": "a1253d92743c",
+    "utd_mhad/agcn_small_t32_k27_s0": "88152d4ae281",
+    "utd_mhad/agcn_small_t64_k27_noise0.1_s0": "2f71774f3fae",
+    "utd_mhad/agcn_small_t64_k27_s0": "2a8611a325c3",
+    "utd_mhad/hcn_t32_k27_noise0.1_s0": "4db17b194074",
+    "utd_mhad/hcn_t32_k27_noise0.25_s0": "1b908935fc5c",
+    "utd_mhad/hcn_t32_k27_noise0.5_s0": "0e63f2ebd82a",
+    "utd_mhad/hcn_t32_k27_s0": "e9078c15f14c",
+    "utd_mhad/hcn_t32_k27_s1": "cd2c3397a4de",
+    "utd_mhad/hcn_t32_k27_s2": "86c387ce1ec9",
+}
+COMMANDS = {
+    "attack=admm": "f64380401c6b",
+    "attack=admm attack.beta=10 attack.keep=best targeted=true": "f159be13ca56",
+    "attack=admm_released targeted=true target=0": "01285e5171db",
+    "attack=cw batch_size=32": "4d277a67b153",
+    "attack=pgd attack.norm=l2 attack.eps=0.2": "b37aa8882011",
+    "attack=fgsm seed=3": "dc3747c6c25e",
+    "attack=bim": "104aa924daef",
+    "attack=mi_fgsm": "0dd35af61b5b",
+    "attack=ifgvm": "54c85d2e251e",
+    "dataset=synthetic_cv": "90e562a45402",
+    "dataset=synthetic_kinetics": "e9cab618063d",
+    "dataset=utd_mhad": "9c987fd97e2d",
+    "dataset=utd_mhad model=agcn_small targeted=true target=least_likely": "f173f40823d1",
+    "dataset=utd_mhad model@surrogate=hcn surrogate.seed=1": "ec44cf5ff860",
+    "dataset=utd_mhad defense=noise_filter": "ba29a1777f3e",
+    "dataset=utd_mhad defense=temporal_filter adaptive=false": "3422b766873f",
+    "dataset=utd_mhad model.noise=0.25 defense=noise judgements=5": "d26fe346b219",
+    "dataset=utd_mhad constraint.bone.eps=0.05": "b2c260dfca20",
+    "task=certify dataset=utd_mhad model.noise=0.25": "6b88ba861952",
+    "task=certify dataset=utd_mhad defense=temporal_filter smoothing.n=2000": "5206569b09c6",
+}
+
+
+def identity_of(command: str) -> str:
+    """The identity of a command's run, on prepared data whose digest is all zeros."""
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config", command.split(), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    choices = config.hydra.runtime.choices
+    del config.hydra
+    made = build.build_job(config, choices, command.split(), command.split())
+    prepared: Any = SimpleNamespace(digest="0" * 64)
+    path = job.find_checkpoint(made)
+    if made.task == "certify":
+        return identity(job.certificate_settings(made, prepared, path))
+    surrogate = job.find_checkpoint(made, "surrogate") if made.surrogate else None
+    return identity(job.run_settings(made, prepared, path, surrogate))
+
+
+@pytest.mark.parametrize("name", sorted(str(p.relative_to(CHECKPOINTS)) for p in CHECKPOINTS.rglob("*.json")))
+def test_every_shipped_checkpoint_has_the_identity_of_its_settings(name: str) -> None:
+    about = json.loads((CHECKPOINTS / name).read_text())
+    assert about["identity"] == identity(about["settings"], TRAINING) == SHIPPED[name.removesuffix(".json")]
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_commands_keep_their_identity(command: str) -> None:
+    assert identity_of(command) == COMMANDS[command]
