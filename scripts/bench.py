@@ -22,17 +22,17 @@ from skeleton_adv.attacks.admm import admm
 from skeleton_adv.attacks.cw import cw
 from skeleton_adv.attacks.losses import hinge
 from skeleton_adv.attacks.pgd import pgd
-from skeleton_adv.certify import count_classes
+from skeleton_adv.certificates.radii import count_classes
 from skeleton_adv.constraints import BoneLength, JointAngle, Speed
 from skeleton_adv.data.clips import hashed_order, load_batch
 from skeleton_adv.data.store import Generated
-from skeleton_adv.data.synthetic import SyntheticMotion
+from skeleton_adv.data.synthetic.dataset import SyntheticMotion
 from skeleton_adv.defenses import none
-from skeleton_adv.memory import keep_freed_memory
 from skeleton_adv.models.agcn import TwoStreamAGCN
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize
-from skeleton_adv.victim import Victim, build_network
+from skeleton_adv.models.victim import Victim, build_network
+from skeleton_adv.tasks.memory import keep_freed_memory
 
 VICTIMS: dict[str, tuple[Callable[..., nn.Module], Callable[..., nn.Module], dict[str, Any]]] = {
     "hcn": (HCN, CenterPerFrame, {"fc7": 256}),

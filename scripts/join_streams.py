@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from skeleton_adv.errors import CheckpointError
+from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.models.checkpoint import canonical, load_checkpoint, read_state_dict
 
 

@@ -7,8 +7,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from skeleton_adv import __version__, cli
-from skeleton_adv.errors import UserError
+from skeleton_adv import __version__
+from skeleton_adv.command import cli
+from skeleton_adv.core.errors import UserError
 
 _finished: list[Path] = []
 _experiments: dict[str | None, tuple[Path, Path]] = {}
@@ -19,7 +20,8 @@ _failed: list[str] = []
 def _job(config: DictConfig) -> None:
     now = HydraConfig.get()
     try:
-        from skeleton_adv import build, tasks  # bring torch, which --help does without
+        from skeleton_adv import tasks
+        from skeleton_adv.command import build  # bring torch, which --help does without
 
         job = build.build_job(config, now.runtime.choices, list(now.overrides.task), typed=sys.argv[1:])
         folder = tasks.run(job)

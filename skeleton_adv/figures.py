@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from skeleton_adv.cells import setting
-from skeleton_adv.certified import Certified, find_certified
-from skeleton_adv.curves import (
+from skeleton_adv.core.errors import RunError, UserError
+from skeleton_adv.report.canvas import save
+from skeleton_adv.report.figures.curves import (
     accuracy_by_budget,
     belongs_to_budget,
     belongs_to_matrix,
@@ -21,11 +21,11 @@ from skeleton_adv.curves import (
     convergence,
     transfer_matrix,
 )
-from skeleton_adv.drawing import save
-from skeleton_adv.errors import RunError, UserError
-from skeleton_adv.films import animate, strip
-from skeleton_adv.kept import find, has_clips, has_course, pairs, telling
-from skeleton_adv.summary import Run, load_runs
+from skeleton_adv.report.figures.films import animate, strip
+from skeleton_adv.report.pairs import find, has_clips, has_course, pairs, telling
+from skeleton_adv.report.stats import Run, load_runs
+from skeleton_adv.report.tables.certified import Certified, find_certified
+from skeleton_adv.report.words import setting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,16 +10,16 @@ from textwrap import fill
 import pandas as pd
 from tabulate import tabulate
 
-from skeleton_adv.cells import Table, deed, means, setting, show, unaware, unit, victim, where
-from skeleton_adv.certified import NOTES, Certified, find_certified, load_certified
-from skeleton_adv.certified import readable as readable_certificates
-from skeleton_adv.certified import rows as certificate_rows
-from skeleton_adv.comparison import against_admm, readable_comparison, signs
-from skeleton_adv.defended import TABLE4
-from skeleton_adv.errors import RunError, UserError
-from skeleton_adv.summary import Run, differences, load_run, load_runs, measures, rates
-from skeleton_adv.transfer import TABLE2
-from skeleton_adv.white_box import TABLE1, TABLE3, TABLE5
+from skeleton_adv.core.errors import RunError, UserError
+from skeleton_adv.report.stats import Run, differences, load_run, load_runs, measures, rates
+from skeleton_adv.report.tables.certified import NOTES, Certified, find_certified, load_certified
+from skeleton_adv.report.tables.certified import readable as readable_certificates
+from skeleton_adv.report.tables.certified import rows as certificate_rows
+from skeleton_adv.report.tables.defended import TABLE4
+from skeleton_adv.report.tables.transfer import TABLE2
+from skeleton_adv.report.tables.white_box import TABLE1, TABLE3, TABLE5
+from skeleton_adv.report.weakness import against_admm, readable_comparison, signs
+from skeleton_adv.report.words import Table, deed, means, setting, show, unaware, unit, victim, where
 
 TABLES: tuple[Table, ...] = (TABLE1, TABLE2, TABLE3, TABLE4, TABLE5)
 LATEX = str.maketrans(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from skeleton_adv.batch import SkeletonBatch
-from skeleton_adv.skeleton import KINECT20, NTU25, Skeleton
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.skeleton import KINECT20, NTU25, Skeleton
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 SHARED = Path(__file__).parents[2] / "shared"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skeleton_adv import cli
+from skeleton_adv.command import cli
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [path for path in (ROOT, ROOT / "outputs/reference") for path in sorted(path.glob("*.md"))]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from skeleton_adv.batch import SkeletonBatch
+from skeleton_adv.core.batch import SkeletonBatch
 
 Model = Callable[[Tensor], Tensor]  # (N, C, T, V, M) -> logits (N, num_classes)
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model
 from skeleton_adv.attacks.losses import cross_entropy, fooled, hinge
-from skeleton_adv.batch import SkeletonBatch
 from skeleton_adv.constraints import Constraint, Limits
-from skeleton_adv.ranges import Count, NonNegative, Positive, checked
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 
 Reduction = Literal["mean", "mean_all", "sum"]
 

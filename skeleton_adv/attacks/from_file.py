@@ -4,10 +4,10 @@ from pathlib import Path
 
 from skeleton_adv.attacks import AttackResult, Model
 from skeleton_adv.attacks.losses import fooled
-from skeleton_adv.batch import SkeletonBatch
-from skeleton_adv.errors import RunError
-from skeleton_adv.ranges import checked
-from skeleton_adv.saved import SavedClips
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.errors import RunError
+from skeleton_adv.core.ranges import checked
+from skeleton_adv.runs.clips import SavedClips
 
 
 @checked

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model
 from skeleton_adv.attacks.losses import cross_entropy, fooled, margin
-from skeleton_adv.batch import SkeletonBatch
-from skeleton_adv.noise import normal, uniform
-from skeleton_adv.ranges import Count, NonNegative, Positive, Whole, checked
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.noise import normal, uniform
+from skeleton_adv.core.ranges import Count, NonNegative, Positive, Whole, checked
 
 Norm = Literal["l2", "linf"]
 

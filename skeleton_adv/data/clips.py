@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from skeleton_adv.batch import WHOLE, SkeletonBatch
-from skeleton_adv.errors import DataError
-from skeleton_adv.skeleton import Skeleton
+from skeleton_adv.core.batch import WHOLE, SkeletonBatch
+from skeleton_adv.core.errors import DataError
+from skeleton_adv.core.skeleton import Skeleton
 
 Split = Literal["train", "test"]
 Space = Literal["camera", "normalised"]  # as recorded, or centred and turned by 2s-AGCN's pre-normalisation

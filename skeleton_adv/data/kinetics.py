@@ -10,10 +10,10 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from skeleton_adv.core.errors import DataError
+from skeleton_adv.core.ranges import Count, Fraction, Range, check_call
+from skeleton_adv.core.skeleton import OPENPOSE18
 from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
-from skeleton_adv.errors import DataError
-from skeleton_adv.ranges import Count, Fraction, Range, check_call
-from skeleton_adv.skeleton import OPENPOSE18
 
 LISTED_BODIES = 5  # the public pipeline reads a frame's first five
 LARGEST = 1000  # shares of the image

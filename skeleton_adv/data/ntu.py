@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from skeleton_adv.core.errors import DataError, SettingError
+from skeleton_adv.core.ranges import Count, Fraction, Range, check_call
+from skeleton_adv.core.skeleton import NTU25
 from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split, file_facts
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
-from skeleton_adv.errors import DataError, SettingError
-from skeleton_adv.ranges import Count, Fraction, Range, check_call
-from skeleton_adv.skeleton import NTU25
 
 FILE_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})\.skeleton")
 Protocol = Literal["cs", "cv", "xsub120", "xset120"]

@@ -17,8 +17,8 @@ from threading import current_thread, main_thread
 import numpy as np
 from filelock import FileLock
 
+from skeleton_adv.core.errors import DataError
 from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, Skipped
-from skeleton_adv.errors import DataError
 
 FORMAT = 1
 CLIPS_A_WORKER = 200  # fewer are read before a further process has started

@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
+from skeleton_adv.core.ranges import Count, Fraction, Range, Whole, check_call
+from skeleton_adv.core.skeleton import NTU25, OPENPOSE18
 from skeleton_adv.data.clips import Clip, OnError, RawClip, Space
-from skeleton_adv.data.kinect import hidden
 from skeleton_adv.data.kinetics import keep_surest, write_labels, write_openpose_file
-from skeleton_adv.data.synthetic import FPS, GENERATOR, SyntheticMotion
-from skeleton_adv.ranges import Count, Fraction, Range, Whole, check_call
-from skeleton_adv.skeleton import NTU25, OPENPOSE18
+from skeleton_adv.data.synthetic.camera import hidden
+from skeleton_adv.data.synthetic.dataset import FPS, GENERATOR, SyntheticMotion
 
 # Joints of the face in metres from the centre of the head: to its left, up, ahead.
 _FACE = {

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import numpy as np
 
+from skeleton_adv.core.errors import DataError
+from skeleton_adv.core.ranges import Count, Fraction, Range, check_call
+from skeleton_adv.core.skeleton import KINECT20
 from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split, file_facts
-from skeleton_adv.errors import DataError
-from skeleton_adv.ranges import Count, Fraction, Range, check_call
-from skeleton_adv.skeleton import KINECT20
 
 CLASSES = (
     *("swipe_left", "swipe_right", "wave", "clap", "throw", "arm_cross", "basketball_shoot", "draw_x"),

@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from skeleton_adv.batch import Context
-from skeleton_adv.noise import normal
-from skeleton_adv.ranges import Count, NonNegative, checked
+from skeleton_adv.core.batch import Context
+from skeleton_adv.core.noise import normal
+from skeleton_adv.core.ranges import Count, NonNegative, checked
 
 # Weights of Gaussian filters in the authors' released code, from the first frame to the last.
 TAPS = {

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skeleton_adv.core.ranges import Count, Range, checked
+from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import bone_links, spatial_adjacency
-from skeleton_adv.ranges import Count, Range, checked
-from skeleton_adv.skeleton import NTU25, Skeleton
 
 # The ten units: channels as multiples of the first one's, and stride in time.
 UNITS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skeleton_adv.errors import CheckpointError
+from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 from skeleton_adv.models.agcn import AGCN, TwoStreamAGCN
 from skeleton_adv.models.hcn import HCN
-from skeleton_adv.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 
 # The HCN authors' later code (skelact) names the same layers otherwise.
 _SKELACT = {"cls_head.fc": "fc8"} | {

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from skeleton_adv.skeleton import Skeleton
+from skeleton_adv.core.skeleton import Skeleton
 
 # Where 2s-AGCN's graphs have their centre, and the joints that they attach elsewhere than the tree
 # of bones does: a hand's tip to its thumb, as the recorded order of joints suggests, and OpenPose's

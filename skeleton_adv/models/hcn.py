@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_adv.errors import SettingError
-from skeleton_adv.ranges import Count, Probability, checked
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import Count, Probability, checked
 
 Motion = Literal["resize", "zero_first"]
 

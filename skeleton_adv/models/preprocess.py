@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_adv.batch import WHOLE
-from skeleton_adv.skeleton import Skeleton
+from skeleton_adv.core.batch import WHOLE
+from skeleton_adv.core.skeleton import Skeleton
 
 
 class CenterPerFrame(nn.Module):

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from skeleton_adv.job import Job
-from skeleton_adv.memory import keep_freed_memory
-from skeleton_adv.tasks.clips import export, prepare_data
-from skeleton_adv.tasks.runs import attack, certify
-from skeleton_adv.tasks.training import train
+from skeleton_adv.command.job import Job
+from skeleton_adv.tasks.attack import attack, certify
+from skeleton_adv.tasks.memory import keep_freed_memory
+from skeleton_adv.tasks.prepare import export, prepare_data
+from skeleton_adv.tasks.train import train
 
 
 def run(job: Job) -> Path | None:

@@ -12,9 +12,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from skeleton_adv import build, cli, job
-from skeleton_adv.records import identity
-from skeleton_adv.tasks.training import TRAINING
+from skeleton_adv.command import build, cli, job
+from skeleton_adv.runs.folder import identity
+from skeleton_adv.tasks.train import TRAINING
 
 CHECKPOINTS = Path(__file__).parents[2] / "outputs" / "checkpoints"
 SHIPPED = {

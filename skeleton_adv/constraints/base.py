@@ -1,0 +1,58 @@
+"""What a constraint is: limits that a clean clip sets, per entry."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skeleton_adv.core.batch import SkeletonBatch
+
+SLACK = 1e-6  # metres by which rounding may move a length of a feasible clip
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A constraint applied to a batch: the clean clips' reference values, computed once.
+
+    K entries a clip: every frame and person of every bone, angle or joint. Relative measures are
+    ``deviation / scale``; an entry is within its limit if ``deviation <= tolerance``.
+    """
+
+    deviation: Callable[[Tensor], Tensor]  # x_adv (N, C, T, V, M) -> (N, K), metres or radians
+    tolerance: Tensor  # (N, K), in the deviation's unit
+    scale: Tensor  # (N, K), in the deviation's unit
+    slack: Tensor  # (N, K), what rounding is allowed
+    exists: Tensor  # (N, K) bool
+
+    def measure(self, x_adv: Tensor) -> Tensor:
+        """(N, K) relative deviations (radians for angles), 0 where nothing exists."""
+        return torch.where(self.exists, self.deviation(x_adv) / self.scale, 0)
+
+    def violation(self, x_adv: Tensor) -> Tensor:
+        """(N, K) relative excess over the tolerance, 0 within it: h(x') of Algorithm 1."""
+        return torch.where(self.exists, (self.deviation(x_adv) - self.tolerance).relu() / self.scale, 0)
+
+    def satisfied(self, x_adv: Tensor) -> Tensor:
+        """(N,) bool: no entry exceeds its tolerance by more than rounding."""
+        within = self.deviation(x_adv) <= self.tolerance + self.slack
+        return (within | ~self.exists).all(dim=1)
+
+
+class Constraint(ABC):
+    """A limit on the body, by the clip's own clean values."""
+
+    name: str
+
+    @abstractmethod
+    def on(self, batch: SkeletonBatch) -> Limits:
+        """The limits that the clean clips of ``batch`` set."""
+
+    def violation(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
+        """(N, K) relative excess over the tolerance."""
+        return self.on(batch).violation(x_adv)
+
+    def satisfied(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
+        """(N,) bool, judged in float64."""
+        return self.on(batch.to(dtype=torch.float64)).satisfied(x_adv.double())

@@ -1,0 +1,123 @@
+"""What a body can do: limits on bone lengths, joint angles and speeds, as first-class objects.
+
+Zheng et al., Towards Understanding the Adversarial Vulnerability of Skeleton-based Action
+Recognition (arXiv 2005.07151), Eqs. 4 to 7. One object serves an attack's Lagrangian, the columns
+of the tables and the check whether a clip is feasible.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from skeleton_adv.constraints.base import SLACK, Constraint, Limits
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.geometry import (
+    bone_lengths,
+    bones_exist,
+    joints_last,
+    length,
+    triples,
+    velocities,
+    velocities_exist,
+)
+from skeleton_adv.core.ranges import NonNegative, check_call
+
+
+@dataclass(frozen=True)
+class BoneLength(Constraint):
+    """``|B' - B| <= eps B`` for every bone and frame (Eq. 4)."""
+
+    eps: NonNegative = 0.01
+    name = "bone"
+
+    def __post_init__(self) -> None:
+        check_call(BoneLength, vars(self), "constraint.bone.")
+
+    def on(self, batch: SkeletonBatch) -> Limits:
+        clean = bone_lengths(batch.x, batch.skeleton)
+        exists = bones_exist(batch)
+        return Limits(
+            deviation=lambda x_adv: (bone_lengths(x_adv, batch.skeleton) - clean).abs().flatten(1),
+            tolerance=(self.eps * clean).flatten(1),
+            scale=(clean + batch.skeleton.length_floor).flatten(1),
+            slack=torch.full_like(clean, SLACK).flatten(1),
+            exists=exists.flatten(1),
+        )
+
+
+@dataclass(frozen=True)
+class JointAngle(Constraint):
+    """``J <= eps`` radians, J the paper's small-angle estimate from displacements (Eq. 6).
+
+    J = (|d_a| + |d_b|) / B_ab + (|d_c| + |d_b|) / B_cb for the triple (a, b, c), d a joint's
+    displacement and B the clean lengths. It bounds no angle exactly, and a translation of the whole
+    body changes it; ``metrics.angle_change`` has the true angle.
+    """
+
+    eps: NonNegative = 0.1
+    name = "angle"
+
+    def __post_init__(self) -> None:
+        check_call(JointAngle, vars(self), "constraint.angle.")
+
+    def on(self, batch: SkeletonBatch) -> Limits:
+        ends, middles, others = triples(batch.skeleton, batch.x.device)
+        clean = joints_last(batch.x, batch.skeleton)
+        middle = clean[..., middles]
+        first = 1 / (length(clean[..., ends] - middle) + batch.skeleton.length_floor)
+        second = 1 / (length(clean[..., others] - middle) + batch.skeleton.length_floor)
+        both = first + second  # (N, T, M, A)
+
+        def deviation(x_adv: Tensor) -> Tensor:
+            moved = length(joints_last(x_adv, batch.skeleton) - clean)  # (N, T, M, V)
+            estimate = moved[..., ends] * first + moved[..., others] * second + moved[..., middles] * both
+            return estimate.flatten(1)
+
+        there = batch.mask[:, 0].transpose(2, 3)
+        exists = there[..., ends] & there[..., middles] & there[..., others]
+        return Limits(
+            deviation=deviation,
+            tolerance=torch.full_like(both, self.eps).flatten(1),
+            scale=torch.ones_like(both).flatten(1),
+            slack=(2 * SLACK * both).flatten(1),
+            exists=exists.flatten(1),
+        )
+
+
+@dataclass(frozen=True)
+class Speed(Constraint):
+    """Speeds change by at most the share ``eps``.
+
+    ``reading``: ``speed`` bounds the difference of speeds ``| |v'| - |v| |`` (the paper, Eq. 7),
+    ``velocity`` the norm of the velocities' difference ``|v' - v|`` (released code; stricter, since
+    it sees turns). The tolerance is ``max(eps |v|, floor dt)``, ``floor`` in metres a second.
+    """
+
+    eps: NonNegative = 0.1
+    reading: Literal["speed", "velocity"] = "speed"
+    floor: NonNegative = 0.0
+    name = "speed"
+
+    def __post_init__(self) -> None:
+        check_call(Speed, vars(self), "constraint.speed.")
+
+    def on(self, batch: SkeletonBatch) -> Limits:
+        clean = velocities(batch.x, batch.skeleton)
+        speed = length(clean)
+        floor = (self.floor * batch.dt).to(speed.dtype).view(-1, 1, 1, 1)
+
+        def deviation(x_adv: Tensor) -> Tensor:
+            moving = velocities(x_adv, batch.skeleton)
+            if self.reading == "velocity":
+                return length(moving - clean).flatten(1)
+            return (length(moving) - speed).abs().flatten(1)
+
+        return Limits(
+            deviation=deviation,
+            tolerance=torch.maximum(self.eps * speed, floor).flatten(1),
+            scale=(speed + batch.skeleton.speed_floor).flatten(1),
+            slack=torch.full_like(speed, SLACK).flatten(1),
+            exists=velocities_exist(batch).flatten(1),
+        )

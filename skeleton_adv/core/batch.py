@@ -1,0 +1,81 @@
+"""The one thing that flows through the program: clips in the attack space."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from skeleton_adv.core.skeleton import Skeleton
+
+# With so many frames, the longest that NTU RGB+D and Kinetics have, clips lie in a batch as recorded,
+# frames that do not exist after them; with fewer they are cropped and resampled.
+WHOLE = 300
+
+
+@dataclass(frozen=True)
+class SkeletonBatch:
+    """Clips that attacks perturb: camera coordinates, cropped and resampled to T frames.
+
+    Shapes: N clips, C channels, T frames, V joints, M persons.
+    """
+
+    x: Tensor  # (N, C, T, V, M), metres (Kinetics: normalised image units)
+    y: Tensor  # (N,) labels; with a targeted attack, the targets
+    mask: Tensor  # (N, 1, T, V, M) bool: which joints exist
+    index: Tensor  # (N,) the clips' numbers in their dataset
+    dt: Tensor  # (N,) seconds between two frames after resampling
+    skeleton: Skeleton
+
+    def __post_init__(self) -> None:
+        n, c, t, v, m = self.x.shape
+        if self.mask.shape != (n, 1, t, v, m) or self.mask.dtype != torch.bool:
+            raise ValueError(f"mask must be bool {(n, 1, t, v, m)}, got {self.mask.dtype} {tuple(self.mask.shape)}")
+        if (c, v) != (self.skeleton.channels, self.skeleton.num_joints):
+            raise ValueError(
+                f"{self.skeleton.name} has {self.skeleton.channels} channels and "
+                f"{self.skeleton.num_joints} joints, x has {c} and {v}"
+            )
+        for name in ("y", "index", "dt"):
+            if getattr(self, name).shape != (n,):
+                raise ValueError(f"{name} must have shape {(n,)}, got {tuple(getattr(self, name).shape)}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def movable(self) -> Tensor:
+        """(N, C, T, V, M) bool: the entries that a perturbation may change."""
+        channel = torch.zeros(self.skeleton.channels, dtype=torch.bool, device=self.x.device)
+        channel[list(self.skeleton.coords)] = True
+        return self.mask & channel.view(1, -1, 1, 1, 1)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "SkeletonBatch":
+        """The batch on ``device``, its coordinates in ``dtype``."""
+        return replace(
+            self,
+            x=self.x.to(device, dtype),
+            y=self.y.to(device),
+            mask=self.mask.to(device),
+            index=self.index.to(device),
+            dt=self.dt.to(device, dtype),
+        )
+
+    def with_labels(self, y: Tensor) -> "SkeletonBatch":
+        """The same clips with other labels, such as the targets of an attack."""
+        return replace(self, y=y)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Which clips a victim looks at, and for whom: what a randomised victim draws its noise from.
+
+    Noise comes from (seed, purpose, clip index, draw), so that an attack, the choice of a class and
+    the final judgement never share a stream. ``draw`` counts the looks of one purpose.
+    """
+
+    mask: Tensor  # (N, 1, T, V, M) bool: which joints exist
+    movable: Tensor  # (N, C, T, V, M) bool: their coordinates, which noise may change
+    index: Tensor  # (N,)
+    seed: int
+    purpose: str
+    draw: int = 0

@@ -1,0 +1,108 @@
+"""Lengths, bones, velocities and angles of clips; indices and masks of what exists."""
+
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.skeleton import Skeleton
+
+
+class _Length(torch.autograd.Function):
+    """Euclidean length over dimension 1, with the gradient 0 where the length is 0.
+
+    In closed form, since a strided ``norm`` and its autograd cost ten times as much.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        lengths = vectors.square().sum(dim=1).sqrt_()
+        ctx.save_for_backward(vectors, lengths)
+        return lengths
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        vectors, lengths = ctx.saved_tensors
+        gradient: Tensor = vectors * torch.where(lengths > 0, gradients[0] / lengths, 0)[:, None]
+        return gradient
+
+
+def length(vectors: Tensor) -> Tensor:
+    """(N, ...) Euclidean lengths of vectors (N, C, ...)."""
+    return cast(Tensor, _Length.apply(vectors))  # type: ignore[no-untyped-call]
+
+
+def coordinates(x: Tensor, skeleton: Skeleton) -> Tensor:
+    """The coordinate channels of x (N, C, T, V, M)."""
+    return x if len(skeleton.coords) == skeleton.channels else x[:, list(skeleton.coords)]
+
+
+def joints_last(x: Tensor, skeleton: Skeleton) -> Tensor:
+    """Coordinates of x (N, C, T, V, M) as (N, C, T, M, V), so that joints lie side by side."""
+    return coordinates(x, skeleton).transpose(3, 4)
+
+
+def bone_lengths(x: Tensor, skeleton: Skeleton) -> Tensor:
+    """(N, T, M, E) lengths of the bones of x (N, C, T, V, M), in its unit."""
+    return length(joints_last(x, skeleton) @ _incidence(skeleton, x.device, x.dtype))
+
+
+def bones_exist(batch: SkeletonBatch) -> Tensor:
+    """(N, T, M, E) bool: both joints of a bone exist."""
+    there = batch.mask[:, 0].transpose(2, 3)
+    children, parents = _bones(batch.skeleton, there.device)
+    return there[..., children] & there[..., parents]
+
+
+def velocities(x: Tensor, skeleton: Skeleton) -> Tensor:
+    """(N, C, T-1, V, M) displacement from each frame to the next, metres a frame."""
+    x = coordinates(x, skeleton)
+    return x[:, :, 1:] - x[:, :, :-1]
+
+
+def velocities_exist(batch: SkeletonBatch) -> Tensor:
+    """(N, T-1, V, M) bool: a joint exists in both frames."""
+    return batch.mask[:, 0, 1:] & batch.mask[:, 0, :-1]
+
+
+@cache  # index tensors are made once a device: copying them to a GPU would stall it at every step
+def _bones(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor]:
+    children, parents = torch.tensor(skeleton.bones, device=device).T.contiguous()
+    return children, parents
+
+
+@cache
+def _incidence(skeleton: Skeleton, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(V, E): a bone is its joint minus its parent, so that ``x @ incidence`` gives all bones."""
+    matrix = torch.zeros(skeleton.num_joints, len(skeleton.bones), dtype=dtype)
+    for bone, (child, parent) in enumerate(skeleton.bones):
+        matrix[child, bone], matrix[parent, bone] = 1, -1
+    return matrix.to(device)
+
+
+@cache
+def triples(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    ends, middles, others = torch.tensor(skeleton.angles, device=device).T.contiguous()
+    return ends, middles, others
+
+
+def joint_angles(x: Tensor, batch: SkeletonBatch) -> tuple[Tensor, Tensor]:
+    """(N, T, A, M) angles in radians, and bool: both bones have a length."""
+    x = coordinates(x, batch.skeleton)
+    ends, middles, others = torch.tensor(batch.skeleton.angles, device=x.device).T
+    first = x.index_select(3, ends) - x.index_select(3, middles)
+    second = x.index_select(3, others) - x.index_select(3, middles)
+    lengths = first.norm(dim=1) * second.norm(dim=1)
+    # atan2 keeps its precision where arccos loses it, at straight and at folded joints.
+    across = torch.linalg.vector_norm(_cross(first, second), dim=1)
+    return torch.atan2(across, (first * second).sum(dim=1)), lengths > 0
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """Cross product along channels; plane vectors get a third coordinate of 0."""
+    if a.shape[1] == 2:
+        return (a[:, :1] * b[:, 1:] - a[:, 1:] * b[:, :1]).expand(-1, 1, -1, -1, -1)
+    product: Tensor = torch.linalg.cross(a, b, dim=1)
+    return product

@@ -1,0 +1,1 @@
+"""Victims put to the test: one file for each kind of row."""

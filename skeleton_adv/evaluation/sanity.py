@@ -1,0 +1,45 @@
+"""Signs that an attack is weaker than it could be, one value a clip, in the manner of AutoAttack's checks."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from skeleton_adv.attacks.losses import margin
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.noise import normal
+from skeleton_adv.models.victim import View
+
+FALL = 0.01  # of the margin, or of 1 if that is more
+
+
+def gradient_norm(view: View, batch: SkeletonBatch) -> Tensor:
+    """(N,) norm of the cross-entropy's gradient at the clean clips, over what may move, per metre.
+
+    Reliable Evaluation of Adversarial Robustness (Croce and Hein, arXiv 2003.01690): a gradient of 0
+    means that it is masked, not that the victim is robust.
+    """
+    x = batch.x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), batch.y, reduction="sum"), x)
+    norm: Tensor = torch.linalg.vector_norm((gradient * batch.movable).flatten(1), dim=1)
+    return norm
+
+
+def still_falling(answers: list[Tensor], y: Tensor, targeted: bool) -> Tensor:
+    """(N,) bool: the margin, averaged over a twentieth of the steps, was still falling at the end.
+
+    ``answers`` are the logits (N, K) that the attack saw, step by step.
+    """
+    window = max(len(answers) // 20, 1)
+    if len(answers) < 2 * window:
+        return torch.zeros_like(y, dtype=torch.bool)
+    margins = torch.stack([margin(logits, y, targeted) for logits in answers[-2 * window :]])
+    before, last = margins[:window].mean(dim=0), margins[window:].mean(dim=0)
+    return last < before - FALL * before.abs().clamp(min=1)
+
+
+def noise_control(x_adv: Tensor, batch: SkeletonBatch, seed: int) -> Tensor:
+    """Clips (N, C, T, V, M) with Gaussian noise on what may move, of the l2 that the attack spent on each."""
+    noise: Tensor = normal(batch.x, batch.index, seed, "control") * batch.movable
+    spent = torch.linalg.vector_norm(((x_adv - batch.x) * batch.movable).flatten(1), dim=1)
+    scale: Tensor = spent / torch.linalg.vector_norm(noise.flatten(1), dim=1).clamp(min=1e-12)
+    return batch.x + scale.view(-1, 1, 1, 1, 1) * noise

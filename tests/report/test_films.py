@@ -1,0 +1,168 @@
+"""Clips and courses that a run has kept, and the pictures made of them."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from samples import about, record
+
+from skeleton_adv.core.errors import RunError
+from skeleton_adv.core.skeleton import NTU25, SKELETONS, Skeleton
+from skeleton_adv.figures import write_all, write_one
+from skeleton_adv.report.figures.curves import convergence
+from skeleton_adv.report.figures.films import animate, strip
+from skeleton_adv.report.pairs import Pair, course, find, has_clips, has_course, pairs, telling
+from skeleton_adv.report.stats import Run
+from skeleton_adv.report.words import deed
+from skeleton_adv.runs.clips import SavedClips
+
+STEPS = 5
+
+
+def kept(folder: Path, skeleton: Skeleton = NTU25, trace: bool = True) -> Run:
+    """Three clips in two files: 0 and 1 of action 1, 2 of action 0; the second person is there in clip 2 only."""
+    channels, joints = skeleton.channels, skeleton.num_joints
+    x = torch.rand(3, channels, 8, joints, 2, generator=torch.Generator().manual_seed(0)) + 0.1
+    x[:2, ..., 1] = 0
+    mask = torch.ones(3, 1, 8, joints, 2, dtype=torch.bool)
+    mask[:2, ..., 1] = False
+    x_adv = x.clone()
+    x_adv[:, 0, 3, 6, 0] += 0.05  # the left wrist in the fourth frame
+    clips = SavedClips(folder)
+    for numbers in ([0, 1], [2]):
+        steps = torch.arange(STEPS).float() * torch.tensor(numbers).float()[:, None]
+        terms = {f"trace.{name}": steps + place for place, name in enumerate(("loss", "bone", "angle", "speed"))}
+        held = {"x": x[numbers], "x_adv": x_adv[numbers], "mask": mask[numbers]}
+        clips.save(numbers, held | (terms if trace else {}), {})
+    rows = [record(n, label=label, clean_pred=label, adv_pred=2) for n, label in ((0, 1), (1, 1), (2, 0))]
+    more = {"skeleton": skeleton.name, "classes": ["wave", "sit_down", "stand_up"]}
+    return Run(about(**more), pd.DataFrame(map(asdict, rows)), folder)
+
+
+def test_what_is_shown_was_right_and_is_fooled_and_differs_in_action(tmp_path: Path) -> None:
+    run = kept(tmp_path)
+    assert telling(run, 2) == [0, 2] and telling(run, 9) == [0, 2, 1]
+    unfit = run.records.assign(success=[True, True, False], clean_correct=[False, True, True])
+    assert telling(Run(run.about, unfit, tmp_path), 9) == [1]
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+def test_strip_names_the_largest_displacement(skeleton: Skeleton, tmp_path: Path) -> None:
+    (pair,) = pairs(kept(tmp_path, skeleton), [2])
+    assert pair.displacement.max() == pytest.approx(0.05, abs=1e-6) and (pair.displacement > 0).sum() == 1
+    frame, figure = strip(pair)
+    title = " ".join(figure.get_suptitle().split())
+    joint = skeleton.joints[6].replace("_", " ")
+    assert f"largest displacement 50 mm: {joint}, frame 4" in title and "a stand-in" in title
+    assert [axes.get_title() for axes in figure.axes[:6]] == [f"frame {n}" for n in (1, 2, 4, 5, 7, 8)]
+    assert len(frame) == 6 * 2 * skeleton.num_joints
+    moved = frame[frame["x_adv"] - frame["x"] > 0.01]
+    assert moved[["frame", "person", "joint"]].to_numpy().tolist() == [[4, 1, skeleton.joints[6]]]
+
+
+def test_who_is_absent_is_not_drawn(tmp_path: Path) -> None:
+    one, two = pairs(kept(tmp_path), [0, 2])
+    lines = [sum(len(axes.lines) for axes in strip(pair)[1].axes) for pair in (one, two)]
+    assert lines == [18 * 24, 2 * 18 * 24]  # six frames clean, six adversarial over a shade
+    assert one.exists.sum() * 2 == two.exists.sum()
+
+
+def test_animation_has_every_frame(tmp_path: Path) -> None:
+    (pair,) = pairs(kept(tmp_path), [1])
+    with Image.open(animate(pair, tmp_path / "new" / "film.gif")) as film:
+        assert film.n_frames == 8
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["film.gif"]
+
+
+def test_course_is_the_mean_over_clips(tmp_path: Path) -> None:
+    run = kept(tmp_path)
+    assert has_clips(run) and has_course(run)
+    frame = course(run)
+    np.testing.assert_allclose(frame["loss"], np.arange(STEPS))  # clips 0, 1 and 2 times the step
+    np.testing.assert_allclose(frame["speed"], np.arange(STEPS) + 3)
+    assert frame["step"].tolist() == [1, 2, 3, 4, 5] and set(frame["clips"]) == {3}
+    pd.testing.assert_frame_equal(convergence([run])[0], frame)
+    assert not has_course(kept(tmp_path / "other", trace=False)) and not has_clips(Run(run.about, run.records))
+    (tmp_path / "clips" / "000000_2.safetensors").unlink()  # a part only: the mean of what is there
+    np.testing.assert_allclose(course(run)["loss"], 2 * np.arange(STEPS))
+
+
+def test_files_of_all_kinds(tmp_path: Path) -> None:
+    run = kept(tmp_path / "run")
+    names = {path.name for path in write_all([run], [], tmp_path / "out")}
+    stems = ("figure3_hcn_admm_beta1_untargeted", *(f"film_hcn_admm_beta1_untargeted_clip_{n}" for n in range(3)))
+    assert names == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "csv")}
+    only = {path.name for path in write_all([run], [], tmp_path / "only", "figure3")}
+    assert only == {f"{stems[0]}.{kind}" for kind in ("png", "pdf", "csv")}
+    assert [path.suffix for path in write_one([run], "clip_1", tmp_path / "one")] == [".png", ".pdf", ".csv", ".gif"]
+
+
+def test_a_clip_that_was_not_kept_and_a_damaged_file(tmp_path: Path) -> None:
+    run = kept(tmp_path)
+    with pytest.raises(RunError, match="has not kept clip 7"):
+        pairs(run, [7])
+    with pytest.raises(RunError, match="--clip nothing: no run has kept such a clip"):
+        write_one([run], "nothing", tmp_path)
+    file = tmp_path / "clips" / "000002_1.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(RunError, match="is damaged"):
+        pairs(run, [0])
+
+
+def test_only_kept_clips_are_shown(tmp_path: Path) -> None:
+    run = kept(tmp_path)
+    (tmp_path / "clips" / "000002_1.safetensors").unlink()
+    assert telling(run, 9) == [0, 1] and find(run, "2") == [] and find(run, "clip_1") == find(run, "1") == [1]
+    assert {path.stem for path in write_all([run], [], tmp_path / "out", "films")} == {
+        f"film_hcn_admm_beta1_untargeted_clip_{n}" for n in (0, 1)
+    }
+
+
+def test_frames_are_those_in_which_somebody_is(tmp_path: Path) -> None:
+    (pair,) = pairs(kept(tmp_path), [2])
+    short = Pair(pair.run, pair.record, pair.x, pair.x_adv, pair.exists & (np.arange(8) < 5)[:, None, None])
+    assert [axes.get_title() for axes in strip(short)[1].axes[:6]] == [f"frame {n}" for n in (1, 2, 3, 3, 4, 5)]
+    with Image.open(animate(short, tmp_path / "film.gif")) as film:
+        assert film.n_frames == 5
+
+
+def test_no_figure_takes_another_ones_place(tmp_path: Path) -> None:
+    one, two = kept(tmp_path / "one"), kept(tmp_path / "two")
+    two.about["settings"]["seed"], two.about["identity"] = 1, "def"
+    paths = write_all([one, two], [], tmp_path / "out")
+    assert len({*paths}) == len(paths) == 2 * 3 * (1 + 3)
+    assert {"figure3_hcn_admm_beta1_untargeted_abc.png", "figure3_hcn_admm_beta1_untargeted_def.png"} <= {
+        path.name for path in paths
+    }
+
+
+def test_titles_name_who_was_attacked_and_who_judged(tmp_path: Path) -> None:
+    run = kept(tmp_path)
+    assert deed(run) == "admm β=1, untargeted, on hcn"
+    run.about["choices"]["defense"] = "noise_filter"
+    run.about["settings"]["adaptive"] = False
+    assert deed(run) == "admm β=1, untargeted, on hcn behind noise_filter (attack unaware of it)"
+    run.about["choices"]["model@surrogate"] = "agcn"
+    assert deed(run) == "admm β=1, untargeted, made on agcn, judged by hcn behind noise_filter"
+    assert deed(run) in " ".join(convergence([run])[1].get_suptitle().split())
+
+
+def test_what_is_kept_is_not_lost_to_a_smaller_wish(tmp_path: Path) -> None:
+    clips = SavedClips(tmp_path)
+    x = torch.rand(4, 3, 8, 25, 1)
+    held = {"x": x, "x_adv": x + 1, "mask": torch.ones(4, 1, 8, 25, 1, dtype=torch.bool)}
+    course = {"trace.loss": torch.zeros(4, 2)}
+    clips.save([5, 6, 7, 8], held | course, {})
+    before = clips.digest()
+    clips.save([5, 6, 7, 8], held, {})  # without the course: it stays
+    clips.save([5, 6], {name: values[:2] for name, values in held.items()}, {})  # fewer clips: the others stay
+    now = SavedClips(tmp_path)
+    assert [*now.traced] == [*now.whole] == [5, 6, 7, 8]
+    assert now.digest() == before  # known by its adversarial clips alone
+    torch.testing.assert_close(now.load([8, 5]), (x + 1)[[3, 0]], rtol=0, atol=0)
+    clips.save([5, 6, 7, 8], held | {"x_adv": x + 2}, {}, anew=True)  # their rows were never written
+    torch.testing.assert_close(SavedClips(tmp_path).load([8, 5]), (x + 2)[[3, 0]], rtol=0, atol=0)
