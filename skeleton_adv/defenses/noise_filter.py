@@ -28,6 +28,12 @@ class NoiseFilter(nn.Module):
     """
 
     weights: Tensor | None
+    OPTIONS = ("noise_filter", "noise", "temporal_filter")
+
+    @staticmethod
+    def named(sigma: float, taps: int | None) -> str:
+        """The option that these values are."""
+        return {(1, 1): "noise_filter", (1, 0): "noise", (0, 1): "temporal_filter"}.get((sigma > 0, taps is not None), "none")
 
     @checked
     def __init__(
