@@ -52,7 +52,7 @@ class Task:
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         self._check_origin(job, prepared)
-        weights = {role.key: find_checkpoint(job, role) for role in job.roles}
+        weights: dict[str, Path] = {role.key: find_checkpoint(job, role) for role in job.roles}
         settings = self.settings(job, prepared, weights)
         folder = run_folder(job, str(job.choices["attack"]), settings, ATTACK)
         everything = test_clips(job, prepared)
@@ -166,7 +166,7 @@ class Task:
         if not (run / "run.json").exists():
             raise RunError(f"attack.path={run} is no finished run: it holds no run.json")
         made = read_json(run / "run.json").get("settings", {})
-        ours = {"prepared": prepared.digest, "target": self._target_name(job)}
+        ours: dict[str, Any] = {"prepared": prepared.digest, "target": self._target_name(job)}
         ours |= {"targeted": self.targeted, "seed": self.seed}
         ours |= {f"dataset.{name}": value for name, value in job.dataset_settings.items()}
         theirs = {**made, **{f"dataset.{name}": value for name, value in made.get("dataset", {}).items()}}

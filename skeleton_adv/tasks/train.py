@@ -11,7 +11,8 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.progress import log
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.data.clips import Prepared
-from skeleton_adv.models.victim import Network, build_network, save_weights
+from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.weights import save_weights
 from skeleton_adv.runs.identity import identity
 from skeleton_adv.runs.provenance import now
 from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times

@@ -9,7 +9,8 @@ from skeleton_adv.command.job import Job, Role
 from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.progress import log
 from skeleton_adv.data.clips import Prepared
-from skeleton_adv.models.victim import Network, build_network, load_weights
+from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.weights import load_weights
 
 
 def role_settings(job: Job, role: Role) -> dict[str, Any]:
