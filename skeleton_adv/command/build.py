@@ -27,7 +27,8 @@ RESERVED = (
     *("num_joints", "channels", "num_classes", "num_frames", "num_persons"),
 )
 GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
-COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime")  # the rest is the task's
+# Settings of every task; all others are a task's own.
+COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime")
 
 
 def build_job(
@@ -121,7 +122,10 @@ def _made(task: type[Task], objects: Mapping[str, Any]) -> Task:
 
 
 def _role(
-    key: Literal["model", "surrogate"], objects: Mapping[str, Any], settings: Mapping[str, Any], names: Mapping[str, Any]
+    key: Literal["model", "surrogate"],
+    objects: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    names: Mapping[str, Any],
 ) -> Role:
     training = "training" if key == "model" else "surrogate_training"
     plain = {name: settings[key][name] for name in ("architecture", "preprocess")}

@@ -219,5 +219,3 @@ def _victim_alone(settings: Mapping[str, Any], device: str) -> str:
     """The identity of all that the answers about clean clips depend on."""
     kept = {name: value for name, value in settings.items() if name not in OF_THE_ATTACK}
     return identity(kept | {"device": device}, ATTACK.schema)
-
-
