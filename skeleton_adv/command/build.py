@@ -12,11 +12,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from skeleton_adv.certificates.smoothing import Smoothing
 from skeleton_adv.command.cli import SPECIAL
 from skeleton_adv.command.job import GROUP, Job, Model, Runtime
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import check_call
-from skeleton_adv.evaluation.certify import Smoothing
 from skeleton_adv.tables import TABLES
 
 # What the program gives to an attack, a network or a defense when it calls it; no settings.

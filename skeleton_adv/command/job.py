@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from skeleton_adv.attacks import Attack
+from skeleton_adv.certificates.smoothing import Smoothing
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.batch import WHOLE
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.ranges import Count, NonNegative, Range, Whole, check_call
 from skeleton_adv.data.clips import Dataset, Prepared
-from skeleton_adv.evaluation.attack import Target, resolve_class
-from skeleton_adv.evaluation.certify import Smoothing
+from skeleton_adv.evaluation.targets import Target, resolve_class
 from skeleton_adv.runs.clips import SavedClips
 from skeleton_adv.runs.folder import digest
 from skeleton_adv.train.fit import Recipe

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from skeleton_adv.evaluation.attack import Evaluation
 from skeleton_adv.evaluation.certify import Certification
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.clips import SavedClips
-from skeleton_adv.runs.folder import CERTIFICATE_COLUMNS, Record, RunFolder, identity, now
+from skeleton_adv.runs.folder import CERTIFICATE_COLUMNS, CertificateRecord, Record, RunFolder, identity, now
 from skeleton_adv.tasks.checks import (
     check_access,
     check_defense,
@@ -60,13 +61,14 @@ def attack(job: Job) -> Path:
     origin |= {name: str(facts[name]) for name in ("device", "git_commit", "versions")}
 
     def work(done: set[int]) -> dict[str, Any]:
-        def keep(numbers: list[int], records: list[Record], tensors: Mapping[str, Tensor]) -> None:
-            folder.compare(records)
+        def keep(numbers: list[int], rows: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
+            folder.compare([Record(**row) for row in rows])
+            tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
             # Clips of a process that died before it wrote their rows may be another machine's.
             SavedClips(folder.path).save(numbers, tensors, origin, anew=not done.issuperset(numbers))
 
         saving = (keep, _saved(job, folder)) if job.runtime.saving else ()
-        evaluation.run(order, done, folder.append, progress.over, *saving)
+        evaluation.run(order, done, lambda rows: folder.append([Record(**row) for row in rows]), progress.over, *saving)
         return {"skipped_files": len(prepared.skipped)}
 
     return _carried_out(job, folder, order, facts, work)
@@ -90,7 +92,13 @@ def certify(job: Job) -> Path:
     certification = Certification(job.dataset, prepared, victim, job.smoothing, job.seed)
 
     def work(done: set[int]) -> dict[str, Any]:
-        certification.run(order, done, folder.append, progress.over, folder.path / ".counts.npz")
+        certification.run(
+            order,
+            done,
+            lambda rows: folder.append([CertificateRecord(**row) for row in rows]),
+            progress.over,
+            folder.path / ".counts.npz",
+        )
         return {}
 
     facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}

@@ -10,7 +10,7 @@ from skeleton_adv.command.job import Job, Role, model_settings, target_name
 from skeleton_adv.core.errors import CheckpointError, RunError, SettingError
 from skeleton_adv.core.progress import log
 from skeleton_adv.data.clips import Prepared
-from skeleton_adv.evaluation.attack import resolve_class
+from skeleton_adv.evaluation.targets import resolve_class
 from skeleton_adv.runs.folder import read_json
 from skeleton_adv.train.fit import Recipe
 

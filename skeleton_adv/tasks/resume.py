@@ -11,8 +11,9 @@ from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.progress import log, track
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import prepare
+from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.space import Normalised
-from skeleton_adv.models.victim import Network, build_network, load_weights
+from skeleton_adv.models.weights import load_weights
 from skeleton_adv.runs.folder import now, provenance
 from skeleton_adv.tasks.checks import check_training, trained_here
 

@@ -10,7 +10,8 @@ from skeleton_adv.command.job import Job, checkpoint_name, model_settings
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.progress import log
 from skeleton_adv.data.clips import Prepared
-from skeleton_adv.models.victim import Network, build_network, save_weights
+from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.weights import save_weights
 from skeleton_adv.runs.folder import identity, now, read_json
 from skeleton_adv.tasks.checks import check_recipe
 from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times

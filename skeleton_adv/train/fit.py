@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, Probability, check_call
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch, random_crop, resample
-from skeleton_adv.models.victim import Network
+from skeleton_adv.models.network import Network
 
 Log = Callable[[str], None]
 

@@ -28,8 +28,9 @@ from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.network import build_network
 from skeleton_adv.models.preprocess import CenterPerFrame
-from skeleton_adv.models.victim import build_network, save_weights
+from skeleton_adv.models.weights import save_weights
 from skeleton_adv.report.stats import flat
 from skeleton_adv.runs.folder import read_json
 from skeleton_adv.tables import TABLES
