@@ -110,7 +110,7 @@ def clips_of(path: Path) -> torch.Tensor:
 def test_a_shipped_recogniser_is_right_where_its_network_alone_is_not() -> None:
     """On 40 test clips of the generator; the JSON states the accuracy over all of them."""
     path = SHIPPED / "synthetic_cs" / "hcn_t32_k10_s1.safetensors"
-    dataset = SyntheticMotion(num_frames=32, num_actions=10)
+    dataset = SyntheticMotion(num_frames=32, num_actions=10, num_persons=1)
     clips = Generated(dataset)
     batch = load_batch(dataset, clips, hashed_order(clips.clips, "test")[:40])
     stated = json.loads(path.with_suffix(".json").read_text())["test_accuracy"]
