@@ -10,7 +10,7 @@ import numpy as np
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.ranges import Count, Range
 from skeleton_adv.core.skeleton import KINECT20
-from skeleton_adv.data.clips import LARGEST, Clip, Dataset, RawClip, outside
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, outside
 from skeleton_adv.data.files import named_files
 from skeleton_adv.data.matlab import read_array
 
