@@ -220,3 +220,15 @@ def fail(error: BaseException) -> None:
     if isinstance(error, OSError):
         text += "; other places can be set: runtime.output_dir, cache_dir, checkpoint_dir, table_dir, model.checkpoint"
     print(f"error: {text}", file=sys.stderr, flush=True)
+
+
+def translated(arguments: list[str]) -> list[str]:
+    """A stand-in until the real one arrives."""
+    found = []
+    for word in arguments:
+        key, _, value = word.partition("=")
+        if key == "model.noise":
+            found += ["training=none"] if value in ("0", "0.0") else ["training=noise", f"training.sigma={value}"]
+        else:
+            found.append(word)
+    return found

@@ -7,11 +7,11 @@ from conftest import Linear, linear_case, make_batch
 from scipy.stats import binom, binomtest, norm
 from statsmodels.stats.proportion import multinomial_proportions_confint, proportion_confint
 
+from skeleton_adv.certificates.counts import count_classes
 from skeleton_adv.certificates.radii import (
     ABSTAIN,
     clopper_pearson,
     cohen,
-    count_classes,
     goodman,
     least_draws,
     zheng,

@@ -20,6 +20,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
+from skeleton_adv.tasks.checks import check_access, check_defense, check_recipe, check_smoothing, check_target
 
 from skeleton_adv import __main__, tasks
 from skeleton_adv.command import build, cli
@@ -28,12 +29,12 @@ from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.network import build_network
 from skeleton_adv.models.preprocess import CenterPerFrame
-from skeleton_adv.models.victim import build_network, save_weights
+from skeleton_adv.models.weights import save_weights
 from skeleton_adv.report.stats import flat
 from skeleton_adv.runs.folder import read_json
 from skeleton_adv.tables import TABLES
-from skeleton_adv.tasks.checks import check_access, check_defense, check_recipe, check_smoothing, check_target
 from skeleton_adv.tasks.resume import trained_network
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
