@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -346,7 +347,7 @@ def _mean_of(name: str, scope: Scope) -> Column:
 
 
 def _if_there(run: Run, name: str, what: str) -> Any:
-    """A measure of a constraint, or nothing for a run that has not this constraint."""
+    """A measure of a constraint; no cell for a run without this constraint."""
     if name not in run.constraints:
         return {}
     return stats.maximum(run, f"{name}_max") if what == "max" else stats.measure(run, f"{name}_{what}")
@@ -362,15 +363,11 @@ def CONSTRAINTS(scope: Scope) -> list[Column]:  # noqa: N802
     found = []
     for name in scope.constraints:
         head, form, factor = _written(name, scope)
-
-        def value(run: Run, name: str = name, what: str = "max") -> Any:
-            return _if_there(run, name, what)
-
         found += [
             Column(f"paper_{name}", f"{head}: paper", show=number(form, factor)),
             _mean_of(name, scope),
-            Column(f"{name}_max", f"{head} max", value, spread(factor), MEANS_NOTE),
-            Column(f"{name}_ok", "", lambda run, name=name: _if_there(run, name, "ok")),
+            Column(f"{name}_max", f"{head} max", partial(_if_there, name=name, what="max"), spread(factor), MEANS_NOTE),
+            Column(f"{name}_ok", "", partial(_if_there, name=name, what="ok")),
         ]
     return found
 
@@ -397,10 +394,10 @@ IN_CSV: tuple[Item, ...] = (  # what every CSV of attacks has, whatever its tabl
     TRUE_ANGLE,
     Column("true_angle_max", "", lambda run: stats.maximum(run, "true_angle_max")),
     *(KINETIC, L2),
-    *(Column(name, "", lambda run, name=name: stats.measure(run, name)) for name in ("linf",)),
+    Column("linf", "", partial(stats.measure, column="linf")),
     RMS,
     Column("without_motion", "", stats.without_motion),
-    *(Column(name, "", lambda run, n=name: stats.measure(run, n)) for name in ("feasible", "forwards", "gradients")),
+    *(Column(name, "", partial(stats.measure, column=name)) for name in ("feasible", "forwards", "gradients")),
     Column("conf", "", _hyper("conf")),
     Column("num_frames", "", lambda run: run.num_frames),
     TAPS,

@@ -39,7 +39,7 @@ def named(kind: str, ours: str | None) -> str | None:
 def remarks(options: set[str]) -> list[str]:
     """What a reader must know of options that are not quite the paper's."""
     names = read("names").dropna(subset="note")
-    return [f"{row.ours}: {row.note}." for row in names.itertuples() if row.ours in options]
+    return [f"{ours}: {note}." for ours, note in zip(names["ours"], names["note"], strict=True) if ours in options]
 
 
 def facts(run: Run) -> dict[str, Any]:

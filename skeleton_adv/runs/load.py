@@ -171,7 +171,8 @@ def _name_of(error: Exception) -> str:
 
 def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a ``Run`` among what ``run.json`` says; raises ``KeyError`` naming the first that is wrong."""
-    facts = {name: about.get(name) for name in FACTS} | {name: about.get(name, DEFAULTS[name]) for name in DEFAULTS}
+    facts: dict[str, Any] = {name: about.get(name) for name in FACTS}
+    facts |= {name: about.get(name, default) for name, default in DEFAULTS.items()}
     for name, types in FACTS.items():
         if not isinstance(facts[name], types) or (isinstance(facts[name], bool) and bool not in types):
             raise KeyError(name)
@@ -218,9 +219,9 @@ def load_run(folder: Path) -> Run | None:
         run = run_of(about, pd.DataFrame(), folder, kind.name)
     except RunError as error:
         raise RunError(f"{path} is damaged ({error}): {way_out}") from None
-    records = _rows(rows, content, _columns(run, kind, path, way_out), way_out)
+    records = _rows(rows, content, _columns(run, kind, path, way_out), kind, way_out)
     numbers = records["index"].to_numpy()
-    if len(np.unique(numbers)) != len(records) or len(records) != run.done:
+    if not len(records) or len(np.unique(numbers)) != len(records) or len(records) != run.done:
         raise RunError(f"{rows} holds {len(records)} rows, run.json says {run.done}: {way_out}")
     return replace(run, records=records.take(np.argsort(numbers)).reset_index(drop=True))
 
@@ -249,8 +250,11 @@ def _columns(run: Run, kind: RowKind, path: Path, way_out: str) -> dict[str, str
     return dict(run.columns)
 
 
-def _rows(path: Path, content: bytes, columns: Mapping[str, str], way_out: str) -> pd.DataFrame:
-    """Rows of these columns; raises ``RunError`` naming the first column that does not hold what it should."""
+def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind, way_out: str) -> pd.DataFrame:
+    """Rows of these columns; raises ``RunError`` naming the first column that does not hold what it should.
+
+    A cell may be empty in a column of floats, and in one that not every row of this kind has.
+    """
     header = content.partition(b"\n")[0].decode(errors="replace").split(",")
     if header != list(columns):
         raise RunError(f"{path} has other columns than its run.json states: {way_out}")
@@ -262,11 +266,20 @@ def _rows(path: Path, content: bytes, columns: Mapping[str, str], way_out: str) 
     except (ValueError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is damaged ({error}): {way_out}") from None
     for name, dtype in rows.dtypes.items() if len(rows) else ():
-        kind = columns[str(name)]
-        if kind != "text" and dtype.kind not in READ_AS[kind]:
-            raise RunError(f"{path} is damaged (its column {name} holds more than {kind} values): {way_out}")
-    whole = {name: "float64" for name, dtype in rows.dtypes.items() if columns[str(name)] == "float" != dtype.name[:5]}
-    return rows.astype(whole) if whole else rows
+        wanted = columns[str(name)]
+        if dtype.kind not in READ_AS[wanted] and not (name not in kind.columns and _may_be_empty(rows[name], wanted)):
+            raise RunError(f"{path} is damaged (its column {name} holds more than {wanted} values): {way_out}")
+    odd = {name for name, dtype in rows.dtypes.items() if columns[str(name)] != "text" and dtype.kind in "Oi"}
+    odd -= {name for name in odd if columns[str(name)] == "int" and rows[name].dtype.kind == "i"}
+    return rows.astype(dict.fromkeys(odd, "float64")) if odd else rows
+
+
+def _may_be_empty(values: pd.Series, kind: str) -> bool:
+    """Whether the cells of a column are of a kind, but for empty ones."""
+    there = values.dropna()
+    if kind == "int":
+        return values.dtype.kind == "f" and bool((there == there.round()).all())
+    return kind == "bool" and len(there) < len(values) and bool(there.isin([True, False]).all())
 
 
 def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
