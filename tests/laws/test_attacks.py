@@ -11,7 +11,7 @@ from conftest import linear_case
 from options import attack_of, near_the_border, options, reordered
 from torch import Tensor, nn
 
-from skeleton_adv.attacks import access_of, own_columns
+from skeleton_adv.attacks import access_of, own_columns, passes_of
 from skeleton_adv.attacks.losses import fooled
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.errors import AttackError
@@ -132,6 +132,7 @@ def test_passes_and_gradients_are_counted(name: str, targeted: bool, tmp_path: P
     view = view_of(counted, batch)
     result = attack(view.limited(access_of(attack)), batch, targeted=targeted)
     assert (view.forwards, view.gradients) == (counted.forwards, counted.gradients)
+    assert passes_of(attack) in (None, view.forwards)
     assert len(view.answers) == view.forwards
     assert (view.gradients > 0) == (access_of(attack) == "gradients")
     assert (view.forwards > 0) == (access_of(attack) != "none")
