@@ -29,7 +29,7 @@ def _job(config: DictConfig) -> None:
             _finished.append(folder)
             _experiments[config.get("experiment")] = (Path(config.runtime.table_dir), Path(config.runtime.figure_dir))
     except (UserError, OSError) as error:
-        cli.fail(error)  # at once; the other jobs of a sweep go on
+        cli.fail(error, sys.argv[1:])  # at once; the other jobs of a sweep go on
         _failed.append(" ".join(now.overrides.task))
 
 
@@ -53,7 +53,7 @@ def main() -> None:
                 tables.report(_finished, experiment, table_dir)
                 figures.report(_finished, experiment, figure_dir)
     except (UserError, OSError) as error:
-        cli.fail(error)
+        cli.fail(error, arguments)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr)

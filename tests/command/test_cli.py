@@ -22,7 +22,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from skeleton_adv import __main__, tasks
-from skeleton_adv.command import build, cli
+from skeleton_adv.command import build, cli, recipes, targets
 from skeleton_adv.command.job import Job, find_checkpoint
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.data.store import prepare
@@ -36,6 +36,7 @@ from skeleton_adv.tables import TABLES
 from skeleton_adv.tasks.checks import check_access, check_defense, check_recipe, check_smoothing, check_target
 from skeleton_adv.tasks.resume import trained_network
 
+recipes.register()  # Hydra offers them to whatever is composed here
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -384,7 +385,7 @@ ONE_LINERS = [
     (["attack._target_=3"], "attack._target_=3"),
     (["batch_size=99999999999999999999"], "batch_size=99999999999999999999 is out of range"),
     (["runtime.output_dir="], "runtime.output_dir is empty"),
-    (["runtime.cache_dir=/proc/nowhere"], "runtime.output_dir, cache_dir"),
+    (["runtime.cache_dir=/proc/nowhere"], "; runtime.cache_dir can name another place"),
 ]
 
 
@@ -484,7 +485,7 @@ def test_no_way_round_the_guard(node: dict[str, Any]) -> None:
     settings: Any = OmegaConf.to_container(config)
     settings["defense"] = node
     with pytest.raises(SettingError):
-        build._check_targets(settings, "", set())
+        targets.check_targets(settings, {})
 
 
 def test_identity_holds_all_that_changes_a_number_and_nothing_else(
