@@ -48,7 +48,7 @@ class Command:
             self.experiment = config.get("experiment")
             self.table_dir, self.figure_dir = Path(job.runtime.table_dir), Path(job.runtime.figure_dir)
         except (UserError, OSError) as error:
-            cli.fail(error)
+            cli.fail(error, self.typed)
             self.failed.append(" ".join(overrides))
 
     def report(self) -> None:
@@ -70,13 +70,14 @@ def main() -> None:
         if "--version" in arguments:
             print(f"skeleton_adv {__version__}")
             return
+        arguments = cli.translated(arguments)
         cli.check_arguments(arguments)
         sys.argv[1:] = cli.flags_last(arguments)
         command = Command(arguments)
         hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")(command.job)()
         command.report()
     except (UserError, OSError) as error:
-        cli.fail(error)
+        cli.fail(error, arguments)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr)
