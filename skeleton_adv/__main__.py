@@ -1,11 +1,14 @@
 """``python -m skeleton_adv``: compose a configuration with Hydra, run it, show its table."""
 
+import os
 import sys
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from skeleton_adv import __version__
 from skeleton_adv.command import cli
@@ -43,6 +46,7 @@ def main() -> None:
         if "--version" in arguments:
             print(f"skeleton_adv {__version__}")
             return
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
         cli.check_arguments(arguments)
         sys.argv[1:] = cli.flags_last(arguments)
         _job()
@@ -52,7 +56,7 @@ def main() -> None:
             for experiment, (table_dir, figure_dir) in _experiments.items():
                 tables.report(_finished, experiment, table_dir)
                 figures.report(_finished, experiment, figure_dir)
-    except (UserError, OSError) as error:
+    except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
         cli.fail(error, arguments)
         sys.exit(2)
     except KeyboardInterrupt:
