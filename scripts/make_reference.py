@@ -84,10 +84,8 @@ def white_box(real: str, scale: Scale) -> Iterator[str]:
 def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
     """Tables 2 and 4 and the other figures of one dataset; transfer needs both victims at one number of frames."""
     hcn, same = data + alone + frames, data + actions + frames  # HCN's actions, and those that 2s-AGCN shares with it
-    graph, long = (
-        f"{scale.graph} {same}",
-        f"{scale.graph} {data}{actions} dataset.num_frames=64 training=noise training.sigma=0.1",
-    )
+    graph = f"{scale.graph} {same}"
+    long = f"{scale.graph} {data}{actions} dataset.num_frames=64 training=noise training.sigma=0.1"
     yield f"task=train {hcn} model.seed=0,1 -m"
     yield f"experiment=table2 {hcn}{clips}"
     yield f"task=train {same} model.seed=1{scale.epochs if actions else ''}"

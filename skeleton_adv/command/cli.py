@@ -2,18 +2,20 @@
 
 import errno
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skeleton_adv.command import recipes
 from skeleton_adv.command.compose import (
     composed,
     config_folders,
+    count_of,
     each_of,
     group_key,
     groups,
@@ -41,19 +43,21 @@ CHOICES = {  # what may follow a flag
 CHOICES |= {"-c": CHOICES["--cfg"], "-i": CHOICES["--info"]}
 MULTIRUN = {"-m", "--multirun"}
 SHOWING = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help"}  # nothing is run
+MAX_RUNS = 10_000  # of one command
 SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
 
 def translated(arguments: list[str]) -> list[str]:
-    """The same command in today's words: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
+    """The same command as Hydra takes it: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
 
-    Raises ``SettingError`` if it sweeps no noise beside some, which are two options of a group.
+    ``~/`` at the start of a value is the home folder. Raises ``SettingError`` if training without noise is swept
+    beside training with it, because these are two options of a group.
     """
     words: list[str] = []
     for word in arguments:
         key, equals, value = word.partition("=")
         if key not in ("model.noise", "surrogate.noise") or not equals:
-            words.append(word)
+            words.append(f"{key}{equals}{_at_home(value)}" if equals and not word.startswith("-") else word)
             continue
         group, place = ("training", "training")
         if key == "surrogate.noise":
@@ -66,6 +70,11 @@ def translated(arguments: list[str]) -> list[str]:
         elif key == "model.noise":
             words.append(f"{group}=none")
     return words
+
+
+def _at_home(value: str) -> str:
+    parts = (str(Path.home()) + part[1:] if part.startswith("~/") else part for part in value.split(","))
+    return ",".join(parts)
 
 
 def _is_zero(text: str) -> bool:
@@ -86,6 +95,10 @@ def check_arguments(arguments: list[str]) -> None:
     config = composed(_firsts(chosen), folders)
     _check_hydra(config, composed((), folders), chosen)
     swept = _swept(config, overrides)
+    for override in swept:
+        if override.key_or_group in options:
+            _check_options(override, list(options[override.key_or_group]))
+    _check_size([*overrides, *swept])
     sweeping = bool(MULTIRUN & {*arguments}) or (config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN")
     for override in overrides:
         if override.is_sweep_override() and not sweeping:
@@ -113,6 +126,15 @@ def _swept(config: DictConfig, overrides: Sequence[Override]) -> list[Override]:
     return [parse(f"{key}={value}") for key, value in params.items() if str(key) not in typed]
 
 
+def _check_size(overrides: Sequence[Override]) -> None:
+    """Raise ``SettingError`` if a sweep has more runs than anybody waits for."""
+    runs = 1
+    for override in overrides:
+        runs *= count_of(override, MAX_RUNS)
+        if runs > MAX_RUNS:
+            raise SettingError(f"{override.input_line} makes this more than {MAX_RUNS:,} runs: sweep fewer values")
+
+
 def _variants(
     chosen: Sequence[Override], swept: Sequence[Override], options: Mapping[str, Any]
 ) -> list[tuple[str, ...]]:
@@ -133,8 +155,11 @@ def _check_groups(chosen: Sequence[Override], options: Mapping[str, Any], folder
     for override in tasks:
         _check_options(override, list(options[override.key_or_group]))
     known = composed(_firsts(tasks), folders).hydra.runtime.choices
+    typed = [str(values_of(override)[0]) for override in chosen if group_key(override) == "model"]
     for override in chosen:
         key, group = group_key(override), override.key_or_group
+        if override.is_delete() and known.get(key) is not None:
+            raise SettingError(f"{override.input_line} leaves no {group}: choose another with {key}=...")
         if override.is_add() or override.is_delete():
             continue
         if key not in known and group != recipes.GROUP:
@@ -144,16 +169,17 @@ def _check_groups(chosen: Sequence[Override], options: Mapping[str, Any], folder
                     f"{override.input_line} has no effect on task={known.task}: it is for task={_or(of)}"
                 )
             raise SettingError(f"unknown key '{key}': {nearest(key, [str(name) for name in known if '/' not in name])}")
-        _check_options(override, list(options[group]), known.get("model"), null=known.get(key, "") is None)
+        _check_options(override, list(options[group]), (*typed, known.get("model"))[0])
 
 
-def _check_options(override: Override, options: list[str], model: str | None = None, null: bool = False) -> None:
+def _check_options(override: Override, options: list[str], model: str | None = None) -> None:
     group = override.key_or_group
     for choice in [] if override.is_delete() else values_of(override):
         name = "null" if choice is None else str(choice)
-        if name not in options and not (null and name == "null"):
-            near = [option for option in options if group == recipes.GROUP and option.startswith(f"{model}/")]
-            raise SettingError(f"{group}={name} is not an option: {nearest(name, near or options)}")
+        if name not in options:
+            near = [one for one in (name.partition("/")[0], model) if any(o.startswith(f"{one}/") for o in options)]
+            shown = [option for option in options if near and option.startswith(f"{near[0]}/")]
+            raise SettingError(f"{group}={name} is not an option: {nearest(name, shown or options)}")
 
 
 def _check_keys(
@@ -212,31 +238,28 @@ def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Over
 
 
 def check_values(config: DictConfig, folders: tuple[Path, ...] = ()) -> None:
-    """Raise ``SettingError`` naming the key if a value is missing or refers to a key that does not exist."""
-    for key in sorted(OmegaConf.missing_keys(config)):
-        if not key.startswith("hydra."):
+    """Raise ``SettingError`` naming the key if a value is missing, or refers to a key that does not exist."""
+    for key, missing, value in _open_values(config, ""):
+        if missing:
             raise SettingError(f"{key} is missing: {_meaning(config, key, folders)}")
-    for key, node in _leaves(config, ""):
         try:
-            node()
+            value()
         except OmegaConfBaseException as error:
             reason = str(error).splitlines()[0]
-            raise SettingError(f"{key} cannot be resolved: {reason} (quote a $ that is meant as text: \\$)") from None
+            raise SettingError(f"{key} refers to what cannot be found: {reason}") from None
 
 
-def _leaves(config: Any, prefix: str) -> list[tuple[str, Any]]:
-    """Every value of the configuration that refers to another, by its key, as a call that resolves it."""
-    found: list[tuple[str, Any]] = []
-    names = list(range(len(config))) if OmegaConf.is_list(config) else list(config)
-    for name in names:
+def _open_values(config: Any, prefix: str) -> Iterator[tuple[str, bool, Callable[[], Any]]]:
+    """Every value that is missing or refers to another: its key, whether it is missing, a call that resolves it."""
+    for name in range(len(config)) if isinstance(config, ListConfig) else list(config):
         key = f"{prefix}{name}"
         if key == "hydra":
             continue
-        if OmegaConf.is_interpolation(config, name):
-            found.append((key, lambda config=config, name=name: config[name]))
-        elif not OmegaConf.is_missing(config, name) and OmegaConf.is_config(config[name]):
-            found += _leaves(config[name], f"{key}.")
-    return found
+        missing = OmegaConf.is_missing(config, name)
+        if missing or OmegaConf.is_interpolation(config, name):
+            yield key, missing, partial(config.__getitem__, name)
+        elif OmegaConf.is_config(config[name]):
+            yield from _open_values(config[name], f"{key}.")
 
 
 def _meaning(config: DictConfig, key: str, folders: tuple[Path, ...]) -> str:
@@ -335,7 +358,14 @@ def _places(arguments: list[str]) -> dict[str, str]:
     except SettingError:
         config = composed(())
     places = {f"runtime.{name}": value for name, value in config.runtime.items() if str(name).endswith("_dir")}
-    for key in ("model.checkpoint", "surrogate.checkpoint", "dataset.root", "attack.path", "hydra.sweep.dir"):
+    for key in (
+        "model.checkpoint",
+        "surrogate.checkpoint",
+        "dataset.root",
+        "attack.path",
+        "hydra.run.dir",
+        "hydra.sweep.dir",
+    ):
         if config.get(key.partition(".")[0]) is not None and not OmegaConf.is_missing(config, key):
             places[key] = OmegaConf.select(config, key, default=None, throw_on_missing=False)
     return {key: str(value) for key, value in places.items() if value}

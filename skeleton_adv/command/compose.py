@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -67,8 +67,11 @@ def composed(words: tuple[str, ...], folders: tuple[Path, ...] = ()) -> DictConf
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", [*words, *places], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
-        raise SettingError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise SettingError(f"{' '.join(words)}: the defaults of an option lead back to itself") from None
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split()).partition(" Config search path:")[0]
+        raise SettingError(reason or f"{' '.join(words)} cannot be composed: {type(error).__name__}") from None
 
 
 def parse(word: str) -> Override:
@@ -77,7 +80,8 @@ def parse(word: str) -> Override:
         return OverridesParser.create().parse_override(word)
     except (HydraException, RecursionError, ValueError):
         raise SettingError(
-            f"'{word}' is not of the form key=value (quote values that contain =, commas or spaces)"
+            f"'{word}' is not of the form key=value (quote values that contain commas, spaces, = or letters outside "
+            "ASCII: \"target='a=b'\")"
         ) from None
 
 
@@ -92,6 +96,18 @@ def values_of(override: Override) -> list[Any]:
     if not listed:
         raise SettingError(f"{override.input_line} names no values that can be run one by one: list them with commas")
     return listed
+
+
+def count_of(override: Override, most: int) -> int:
+    """How many values an override sweeps, counted to ``most`` + 1 at most."""
+    if not override.is_sweep_override():
+        return 1
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        start, stop, step = (float(part or 0) for part in (value.start, value.stop, value.step))
+        if step and not abs((stop - start) / step) <= most:
+            return most + 1
+    return len(values_of(override))
 
 
 def each_of(override: Override) -> list[str]:

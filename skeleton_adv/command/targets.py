@@ -29,24 +29,27 @@ class Place(NamedTuple):
     key: str
     package: str
     partial: bool  # the program calls it later, with what it gives; otherwise it is a class, made at once
+    takes: tuple[str, ...] = ()  # what it must take, or it is not made for this
 
 
 PLACES = (
     Place("attack.constraints.", "skeleton_adv.constraints", partial=False),
-    Place("attack.", "skeleton_adv.attacks", partial=True),
+    Place("attack.", "skeleton_adv.attacks", partial=True, takes=("model", "batch")),
     Place("constraint.", "skeleton_adv.constraints", partial=False),
     Place("dataset.", "skeleton_adv.data", partial=False),
-    Place("defense.", "skeleton_adv.defenses", partial=True),
-    Place("model.architecture.", "skeleton_adv.models", partial=True),
+    Place("defense.", "skeleton_adv.defenses", partial=True, takes=("network",)),
+    Place("model.architecture.", "skeleton_adv.models", partial=True, takes=("num_classes",)),
     Place("model.preprocess.", "skeleton_adv.models.preprocess", partial=True),
-    Place("surrogate.architecture.", "skeleton_adv.models", partial=True),
+    Place("surrogate.architecture.", "skeleton_adv.models", partial=True, takes=("num_classes",)),
     Place("surrogate.preprocess.", "skeleton_adv.models.preprocess", partial=True),
     Place("recipe.", "skeleton_adv.train", partial=False),
     Place("training.", "skeleton_adv.train", partial=False),
     Place("surrogate_training.", "skeleton_adv.train", partial=False),
 )
-MADE: tuple[str, ...] = ("attack.", "dataset.", "defense.", "training.", "surrogate_training.")  # each is one call
-MADE += tuple(f"{role}.{part}." for role in ("model", "surrogate") for part in ("architecture", "preprocess"))
+MADE = (  # each of these is one call
+    *("attack.", "dataset.", "defense.", "recipe.", "training.", "surrogate_training."),
+    *("model.architecture.", "model.preprocess.", "surrogate.architecture.", "surrogate.preprocess."),
+)
 
 
 def check_targets(settings: Mapping[str, Any], typed_targets: Mapping[str, str]) -> None:
@@ -76,7 +79,12 @@ def _check(node: Any, key: str, typed: Mapping[str, str]) -> None:
 
 def _check_target(node: Mapping[str, Any], key: str, typed: Mapping[str, str]) -> None:
     """Raise ``SettingError`` unless the call of one node is allowed and fits."""
-    name, trusted = str(node["_target_"]), typed.get(f"{key}_target_") == str(node["_target_"])
+    name, trusted = node["_target_"], typed.get(f"{key}_target_") == node["_target_"]
+    if not isinstance(name, str):
+        raise SettingError(f"{key}_target_={name} must be the name of a class or function")
+    for special in ("_partial_", "_recursive_"):
+        if not isinstance(node.get(special, True), bool):
+            raise SettingError(f"{key}{special}={node[special]} must be true or false")
     place = next((place for place in PLACES if key.startswith(place.key)), None)
     if not trusted:
         _check_name(name, key, place, node)
@@ -109,6 +117,8 @@ def _check_origin(target: Any, name: str, key: str, place: Place, partial: bool)
         raise SettingError(f"{key}_target_={name} lies outside {place.package}: it is defined in {origin}")
     if not partial and not isclass(target):
         raise SettingError(f"{key}_target_={name} must be a class, or have _partial_: true")
+    if key == place.key and not {*place.takes} <= {*signature(target).parameters}:
+        raise SettingError(f"{key}_target_={name} is not made for this: it does not take {', '.join(place.takes)}")
 
 
 def _choice(key: str) -> str:
