@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.runs.schema import Columns
 
-__all__ = ["Access", "Attack", "AttackResult", "Model", "access_of", "name_of", "needs", "own_columns"]
+__all__ = ["Access", "Attack", "AttackResult", "Model", "access_of", "name_of", "needs", "own_columns", "passes_of"]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
 Model = Callable[[Tensor], Tensor]
@@ -38,19 +39,21 @@ class Attack(Protocol):
 class _Needs:
     access: Access
     columns: Columns
+    passes: Callable[..., int] | None
 
 
-def needs(access: Access, columns: Columns | None = None) -> Callable[[F], F]:
+def needs(access: Access, columns: Columns | None = None, passes: Callable[..., int] | None = None) -> Callable[[F], F]:
     """Declare how much of the victim an attack must see, and the ``columns`` that it adds to its rows.
 
     ``gradients``: its calls can be differentiated (a white box, or a surrogate); ``scores``: they give
     logits; ``labels``: predicted classes (N,), -1 where the logits are not finite; ``none``: it may not
     call. Evaluation hands the attack no more than that. ``columns`` maps names to the kinds ``float``,
-    ``int`` and ``bool``; ``AttackResult.columns`` then has a tensor (N,) for each.
+    ``int`` and ``bool``; ``AttackResult.columns`` then has a tensor (N,) for each. ``passes(**settings)`` is
+    how often the attack asks the model, for the time that a run has left.
     """
 
     def declared(attack: F) -> F:
-        attack.__needs__ = _Needs(access, dict(columns or {}))  # type: ignore[attr-defined]
+        attack.__needs__ = _Needs(access, dict(columns or {}), passes)  # type: ignore[attr-defined]
         return attack
 
     return declared
@@ -66,6 +69,14 @@ def own_columns(attack: Callable[..., Any]) -> Columns:
     return _needs_of(attack).columns
 
 
+def passes_of(attack: Callable[..., Any]) -> int | None:
+    """How often an attack with its settings asks the model; None if it does not declare it."""
+    declared = _needs_of(attack).passes
+    parameters = signature(attack).parameters.items()
+    values = {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
+    return declared(**values) if declared else None
+
+
 def name_of(attack: Callable[..., Any]) -> str:
     """An attack's name, for messages."""
     function = _function(attack)
@@ -73,7 +84,7 @@ def name_of(attack: Callable[..., Any]) -> str:
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:
-    found: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}))
+    found: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None))
     return found
 
 

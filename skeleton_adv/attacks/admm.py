@@ -15,7 +15,7 @@ from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 Reduction = Literal["mean", "mean_all", "sum"]
 
 
-@needs("gradients")
+@needs("gradients", passes=lambda outer_steps, inner_steps, **_: outer_steps * inner_steps + 1)
 @checked
 def admm(
     model: Model,

@@ -9,7 +9,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 
 
-@needs("gradients")
+@needs("gradients", passes=lambda search_steps, steps, **_: search_steps * steps + 1)
 @checked
 def cw(
     model: Model,

@@ -13,7 +13,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, Whole, checked
 
 
-@needs("gradients")
+@needs("gradients", passes=lambda restarts, steps, **_: restarts * (steps + 1))
 @checked
 def pgd(
     model: Model,

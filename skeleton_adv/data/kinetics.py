@@ -13,7 +13,7 @@ from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.files import write_whole
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import OPENPOSE18
-from skeleton_adv.data.clips import LARGEST, Clip, Dataset, RawClip, Split
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, Split
 
 LISTED_BODIES = 5  # the public pipeline reads a frame's first five
 MOST_FRAMES = 3000  # clips last ten seconds; an index beyond this is damage

@@ -10,7 +10,7 @@ import numpy as np
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.data.clips import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, outside
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, outside
 from skeleton_adv.data.files import named_files
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
 

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.files import digest, whole, write_whole
-from skeleton_adv.data.clips import LARGEST, Clip, Dataset, Prepared, RawClip, Skipped, outside
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, Prepared, RawClip, Skipped, outside
 
 FORMAT = 2
 LISTING, LISTING_DIGEST, FRAMES, EXISTS = "store.json", "store.sha256", "frames.npy", "exists.npy"
@@ -267,6 +267,7 @@ class Generated:
 
     def __init__(self, dataset: Dataset) -> None:
         self.clips = dataset.clips()
+        _check_listed(dataset, self.clips)
         self.digest = dataset.fingerprint()
         self.skipped: tuple[Skipped, ...] = ()
         self._dataset = dataset

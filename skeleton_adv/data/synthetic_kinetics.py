@@ -10,7 +10,7 @@ import numpy as np
 
 from skeleton_adv.core.ranges import Range, Whole
 from skeleton_adv.core.skeleton import NTU25, OPENPOSE18
-from skeleton_adv.data.clips import Clip, Dataset, RawClip
+from skeleton_adv.data.dataset import Clip, Dataset, RawClip
 from skeleton_adv.data.kinetics import keep_surest, write_labels, write_openpose_file
 from skeleton_adv.data.synthetic.camera import hidden
 from skeleton_adv.data.synthetic.dataset import GENERATOR, SyntheticMotion

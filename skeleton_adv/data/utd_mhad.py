@@ -1,8 +1,6 @@
 """UTD-MHAD: the official skeleton files of 27 actions by 8 subjects."""
 
 import re
-import struct
-import zlib
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +10,9 @@ import numpy as np
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.ranges import Count, Range
 from skeleton_adv.core.skeleton import KINECT20
-from skeleton_adv.data.clips import LARGEST, Clip, Dataset, RawClip, outside
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, outside
 from skeleton_adv.data.files import named_files
+from skeleton_adv.data.matlab import read_array
 
 CLASSES = (
     *("swipe_left", "swipe_right", "wave", "clap", "throw", "arm_cross", "basketball_shoot", "draw_x"),
@@ -23,9 +22,6 @@ CLASSES = (
 )
 FILE_NAME = re.compile(r"a(0*(?:[1-9]|1\d|2[0-7]))_s(\d+)_t(\d+)_skeleton\.mat")
 MOST_FRAMES = 10_000  # the longest clip has 125
-MOST_BYTES = 16 << 20  # of a file, and of each of its variables
-_REAL = ("double", "single")  # a variable's kind
-_COMPRESSED = 15  # kind of an element of a MATLAB 5 file
 
 
 @dataclass(frozen=True)
@@ -68,45 +64,12 @@ class UTDMHAD(Dataset):
 
 
 def read_mat_file(path: Path) -> np.ndarray:
-    """The array ``d_skel`` (20, 3, F) of one file, metres; raises ``DataError`` before it loads anything large."""
-    from scipy.io import loadmat, whosmat
-
-    wanted = "'d_skel' should be 20 x 3 x frames real numbers"
-    try:
-        _check_size(path)
-        found = [(shape, kind) for name, shape, kind in whosmat(path) if name == "d_skel"]
-        if len(found) != 1:
-            raise DataError(f"{path}: {wanted}, but the file holds {len(found) or 'no'} variables of this name")
-        shape, kind = found[0]
-        if shape[:2] != (20, 3) or len(shape) != 3 or not 2 <= shape[2] <= MOST_FRAMES or kind not in _REAL:
-            raise DataError(f"{path}: {wanted}, it is {kind} {shape}")
-        array = np.asarray(loadmat(path, variable_names=["d_skel"])["d_skel"])
-    except DataError:
-        raise
-    except Exception as error:  # scipy raises a dozen kinds for a damaged file
-        raise DataError(f"{path}: not a readable MATLAB file ({type(error).__name__}: {error})") from error
-    if array.shape != shape or array.dtype.kind != "f":
-        raise DataError(f"{path}: {wanted}, it is {array.dtype} {array.shape}")
+    """The array ``d_skel`` (20, 3, F) of one file, metres."""
+    array = read_array(path, "d_skel")
+    if array.ndim != 3 or array.shape[:2] != (20, 3) or not 2 <= array.shape[2] <= MOST_FRAMES:
+        raise DataError(f"{path}: 'd_skel' should be 20 x 3 x frames numbers, it is {array.dtype} {array.shape}")
     wrong = outside(array, "m").any(axis=(0, 1))
     if wrong.any():
         frame = int(wrong.argmax()) + 1
         raise DataError(f"{path}: frame {frame} of 'd_skel' holds a value not finite or beyond {LARGEST['m']:g} m")
     return array
-
-
-def _check_size(path: Path) -> None:
-    """Raise ``DataError`` if a file, or a variable that it holds compressed, is too large."""
-    too_large = DataError(f"{path}: more than {MOST_BYTES >> 20} MiB, itself or when decompressed: no clip's file")
-    if path.stat().st_size > MOST_BYTES:
-        raise too_large
-    content = path.read_bytes()
-    order = ">" if content[126:128] == b"MI" else "<"
-    place = 128  # the header
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, place)
-        if kind == _COMPRESSED:
-            decoder = zlib.decompressobj()
-            decoder.decompress(content[place + 8 : place + 8 + size], MOST_BYTES)
-            if decoder.unconsumed_tail:
-                raise too_large
-        place += 8 + size

@@ -49,8 +49,9 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
 def load_victim(path: str | Path) -> Network:
     """The recogniser that a checkpoint of this program is of: preprocessing and network, in evaluation mode.
 
-    Takes clips (N, C, T, V, M) as ``load_batch`` gives them and returns logits (N, num_classes). Both parts
-    are made from the JSON beside the weights. Raises ``CheckpointError`` if there is none, or if it names
+    Takes clips (N, C, T, V, M) as ``load_batch`` gives them for the dataset settings of its JSON (frames,
+    persons and space are those it was trained with) and returns logits (N, num_classes). Both parts are made
+    from that JSON, which lies beside the weights. Raises ``CheckpointError`` if there is none, or if it names
     anything but models and datasets of this program.
     """
     path = Path(path)

@@ -29,6 +29,7 @@ from skeleton_adv.runs.schema import ATTACK
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
 from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_network
 
+JUDGING = 4  # passes at least for a chunk beside the attack's: clean, adversarial, noise, gradient
 SEEDED = ("random", "least_likely")  # targets that are no class's name
 OF_THE_ATTACK = ("attack", "constraint", "targeted", "target", "adaptive", "surrogate", "surrogate_checkpoint")
 
@@ -61,7 +62,8 @@ class Task:
         if is_done(folder, order, kept):
             return folder.path
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
-        progress = Progress(name)
+        asked = attacks.passes_of(self.attack)
+        progress = Progress(name, None if asked is None else asked + JUDGING)
         evaluation, training = self._evaluation(job, prepared, weights, settings, device, progress)
         facts = facts_of(job, settings, folder.path.name, device) | training | self._facts(job, evaluation)
         facts |= {"total": len(everything), "skipped_files": len(prepared.skipped)}

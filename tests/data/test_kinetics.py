@@ -119,6 +119,7 @@ BROKEN = {
     "no pose": (change("body.pose", None), "frame_index 4, body 2: no numbers of pose, not 36"),
     "NaN": (change("body.pose", [float("nan")] * 36), "frame_index 4, body 2: pose holds a value that is not finite"),
     "nested": (change("body.score", [[0.5]] * 18), "score holds what is no number"),
+    "far outside": (change("body.pose", [1e4] * 36), "frame_index 4, body 2: pose holds a value that is not finite"),
     "huge": (change("body.score", [10**400] * 18), "score holds a value that is not finite, or far outside"),
     "too long a number": (change("body.score", [0.5] * 18).replace("0.5", "1" * 5000, 1), "not a readable text file"),
     "nobody": (json.dumps({"data": [{"frame_index": k, "skeleton": []} for k in range(3)]}), "no joint has a score"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from skeleton_adv.core.ranges import Range, Whole
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.data.clips import Clip, Dataset, PaperSet, RawClip, Split
+from skeleton_adv.data.dataset import Clip, Dataset, PaperSet, RawClip, Split
 from skeleton_adv.data.ntu import LISTED_BODIES, TRAIN_CAMERAS, TRAIN_SUBJECTS, select_bodies, write_skeleton_file
 from skeleton_adv.data.synthetic.camera import Camera, draw_camera, sense, tracked
 from skeleton_adv.data.synthetic.kinematics import heading, pose
