@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
-from samples import CONSTRAINTS, run, six_rows
+from samples import run, six_rows
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.skeleton import NTU25, SKELETONS, Skeleton
@@ -34,15 +33,15 @@ def kept(
 ) -> Run:
     """Three clips in two files: 0 and 1 of action 1, 2 of action 0; the second person is there in clip 2 only."""
     channels, joints = skeleton.channels, skeleton.num_joints
-    x = torch.rand(3, channels, 8, joints, 2, generator=torch.Generator().manual_seed(0)) + 0.1
+    x = np.random.Generator(np.random.PCG64(0)).random((3, channels, 8, joints, 2), dtype="float32") + 0.1
     x[:2, ..., 1] = 0
-    mask = torch.ones(3, 1, 8, joints, 2, dtype=torch.bool)
+    mask = np.ones((3, 1, 8, joints, 2), dtype=bool)
     mask[:2, ..., 1] = False
-    x_adv = x.clone()
+    x_adv = x.copy()
     x_adv[:, 0, 3, 6, 0] += 0.05  # the left wrist in the fourth frame
     clips = SavedClips(folder)
     for numbers in ([0, 1], [2]):
-        steps = torch.arange(STEPS).float() * torch.tensor(numbers).float()[:, None]
+        steps = np.arange(STEPS, dtype="float32") * np.array(numbers)[:, None]
         traced = {f"trace.{name}": steps + place for place, name in enumerate(("loss", *terms))}
         held = {"x": x[numbers], "x_adv": x_adv[numbers], "mask": mask[numbers]}
         clips.save(numbers, held | (traced if trace else {}), {})
@@ -105,8 +104,7 @@ def test_a_trace_has_any_number_of_terms(tmp_path: Path, terms: tuple[str, ...])
     ((frame, figure, _),) = convergence([traced])
     assert {*terms} <= {*frame} and len(figure.axes[1].lines) == len(terms)
     words = [text.get_text() for legend in figure.axes[1:] if legend.get_legend() for text in legend.get_legend().texts]
-    assert words == [f"{name} term" for name in terms]
-    assert {*CONSTRAINTS} == {"bone", "angle", "speed"}
+    assert sorted(words) == sorted(f"{name} term" for name in terms)
 
 
 def test_files_of_all_kinds(tmp_path: Path) -> None:
@@ -166,20 +164,3 @@ def test_titles_name_who_was_attacked_and_who_judged(tmp_path: Path) -> None:
     assert deed(made) == "admm β=1, untargeted, made on agcn, judged by hcn behind noise_filter"
     ((_, figure, _),) = convergence([made])
     assert deed(made) in " ".join(figure.get_suptitle().split())
-
-
-def test_what_is_kept_is_not_lost_to_a_smaller_wish(tmp_path: Path) -> None:
-    clips = SavedClips(tmp_path)
-    x = torch.rand(4, 3, 8, 25, 1)
-    held = {"x": x, "x_adv": x + 1, "mask": torch.ones(4, 1, 8, 25, 1, dtype=torch.bool)}
-    course = {"trace.loss": torch.zeros(4, 2)}
-    clips.save([5, 6, 7, 8], held | course, {})
-    before = clips.digest()
-    clips.save([5, 6, 7, 8], held, {})  # without the course: it stays
-    clips.save([5, 6], {name: values[:2] for name, values in held.items()}, {})  # fewer clips: the others stay
-    now = SavedClips(tmp_path)
-    assert [*now.traced] == [*now.whole] == [5, 6, 7, 8]
-    assert now.digest() == before  # known by its adversarial clips alone
-    torch.testing.assert_close(now.load([8, 5]), (x + 1)[[3, 0]], rtol=0, atol=0)
-    clips.save([5, 6, 7, 8], held | {"x_adv": x + 2}, {}, anew=True)  # their rows were never written
-    torch.testing.assert_close(SavedClips(tmp_path).load([8, 5]), (x + 2)[[3, 0]], rtol=0, atol=0)
