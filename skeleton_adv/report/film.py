@@ -1,13 +1,14 @@
 """A clip before and after an attack as people see it: film strips and animations."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from skeleton_adv.core.files import whole
+from skeleton_adv.core.files import write_whole
 from skeleton_adv.report.canvas import COLOURS, canvas, entitle
 from skeleton_adv.report.kept import Pair
 from skeleton_adv.report.words import deed, unit_of, where
@@ -62,9 +63,10 @@ def animate(pair: Pair, path: Path, fps: int = 12) -> Path:
             axes.set_title(words, fontsize=7, color=colour)
         return []
 
-    with whole(path) as part:
-        FuncAnimation(figure, show, pair.frames).save(part, PillowWriter(fps), dpi=100)
-    return path
+    with TemporaryDirectory() as folder:
+        film = Path(folder) / "film.gif"  # the writer knows its format by the name
+        FuncAnimation(figure, show, pair.frames).save(film, PillowWriter(fps), dpi=100)
+        return write_whole(path, film.read_bytes())
 
 
 def _axes_of(pair: Pair) -> list[int]:

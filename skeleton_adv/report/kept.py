@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
+from skeleton_adv.runs.clips import PAIR, Place, SavedClips, read_row
 from skeleton_adv.runs.load import Run
-from skeleton_adv.runs.places import Place, places
-
-CLIPS = ("x", "x_adv", "mask")
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Pair:
 
 def has_clips(run: Run) -> bool:
     """Whether a run has kept clips."""
-    return bool(_places(run, *CLIPS))
+    return bool(_places(run, *PAIR))
 
 
 def has_trace(run: Run) -> bool:
@@ -61,8 +58,8 @@ def has_trace(run: Run) -> bool:
 def trace(run: Run) -> pd.DataFrame:
     """Mean over clips of each term of the attack's objective, a row a step."""
     kept = _places(run, "trace.loss")
-    names = [name for name in _names(kept[min(kept)][0]) if name.startswith("trace.")]
-    terms = {name: [_row(place, name) for _, place in sorted(kept.items())] for name in names}
+    names = [name for name in SavedClips(kept[min(kept)][0].parents[1]).names() if name.startswith("trace.")]
+    terms = {name: [read_row(place, name) for _, place in sorted(kept.items())] for name in names}
     frame = pd.DataFrame({name.removeprefix("trace."): np.mean(rows, axis=0) for name, rows in terms.items()})
     frame.insert(0, "step", range(1, len(frame) + 1))
     return frame.assign(clips=len(kept), run=run.identity)
@@ -72,44 +69,28 @@ def telling(run: Run, count: int) -> list[int]:
     """Numbers of up to ``count`` kept clips to show: right before, fooled, each of another action if possible."""
     rows = run.records
     rows = rows[rows["clean_correct"] & rows["success"] & (rows["label"] != rows["target"])]
-    rows = rows[rows["index"].isin([*_places(run, *CLIPS)])]
+    rows = rows[rows["index"].isin([*_places(run, *PAIR)])]
     first, rest = rows.drop_duplicates("label"), rows[rows.duplicated("label")]
     return [int(number) for number in pd.concat([first, rest])["index"][:count]]
 
 
 def find(run: Run, clip: str) -> list[int]:
     """The kept clip of this name or number, as a list of one or none."""
-    rows = run.records[run.records["index"].isin([*_places(run, *CLIPS)])]
+    rows = run.records[run.records["index"].isin([*_places(run, *PAIR)])]
     return [int(number) for number in rows[(rows["name"] == clip) | (rows["index"].astype(str) == clip)]["index"]]
 
 
 def pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
     """These clips of a run; raises ``RunError`` if it has not kept one of them."""
-    kept, found = _places(run, *CLIPS), []
+    kept, found = _places(run, *PAIR), []
     for number in numbers:
         if number not in kept:
             raise RunError(f"{run.folder} has not kept clip {number}: run it again with runtime.save_clips=true")
-        x, x_adv, mask = (_row(kept[number], name) for name in CLIPS)
+        x, x_adv, mask = (read_row(kept[number], name) for name in PAIR)
         record = run.records[run.records["index"] == number].iloc[0]
         found.append(Pair(run, record, x, x_adv, mask[0].astype(bool)))
     return found
 
 
 def _places(run: Run, *holding: str) -> Mapping[int, Place]:
-    return places(run.folder, *holding) if run.folder else {}
-
-
-def _names(file: Path) -> list[str]:
-    from safetensors import safe_open
-
-    with safe_open(file, framework="np") as opened:
-        return list(opened.keys())
-
-
-def _row(place: Place, name: str) -> np.ndarray:
-    from safetensors import safe_open
-
-    file, row = place
-    with safe_open(file, framework="np") as opened:
-        values: np.ndarray = opened.get_slice(name)[row : row + 1][0]
-    return values
+    return SavedClips(run.folder).places(*holding) if run.folder else {}

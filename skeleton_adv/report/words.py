@@ -81,7 +81,7 @@ def deed(run: Run, target: str = "") -> str:
     words = f"{means(run)}, {goal(run)}" + (f" ({aim})" if aim else "")
     if run.surrogate:
         return f"{words}, made on {run.surrogate}, judged by {victim(run)}"
-    return f"{words}, on {victim(run)}" + (" (oblivious of it)" if run.access == "oblivious" else "")
+    return f"{words}, on {victim(run)}" + (" (attack oblivious of it)" if run.access == "oblivious" else "")
 
 
 def trained(run: Run) -> str:
