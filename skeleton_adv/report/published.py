@@ -60,7 +60,7 @@ def facts(run: Run) -> dict[str, Any]:
         "beta": run.of_attack.get("beta"),
         "sigma": run.of_defense.get("sigma"),
         "draws": run.of_defense.get("draws"),
-        "plain": run.training["name"] == "none" and not run.surrogate_noise,
+        "plain": run.training["name"] in ("none", "unknown") and not run.surrogate_noise,
     }
 
 
