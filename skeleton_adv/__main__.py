@@ -2,11 +2,14 @@
 
 import os
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,26 +17,50 @@ from skeleton_adv import __version__
 from skeleton_adv.command import cli
 from skeleton_adv.core.errors import UserError
 
-_finished: list[Path] = []
-_experiments: dict[str | None, tuple[Path, Path]] = {}
-_failed: list[str] = []
+if TYPE_CHECKING:
+    from skeleton_adv.command.job import Session
 
 
-@hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")
-def _job(config: DictConfig) -> None:
-    now = HydraConfig.get()
-    try:
-        from skeleton_adv import tasks
-        from skeleton_adv.command import build  # bring torch, which --help does without
+@dataclass
+class Command:
+    """One command line and what became of its jobs."""
 
-        job = build.build_job(config, now.runtime.choices, list(now.overrides.task), typed=sys.argv[1:])
-        folder = tasks.run(job)
-        if folder is not None:
-            _finished.append(folder)
-            _experiments[config.get("experiment")] = (Path(config.runtime.table_dir), Path(config.runtime.figure_dir))
-    except (UserError, OSError) as error:
-        cli.fail(error, sys.argv[1:])  # at once; the other jobs of a sweep go on
-        _failed.append(" ".join(now.overrides.task))
+    typed: list[str]
+    finished: list[Path] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    experiment: str | None = None
+    table_dir: Path = Path()
+    figure_dir: Path = Path()
+    session: "Session | None" = None
+
+    def job(self, config: DictConfig) -> None:
+        """Run one job; a user's mistake is told at once, and the other jobs of a sweep go on."""
+        now = HydraConfig.get()
+        overrides = list(now.overrides.task)
+        try:
+            from skeleton_adv import tasks  # with it comes torch, which --help does without
+            from skeleton_adv.command.build import build_job, sweep_of
+            from skeleton_adv.command.job import Session
+
+            self.session = self.session or Session()
+            sweep = sweep_of(now.sweeper.get("params"), self.typed) if now.mode == RunMode.MULTIRUN else None
+            job = build_job(config, now.runtime.choices, overrides, self.typed, tasks.find, sweep, self.session)
+            folder = tasks.run(job)
+            if folder is not None:
+                self.finished.append(folder)
+            self.experiment = config.get("experiment")
+            self.table_dir, self.figure_dir = Path(job.runtime.table_dir), Path(job.runtime.figure_dir)
+        except (UserError, OSError) as error:
+            cli.fail(error, self.typed)
+            self.failed.append(" ".join(overrides))
+
+    def report(self) -> None:
+        """Show the runs that have ended, with the tables and figures of their experiment."""
+        if self.finished:
+            from skeleton_adv import figures, tables
+
+            tables.report(self.finished, self.experiment, self.table_dir)
+            figures.report(self.finished, self.experiment, self.figure_dir)
 
 
 def main() -> None:
@@ -47,24 +74,21 @@ def main() -> None:
             print(f"skeleton_adv {__version__}")
             return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
+        arguments = cli.translated(arguments)
         cli.check_arguments(arguments)
         sys.argv[1:] = cli.flags_last(arguments)
-        _job()
-        if _finished:
-            from skeleton_adv import figures, tables
-
-            for experiment, (table_dir, figure_dir) in _experiments.items():
-                tables.report(_finished, experiment, table_dir)
-                figures.report(_finished, experiment, figure_dir)
+        command = Command(arguments)
+        hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")(command.job)()
+        command.report()
     except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
         cli.fail(error, arguments)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr)
         sys.exit(130)
-    if _failed:
-        if len(_failed) + len(_finished) > 1:
-            print(f"{len(_failed)} jobs failed: {'; '.join(_failed)}", file=sys.stderr)
+    if command.failed:
+        if len(command.failed) + len(command.finished) > 1:
+            print(f"{len(command.failed)} jobs failed: {'; '.join(command.failed)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -1,75 +1,154 @@
 """A composed configuration -> the job that it describes, with every name and value checked before anything is made."""
 
+import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from skeleton_adv.command.cli import check_values
-from skeleton_adv.command.job import GROUP, Job, Model, Runtime
+from skeleton_adv.command.job import Job, Model, Role, Runtime, Session, Task
 from skeleton_adv.command.targets import check_settings, check_targets
+from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.evaluation.certify import Smoothing
-from skeleton_adv.tables import TABLES
+
+GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
+# Settings of every task; all others are a task's own.
+COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime")
 
 
-def build_job(config: DictConfig, choices: Mapping[str, str], overrides: list[str], typed: list[str]) -> Job:
+def build_job(
+    config: DictConfig,
+    choices: Mapping[str, str],
+    overrides: list[str],
+    typed: list[str],
+    find_task: Callable[[str], type[Task]],
+    sweep: Mapping[str, Any] | None = None,
+    session: Session | None = None,
+) -> Job:
     """Check every name and value of a composed configuration, then make its objects.
 
     ``overrides`` are one run's, ``typed`` the words of the command line: what only a file sweeps is not among them.
+    ``find_task`` gives the class of a task by its name; ``sweep`` is what the job is a part of, see ``sweep_of``.
     """
     check_values(config)
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     experiment = settings.pop("experiment", None)
-    settings.setdefault("recipe", None)
-    settings.setdefault("surrogate", None)
-    check_settings("", Job, settings, given=("settings", "choices", "command"))
-    for name, hold in (("runtime", Runtime), ("smoothing", Smoothing), ("model", Model), ("surrogate", Model)):
-        if name != "surrogate" or settings[name] is not None:
-            check_settings(f"{name}.", hold, settings[name])
+    task = find_task(str(settings.get("task")))
+    _check_settings(settings, task)
     asked = {word.partition("=")[0] for word in typed}
     pairs = [word.partition("=")[::2] for word in overrides]
     typed_targets = {key.lstrip("+"): value for key, value in pairs if key in asked and key.endswith("_target_")}
     check_targets(settings, typed_targets)
     try:
         objects = instantiate(settings, _convert_="all")
-        objects |= {"runtime": Runtime(**objects["runtime"]), "model": Model(**objects["model"])}
-        objects["smoothing"] = Smoothing(**objects["smoothing"])
-        objects["surrogate"] = Model(**objects["surrogate"]) if objects["surrogate"] else None
     except InstantiationException as error:
         raise SettingError(str(error.__cause__ or error)) from None
-    job = Job(
-        **objects,
+    _check_kinds(objects, settings)
+    names = _names(choices, typed_targets) | {"experiment": experiment}
+    surrogate = _role("surrogate", objects, settings, names) if settings.get("surrogate") else None
+    return Job(
+        name=settings["task"],
+        task=_made(task, objects),
+        dataset=objects["dataset"],
+        victim=_role("model", objects, settings, names),
+        surrogate=surrogate,
+        runtime=Runtime(**objects["runtime"]),
         settings=settings,
-        choices=_names(choices, typed_targets),
+        choices=names,
         command=_command(overrides),
+        sweep=sweep,
+        session=session or Session(),
     )
-    job.check()
-    if experiment is not None:
-        _check_experiment(experiment, job.dataset.name)
-    return job
 
 
-def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict[str, str]:
+def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str, Any] | None:
+    """What a sweep varies, key -> its values as text, and how many jobs it has; None if it varies nothing.
+
+    ``params`` are those of an experiment's file, ``typed`` the words of the command line, which go before them.
+    """
+    swept = {str(key): str(value) for key, value in (params or {}).items()}
+    for word in (word for word in typed if "=" in word and not word.startswith("-")):
+        key = word.partition("=")[0].lstrip("+")
+        override = OverridesParser.create().parse_override(word)
+        if override.is_sweep_override():
+            swept[key] = word.partition("=")[2]
+        else:
+            swept.pop(key, None)
+    parsed = [OverridesParser.create().parse_override(f"{key}={value}") for key, value in swept.items()]
+    counts = [len(list(one.sweep_string_iterator())) if one.is_sweep_override() else 1 for one in parsed]
+    return {"params": swept, "jobs": math.prod(counts)} if swept else None
+
+
+def _check_settings(settings: dict[str, Any], task: type[Task]) -> None:
+    """Raise ``SettingError`` unless each part of the settings has the names and values that it may have."""
+    own = {name: value for name, value in settings.items() if name not in COMMON}
+    check_settings("", task, own)
+    for name in ("runtime", "model", "dataset", "training"):
+        if name not in settings:
+            raise SettingError(f"{name} is missing: choose one with {name}=...")
+    holders: list[tuple[str, Callable[..., Any]]] = [("runtime", Runtime), ("model", Model)]
+    holders += [("surrogate", Model)] if settings.get("surrogate") is not None else []
+    holders += [(name, kind) for name, kind in _held(task).items() if name in settings]
+    for name, kind in holders:
+        check_settings(f"{name}.", kind, settings[name])
+
+
+def _held(task: type[Task]) -> dict[str, type[Any]]:
+    """Fields of a task that are groups of settings, with the class that holds them."""
+    hints = get_type_hints(task)
+    return {field.name: hints[field.name] for field in fields(task) if is_dataclass(hints[field.name])}  # type: ignore[arg-type]
+
+
+def _made(task: type[Task], objects: Mapping[str, Any]) -> Task:
+    values = {field.name: objects[field.name] for field in fields(task) if field.name in objects}  # type: ignore[arg-type]
+    return task(**values | {name: kind(**values[name]) for name, kind in _held(task).items() if name in values})
+
+
+def _role(
+    key: Literal["model", "surrogate"],
+    objects: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    names: Mapping[str, Any],
+) -> Role:
+    training = "training" if key == "model" else "surrogate_training"
+    plain = {name: settings[key][name] for name in ("architecture", "preprocess")}
+    return Role(key, str(names.get(GROUPS[key])), Model(**objects[key]), objects[training], plain)
+
+
+def _check_kinds(objects: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` if a part is of the wrong kind."""
+    parts = {name: objects[name] for name in ("attack", "defense") if name in objects}
+    parts["dataset"] = getattr(objects["dataset"], "clips", None)
+    parts["training"] = getattr(objects["training"], "clip", None)
+    for role in ("model", "surrogate"):
+        if objects.get(role):
+            parts |= {f"{role}.{name}": objects[role].get(name) for name in ("architecture", "preprocess")}
+    for name, part in parts.items():
+        if not callable(part):
+            raise SettingError(f"{name} is none: choose one with {name.partition('.')[0]}=...")
+    constraints = objects.get("constraint", {"": None})
+    if not isinstance(constraints, Mapping) or not constraints:
+        raise SettingError(f"constraint={settings['constraint']} must hold constraints by name: choose constraint=...")
+    for name, constraint in constraints.items():
+        if name and (not isinstance(constraint, Constraint) or not name.isidentifier()):
+            raise SettingError(f"constraint.{name}={settings['constraint'][name]} is no constraint")
+
+
+def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict[str, Any]:
     """The option of each group; what was typed in its place goes by its own name, or a table would take it for it."""
-    own = {group: group for group in ("attack", "defense", "dataset")}
-    own |= {f"{role}.architecture": group for role, group in GROUP.items()}
+    own = {group: group for group in ("attack", "defense", "dataset", "training")}
+    own |= {f"{role}.architecture": group for role, group in GROUPS.items()}
     named = {
         own[key]: value for typed, value in typed_targets.items() if (key := typed.removesuffix("._target_")) in own
     }
     return {group: option for group, option in choices.items() if "/" not in group} | named
-
-
-def _check_experiment(experiment: str, dataset: str) -> None:
-    """Raise ``SettingError`` if an experiment's table is not of such a dataset."""
-    for table in TABLES:
-        if table.name == experiment and not table.fits(dataset):
-            fitting = ", ".join(one.name for one in TABLES if one.fits(dataset))
-            raise SettingError(f"experiment={experiment} is not of such data as {dataset}: take {fitting}")
 
 
 def _command(overrides: list[str]) -> str:

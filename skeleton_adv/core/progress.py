@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,54 +11,85 @@ BAR_SECONDS = 0.5
 
 
 class Progress:
-    """A bar on a terminal, else a log line every half a minute; within long items it counts what ``pulse`` is told."""
+    """A bar on a terminal, else a log line every half a minute, with the time left.
 
-    def __init__(self, what: str) -> None:
-        self._what, self._pulses = what, 0
-        self._show: Callable[[], None] = lambda: None
-        self._shown, self._every = time.monotonic(), LOG_SECONDS
+    Items may take minutes each, so passes of a network are counted too: ``pulse`` is told of every one.
+    ``passes`` is how many an item is expected to need; None: as many as the item before, once there is one.
+    """
+
+    def __init__(self, what: str, passes: int | None = None) -> None:
+        self._what, self._expected, self._pulses = what, passes, 0
+        self._done = self._total = 0
+        self._began = self._shown = time.monotonic()
+        self._bar: _Bar | None = None
 
     def over(self, items: Iterable[T], total: int) -> Iterator[T]:
-        """Pass ``items`` on."""
-        return self._with_bar(items, total) if sys.stderr.isatty() else self._with_lines(items, total)
-
-    def pulse(self) -> None:
-        """A victim was asked once more."""
-        self._pulses += 1
-        self._show_if_due()
-
-    def _show_if_due(self) -> None:
-        if time.monotonic() - self._shown >= self._every:
-            self._show()
-            self._shown = time.monotonic()
-
-    def _with_bar(self, items: Iterable[T], total: int) -> Iterator[T]:
-        from tqdm import tqdm
-
-        with tqdm(total=total, desc=self._what, dynamic_ncols=True) as bar:
-            self._show = lambda: bar.set_postfix_str(f"{self._pulses} passes in this one")
-            self._every = BAR_SECONDS
+        """Pass ``items`` on, of which there are ``total``."""
+        self._total, self._done = total, 0
+        self._began = self._shown = time.monotonic()
+        self._bar = _Bar(self._what, total) if sys.stderr.isatty() else None
+        try:
             for item in items:
                 self._pulses = 0
                 yield item
-                bar.update()
+                self._done += 1
+                self._expected = self._pulses or self._expected
+                self._pulses = 0
+                self._show_if_due()
+        finally:
+            if self._bar:
+                self._bar.show(self._done, "")
+                self._bar.close()
 
-    def _with_lines(self, items: Iterable[T], total: int) -> Iterator[T]:
-        began = last = time.monotonic()  # ``last``: when an item ended
-        done = 0
+    def pulse(self) -> None:
+        """A network has made one more pass."""
+        self._pulses += 1
+        self._show_if_due()
 
-        def show() -> None:
-            seconds = (last - began) / done * (total - done) - (time.monotonic() - last) if done else 0.0
-            left = f", about {max(seconds, 0):.0f} s left" if done else ""
-            within = f", {self._pulses} passes in the next" if self._pulses else ""
-            log(f"{self._what}: {done} of {total}{left}{within}")
+    @property
+    def share(self) -> float:
+        """What part of all items is done, that of the current item included as far as its passes tell."""
+        within = min(self._pulses / self._expected, 1.0) if self._expected else 0.0
+        return (self._done + within) / max(self._total, 1)
 
-        self._show, self._every = show, LOG_SECONDS
-        for item in items:
-            self._show_if_due()
-            self._pulses = 0
-            yield item
-            done, last = done + 1, time.monotonic()
+    def _show_if_due(self) -> None:
+        now = time.monotonic()
+        if now - self._shown < (BAR_SECONDS if self._bar else LOG_SECONDS):
+            return
+        self._shown = now
+        share = self.share
+        left = f"about {_clock((now - self._began) * (1 / share - 1))} left" if share else ""
+        of = f" of {self._expected}" if self._expected else ""
+        within = f"{self._pulses}{of} passes in the next" if self._pulses else ""
+        words = ", ".join(word for word in (left, within) if word)
+        if self._bar:
+            self._bar.show(share * self._total, words)
+        else:
+            log(f"{self._what}: {self._done} of {self._total}" + (f", {words}" if words else ""))
+
+
+class _Bar:
+    """tqdm's bar, moved to where the work is."""
+
+    def __init__(self, what: str, total: int) -> None:
+        from tqdm import tqdm
+
+        form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f} of {total_fmt} [{elapsed}{postfix}]"
+        self._bar = tqdm(total=total, desc=what, dynamic_ncols=True, bar_format=form)
+
+    def show(self, done: float, words: str) -> None:
+        self._bar.n = done
+        self._bar.set_postfix_str(words)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _clock(seconds: float) -> str:
+    """A duration in words that are read at a glance."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:

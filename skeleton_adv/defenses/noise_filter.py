@@ -28,6 +28,14 @@ class NoiseFilter(nn.Module):
     """
 
     weights: Tensor | None
+    OPTIONS = ("noise_filter", "noise", "temporal_filter")
+
+    @staticmethod
+    def named(sigma: float, taps: int | None) -> str:
+        """The option that these values are."""
+        if sigma > 0:
+            return "noise" if taps is None else "noise_filter"
+        return "none" if taps is None else "temporal_filter"
 
     @checked
     def __init__(

@@ -5,7 +5,7 @@ import torch
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import Skeleton
-from skeleton_adv.data.clips import Prepared, RawClip
+from skeleton_adv.data.dataset import Prepared, RawClip
 from skeleton_adv.models.preprocess import PreNormalize
 
 

@@ -1,15 +1,17 @@
-"""Clips on the disk, clean and adversarial: a safetensors file for each chunk of a run."""
+"""Clips on the disk, clean and adversarial: a safetensors file for each chunk of a run. No torch here."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from skeleton_adv.core.errors import RunError
-from skeleton_adv.runs.places import Place, places
+from skeleton_adv.core.files import write_whole
+
+Place = tuple[Path, int]  # a file, and a row in it
+PAIR = ("x", "x_adv", "mask")  # what a clip is shown with
 
 
 class SavedClips:
@@ -17,70 +19,86 @@ class SavedClips:
 
     Each file holds clips (n, C, T, V, M) in float32, clean ``x`` and adversarial ``x_adv``, their
     ``mask`` (n, 1, T, V, M), their numbers in the dataset ``index`` (n,), and, if it was kept, the
-    course of the attack's terms, ``trace.<name>`` (n, steps). A clip may lie in two files, equal in both.
+    course of the attack's terms, ``trace.<name>`` (n, steps). A clip may be in two files, equal in both.
     """
 
     def __init__(self, run: Path) -> None:
         self.run, self.folder = run, run / "clips"
 
     def save(
-        self, index: Sequence[int], tensors: Mapping[str, Tensor], provenance: Mapping[str, str], anew: bool = False
+        self, index: Sequence[int], arrays: Mapping[str, np.ndarray], provenance: Mapping[str, str], anew: bool = False
     ) -> None:
-        """Write one chunk's file, whole or not at all; ``anew`` even if it stands and holds all of these tensors."""
-        from safetensors import safe_open
-        from safetensors.torch import save
+        """Write the file of one chunk, whole or not at all.
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        A file that is there and holds all of these arrays stays as it is, unless ``anew``.
+        """
+        from safetensors import safe_open
+        from safetensors.numpy import save
+
         path = self.folder / f"{index[0]:06}_{len(index)}.safetensors"
         if path.exists() and not anew:
-            with safe_open(path, framework="pt") as file:
-                if {*tensors} <= {*file.keys()} and file.get_tensor("index").tolist() == list(index):
+            with safe_open(path, framework="np") as file:
+                if {*arrays} <= {*file.keys()} and file.get_tensor("index").tolist() == list(index):
                     return
-        held = {name: _plain(value) for name, value in tensors.items()}
-        part = path.with_suffix(".part")
-        part.write_bytes(save({**held, "index": torch.tensor(list(index))}, dict(provenance)))
-        part.replace(path)
+        held = {name: np.ascontiguousarray(_single(values)) for name, values in arrays.items()}
+        write_whole(path, save({**held, "index": np.array(index, dtype=np.int64)}, dict(provenance)))
 
-    @cached_property
-    def places(self) -> dict[int, Place]:
-        """Where each adversarial clip lies: its file, and its row there."""
-        return places(self.run, "x_adv")
+    def places(self, *holding: str) -> dict[int, Place]:
+        """Number of a clip -> its place, for clips of which all these arrays were kept; only numbers are read.
 
-    @cached_property
-    def whole(self) -> dict[int, Place]:
-        """The same of clips that are kept with their clean form and mask."""
-        return places(self.run, "x", "x_adv", "mask")
+        Raises ``RunError`` if a file is damaged.
+        """
+        from safetensors import SafetensorError, safe_open
 
-    @cached_property
-    def traced(self) -> dict[int, Place]:
-        """The same of whole clips whose attack's course was kept too."""
-        return places(self.run, "x", "x_adv", "mask", "trace.loss")
+        found: dict[int, Place] = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(path, framework="np") as file:
+                    numbers = file.get_tensor("index").tolist() if {*holding} <= {*file.keys()} else []
+            except (SafetensorError, OSError) as error:
+                raise RunError(f"{path} is damaged ({error}): delete it and give its run's command again") from None
+            found |= {number: (path, row) for row, number in enumerate(numbers)}
+        return found
 
-    def load(self, index: Sequence[int]) -> Tensor:
-        """Clips (n, C, T, V, M) by number; raises ``RunError`` naming the first that is not there."""
+    def names(self) -> list[str]:
+        """The names of the arrays in the run's first file."""
         from safetensors import safe_open
 
-        missing = [number for number in index if number not in self.places]
+        with safe_open(min(self.folder.glob("*.safetensors")), framework="np") as file:
+            return list(file.keys())
+
+    def load(self, index: Sequence[int]) -> np.ndarray:
+        """Adversarial clips (n, C, T, V, M) by number; raises ``RunError`` naming the first that is not there."""
+        missing = [number for number in index if number not in self._adversarial]
         if missing:
             raise RunError(
-                f"{self.folder} holds {len(self.places)} clips, but not number {missing[0]}: give its run's command "
-                "again with runtime.save_clips=true, or ask for no more clips than it has (runtime.limit)"
+                f"{self.folder} holds {len(self._adversarial)} clips, but not number {missing[0]}: give its run's "
+                "command again with runtime.save_clips=true, or ask for no more clips than it has (runtime.limit)"
             )
-        rows = []
-        for number in index:
-            path, row = self.places[number]
-            with safe_open(path, framework="pt") as file:
-                rows.append(file.get_slice("x_adv")[row : row + 1])
-        return torch.cat(rows)
+        return np.stack([read_row(self._adversarial[number], "x_adv") for number in index])
 
     def digest(self) -> str:
         """SHA-256 over the adversarial clips and their numbers, whatever else is kept and in which files."""
         total = hashlib.sha256()
-        for number in sorted(self.places):
-            total.update(number.to_bytes(8) + self.load([number]).numpy().tobytes())
+        for number in sorted(self._adversarial):
+            total.update(number.to_bytes(8) + self.load([number]).tobytes())
         return total.hexdigest()
 
+    @cached_property
+    def _adversarial(self) -> dict[int, Place]:
+        return self.places("x_adv")
 
-def _plain(values: Tensor) -> Tensor:
-    values = values.detach().cpu().contiguous()
-    return values.float() if values.is_floating_point() else values
+
+def read_row(place: Place, name: str) -> np.ndarray:
+    """One clip's part of the array ``name``."""
+    from safetensors import safe_open
+
+    path, row = place
+    with safe_open(path, framework="np") as file:
+        values: np.ndarray = file.get_slice(name)[row : row + 1][0]
+    return values
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """Floating numbers as float32; masks and whole numbers as they are."""
+    return values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values

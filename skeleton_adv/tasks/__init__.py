@@ -1,16 +1,30 @@
-"""What one command does: attack a victim, certify or train one, prepare or export data."""
+"""What one command does: one file for each task, found by its name."""
 
+from importlib import import_module
 from pathlib import Path
 
-from skeleton_adv.command.job import Job
-from skeleton_adv.tasks.attack import attack, certify
+from skeleton_adv.command.job import Job, Task
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import nearest
 from skeleton_adv.tasks.memory import keep_freed_memory
-from skeleton_adv.tasks.prepare import export, prepare_data
-from skeleton_adv.tasks.train import train
+
+HELPERS = ("__init__", "memory", "resume", "weights")  # what several tasks need
+
+
+def names() -> list[str]:
+    """The tasks that there are."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in HELPERS)
+
+
+def find(name: str) -> type[Task]:
+    """The class of a task; raises ``SettingError`` if there is none of this name."""
+    if name not in names():
+        raise SettingError(f"task={name} is not a task: {nearest(name, names())}")
+    task: type[Task] = import_module(f"{__name__}.{name}").Task
+    return task
 
 
 def run(job: Job) -> Path | None:
     """Do a job's task; return the folder of a run, if it made one."""
     keep_freed_memory()
-    tasks = {"attack": attack, "certify": certify, "train": train, "prepare": prepare_data, "export": export}
-    return tasks[job.task](job)
+    return job.task.run(job)

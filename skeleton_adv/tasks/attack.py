@@ -1,192 +1,223 @@
-"""``task=attack`` and ``task=certify``: runs of records, resumable, each in a folder of its own."""
+"""``task=attack``: attack the test clips, a row for each."""
 
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from torch import nn
 
-from skeleton_adv.attacks import AttackResult
-from skeleton_adv.command.job import Job, certificate_settings, find_checkpoint, run_settings
-from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.progress import Progress, log
+from skeleton_adv import attacks
+from skeleton_adv.attacks import Attack, AttackResult
+from skeleton_adv.command.job import Job
+from skeleton_adv.constraints import Constraint
+from skeleton_adv.core.errors import RunError, SettingError
+from skeleton_adv.core.files import digest, read_json
+from skeleton_adv.core.progress import Progress
+from skeleton_adv.core.ranges import Count, Range, Whole
 from skeleton_adv.data.clips import Prepared
-from skeleton_adv.defenses import none
+from skeleton_adv.defenses import check_option, none
 from skeleton_adv.evaluation.attack import Evaluation
-from skeleton_adv.evaluation.certify import Certification
+from skeleton_adv.evaluation.targets import Target, resolve_class
 from skeleton_adv.models.victim import Victim
-from skeleton_adv.runs.clips import SavedClips
-from skeleton_adv.runs.folder import CERTIFICATE_COLUMNS, Record, RunFolder, identity, now
-from skeleton_adv.tasks.checks import (
-    check_access,
-    check_defense,
-    check_origin,
-    check_smoothing,
-    check_target,
-    check_trace,
-    warn_of_noise,
-)
-from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times, trained_network
+from skeleton_adv.runs.clips import PAIR, SavedClips
+from skeleton_adv.runs.identity import REVISIONS, identity
+from skeleton_adv.runs.schema import ATTACK
+from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_network
 
-Answers = dict[tuple[int, ...], Tensor]
-# Answers about clean clips, by victim and chunk: the runs of a sweep need not ask for them again.
-_CLEAN: dict[str, Answers] = {}
+JUDGING = 4  # passes at least for a chunk beside the attack's: clean, adversarial, noise, gradient
+SEEDED = ("random", "least_likely")  # targets that are no class's name
 OF_THE_ATTACK = ("attack", "constraint", "targeted", "target", "adaptive", "surrogate", "surrogate_checkpoint")
 
 
-def attack(job: Job) -> Path:
-    """Attack the test clips; resume what was begun; do nothing if all is done."""
-    check_target(job)
-    check_access(job)
-    check_defense(job)
-    check_trace(job)
-    device, prepared, path = job.runtime.torch_device(), prepared_clips(job), find_checkpoint(job)
-    check_origin(job, prepared)
-    surrogate = find_checkpoint(job, "surrogate") if job.surrogate else None
-    settings = run_settings(job, prepared, path, surrogate)
-    folder, everything = RunFolder(_place(job, job.choices["attack"], settings)), test_clips(job, prepared)
-    order = everything[: job.runtime.limit]
-    if _done(folder, order, job):
-        return folder.path
-    clean = _CLEAN.setdefault(_victim_alone(settings, device), {})
-    progress = Progress(f"{job.choices['attack']} on {job.choices['model']}, chunks of {job.batch_size}")
-    defended = partial(Victim, device=device, asked=progress.pulse)
-    evaluation, training = _evaluation(job, prepared, path, surrogate, clean, defended)
-    facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
-    origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
-    origin |= {name: str(facts[name]) for name in ("device", "git_commit", "versions")}
+@dataclass(frozen=True)
+class Task:
+    """An attack on a defended victim: on itself, on its undefended network, or on a surrogate of it."""
 
-    def work(done: set[int]) -> dict[str, Any]:
-        def keep(numbers: list[int], records: list[Record], tensors: Mapping[str, Tensor]) -> None:
-            folder.compare(records)
-            # Clips of a process that died before it wrote their rows may be another machine's.
-            SavedClips(folder.path).save(numbers, tensors, origin, anew=not done.issuperset(numbers))
+    attack: Attack
+    constraint: Mapping[str, Constraint]
+    defense: Callable[[nn.Module], nn.Module]
+    targeted: bool
+    target: Target
+    adaptive: bool
+    judgements: Count
+    seed: Whole
+    batch_size: Annotated[int, Range("[1, 4096]")]
 
-        saving = (keep, _saved(job, folder)) if job.runtime.saving else ()
-        evaluation.run(order, done, folder.append, progress.over, *saving)
-        return {"skipped_files": len(prepared.skipped)}
+    def run(self, job: Job) -> Path:
+        """Attack the test clips; resume what was begun; do nothing if all is done."""
+        self.check(job)
+        device, prepared = job.runtime.torch_device(), prepared_clips(job)
+        self._check_origin(job, prepared)
+        weights: dict[str, Path] = {role.key: find_checkpoint(job, role) for role in job.roles}
+        settings = self.settings(job, prepared, weights)
+        folder = run_folder(job, str(job.choices["attack"]), settings, ATTACK)
+        everything = test_clips(job, prepared)
+        order = everything[: job.runtime.limit]
+        kept = partial(self._kept, job, folder.path, order)
+        if is_done(folder, order, kept):
+            return folder.path
+        name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
+        asked = attacks.passes_of(self.attack)
+        progress = Progress(name, None if asked is None else asked + JUDGING)
+        evaluation, training = self._evaluation(job, prepared, weights, settings, device, progress)
+        facts = facts_of(job, settings, folder.path.name, device) | training | self._facts(job, evaluation)
+        facts |= {"total": len(everything), "skipped_files": len(prepared.skipped)}
+        origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
+        origin |= {key: str(facts[key]) for key in ("device", "git_commit", "versions")}
 
-    return _carried_out(job, folder, order, facts, work)
+        def work(done: set[int]) -> None:
+            def keep(numbers: list[int], rows: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
+                folder.compare(rows)
+                # Clips of a process that died before it wrote their rows may be another machine's.
+                SavedClips(folder.path).save(numbers, arrays, origin, anew=not done.issuperset(numbers))
 
+            saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
+            evaluation.run(order, done, folder.append, progress.over, *saving)
 
-def certify(job: Job) -> Path:
-    """Certify the test clips; resume what was begun, within a clip too; do nothing if all is done."""
-    check_smoothing(job)
-    check_defense(job)
-    device, prepared, path = job.runtime.torch_device(), prepared_clips(job), find_checkpoint(job)
-    settings = certificate_settings(job, prepared, path)
-    folder = RunFolder(_place(job, "certify", settings), "certificates.csv", CERTIFICATE_COLUMNS)
-    everything = test_clips(job, prepared)
-    order = everything[: job.runtime.limit]
-    if _done(folder, order, job):
-        return folder.path
-    network, training = trained_network(job, "model", path, prepared)
-    warn_of_noise(job, training["trained_noise"])
-    progress = Progress(f"certifying {job.choices['model']}, {job.smoothing.clips} clips at once")
-    victim = Victim(network, job.defense, device, progress.pulse)
-    certification = Certification(job.dataset, prepared, victim, job.smoothing, job.seed)
+        return carry_out(folder, order, evaluation.columns, prepared, facts, work, kept)
 
-    def work(done: set[int]) -> dict[str, Any]:
-        certification.run(order, done, folder.append, progress.over, folder.path / ".counts.npz")
-        return {}
+    def settings(self, job: Job, prepared: Prepared, weights: Mapping[str, Path]) -> dict[str, Any]:
+        """Every setting that can change a number of a row."""
+        more: dict[str, Any] = {}
+        if job.surrogate is not None:
+            more |= role_settings(job, job.surrogate) | {"surrogate_checkpoint": digest(weights["surrogate"])}
+        if job.choices["defense"] != "none":
+            more |= {"adaptive": self.adaptive, "judgements": self.judgements}
+        return {
+            **more,
+            **role_settings(job, job.victim),
+            **{name: job.settings[name] for name in ("constraint", "defense")},
+            "targeted": self.targeted,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "attack": self._attack_settings(job),
+            "target": self._target_name(job),
+            "checkpoint": digest(weights["model"]),
+            "prepared": prepared.digest,
+        }
 
-    facts = {**facts_of(job, settings, folder.path.name, device), **training, "total": len(everything)}
-    return _carried_out(job, folder, order, facts, work)
+    def check(self, job: Job) -> None:
+        """Raise ``SettingError`` if a setting would have no effect, or cannot mean anything."""
+        if not self.adaptive and job.choices["defense"] == "none":
+            raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
+        if not self.adaptive and job.surrogate is not None:
+            raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
+        if job.runtime.save_trace and "trace" not in signature(self.attack).parameters:
+            raise SettingError(
+                f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace, attack=admm does"
+            )
+        if self.target not in SEEDED:
+            resolve_class(self.target, job.dataset.classes)
+        if self.target == "least_likely" and self._origin(job):
+            raise SettingError("target=least_likely: clips from a file aim at what another victim found least likely")
+        if self.target != "random" and not self.targeted:
+            raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
+        check_option(self.defense, str(job.choices["defense"]))
+
+    def _facts(self, job: Job, evaluation: Evaluation) -> dict[str, Any]:
+        """What ``run.json`` says of the attack's view of the victim, and of the constraints."""
+        return {
+            "access": self._access(job),
+            "randomised": evaluation.victim.randomised,
+            "constraints": {name: {"symbol": c.symbol, "unit": c.unit} for name, c in self.constraint.items()},
+        }
+
+    def _access(self, job: Job) -> str:
+        """What the attack sees of the victim that judges it."""
+        if self._origin(job):
+            return "none"
+        if job.surrogate is not None:
+            return "transfer"
+        access = attacks.access_of(self.attack)
+        if access != "gradients":
+            return access
+        if job.choices["defense"] == "none":
+            return "white box"
+        return "adaptive" if self.adaptive else "oblivious"
+
+    def _target_name(self, job: Job) -> str | None:
+        """The target as one name, however it was given; None if untargeted."""
+        if not self.targeted:
+            return None
+        if self.target in SEEDED:
+            return str(self.target)
+        return job.dataset.classes[resolve_class(self.target, job.dataset.classes)]
+
+    def _origin(self, job: Job) -> Path | None:
+        """The run whose saved clips the attack gives again, if it does so."""
+        path = job.settings["attack"].get("path")
+        return None if path is None else Path(path)
+
+    def _attack_settings(self, job: Job) -> dict[str, Any]:
+        """An attack's settings, with saved clips known by their content, not by their place; and its revision."""
+        own, origin = dict(job.settings["attack"]), self._origin(job)
+        revision = REVISIONS.get(str(own["_target_"]).rpartition(".")[2])
+        own |= {"revision": revision} if revision else {}
+        return own | {"path": SavedClips(origin).digest()} if origin else own
+
+    def _check_origin(self, job: Job, prepared: Prepared) -> None:
+        """Raise ``RunError`` if clips come from a run on other data or with another goal."""
+        run = self._origin(job)
+        if run is None:
+            return
+        if not (run / "run.json").exists():
+            raise RunError(f"attack.path={run} is no finished run: it holds no run.json")
+        made = read_json(run / "run.json").get("settings", {})
+        ours: dict[str, Any] = {"prepared": prepared.digest, "target": self._target_name(job)}
+        ours |= {"targeted": self.targeted, "seed": self.seed}
+        ours |= {f"dataset.{name}": value for name, value in job.dataset_settings.items()}
+        theirs = {**made, **{f"dataset.{name}": value for name, value in made.get("dataset", {}).items()}}
+        for name, value in ours.items():
+            if theirs.get(name) != value:
+                raise RunError(f"attack.path={run} was made with {name}={theirs.get(name)}, not {value}")
+
+    def _saved(self, job: Job, run: Path) -> set[int]:
+        """The clips that are saved with all that the job wants to keep of them."""
+        return {*SavedClips(run).places(*PAIR, *(["trace.loss"] if job.runtime.save_trace else []))}
+
+    def _kept(self, job: Job, run: Path, order: list[int]) -> bool:
+        return not job.runtime.saving or self._saved(job, run) >= {*order}
+
+    def _evaluation(
+        self,
+        job: Job,
+        prepared: Prepared,
+        weights: Mapping[str, Path],
+        settings: Mapping[str, Any],
+        device: str,
+        progress: Progress,
+    ) -> tuple[Evaluation, dict[str, Any]]:
+        """The evaluation that a job asks for, and facts of the victim's training."""
+        defended = partial(Victim, device=device, asked=progress.pulse)
+        network, training = trained_network(job, job.victim, weights["model"], prepared)
+        victim = attacked = defended(network, self.defense)
+        if job.surrogate is not None:
+            source, theirs = trained_network(job, job.surrogate, weights["surrogate"], prepared)
+            attacked = defended(source, none)
+            training = {**training, "surrogate_noise": theirs["trained_noise"]}
+        elif not self.adaptive:
+            attacked = defended(network, none)
+        traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
+        same = ("targeted", "target", "seed", "batch_size", "judgements")
+        evaluation = Evaluation(
+            **{name: getattr(self, name) for name in same},
+            dataset=job.dataset,
+            attack=partial(traced, trace=True) if job.runtime.save_trace else self.attack,
+            prepared=prepared,
+            victim=victim,
+            attacked=attacked,
+            constraints=self.constraint,
+            clean=job.session.clean.setdefault(_victim_alone(settings, device), {}),
+        )
+        return evaluation, training
 
 
 def _victim_alone(settings: Mapping[str, Any], device: str) -> str:
     """The identity of all that the answers about clean clips depend on."""
-    return identity({name: value for name, value in settings.items() if name not in OF_THE_ATTACK} | {"device": device})
-
-
-def _place(job: Job, what: str, settings: Mapping[str, Any]) -> Path:
-    """The folder of a run, by its identity; raises ``SettingError`` if the same was run under other options' names."""
-    names = (job.dataset.name, job.choices["model"], what, job.choices["defense"], identity(settings))
-    place = Path(job.runtime.output_dir).joinpath(*names)
-    for other in Path(job.runtime.output_dir, job.dataset.name).glob(f"*/*/*/{names[-1]}"):
-        if other != place and any(other.glob("*.csv")):
-            raise SettingError(
-                f"the same was run under other names, in {other}: give those, move that folder here, {place}, "
-                "or set another runtime.output_dir"
-            )
-    return place
-
-
-def _carried_out(
-    job: Job,
-    folder: RunFolder,
-    order: list[int],
-    facts: Mapping[str, Any],
-    work: Callable[[set[int]], Mapping[str, Any]],
-) -> Path:
-    """Do ``work`` on the clips that are not done, alone in the folder; write ``facts`` and its own as the end."""
-    with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
-        if not _done(folder, order, job):  # by the process that was waited for
-            before, start, began = folder.summary(), now(), time.monotonic()
-            # Clips that are only kept afterwards leave the rows, their provenance and the mark of an end alone.
-            ended = before is not None and before["done"] >= len(order)
-            done = folder.begin(withdraw=not ended)
-            worked = {} if ended else {"worked_with": _noted(folder, facts)}
-            more = work(done)
-            if not ended:
-                folder.end({**facts, **more, **worked, "done": len(done | set(order)), **times(start, began)})
-    return folder.path
-
-
-def _noted(folder: RunFolder, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All that a run was worked on with, this time included; says so if that was not always the same."""
-    commit = f"{facts['git_commit']}{' with changes' if facts['git_dirty'] else ''}"
-    here = {"device": facts["device"], "threads": torch.get_num_threads(), "torch": torch.__version__, "commit": commit}
-    worked = folder.note(here)
-    if len(worked) > 1:
-        log(f"this run was begun otherwise ({worked[0]}): its rows may differ from those of a run of one kind")
-    return worked
-
-
-def _done(folder: RunFolder, order: list[int], job: Job) -> bool:
-    summary = folder.summary()
-    if summary is None or summary["done"] < len(order):
-        return False
-    if job.task == "attack" and job.runtime.saving and not _saved(job, folder) >= {*order}:
-        return False
-    log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
-    return True
-
-
-def _saved(job: Job, folder: RunFolder) -> set[int]:
-    """The clips that are saved with all that the job wants to keep of them."""
-    clips = SavedClips(folder.path)
-    return {*clips.traced} if job.runtime.save_trace else {*clips.whole}
-
-
-def _evaluation(
-    job: Job,
-    prepared: Prepared,
-    checkpoint: Path,
-    surrogate: Path | None,
-    clean: Answers,
-    defended: Callable[..., Victim],
-) -> tuple[Evaluation, dict[str, Any]]:
-    """The evaluation that a job asks for, and facts of the victim's training."""
-    network, training = trained_network(job, "model", checkpoint, prepared)
-    victim = attacked = defended(network, job.defense)
-    if surrogate is not None:
-        source, theirs = trained_network(job, "surrogate", surrogate, prepared)
-        attacked, training = defended(source, none), {**training, "surrogate_noise": theirs["trained_noise"]}
-    elif not job.adaptive:
-        attacked = defended(network, none)
-    traced: Callable[..., AttackResult] = job.attack  # check_trace has seen that it takes a trace
-    same = ("dataset", "targeted", "target", "seed", "batch_size", "judgements")
-    evaluation = Evaluation(
-        **{name: getattr(job, name) for name in same},
-        attack=partial(traced, trace=True) if job.runtime.save_trace else job.attack,
-        prepared=prepared,
-        victim=victim,
-        attacked=attacked,
-        constraints=job.constraint,
-        clean=clean,
-    )
-    return evaluation, training
+    kept = {name: value for name, value in settings.items() if name not in OF_THE_ATTACK}
+    return identity(kept | {"device": device}, ATTACK.schema)

@@ -1,23 +1,28 @@
-"""What several tasks need: prepared clips, networks with their weights, and the facts of a run."""
+"""What runs of every kind share: prepared clips, the facts of a run, and work that can be continued."""
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from skeleton_adv.command.job import Job, Role, network_of
-from skeleton_adv.core.errors import DataError
+import torch
+
+from skeleton_adv.command.job import Job
+from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.progress import log, track
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import prepare
 from skeleton_adv.models.space import Normalised
-from skeleton_adv.models.victim import Network, build_network, load_weights
-from skeleton_adv.runs.folder import now, provenance
-from skeleton_adv.tasks.checks import check_training, trained_here
+from skeleton_adv.runs.folder import RunFolder
+from skeleton_adv.runs.identity import identity
+from skeleton_adv.runs.provenance import now, provenance
+from skeleton_adv.runs.schema import Columns, RowKind
 
 
 def prepared_clips(job: Job) -> Prepared:
+    """The dataset's clips, prepared if they are not yet, in the space that the job asks for."""
+
     def progress(clips: Iterable[Clip], total: int) -> Iterable[Clip]:
         return track(clips, total, f"preparing {job.dataset.name}")
 
@@ -34,40 +39,89 @@ def test_clips(job: Job, prepared: Prepared) -> list[int]:
     clips = hashed_order(prepared.clips, "test")
     if not clips:
         count = len(prepared.clips)
-        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.task} on")
+        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.name} on")
     return clips
 
 
-def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) -> tuple[Network, dict[str, Any]]:
-    """A role's network with its weights, and its training's own word on its accuracy, its noise and its clips."""
-    model = network_of(job, role)
-    network = build_network(model.architecture, model.preprocess, job.dataset)
-    about = load_weights(network, checkpoint)
-    check_training(job, role, checkpoint, about, prepared)
-    trained = about.get("settings")
-    return network, {
-        "checkpoint_accuracy": about.get("test_accuracy"),
-        "trained_noise": trained.get("noise", 0.0) if trained else None,
-        "trained_here": trained_here(job, about, prepared),
-    }
-
-
 def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict[str, Any]:
+    """What ``run.json``, or the JSON beside weights, says of a job."""
     return {
         "identity": key,
         "settings": dict(settings),
         "choices": dict(job.choices),
         "dataset": job.dataset.name,
+        "unit": job.dataset.unit,
         "stand_in": job.dataset.stand_in,
+        "stands_for": job.dataset.stands_for,
         "num_frames": job.dataset.num_frames,
         "num_classes": len(job.dataset.classes),
         "classes": list(job.dataset.classes),
         "skeleton": job.dataset.skeleton.name,
-        "seeds": {role: model.seed for role in ("model", "surrogate") if (model := getattr(job, role))},
+        "seeds": {role.key: role.model.seed for role in job.roles},
+        "experiment": job.choices.get("experiment"),
+        "sweep": job.sweep,
         "command": job.command,
         **provenance(device),
     }
 
 
 def times(start: str, began: float) -> dict[str, Any]:
+    """When work began (``start``; ``began`` by the monotonic clock) and ended, and how long it took."""
     return {"began": start, "ended": now(), "seconds": round(time.monotonic() - began, 1)}
+
+
+def run_folder(job: Job, what: str, settings: Mapping[str, Any], kind: RowKind) -> RunFolder:
+    """The folder of a run, by its identity; raises ``SettingError`` if the same was run under other options' names."""
+    key = identity(settings, kind.schema)
+    names = (job.dataset.name, job.victim.option, what, str(job.choices["defense"]), key)
+    place = Path(job.runtime.output_dir).joinpath(*names)
+    for other in Path(job.runtime.output_dir, job.dataset.name).glob(f"*/*/*/{key}"):
+        if other != place and any(other.glob("*.csv")):
+            raise SettingError(
+                f"the same was run under other names, in {other}: give those, move that folder here, {place}, "
+                "or set another runtime.output_dir"
+            )
+    return RunFolder(place, kind)
+
+
+def is_done(folder: RunFolder, order: list[int], kept: Callable[[], bool] = lambda: True) -> bool:
+    """Whether all clips of ``order`` have their rows, and all that is to be ``kept`` of them is there; says so."""
+    summary = folder.summary()
+    if summary is None or summary["done"] < len(order) or not kept():
+        return False
+    log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
+    return True
+
+
+def carry_out(
+    folder: RunFolder,
+    order: list[int],
+    columns: Columns,
+    prepared: Prepared,
+    facts: Mapping[str, Any],
+    work: Callable[[set[int]], None],
+    kept: Callable[[], bool] = lambda: True,
+) -> Path:
+    """Do ``work`` on the clips that are not done, alone in the folder; write ``facts`` as the end."""
+    with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
+        if not is_done(folder, order, kept):  # by the process that was waited for
+            before, start, began = folder.summary(), now(), time.monotonic()
+            # Clips that are only kept afterwards leave the rows, their provenance and the mark of an end alone.
+            ended = before is not None and before["done"] >= len(order)
+            names = {number: clip.name for number, clip in enumerate(prepared.clips)}
+            done = folder.begin(columns, names, withdraw=not ended)
+            worked = {} if ended else {"worked_with": _noted(folder, facts)}
+            work(done)
+            if not ended:
+                folder.end({**facts, **worked, "done": len(done | set(order)), **times(start, began)})
+    return folder.path
+
+
+def _noted(folder: RunFolder, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All that a run was worked on with, this time included; says so if that was not always the same."""
+    commit = f"{facts['git_commit']}{' with changes' if facts['git_dirty'] else ''}"
+    here = {"device": facts["device"], "threads": torch.get_num_threads(), "torch": torch.__version__, "commit": commit}
+    worked = folder.note(here)
+    if len(worked) > 1:
+        log(f"this run was begun otherwise ({worked[0]}): its rows may differ from those of a run of one kind")
+    return worked

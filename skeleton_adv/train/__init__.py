@@ -1,5 +1,5 @@
-"""How victims are trained."""
+"""How victims are trained, and whatever else is fitted once on training clips."""
 
-from skeleton_adv.train.fit import Recipe
+from skeleton_adv.train.recipe import Recipe
 
 __all__ = ["Recipe"]

@@ -13,7 +13,7 @@ from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 from skeleton_adv.models.agcn import AGCN, BoneAGCN, Bones, TwoStreamAGCN
 from skeleton_adv.models.graph import bone_links, inward_links, spatial_adjacency
 from skeleton_adv.models.victim import Network
-from skeleton_adv.train.fit import Recipe, training_loss
+from skeleton_adv.train.losses import stream_cross_entropy
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # The authors' list, counted from 1.
@@ -82,7 +82,7 @@ def test_streams_are_trained_each_for_itself() -> None:
     torch.manual_seed(0)
     network = Network(nn.Identity(), TwoStreamAGCN(KINECT20, num_classes=5, num_persons=1, width=8)).eval()
     x, y = golden_clips(3, 3, 16, 20, 1, seed=1), torch.tensor([0, 3, 4])
-    loss = training_loss(network, x, y, Recipe())
+    loss = stream_cross_entropy(network, x, y)
     joint, bone = network.streams(x)
     apart = torch.autograd.grad(F.cross_entropy(bone, y), list(network.model.bone.parameters()))
     together = torch.autograd.grad(loss, list(network.model.bone.parameters()))

@@ -1,29 +1,14 @@
-"""Certified accuracy by hand, and certificates as a user makes them: resumable within a clip."""
+"""Certified accuracy by hand, its table and its figure."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch import Tensor, nn
-
-from skeleton_adv.certificates.radii import least_draws
-from skeleton_adv.core.batch import Context
-from skeleton_adv.core.errors import SettingError
-from skeleton_adv.data.clips import hashed_order
-from skeleton_adv.data.store import prepare
-from skeleton_adv.data.utd_mhad import UTDMHAD
-from skeleton_adv.defenses import none
-from skeleton_adv.evaluation import certify as certification
-from skeleton_adv.evaluation.certify import Certification, Smoothing
-from skeleton_adv.figures import write_all
-from skeleton_adv.models.victim import Victim
 from skeleton_adv.report.figures.curves import certified_accuracy
+
+from skeleton_adv.figures import write_all
 from skeleton_adv.report.tables.certified import Certified, curve, readable
 from skeleton_adv.report.tables.certified import rows as rows_of
-from skeleton_adv.runs.folder import CERTIFICATE_COLUMNS, CertificateRecord
 from skeleton_adv.tables import write_certified
 
 
@@ -105,93 +90,3 @@ def test_certificates_have_a_table(tmp_path: Path) -> None:
     assert told.tolist() == ["smoothing.alpha=0.001", "smoothing.alpha=0.1"]
     text = paths[0].read_text()
     assert "stand-in" in text.partition("\n")[0] and "smoothed victim" in text and "no proof" in text
-
-
-class Height(nn.Module):
-    """Says whether a hand is above a height."""
-
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        up = x[:, 1, :, 7, 0].mean(dim=1)
-        return torch.stack([up, -up, torch.full_like(up, -9.0)], dim=1)
-
-
-@pytest.fixture
-def parts(mat_folder: Path, tmp_path: Path) -> Any:
-    dataset = UTDMHAD(str(mat_folder), num_frames=16, num_actions=3)
-    prepared = prepare(dataset, tmp_path / "cache")
-    smoothing = Smoothing(sigma=0.5, n0=20, n=200, clips=5, at_once=7)
-    return Certification(dataset, prepared, Victim(Height(), none, "cpu"), smoothing, seed=0)
-
-
-def rows(parts: Certification, state: Path, done: set[int] = frozenset()) -> list[CertificateRecord]:  # type: ignore[assignment]
-    found: list[CertificateRecord] = []
-    order = hashed_order(parts.prepared.clips, "test")
-    parts.run(order, set(done), found.extend, lambda places, _: places, state)
-    return found
-
-
-def key(record: CertificateRecord) -> list[Any]:
-    return [getattr(record, name) for name in CERTIFICATE_COLUMNS if name != "seconds"]
-
-
-def test_a_kill_within_a_clip_loses_and_doubles_nothing(
-    parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = rows(parts, tmp_path / "a.npz")
-    assert not (tmp_path / "a.npz").exists() and len(whole) == 12
-    monkeypatch.setattr(certification, "SAVE_SECONDS", -1.0)
-    count, seen = certification.count_classes, []
-
-    def killed(*arguments: Any, **settings: Any) -> Tensor:
-        seen.append(settings["draws"])
-        if len(seen) == 15:
-            raise KeyboardInterrupt
-        return count(*arguments, **settings)
-
-    monkeypatch.setattr(certification, "count_classes", killed)
-    with pytest.raises(KeyboardInterrupt):
-        rows(parts, tmp_path / "b.npz")
-    assert (tmp_path / "b.npz").exists()
-    (tmp_path / "cut.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:100])
-    assert [key(row) for row in rows(parts, tmp_path / "cut.npz")] == [key(row) for row in whole]
-    del seen[15:]
-    again = rows(parts, tmp_path / "b.npz")
-    assert [key(row) for row in again] == [key(row) for row in whole]
-    chunks = -(-12 // 5)
-    passes = chunks * (-(-20 // 7) + -(-200 // 7))
-    assert len(seen) == passes + 1  # the killed pass alone was counted twice
-
-
-def test_radii_are_those_of_a_linear_victim(parts: Certification, tmp_path: Path) -> None:
-    """The mean height of one hand over 16 frames: noise of sigma becomes sigma / 4, a distance d becomes 4 d."""
-    found = rows(parts, tmp_path / "a.npz")
-    for record in found:
-        raw = parts.prepared.raw(record.index)
-        distance = 4 * abs(float(raw.frames[:, 1, 7, 0].mean()))
-        assert record.radius <= distance * 1.2 + 0.3  # the clip is cropped, so its mean is another
-        assert record.abstained == (record.pred == -1) and record.draws == 220
-    assert any(not record.abstained for record in found)
-    assert np.isfinite([record.rms_mm for record in found]).all()
-
-
-def test_a_clip_without_joints_is_abstained_on(
-    parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usual, loaded = rows(parts, tmp_path / "a.npz"), certification.load_batch
-
-    def emptied(*arguments: Any) -> Any:
-        batch = loaded(*arguments)
-        batch.mask[batch.index == usual[3].index] = False
-        return batch
-
-    monkeypatch.setattr(certification, "load_batch", emptied)
-    found = rows(parts, tmp_path / "b.npz")
-    assert [key(row) for row in found[:3] + found[4:]] == [key(row) for row in usual[:3] + usual[4:]]
-    assert found[3].abstained and not found[3].correct and found[3].radius == found[3].rms_mm == 0.0
-    assert found[3].paper_radius == -1.0
-
-
-def test_too_few_draws_are_told() -> None:
-    assert least_draws(0.001) == 10
-    with pytest.raises(SettingError, match=r"smoothing\.alpha=0\.7 is out of range"):
-        Smoothing(alpha=0.7)

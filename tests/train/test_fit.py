@@ -14,8 +14,10 @@ from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.data.clips import Prepared, RawClip
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
-from skeleton_adv.train import fit as training
-from skeleton_adv.train.fit import Progress, Recipe, correct, fit, moved, rotate
+from skeleton_adv.train.augment import moved, rotate
+from skeleton_adv.train.fit import correct, fit
+from skeleton_adv.train.noise import GaussianNoise
+from skeleton_adv.train.recipe import Course, Recipe
 
 RECIPE = Recipe(epochs=4, batch_size=5, lr=2e-3, rotation=(5, 10, 5), held_out=0.25)
 
@@ -104,9 +106,9 @@ def test_nothing_to_learn_from_is_said(data: Any, tmp_path: Path) -> None:
 
 
 def test_epochs_are_the_last_best_of_a_smooth_curve() -> None:
-    assert Progress(held_out=(0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6)).chosen == 12
-    assert Progress(held_out=(0.5, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0)).chosen == 2
-    assert Progress().chosen == 0
+    assert Course(held_out=(0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6)).chosen == 12
+    assert Course(held_out=(0.5, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0)).chosen == 2
+    assert Course().chosen == 0
 
 
 def test_rates_follow_their_formulas() -> None:
@@ -158,13 +160,13 @@ def test_noise_grows_to_its_deviation() -> None:
 
 
 def test_every_epoch_is_trained_with_its_own_noise(data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, seen = training._training_batch, []
+    made, seen = GaussianNoise.clip, []
 
-    def watched(*arguments: Any) -> Any:
-        seen.append(arguments[-1])
-        return made(*arguments)
+    def watched(self: GaussianNoise, *arguments: Any) -> Any:
+        seen.append(self.sigma * arguments[-1])
+        return made(self, *arguments)
 
-    monkeypatch.setattr(training, "_training_batch", watched)
-    recipe = replace(RECIPE, held_out=0.0, noise_warmup=0.5)
-    fit(build, *data, recipe, seed=0, device="cpu", scratch=tmp_path / "a", log=lambda _: None, noise=0.2)
+    monkeypatch.setattr(GaussianNoise, "clip", watched)
+    recipe, noise = replace(RECIPE, held_out=0.0, noise_warmup=0.5), GaussianNoise(0.2)
+    fit(build, *data, recipe, seed=0, device="cpu", scratch=tmp_path / "a", log=lambda _: None, training=noise)
     assert sorted(set(seen)) == [0.1, 0.2] and seen == sorted(seen) and seen.count(0.1) * 4 == len(seen)

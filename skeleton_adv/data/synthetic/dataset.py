@@ -3,15 +3,15 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from skeleton_adv.core.ranges import Count, Fraction, Range, Whole, check_call
+from skeleton_adv.core.ranges import Range, Whole
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
+from skeleton_adv.data.dataset import Clip, Dataset, PaperSet, RawClip, Split
 from skeleton_adv.data.ntu import LISTED_BODIES, TRAIN_CAMERAS, TRAIN_SUBJECTS, select_bodies, write_skeleton_file
 from skeleton_adv.data.synthetic.camera import Camera, draw_camera, sense, tracked
 from skeleton_adv.data.synthetic.kinematics import heading, pose
@@ -49,7 +49,7 @@ def _setup(subject: int) -> int:
 
 
 @dataclass(frozen=True)
-class SyntheticMotion:
+class SyntheticMotion(Dataset):
     """Procedural human motion with NTU RGB+D's skeleton, cameras and splits (Shahroudy et al., arXiv 1604.02808).
 
     A recording is a subject, an action and a repetition; three cameras see it, each with errors of its
@@ -60,27 +60,22 @@ class SyntheticMotion:
     num_actions: Annotated[int, Range("[2, 60]")] = 60  # the first ones
     repetitions: Annotated[int, Range("[1, 999]")] = 1
     seed: Whole = 0
-    num_frames: Count = 64
+    _: KW_ONLY
     num_persons: Annotated[int, Range("[1, 2]")] = 2
-    test_crop: Fraction = 0.95
-    space: Space = "camera"
 
     skeleton = NTU25
     fps = FPS
+    all_classes = tuple(action.name for action in ACTIONS)
     stand_in = True
     generated = True
-    on_error: ClassVar[OnError] = "stop"
-
-    def __post_init__(self) -> None:
-        check_call(SyntheticMotion, vars(self), "dataset.")
 
     @property
     def name(self) -> str:
         return f"synthetic_{self.protocol}"
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(action.name for action in ACTIONS[: self.num_actions])
+    def stands_for(self) -> PaperSet:
+        return "NTU RGB+D, cross-view" if self.protocol == "cv" else "NTU RGB+D, cross-subject"
 
     def clips(self) -> tuple[Clip, ...]:
         codes = [

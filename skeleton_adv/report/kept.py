@@ -1,4 +1,4 @@
-"""Clips and courses of attacks that a run has kept, read for figures. No torch here."""
+"""Clips and traces of attacks that a run has kept, read for figures. No torch here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
-from skeleton_adv.report.stats import Run
+from skeleton_adv.runs.load import Run
 from skeleton_adv.runs.places import Place, places
 
 CLIPS = ("x", "x_adv", "mask")
@@ -27,7 +27,7 @@ class Pair:
 
     @property
     def skeleton(self) -> Skeleton:
-        return SKELETONS[self.run.about["skeleton"]]
+        return SKELETONS[self.run.skeleton]
 
     @property
     def frames(self) -> list[int]:
@@ -45,7 +45,7 @@ class Pair:
     def class_name(self, column: str) -> str:
         """The name of the class in a column of the record."""
         number = int(self.record[column])
-        return str(self.run.about["classes"][number]).replace("_", " ") if number >= 0 else "none"
+        return str(self.run.classes[number]).replace("_", " ") if number >= 0 else "none"
 
 
 def has_clips(run: Run) -> bool:
@@ -53,19 +53,19 @@ def has_clips(run: Run) -> bool:
     return bool(_places(run, *CLIPS))
 
 
-def has_course(run: Run) -> bool:
-    """Whether a run has kept the course of its attack, of some clips at least."""
+def has_trace(run: Run) -> bool:
+    """Whether a run has kept the trace of its attack, of some clips at least."""
     return bool(_places(run, "trace.loss"))
 
 
-def course(run: Run) -> pd.DataFrame:
+def trace(run: Run) -> pd.DataFrame:
     """Mean over clips of each term of the attack's objective, a row a step."""
     kept = _places(run, "trace.loss")
     names = [name for name in _names(kept[min(kept)][0]) if name.startswith("trace.")]
     terms = {name: [_row(place, name) for _, place in sorted(kept.items())] for name in names}
     frame = pd.DataFrame({name.removeprefix("trace."): np.mean(rows, axis=0) for name, rows in terms.items()})
     frame.insert(0, "step", range(1, len(frame) + 1))
-    return frame.assign(clips=len(kept), run=run.about["identity"])
+    return frame.assign(clips=len(kept), run=run.identity)
 
 
 def telling(run: Run, count: int) -> list[int]:

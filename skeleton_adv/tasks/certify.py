@@ -1,0 +1,90 @@
+"""``task=certify``: certify the test clips by randomized smoothing, a row for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from skeleton_adv.certificates.radii import least_draws
+from skeleton_adv.certificates.smoothing import Smoothing
+from skeleton_adv.command.job import Job
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.files import digest
+from skeleton_adv.core.progress import Progress, log
+from skeleton_adv.core.ranges import Whole
+from skeleton_adv.data.clips import Prepared
+from skeleton_adv.defenses import check_option
+from skeleton_adv.evaluation.certify import Certification
+from skeleton_adv.models.victim import Victim
+from skeleton_adv.runs.identity import REVISIONS
+from skeleton_adv.runs.schema import CERTIFICATE
+from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_network
+
+
+@dataclass(frozen=True)
+class Task:
+    """Certificates of the victim under noise, with whatever defense draws none of its own."""
+
+    defense: Callable[[nn.Module], nn.Module]
+    smoothing: Smoothing
+    seed: Whole
+
+    def run(self, job: Job) -> Path:
+        """Certify the test clips; resume what was begun, within a clip too; do nothing if all is done."""
+        self.check(job)
+        device, prepared = job.runtime.torch_device(), prepared_clips(job)
+        path = find_checkpoint(job, job.victim)
+        settings = self.settings(job, prepared, path)
+        folder = run_folder(job, "certify", settings, CERTIFICATE)
+        everything = test_clips(job, prepared)
+        order = everything[: job.runtime.limit]
+        if is_done(folder, order):
+            return folder.path
+        network, training = trained_network(job, job.victim, path, prepared)
+        self._warn(training["trained_noise"])
+        how = self.smoothing
+        passes = -(-how.n0 // how.at_once) + -(-how.n // how.at_once) + 1
+        progress = Progress(f"certifying {job.victim.option}, {how.clips} clips at once", passes)
+        victim = Victim(network, self.defense, device, progress.pulse)
+        if victim.randomised:
+            raise SettingError(
+                f"defense={job.choices['defense']} draws noise of its own: certify with none or temporal_filter"
+            )
+        certification = Certification(job.dataset, prepared, victim, how, self.seed)
+
+        def work(done: set[int]) -> None:
+            certification.run(order, done, folder.append, progress.over, folder.path / ".counts.npz")
+
+        facts = facts_of(job, settings, folder.path.name, device) | training
+        facts |= {"total": len(everything), "access": "none", "randomised": False, "constraints": {}}
+        return carry_out(folder, order, certification.columns, prepared, facts, work)
+
+    def settings(self, job: Job, prepared: Prepared, checkpoint: Path) -> dict[str, Any]:
+        """Every setting that can change a certificate."""
+        return {
+            **role_settings(job, job.victim),
+            **{name: job.settings[name] for name in ("defense", "smoothing")},
+            "seed": self.seed,
+            "revision": REVISIONS["certificate"],
+            "checkpoint": digest(checkpoint),
+            "prepared": prepared.digest,
+        }
+
+    def check(self, job: Job) -> None:
+        """Raise ``SettingError`` if nothing can be certified so."""
+        least = least_draws(self.smoothing.alpha)
+        if self.smoothing.n < least:
+            raise SettingError(
+                f"smoothing.n={self.smoothing.n} draws certify nothing at alpha={self.smoothing.alpha:g}: "
+                f"take {least} at least"
+            )
+        check_option(self.defense, str(job.choices["defense"]))
+
+    def _warn(self, trained: float | None) -> None:
+        """Say if a victim is certified with other noise than it was ``trained`` with; None: nobody recorded it."""
+        if trained != self.smoothing.sigma:
+            known = "noise that nobody recorded" if trained is None else f"noise of {trained:g}"
+            log(f"the victim was trained with {known}, certified with {self.smoothing.sigma:g}: it may do badly")

@@ -1,0 +1,110 @@
+"""Where the weights of a job's networks are, and what is known of them."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from skeleton_adv.command.job import Job, Role
+from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.progress import log
+from skeleton_adv.data.clips import Prepared
+from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.weights import load_weights
+
+
+def role_settings(job: Job, role: Role) -> dict[str, Any]:
+    """What the numbers of a network depend on, weights aside: its constructors and the shape of its input."""
+    return {role.key: dict(role.settings), "dataset": job.dataset_settings}
+
+
+def checkpoint_name(job: Job, role: Role) -> str:
+    """Where the weights of a network are in a folder of checkpoints."""
+    shape = [f"t{job.dataset.num_frames}", f"k{len(job.dataset.classes)}"]
+    shape += [job.dataset.space] if job.dataset.space != "camera" else []
+    shape += [role.training.tag] if role.training.tag else []
+    return f"{job.dataset.name}/{role.option}_{'_'.join(shape)}_s{role.model.seed}.safetensors"
+
+
+def find_checkpoint(job: Job, role: Role) -> Path:
+    """The weights to load: as named, else those trained here, else those that come with the program."""
+    if role.model.checkpoint:
+        places = [Path(role.model.checkpoint).expanduser()]
+    else:
+        package = Path(__file__).parents[1]
+        roots = (Path(job.runtime.checkpoint_dir), package / "checkpoints", package.parent / "outputs/checkpoints")
+        places = [root / checkpoint_name(job, role) for root in roots]
+    for place in places:
+        if place.is_file():
+            return place
+    raise CheckpointError(f"{role.key}.checkpoint={places[0]} does not exist; train it with: {_training(job, role)}")
+
+
+def _training(job: Job, role: Role) -> str:
+    """The command that trains the weights of a network, as far as it can be told."""
+    if not (role.has_option and str(job.choices.get("dataset")).isidentifier()):
+        return "task=train and the same words"
+    given = [word.lstrip("+") for word in shlex.split(job.command)]
+    kept = [word for word in given if word.startswith(("dataset.", "training"))]
+    if role.key == "surrogate":
+        own = "surrogate_training"
+        kept = [word for word in given if word.startswith("dataset.")]
+        kept += [word.replace(f"training@{own}", "training").replace(own, "training") for word in given if own in word]
+    return " ".join(
+        [f"task=train model={role.option} dataset={job.choices['dataset']}", *kept, f"model.seed={role.model.seed}"]
+    )
+
+
+def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) -> tuple[Network, dict[str, Any]]:
+    """A network with its weights, and what is known of their training.
+
+    That is its own word on its accuracy, the ``training`` (None: nobody recorded it), the noise in it, and
+    whether it was on these clips. Raises ``CheckpointError`` if it was of a network of another meaning.
+    """
+    network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
+    about = load_weights(network, checkpoint)
+    settings = about.get("settings")
+    _check_training(job, role, checkpoint, settings or {})
+    here = trained_here(job, about, prepared)
+    if here is False:
+        other = about.get("dataset", "other clips")
+        other = f"another {other} (by its clips or dataset.seed)" if other == job.dataset.name else other
+        log(f"{checkpoint} was trained on {other}: clips of this test may have been its training clips")
+    return network, {
+        "checkpoint_accuracy": about.get("test_accuracy"),
+        "training": None if settings is None else _training_of(settings),
+        "trained_noise": None if settings is None else settings.get("noise", 0.0),
+        "trained_here": here,
+    }
+
+
+def _training_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How weights were trained beyond their recipe, by name and settings."""
+    if "training" in settings:
+        return dict(settings["training"])
+    return {"name": "GaussianNoise", "sigma": settings["noise"]} if settings.get("noise") else {"name": "Plain"}
+
+
+def _check_training(job: Job, role: Role, path: Path, trained: Mapping[str, Any]) -> None:
+    """Raise ``CheckpointError`` if the weights were trained in a network of another meaning."""
+    model, data = trained.get("model", {}), trained.get("dataset", {})
+    ours = {f"{part}.{name}": value for part in role.settings for name, value in role.settings[part].items()}
+    theirs = {f"{part}.{name}": value for part in model for name, value in model[part].items()}
+    pairs = [(f"{role.key}.{name}", value, theirs[name]) for name, value in ours.items() if name in theirs]
+    pairs += [(f"dataset.{name}", getattr(job.dataset, name), data[name]) for name in _SHAPE if name in data]
+    for name, value, before in pairs:
+        if value != before:
+            raise CheckpointError(
+                f"{name}={value}, but {path} was trained with {before}: set it so, or name other weights"
+            )
+
+
+_SHAPE = ("space", "num_persons")
+
+
+def trained_here(job: Job, about: Mapping[str, Any], prepared: Prepared) -> bool | None:
+    """Whether weights were trained on these very clips; None: on a dataset of this name, or nobody knows on what."""
+    if about.get("dataset", job.dataset.name) != job.dataset.name:
+        return False
+    digest = about.get("settings", {}).get("prepared")
+    return None if digest is None else bool(digest == prepared.digest)

@@ -1,0 +1,60 @@
+"""Whatever is fitted once on training clips and used many times: settings -> tensors, known by their identity."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.files import read_json
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted part: weights of a victim, a detector, an encoder, a perturbation.
+
+    ``path`` is its ``.safetensors`` file, with a JSON beside it of all that is known of it; ``identity`` is
+    that of its settings. ``fit`` writes both, once, and continues where a killed process stopped.
+    """
+
+    path: Path
+    identity: str
+
+    @property
+    def scratch(self) -> Path:
+        """Where the state of an unfinished fit is kept."""
+        return self.path.parent / f".{self.path.stem}-{self.identity}.pt"
+
+    def is_there(self) -> bool:
+        """Whether it has been fitted; raises ``CheckpointError`` if something else is in its place."""
+        about = self.path.with_suffix(".json")
+        if not self.path.exists():
+            return False
+        if about.exists() and read_json(about, CheckpointError).get("identity") == self.identity:
+            return True
+        raise CheckpointError(
+            f"{self.path} exists, trained otherwise: delete it or set model.checkpoint=PATH or model.seed"
+        )
+
+    def fit(self, work: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """Let ``work(scratch)`` fit and write it, and return what it says; None if it is there already.
+
+        Whoever else fits into this file is waited for.
+        """
+        with self._held():
+            if self.is_there():
+                return None
+            facts = work(self.scratch)
+            self.scratch.unlink(missing_ok=True)
+            return facts
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.path.parent / f".{self.path.stem}.lock"
+        with FileLock(lock):
+            yield
+        lock.unlink(missing_ok=True)

@@ -1,0 +1,14 @@
+"""What a victim's training makes small."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skeleton_adv.models.network import Network
+
+
+def stream_cross_entropy(model: nn.Module, x: Tensor, y: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy on clips (N, C, T, V, M); a model of several streams learns each by itself: a sum."""
+    streams = model.streams(x) if isinstance(model, Network) else (model(x),)
+    losses = [F.cross_entropy(logits, y, label_smoothing=label_smoothing) for logits in streams]
+    return torch.stack(losses).sum()

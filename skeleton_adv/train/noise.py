@@ -1,0 +1,52 @@
+"""Training under Gaussian noise, which certificates need."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import NonNegative, check_call
+from skeleton_adv.train.recipe import Recipe
+from skeleton_adv.train.training import Training
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Training):
+    """Certified Adversarial Robustness via Randomized Smoothing (Cohen et al., arXiv 1902.02918), section 3.3.
+
+    Every coordinate of every existing joint of every training clip gets Gaussian noise of deviation ``sigma``
+    (metres; joints in an image: shares of it). ``recipe.noise_warmup`` lets it grow over the first epochs.
+    With ``sigma`` 0 the weights are those of a training without noise.
+    """
+
+    sigma: NonNegative = 0.25
+
+    def __post_init__(self) -> None:
+        check_call(GaussianNoise, vars(self), "training.")
+
+    @property
+    def tag(self) -> str:
+        return f"noise{self.sigma:g}" if self.sigma else ""
+
+    def identity(self) -> dict[str, Any]:
+        # Its name there is older than the group ``training``: weights of then are found again.
+        return {"noise": self.sigma} if self.sigma else {}
+
+    def check(self, recipe: Recipe) -> None:
+        if self.sigma and recipe.noise_warmup and recipe.held_out:
+            raise SettingError(
+                f"recipe.held_out={recipe.held_out} may choose epochs before recipe.noise_warmup="
+                f"{recipe.noise_warmup} ends: set recipe.held_out=0.0"
+            )
+
+    def clip(
+        self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, grown: float
+    ) -> np.ndarray:
+        if self.sigma:
+            drawn = np.random.Generator(np.random.PCG64(rng.getrandbits(48))).standard_normal(frames.shape, np.float32)
+            at = list(coords)
+            frames[at] += self.sigma * grown * drawn[at] * exists
+        return frames

@@ -1,0 +1,80 @@
+"""How long and with what a victim is trained, and the course of a training."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, Probability, check_call
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a victim is trained.
+
+    ``schedule``: ``exponential`` multiplies the rate by ``gamma`` after every epoch, ``steps`` at every epoch in
+    ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the least part of a clip that a
+    training window keeps. ``rotation``: largest angles in degrees about x, y and z, drawn uniformly for each clip.
+    ``random_move``: x and y of each clip turn, grow and drift over its frames, see ``moved``. ``clip_norm``:
+    largest norm of a gradient. ``dropout``: of every dropout layer (None: the model's own). ``held_out``: the share
+    of training clips on which the number of epochs is chosen (0: all ``epochs`` run). ``half``: the weights are
+    stored as float16. ``noise_warmup``: the share of the epochs in which training noise grows to its deviation.
+    """
+
+    epochs: Count = 400
+    batch_size: Count = 64
+    optimiser: Literal["adam", "sgd"] = "adam"
+    lr: Positive = 1e-3
+    momentum: Probability = 0.9
+    weight_decay: NonNegative = 1e-4
+    schedule: Literal["exponential", "steps", "cosine"] = "exponential"
+    gamma: Fraction = 0.99
+    milestones: Sequence[int] = ()
+    clip_norm: Positive | None = 32.0
+    label_smoothing: Probability = 0.0
+    dropout: Probability | None = None
+    crop: Fraction = 0.5
+    rotation: Sequence[float] = (0.0, 0.0, 0.0)
+    random_move: bool = False
+    held_out: Probability = 0.1
+    half: bool = True
+    noise_warmup: Probability = 0.0
+
+    def __post_init__(self) -> None:
+        check_call(Recipe, vars(self), "recipe.")
+        if len(self.rotation) != 3 or not all(isinstance(angle, int | float) for angle in self.rotation):
+            raise SettingError(f"recipe.rotation={list(self.rotation)} must hold three angles, in degrees")
+        if not all(isinstance(epoch, int) for epoch in self.milestones):
+            raise SettingError(f"recipe.milestones={list(self.milestones)} must be epochs, whole numbers")
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0."""
+        if self.schedule == "exponential":
+            return self.lr * self.gamma**epoch
+        if self.schedule == "steps":
+            return float(self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones))
+        return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+
+    def noise_share(self, epoch: int) -> float:
+        """What part of the training noise's deviation an epoch, counted from 0, has."""
+        return min(1.0, (epoch + 1) / max(self.noise_warmup * self.epochs, 1))
+
+
+@dataclass
+class Course:
+    """Where a training stands after its last whole epoch; what a resumed one starts from."""
+
+    phase: Literal["select", "refit", "done"] = "select"
+    epoch: int = 0
+    held_out: tuple[float, ...] = ()  # accuracy on the held-out clips after each epoch
+
+    @property
+    def chosen(self) -> int:
+        """Epochs for the refit: the last best of the held-out accuracies, smoothed over five epochs."""
+        if not self.held_out:
+            return 0
+        smooth = [float(np.mean(self.held_out[max(0, e - 4) : e + 1])) for e in range(len(self.held_out))]
+        return max(range(len(smooth)), key=lambda e: (smooth[e], e)) + 1

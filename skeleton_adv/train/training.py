@@ -1,0 +1,59 @@
+"""What a victim's training does beyond its recipe: the group ``training``."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.train.losses import stream_cross_entropy
+from skeleton_adv.train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Training:
+    """A way of training; this one adds nothing. Others override ``clip`` or ``loss``, and are one file each.
+
+    The fields of a subclass are its settings: all of them belong to the identity of the weights.
+    """
+
+    @property
+    def tag(self) -> str:
+        """Its part of the name of the weights' file; empty for a training that adds nothing."""
+        values = "_".join(f"{value:g}" if isinstance(value, float) else str(value) for value in asdict(self).values())
+        return f"{type(self).__name__.lower()}{values}"
+
+    def identity(self) -> dict[str, Any]:
+        """What it adds to the settings that make the weights themselves; nothing if it changes nothing."""
+        return {"training": {"name": type(self).__name__, **asdict(self)}}
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise ``SettingError`` if it cannot be done by this recipe."""
+
+    def clip(
+        self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, grown: float
+    ) -> np.ndarray:
+        """What is learnt from in place of a clip (C, T, V, M) whose joints ``exists`` (T, V, M), in its unit.
+
+        ``coords`` are the channels of coordinates; ``grown`` in [0, 1] is the share of the full strength.
+        """
+        return frames
+
+    def loss(self, model: nn.Module, batch: SkeletonBatch, recipe: Recipe) -> Tensor:
+        """The mean loss over a batch."""
+        return stream_cross_entropy(model, batch.x, batch.y, recipe.label_smoothing)
+
+
+@dataclass(frozen=True)
+class Plain(Training):
+    """Training by the recipe alone."""
+
+    @property
+    def tag(self) -> str:
+        return ""
+
+    def identity(self) -> dict[str, Any]:
+        return {}
