@@ -25,9 +25,11 @@ LATEX = str.maketrans(
 )
 
 
-def write(table: Table, own: Sequence[Run], runs: Sequence[Run], out: Path, wide: bool = False) -> list[Path]:
-    """Write a table of its ``own`` runs among all ``runs`` of one dataset as Markdown, LaTeX and CSV."""
-    frame, scope = table.rows(own), scope_of(own)
+def write(
+    table: Table, own: Sequence[Run], frame: pd.DataFrame, runs: Sequence[Run], out: Path, wide: bool = False
+) -> list[Path]:
+    """Write a table's rows of its ``own`` runs, among all ``runs`` of one dataset, as Markdown, LaTeX and CSV."""
+    scope = scope_of(own)
     pages = {"": (frame, table.page(frame, scope, wide))}
     heading, first = table.heading(own), pages[""][1]
     lines = [f"# {heading}", "", *_page(first), table.about(own, first.columns), ""]

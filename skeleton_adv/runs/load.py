@@ -126,8 +126,14 @@ class Run:
 
     def array(self, column: str) -> np.ndarray:
         """(N,) values of a column."""
-        values: np.ndarray = self.records[column].to_numpy()
+        values = self._arrays.get(column)
+        if values is None:
+            values = self._arrays[column] = self.records[column].to_numpy()
         return values
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {}  # pandas takes its time to find a column
 
     @cached_property
     def aimed(self) -> np.ndarray:
@@ -260,7 +266,7 @@ def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind,
         raise RunError(f"{path} has other columns than its run.json states: {way_out}")
     texts = [name for name, kind in columns.items() if kind == "text"]
     try:
-        rows = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, "str"))
+        rows = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, "str"), low_memory=False)
         if len(rows) and rows[texts].isna().to_numpy().any():  # a clip may be called nan
             rows[texts] = pd.read_csv(io.BytesIO(content), usecols=texts, dtype="str", keep_default_na=False)[texts]
     except (ValueError, UnicodeDecodeError) as error:

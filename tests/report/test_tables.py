@@ -66,7 +66,7 @@ def test_every_run_appears_in_some_table(access: str, unit: str, tmp_path: Path)
         one = run(choices=choices, seeds={"model": 0, "surrogate": 1}, stands_for=None, **facts)
         ((table, own),) = by_table([one])
         assert own == [one]
-        assert one.identity in write(table, own, own, tmp_path)[2].read_text()
+        assert one.identity in write(table, own, table.rows(own), own, tmp_path)[2].read_text()
 
 
 def test_paper_cells_stand_beside_ours_and_missing_cells_say_why() -> None:
@@ -191,7 +191,7 @@ def test_cw_and_admm_are_compared_at_the_same_target_only() -> None:
 def test_the_second_page_of_table_three(tmp_path: Path) -> None:
     runs = [cw(), admm(identity="def")]
     ((_, own),) = [(table, own) for table, own in by_table(runs) if table is TABLE3]
-    paths = write(TABLE3, own, runs, tmp_path)
+    paths = write(TABLE3, own, TABLE3.rows(own), runs, tmp_path)
     assert [path.name for path in paths if path.suffix == ".csv"] == ["table3.csv", "table3_against_admm.csv"]
     assert "admm β=1" in paths[0].read_text() and "C&W / ADMM" in paths[0].read_text()
 
@@ -302,7 +302,7 @@ def test_titles_name_space_shape_confidence_and_stand_ins() -> None:
 
 def test_files_in_three_formats(tmp_path: Path) -> None:
     one = admm()
-    paths = write(TABLE1, [one], [one], tmp_path)
+    paths = write(TABLE1, [one], TABLE1.rows([one]), [one], tmp_path)
     assert [path.name for path in paths] == ["table1.md", "table1.tex", "table1.csv"]
     texts = {path.suffix: path.read_text() for path in paths}
     assert "stand-in" in texts[".md"].partition("\n")[0] and "T=32" in texts[".md"]
@@ -317,7 +317,7 @@ def test_latex_is_ascii(tmp_path: Path) -> None:
     for one in [*runs, transfer("hcn", 0.1), cw(), certified(), run(choices={"attack": "pgd"})]:
         ((table, own),) = by_table([one])
         for wide in (False, True):
-            text = write(table, own, own, tmp_path, wide)[1].read_text()
+            text = write(table, own, table.rows(own), own, tmp_path, wide)[1].read_text()
             assert all(line.isascii() for line in text.splitlines() if not line.startswith("%"))
 
 
