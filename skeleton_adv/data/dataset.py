@@ -36,6 +36,12 @@ class RawClip(NamedTuple):
     frames: np.ndarray  # (F, C, V, M) float32; 0 where nothing exists
     exists: np.ndarray  # (F, V, M) bool
 
+    def padded(self, num_persons: int) -> "RawClip":
+        """The clip with absent bodies after its own, ``num_persons`` in all."""
+        absent = num_persons - self.frames.shape[-1]
+        frames = np.pad(self.frames, [(0, 0), (0, 0), (0, 0), (0, absent)])
+        return RawClip(frames, np.pad(self.exists, [(0, 0), (0, 0), (0, absent)]))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(ABC):

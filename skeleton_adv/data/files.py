@@ -1,4 +1,4 @@
-"""The files of a dataset: which there are, and what tells that one has changed."""
+"""The files of a dataset: their list, and the facts that show whether one has changed."""
 
 import re
 from pathlib import Path

@@ -107,7 +107,7 @@ def _labels(path: Path) -> dict[str, dict[str, Any]]:
 def read_openpose_file(path: Path) -> np.ndarray:
     """The bodies of one file, (F, 5, 18, 3): x and y as shares of the image, y down, and score; 0 where none is.
 
-    A frame stands at its ``frame_index``; frames that the file does not list are empty.
+    A frame is at its ``frame_index``; frames that the file does not list are empty.
     """
     content = _json(path)
     frames = content.get("data") if isinstance(content, dict) else None
@@ -161,11 +161,8 @@ def keep_surest(bodies: np.ndarray, num_persons: int) -> RawClip:
     exists = kept[..., 2] > 0
     kept = kept * (1, -1, 1) + (-0.5, 0.5, 0)  # from the image's middle, y up
     kept[~exists] = 0
-    frames = np.zeros((len(kept), 3, OPENPOSE18.num_joints, num_persons), dtype=np.float32)
-    frames[..., : kept.shape[1]] = kept.transpose(0, 3, 2, 1)
-    there = np.zeros((len(kept), OPENPOSE18.num_joints, num_persons), dtype=bool)
-    there[..., : kept.shape[1]] = exists.transpose(0, 2, 1)
-    return RawClip(frames, there)
+    frames = np.ascontiguousarray(kept.transpose(0, 3, 2, 1), dtype=np.float32)
+    return RawClip(frames, exists.transpose(0, 2, 1)).padded(num_persons)
 
 
 def write_labels(folder: Path, listed: Sequence[Clip], written: Sequence[Clip], classes: Sequence[str]) -> None:

@@ -36,9 +36,10 @@ class NTU(Dataset):
     may lie in one folder. The 302 and 535 broken samples that every study drops are left out.
     ``protocol``: ``cs`` trains on 20 of 40 subjects, ``cv`` on cameras 2 and 3, ``xsub120`` on 53 of
     106 subjects and ``xset120`` on setups of even number. Of the bodies that frames list first, the
-    ``num_persons`` that move most are kept, in the order in which they are listed, for every victim:
-    HCN-pytorch takes the first two that are listed, which differ where a clip lists three or more.
-    Raises ``DataError`` with file and line.
+    ``num_persons`` that move most are kept, in the order in which they are listed. This holds for
+    every victim, since the attack space comes after body selection; HCN-pytorch takes the first two
+    listed bodies, which may be others where a clip lists three or more. Raises ``DataError`` with
+    file and line.
     """
 
     root: str

@@ -55,12 +55,9 @@ class UTDMHAD(Dataset):
         return Path(self.root).expanduser() / f"{clip.name}_skeleton.mat"
 
     def read(self, clip: Clip) -> RawClip:
-        array = read_mat_file(self.path(clip))
-        frames = array.transpose(2, 1, 0)[..., None].astype(np.float32)  # (F, C, V, 1)
-        absent = np.zeros_like(frames, shape=(*frames.shape[:3], self.num_persons - 1))
-        frames = np.concatenate([frames, absent], axis=-1)
+        frames = read_mat_file(self.path(clip)).transpose(2, 1, 0)[..., None].astype(np.float32)  # (F, C, V, 1)
         # The files hold no empty joint; one that lies exactly at the camera was never tracked.
-        return RawClip(frames, (frames != 0).any(axis=1))
+        return RawClip(frames, (frames != 0).any(axis=1)).padded(self.num_persons)
 
 
 def read_mat_file(path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from skeleton_adv.command.job import Job
-from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.errors import RunError, SettingError
 from skeleton_adv.core.progress import log
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.data.clips import Prepared
@@ -108,6 +108,8 @@ def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Pat
         training=job.victim.training,
     )
     assert isinstance(network, Network)
+    if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
+        raise RunError(f"the training of {job.victim.option} diverged: lower recipe.lr, or set recipe.clip_norm")
     if recipe.half:  # the accuracy to be stated is that of the weights as they are stored
         for value in network.state_dict().values():
             if value.is_floating_point():

@@ -58,7 +58,7 @@ def _training(job: Job, role: Role) -> str:
 def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) -> tuple[Network, dict[str, Any]]:
     """A network with its weights, and what is known of their training.
 
-    That is its own word on its accuracy, the ``training`` (None: nobody recorded it), the noise in it, and
+    That is its own word on its accuracy, the ``training`` by name and settings (``unknown``: nobody recorded it), the noise in it, and
     whether it was on these clips. Raises ``CheckpointError`` if it was of a network of another meaning.
     """
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
@@ -72,7 +72,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
         log(f"{checkpoint} was trained on {other}: clips of this test may have been its training clips")
     return network, {
         "checkpoint_accuracy": about.get("test_accuracy"),
-        "training": None if settings is None else _training_of(settings),
+        "training": {"name": "unknown"} if settings is None else _training_of(settings),
         "trained_noise": None if settings is None else settings.get("noise", 0.0),
         "trained_here": here,
     }
@@ -82,7 +82,7 @@ def _training_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """How weights were trained beyond their recipe, by name and settings."""
     if "training" in settings:
         return dict(settings["training"])
-    return {"name": "GaussianNoise", "sigma": settings["noise"]} if settings.get("noise") else {"name": "Plain"}
+    return {"name": "noise", "sigma": settings["noise"]} if settings.get("noise") else {"name": "none"}
 
 
 def _check_training(job: Job, role: Role, path: Path, trained: Mapping[str, Any]) -> None:

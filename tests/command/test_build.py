@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from skeleton_adv import tasks
 from skeleton_adv.command import build, cli
 from skeleton_adv.command.job import Job
+from skeleton_adv.command.targets import check_targets
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.defenses import check_option, none
 from skeleton_adv.tasks.weights import find_checkpoint
@@ -142,4 +143,4 @@ def test_no_way_round_the_guard(node: dict[str, Any]) -> None:
     settings: Any = OmegaConf.to_container(config)
     settings["defense"] = node
     with pytest.raises(SettingError):
-        build._check_targets(settings, "", set())
+        check_targets(settings, {})

@@ -146,6 +146,14 @@ def test_no_option_takes_more_persons_than_a_file_may_list(option: str) -> None:
             made(option, num_persons=persons)
 
 
+def test_a_padded_clip_has_absent_bodies_after_its_own() -> None:
+    raw = RawClip(np.ones((5, 3, 4, 2), np.float32), np.ones((5, 4, 2), bool))
+    more = raw.padded(3)
+    assert more.frames.dtype == np.float32 and more.exists.dtype == np.bool_
+    assert more.exists.all(axis=(0, 1)).tolist() == [True, True, False] and not more.frames[..., 2].any()
+    np.testing.assert_array_equal(more.frames[..., :2], raw.frames)
+
+
 def test_what_lies_outside_a_recording() -> None:
     values = np.array([0, -100, 100, 100.001, -1e6, np.inf, -np.inf, np.nan, 1e39])
     assert outside(values, "m").tolist() == [False] * 3 + [True] * 6

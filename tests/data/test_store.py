@@ -354,3 +354,4 @@ def test_the_official_files(shared: Path, tmp_path: Path) -> None:
     assert counts == {"train": 431, "test": 430} and {clip.label for clip in store.clips} == set(range(27))
     assert Clip("a27_s8_t3", 26, "test") in store.clips
     assert all(store.raw(number).exists.all() for number in range(0, 861, 50))
+    assert store.digest == "6ede2d29acd2bf79cb9eafa8a2c5dba6eb44a097eca8419495e87decf9158bfd"
