@@ -80,14 +80,17 @@ def commands(runs: Sequence[Run]) -> list[str]:
 
 
 def _sweep(run: Run) -> str:
-    """The command of the whole sweep that a run is a part of; its own if it is part of none."""
+    """The command of the whole sweep that a run is a part of; its own if it is part of none.
+
+    What the experiment's file sweeps is left out where it is known (``typed``: the keys that were typed).
+    """
     if run.sweep is None:
         return run.command
     swept: Mapping[str, str] = run.sweep.get("params", {})
+    typed = run.sweep.get("typed", [*swept])
     kept = [word for word in _words(run.command) if word.partition("=")[0].lstrip("+") not in swept]
-    if run.experiment is None:
-        kept += ["-m", *(f"{key}={values}" for key, values in sorted(swept.items()))]
-    return shlex.join(kept)
+    flag = [] if run.experiment else ["-m"]
+    return shlex.join([*kept, *flag, *(f"{key}={values}" for key, values in swept.items() if key in typed)])
 
 
 def _words(command: str) -> list[str]:

@@ -185,6 +185,8 @@ def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
     _check_settings(facts["kind"], facts["settings"], facts["choices"])
     if not isinstance(facts["seeds"], dict) or not isinstance(facts["classes"], list):
         raise KeyError("seeds")
+    if not isinstance(facts["training"].get("name"), str):
+        raise KeyError("training")
     if not all(isinstance(one, dict) and {"symbol", "unit"} <= {*one} for one in facts["constraints"].values()):
         raise KeyError("constraints")
     return facts
