@@ -75,6 +75,7 @@ def main() -> None:
             return
         arguments = cli.translated(arguments)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
+        arguments = cli.translated(arguments)
         cli.check_arguments(arguments)
         sys.argv[1:] = cli.flags_last(arguments)
         command = Command(arguments)

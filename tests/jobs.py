@@ -9,6 +9,7 @@ from skeleton_adv.command.job import Job
 
 def job_of(words: list[str]) -> Job:
     """The job that these words of a command line describe."""
+    recipes.register()
     words = cli.translated(words)
     recipes.register()
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):

@@ -202,6 +202,8 @@ def _check_keys(
         of = [task for task in options["task"] if _holds(composed((f"task={task}",), folders), key)]
         if of and config.get("task") not in of:
             raise SettingError(f"{key} has no effect on task={config.get('task')}: it is for task={_or(of)}")
+        if key.startswith("surrogate.") and config.get("surrogate") is None:
+            raise SettingError(f"{key}: there is no surrogate: choose one with model@surrogate=...")
         _check_key(config, key, list(options))
 
 

@@ -60,6 +60,11 @@ REFUSED = [
     ("--cfg", "--cfg needs a value"),
     ("-m=3", "-m takes no value"),
     ("model@other=hcn", "model@other"),
+    ("surrogate.seed=1", "model@surrogate="),
+    ("task=certify attack=pgd", "attack=pgd has no effect on task=certify: it is for task=attack"),
+    ("task=certify attack.beta=1", "attack.beta has no effect on task=certify: it is for task=attack"),
+    ("smoothing.n=3", "it is for task=certify"),
+    ("recipe.epochs=1", "it is for task=train"),
     ("attack.beta=" + "[" * 3000, "key=value"),
 ]
 
