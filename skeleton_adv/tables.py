@@ -14,12 +14,14 @@ from skeleton_adv.report.write import write
 from skeleton_adv.runs.load import Run, load_run
 
 
-def write_all(runs: Sequence[Run], out: Path, wide: bool = False) -> list[Path]:
-    """Write every table of every dataset among the runs, each dataset in a folder of its own."""
+def show_and_write(runs: Sequence[Run], out: Path, wide: bool = False) -> list[Path]:
+    """Show every table of every dataset among the runs; write each, a dataset's in a folder of its own."""
     paths = []
     for here in by_dataset(runs):
         for table, own in by_table(here):
-            paths += write(table, own, here, out, wide)
+            rows = table.rows(own)
+            show(table, own, rows, wide)
+            paths += write(table, own, rows, here, out, wide)
     return paths
 
 
@@ -31,7 +33,7 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
         print(f"records: {run.folder}/{'certificates' if run.kind == 'certificate' else 'records'}.csv")
     for here in by_dataset(runs) if experiment else ():
         for table, own in _of_experiment(str(experiment), here):
-            for path in write(table, own, here, out):
+            for path in write(table, own, table.rows(own), here, out):
                 print(f"table:   {path}")
 
 
@@ -60,10 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         runs = finished(arguments.runs, arguments.strict)
-        for here in by_dataset(runs):
-            for table, own in by_table(here):
-                show(table, own, arguments.wide)
-        for path in write_all(runs, arguments.out, arguments.wide):
+        for path in show_and_write(runs, arguments.out, arguments.wide):
             print(path)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

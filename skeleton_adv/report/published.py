@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from skeleton_adv.report import words
 from skeleton_adv.runs.load import Run
 
 PAPER = Path(__file__).parent / "paper"
@@ -60,7 +61,7 @@ def facts(run: Run) -> dict[str, Any]:
         "beta": run.of_attack.get("beta"),
         "sigma": run.of_defense.get("sigma"),
         "draws": run.of_defense.get("draws"),
-        "plain": run.training["name"] in ("none", "unknown") and not run.surrogate_noise,
+        "plain": run.training["name"] in words.PLAIN and not run.surrogate_noise,
     }
 
 

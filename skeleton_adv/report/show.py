@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
+import pandas as pd
 from tabulate import tabulate
 
 from skeleton_adv.core.errors import RunError
@@ -27,9 +28,8 @@ def by_dataset(runs: Sequence[Run]) -> list[list[Run]]:
     return [found[name] for name in sorted(found)]
 
 
-def show(table: Table, runs: Sequence[Run], wide: bool = False, heading: str = "") -> None:
-    """Print a table of its own runs of one dataset: what it is of, its rows, and what its columns mean."""
-    frame = table.rows(runs)
+def show(table: Table, runs: Sequence[Run], frame: pd.DataFrame, wide: bool = False, heading: str = "") -> None:
+    """Print a table's rows of its own runs of one dataset: what it is of, and what its columns mean."""
     shown = table.page(frame, scope_of(runs), wide)
     grid = {head: texts[:MOST] for head, texts in shown.grid.items()}
     print(fill(heading or table.heading(runs), 120))
@@ -46,7 +46,8 @@ def show_new(runs: Sequence[Run]) -> None:
     for here in by_dataset(runs):
         for kind in sorted({run.kind for run in here}):
             own = [run for run in here if run.kind == kind]
-            show(plain(kind), own, heading=f"{kind.capitalize()}s {where(own)}")
+            table = plain(kind)
+            show(table, own, table.rows(own), heading=f"{kind.capitalize()}s {where(own)}")
     for run, words in signs([run for run in runs if run.kind == "attack"], runs):
         print(f"warning: {named(run)}: {words}")
 

@@ -180,7 +180,7 @@ def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column],
         texts[ours.key] = [one if there else "not run" for one, there in zip(texts[ours.key], ran, strict=True)]
     shown = [column for column in leading if any(texts[column.key])] + chosen + told
     grid = {heads.get(column.key, column.head): texts[column.key] for column in shown}
-    return Page(f"Every row: {', '.join(common)}." if common and not wide else "", grid, shown)
+    return Page(f"Every row: {'; '.join(common)}." if common and not wide else "", grid, shown)
 
 
 def _head(column: Column, scope: Scope) -> str:

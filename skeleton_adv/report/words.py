@@ -7,6 +7,8 @@ from typing import Any
 
 from skeleton_adv.runs.load import Run
 
+PLAIN = ("none", "unknown")  # trainings that are not told: nothing is known to be unusual in them
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -90,7 +92,7 @@ def trained(run: Run) -> str:
     if run.trained_noise:
         return f"trained with σ={run.trained_noise:g}"
     more = " ".join(f"{key}={value}" for key, value in run.training.items() if key != "name")
-    return "" if name == "none" else f"trained by {name} {more}".strip()
+    return "" if name in PLAIN else f"trained by {name} {more}".strip()
 
 
 def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Run], str]]:

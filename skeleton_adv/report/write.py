@@ -25,9 +25,11 @@ LATEX = str.maketrans(
 )
 
 
-def write(table: Table, own: Sequence[Run], runs: Sequence[Run], out: Path, wide: bool = False) -> list[Path]:
-    """Write a table of its ``own`` runs among all ``runs`` of one dataset as Markdown, LaTeX and CSV."""
-    frame, scope = table.rows(own), scope_of(own)
+def write(
+    table: Table, own: Sequence[Run], frame: pd.DataFrame, runs: Sequence[Run], out: Path, wide: bool = False
+) -> list[Path]:
+    """Write a table's rows of its ``own`` runs, among all ``runs`` of one dataset, as Markdown, LaTeX and CSV."""
+    scope = scope_of(own)
     pages = {"": (frame, table.page(frame, scope, wide))}
     heading, first = table.heading(own), pages[""][1]
     lines = [f"# {heading}", "", *_page(first), table.about(own, first.columns), ""]
@@ -78,14 +80,17 @@ def commands(runs: Sequence[Run]) -> list[str]:
 
 
 def _sweep(run: Run) -> str:
-    """The command of the whole sweep that a run is a part of; its own if it is part of none."""
+    """The command of the whole sweep that a run is a part of; its own if it is part of none.
+
+    What the experiment's file sweeps is left out where it is known (``typed``: the keys that were typed).
+    """
     if run.sweep is None:
         return run.command
     swept: Mapping[str, str] = run.sweep.get("params", {})
+    typed = run.sweep.get("typed", [*swept])
     kept = [word for word in _words(run.command) if word.partition("=")[0].lstrip("+") not in swept]
-    if run.experiment is None:
-        kept += ["-m", *(f"{key}={values}" for key, values in sorted(swept.items()))]
-    return shlex.join(kept)
+    flag = [] if run.experiment else ["-m"]
+    return shlex.join([*kept, *flag, *(f"{key}={values}" for key, values in swept.items() if key in typed)])
 
 
 def _words(command: str) -> list[str]:

@@ -41,7 +41,7 @@ def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "unit": "image" if image else "m",
         "stands_for": "Kinetics" if image else f"NTU RGB+D, cross-{'view' if dataset in CROSS_VIEW else 'subject'}",
         "randomised": choices["defense"] != "none" and bool(settings["defense"].get("sigma")),
-        "training": {"name": "noise", "sigma": noise} if noise else {"name": "none"},
+        "training": {"name": "noise", "sigma": noise} if noise else {"name": "unknown" if noise is None else "none"},
         "experiment": None if experiment in (None, "null") else str(experiment),
     }
     return {**found, **about}

@@ -126,8 +126,14 @@ class Run:
 
     def array(self, column: str) -> np.ndarray:
         """(N,) values of a column."""
-        values: np.ndarray = self.records[column].to_numpy()
+        values = self._arrays.get(column)
+        if values is None:
+            values = self._arrays[column] = self.records[column].to_numpy()
         return values
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {}  # pandas takes its time to find a column
 
     @cached_property
     def aimed(self) -> np.ndarray:
@@ -179,6 +185,8 @@ def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
     _check_settings(facts["kind"], facts["settings"], facts["choices"])
     if not isinstance(facts["seeds"], dict) or not isinstance(facts["classes"], list):
         raise KeyError("seeds")
+    if not isinstance(facts["training"].get("name"), str):
+        raise KeyError("training")
     if not all(isinstance(one, dict) and {"symbol", "unit"} <= {*one} for one in facts["constraints"].values()):
         raise KeyError("constraints")
     return facts
@@ -260,7 +268,7 @@ def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind,
         raise RunError(f"{path} has other columns than its run.json states: {way_out}")
     texts = [name for name, kind in columns.items() if kind == "text"]
     try:
-        rows = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, "str"))
+        rows = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, "str"), low_memory=False)
         if len(rows) and rows[texts].isna().to_numpy().any():  # a clip may be called nan
             rows[texts] = pd.read_csv(io.BytesIO(content), usecols=texts, dtype="str", keep_default_na=False)[texts]
     except (ValueError, UnicodeDecodeError) as error:

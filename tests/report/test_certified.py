@@ -64,7 +64,7 @@ def test_victims_of_other_training_are_told_apart(tmp_path: Path) -> None:
 
 def test_certificates_have_a_table(tmp_path: Path) -> None:
     runs = [certified()]
-    paths = write(TABLE, runs, runs, tmp_path)
+    paths = write(TABLE, runs, TABLE.rows(runs), runs, tmp_path)
     assert [path.name for path in paths] == ["certified.md", "certified.tex", "certified.csv"]
     assert pd.read_csv(paths[2])["clean_accuracy_hits"].tolist() == [3]
     other = certified(identity="def", settings={"smoothing": {"sigma": 0.25, "n": 1000, "alpha": 0.1}})

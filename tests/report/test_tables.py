@@ -1,6 +1,7 @@
 """Tables as declarations: what each takes, its cells by hand, and laws of the engine."""
 
 import itertools
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -60,13 +61,16 @@ def test_every_run_appears_in_some_table(access: str, unit: str, tmp_path: Path)
     options = itertools.product(
         ("admm", "pgd", "mine"), ("none", "noise_filter", "mine"), (None, "hcn"), (None, "films")
     )
+    one = run(access=access, unit=unit, seeds={"model": 0, "surrogate": 1}, stands_for=None)
+    runs = []
     for number, (attack, defense, surrogate, experiment) in enumerate(options):
-        choices = {"attack": attack, "defense": defense, "model@surrogate": surrogate}
-        facts = {"access": access, "unit": unit, "experiment": experiment, "identity": str(number)}
-        one = run(choices=choices, seeds={"model": 0, "surrogate": 1}, stands_for=None, **facts)
-        ((table, own),) = by_table([one])
-        assert own == [one]
-        assert one.identity in write(table, own, own, tmp_path)[2].read_text()
+        choices = {**one.choices, "attack": attack, "defense": defense, "model@surrogate": surrogate}
+        runs.append(replace(one, choices=choices, experiment=experiment, identity=f"<{number}>"))
+        ((_, own),) = by_table(runs[-1:])
+        assert own == runs[-1:]
+    written = [write(table, own, table.rows(own), runs, tmp_path)[2] for table, own in by_table(runs)]
+    text = "".join(path.read_text() for path in written)
+    assert all(made.identity in text for made in runs)
 
 
 def test_paper_cells_stand_beside_ours_and_missing_cells_say_why() -> None:
@@ -191,7 +195,7 @@ def test_cw_and_admm_are_compared_at_the_same_target_only() -> None:
 def test_the_second_page_of_table_three(tmp_path: Path) -> None:
     runs = [cw(), admm(identity="def")]
     ((_, own),) = [(table, own) for table, own in by_table(runs) if table is TABLE3]
-    paths = write(TABLE3, own, runs, tmp_path)
+    paths = write(TABLE3, own, TABLE3.rows(own), runs, tmp_path)
     assert [path.name for path in paths if path.suffix == ".csv"] == ["table3.csv", "table3_against_admm.csv"]
     assert "admm β=1" in paths[0].read_text() and "C&W / ADMM" in paths[0].read_text()
 
@@ -223,6 +227,8 @@ def test_a_victim_of_another_training_says_so_and_has_no_cell_of_the_papers() ->
     noisy = defended(0.01, False, 0.55, **noise)
     shown = page(TABLE4, noisy)
     assert shown["victim"].tolist() == ["hcn, trained with σ=0.25"] and "accuracy: paper" not in shown
+    unknown = admm(training={"name": "unknown"}, trained_noise=None)  # by other programs: as before, beside the paper's
+    assert page(TABLE1, unknown).query("clips != 'not run'")["success: paper"].tolist() == ["100.0"]
     robust = admm(training={"name": "trades", "beta": 6})
     assert page(TABLE1, robust).query("clips != 'not run'")["victim"].tolist() == ["hcn, trained by trades beta=6"]
 
@@ -302,7 +308,7 @@ def test_titles_name_space_shape_confidence_and_stand_ins() -> None:
 
 def test_files_in_three_formats(tmp_path: Path) -> None:
     one = admm()
-    paths = write(TABLE1, [one], [one], tmp_path)
+    paths = write(TABLE1, [one], TABLE1.rows([one]), [one], tmp_path)
     assert [path.name for path in paths] == ["table1.md", "table1.tex", "table1.csv"]
     texts = {path.suffix: path.read_text() for path in paths}
     assert "stand-in" in texts[".md"].partition("\n")[0] and "T=32" in texts[".md"]
@@ -317,7 +323,7 @@ def test_latex_is_ascii(tmp_path: Path) -> None:
     for one in [*runs, transfer("hcn", 0.1), cw(), certified(), run(choices={"attack": "pgd"})]:
         ((table, own),) = by_table([one])
         for wide in (False, True):
-            text = write(table, own, own, tmp_path, wide)[1].read_text()
+            text = write(table, own, table.rows(own), own, tmp_path, wide)[1].read_text()
             assert all(line.isascii() for line in text.splitlines() if not line.startswith("%"))
 
 
@@ -333,8 +339,13 @@ def test_a_whole_sweep_is_one_command() -> None:
         admm(b, command=f"{made} attack.beta={b} experiment=table1 seed=1", sweep=sweep, experiment="table1")
         for b in (0.1, 1)
     ]
-    assert commands(grid) == [f"{made} experiment=table1 seed=1"]
+    assert commands(grid) == [f"{made} experiment=table1 seed=1 attack.beta=0.1,1"]
     assert commands(grid[:1]) == [grid[0].command]  # a part of it
+    told = [
+        admm(b, command=one.command, sweep=sweep | {"typed": []}, experiment="table1")
+        for b, one in zip((0.1, 1), grid, strict=True)
+    ]
+    assert commands(told) == [f"{made} experiment=table1 seed=1"]  # its file sweeps the rest
     typed = [admm(b, command=f"{made} attack.beta={b} model=hcn", sweep=sweep) for b in (0.1, 1)]
     assert commands(typed) == [f"{made} model=hcn -m attack.beta=0.1,1"]
     assert commands([admm(command=made)]) == [made]  # of an earlier version, or of no sweep

@@ -1,5 +1,7 @@
 """Signs of a weak attack: by its own rows, and beside attacks that see less."""
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,3 +79,11 @@ def test_clips_that_only_one_attacked_do_not_count() -> None:
     weak = admm(rows=six_rows(success_share=0.0)[:4], identity="def", done=4)
     (words,) = said(weak, transfer("hcn", 0.1, [*reversed(six_rows())]))
     assert "3 of 4 clips" in words
+
+
+def test_looking_for_signs_among_many_runs_takes_time_in_proportion() -> None:
+    rows = [six_rows(success_share=share) for share in (0.0, 0.5)]
+    weak, other = admm(rows=rows[0], identity="def"), transfer("hcn", 0.1, rows[1])
+    began = time.process_time()
+    assert len(signs([replace(weak, identity=str(n)) for n in range(500)], [weak] + [replace(other)] * 500)) >= 500
+    assert time.process_time() - began < 5

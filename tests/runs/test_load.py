@@ -164,6 +164,7 @@ def reordered(folder: Path) -> Path:
     [
         ({"dataset": "kinetics"}, {"unit": "image", "stands_for": "Kinetics"}),
         ({"dataset": "ntu60_cv"}, {"unit": "m", "stands_for": "NTU RGB+D, cross-view"}),
+        ({"trained_noise": None}, {"training": {"name": "unknown"}}),
         ({"trained_noise": 0.25}, {"training": {"name": "noise", "sigma": 0.25}}),
         ({"settings": {"attack": {"path": "digest"}}}, {"access": "none"}),
         ({"choices": {"experiment": "films"}}, {"experiment": "films"}),
