@@ -22,7 +22,7 @@ from skeleton_adv.attacks.admm import admm
 from skeleton_adv.attacks.cw import cw
 from skeleton_adv.attacks.losses import hinge
 from skeleton_adv.attacks.pgd import pgd
-from skeleton_adv.certificates.radii import count_classes
+from skeleton_adv.certificates.counts import count_classes
 from skeleton_adv.constraints import BoneLength, JointAngle, Speed
 from skeleton_adv.data.clips import hashed_order, load_batch
 from skeleton_adv.data.store import Generated
@@ -30,8 +30,9 @@ from skeleton_adv.data.synthetic.dataset import SyntheticMotion
 from skeleton_adv.defenses import none
 from skeleton_adv.models.agcn import TwoStreamAGCN
 from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.network import build_network
 from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize
-from skeleton_adv.models.victim import Victim, build_network
+from skeleton_adv.models.victim import Victim
 from skeleton_adv.tasks.memory import keep_freed_memory
 
 VICTIMS: dict[str, tuple[Callable[..., nn.Module], Callable[..., nn.Module], dict[str, Any]]] = {

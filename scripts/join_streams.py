@@ -10,7 +10,9 @@ from pathlib import Path
 from safetensors.torch import save
 
 from skeleton_adv.core.errors import CheckpointError
-from skeleton_adv.models.checkpoint import canonical, load_checkpoint, read_state_dict
+from skeleton_adv.models.checkpoint import load_checkpoint
+from skeleton_adv.models.layouts import canonical
+from skeleton_adv.models.weights import read_state_dict
 
 
 def main() -> None:

@@ -84,7 +84,8 @@ def white_box(real: str, scale: Scale) -> Iterator[str]:
 def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
     """Tables 2 and 4 and the other figures of one dataset; transfer needs both victims at one number of frames."""
     hcn, same = data + alone + frames, data + actions + frames  # HCN's actions, and those that 2s-AGCN shares with it
-    graph, long = f"{scale.graph} {same}", f"{scale.graph} {data}{actions} dataset.num_frames=64 model.noise=0.1"
+    graph = f"{scale.graph} {same}"
+    long = f"{scale.graph} {data}{actions} dataset.num_frames=64 training=noise training.sigma=0.1"
     yield f"task=train {hcn} model.seed=0,1 -m"
     yield f"experiment=table2 {hcn}{clips}"
     yield f"task=train {same} model.seed=1{scale.epochs if actions else ''}"
@@ -97,9 +98,9 @@ def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale
     yield f"experiment=films {hcn}"
     yield f"experiment=films {graph}"
     recipe = " recipe=hcn/utd_mhad_noise" if "utd_mhad" in data else ""
-    yield f"task=train {hcn}{recipe} model.noise=0.1,0.25,0.5 -m"
+    yield f"task=train {hcn}{recipe} training=noise training.sigma=0.1,0.25,0.5 -m"
     yield f"experiment=figure5 {hcn}{scale.certified}"
-    yield f"experiment=figure5 {hcn} model.noise=0.25 smoothing.n=100000 smoothing.clips=10 runtime.limit=10"
+    yield f"experiment=figure5 {hcn} training.sigma=0.25 smoothing.n=100000 smoothing.clips=10 runtime.limit=10"
     yield f"task=train {long}{scale.brief}"
     yield f"experiment=figure5 {long}{scale.certified_graph}"
 

@@ -1,5 +1,6 @@
 """``python -m skeleton_adv``: compose a configuration with Hydra, run it, show its table."""
 
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from skeleton_adv import __version__
 from skeleton_adv.command import cli
@@ -48,7 +51,7 @@ class Command:
             self.experiment = config.get("experiment")
             self.table_dir, self.figure_dir = Path(job.runtime.table_dir), Path(job.runtime.figure_dir)
         except (UserError, OSError) as error:
-            cli.fail(error)
+            cli.fail(error, self.typed)
             self.failed.append(" ".join(overrides))
 
     def report(self) -> None:
@@ -70,13 +73,16 @@ def main() -> None:
         if "--version" in arguments:
             print(f"skeleton_adv {__version__}")
             return
+        arguments = cli.translated(arguments)
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
+        arguments = cli.translated(arguments)
         cli.check_arguments(arguments)
         sys.argv[1:] = cli.flags_last(arguments)
         command = Command(arguments)
         hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")(command.job)()
         command.report()
-    except (UserError, OSError) as error:
-        cli.fail(error)
+    except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
+        cli.fail(error, arguments)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr)

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.skeleton import KINECT20, NTU25, Skeleton
+from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.network import build_network
+from skeleton_adv.models.preprocess import CenterPerFrame
+from skeleton_adv.models.weights import save_weights
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 SHARED = Path(__file__).parents[2] / "shared"
@@ -93,3 +98,17 @@ def mat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 name = f"a{action}_s{subject}_t{trial}_skeleton.mat"
                 savemat(folder / name, {"d_skel": body.transpose(2, 0, 1)})
     return folder
+
+
+@pytest.fixture(scope="module")
+def place(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder with a small victim, and the arguments of a short attack on it."""
+    folder = tmp_path_factory.mktemp("place")
+    torch.manual_seed(0)
+    dataset = UTDMHAD(root=str(mat_folder))
+    network = build_network(lambda **facts: HCN(fc7=16, **facts), CenterPerFrame, dataset)
+    network.model = HCN(fc7=16, num_joints=20, num_classes=27, num_frames=32)
+    save_weights(network, folder / "small.safetensors", {"test_accuracy": 0.1})
+    arguments = ["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.architecture.fc7=16", "batch_size=2"]
+    arguments += ["model.checkpoint=small.safetensors", "attack.outer_steps=5", "attack.inner_steps=2"]
+    return folder, arguments

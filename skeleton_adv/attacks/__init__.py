@@ -1,14 +1,22 @@
 """Attacks: functions ``(model, batch, *, targeted=False, **settings) -> AttackResult``."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import signature
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
+from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.runs.schema import Columns
 
-Model = Callable[[Tensor], Tensor]  # (N, C, T, V, M) -> logits (N, num_classes)
+__all__ = ["Access", "Attack", "AttackResult", "Model", "access_of", "name_of", "needs", "own_columns", "passes_of"]
+
+# (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
+Model = Callable[[Tensor], Tensor]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -18,9 +26,70 @@ class AttackResult:
     x_adv: Tensor  # (N, C, T, V, M), detached; equal to the clean clips where nothing may move
     found: Tensor  # (N,) bool: the attack believes that the clip fools the model
     trace: dict[str, Tensor] | None = None  # name -> (steps, N), for figures
+    columns: dict[str, Tensor] = field(default_factory=dict)  # name -> (N,), those that the attack declares
 
 
 class Attack(Protocol):
     """With ``targeted``, ``batch.y`` holds the classes to reach, else the classes to leave."""
 
     def __call__(self, model: Model, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult: ...
+
+
+@dataclass(frozen=True)
+class _Needs:
+    access: Access
+    columns: Columns
+    passes: Callable[..., int] | None
+
+
+def needs(access: Access, columns: Columns | None = None, passes: Callable[..., int] | None = None) -> Callable[[F], F]:
+    """Declare how much of the victim an attack must see, and the ``columns`` that it adds to its rows.
+
+    ``gradients``: its calls can be differentiated (a white box, or a surrogate); ``scores``: they give
+    logits; ``labels``: predicted classes (N,), -1 where the logits are not finite; ``none``: it may not
+    call. Evaluation hands the attack no more than that. ``columns`` maps names to the kinds ``float``,
+    ``int`` and ``bool``; ``AttackResult.columns`` then has a tensor (N,) for each. ``passes(**settings)`` is
+    how often the attack asks the model, for the time that a run has left.
+    """
+
+    def declared(attack: F) -> F:
+        attack.__needs__ = _Needs(access, dict(columns or {}), passes)  # type: ignore[attr-defined]
+        return attack
+
+    return declared
+
+
+def access_of(attack: Callable[..., Any]) -> Access:
+    """What an attack needs to see; one that declares nothing counts as needing gradients."""
+    return _needs_of(attack).access
+
+
+def own_columns(attack: Callable[..., Any]) -> Columns:
+    """The columns that an attack adds to its rows, with their kinds."""
+    return _needs_of(attack).columns
+
+
+def passes_of(attack: Callable[..., Any]) -> int | None:
+    """How often an attack with its settings asks the model; None if it does not declare it."""
+    declared = _needs_of(attack).passes
+    parameters = signature(attack).parameters.items()
+    values = {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
+    return declared(**values) if declared else None
+
+
+def name_of(attack: Callable[..., Any]) -> str:
+    """An attack's name, for messages."""
+    function = _function(attack)
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _needs_of(attack: Callable[..., Any]) -> _Needs:
+    found: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None))
+    return found
+
+
+def _function(attack: Callable[..., Any]) -> Callable[..., Any]:
+    """The function below any settings that were bound to it."""
+    while isinstance(attack, partial):
+        attack = attack.func
+    return attack

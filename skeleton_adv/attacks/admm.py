@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from skeleton_adv.attacks import AttackResult, Model
+from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.losses import cross_entropy, fooled, hinge
 from skeleton_adv.constraints import Constraint, Limits
 from skeleton_adv.core.batch import SkeletonBatch
@@ -15,6 +15,7 @@ from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 Reduction = Literal["mean", "mean_all", "sum"]
 
 
+@needs("gradients", passes=lambda outer_steps, inner_steps, **_: outer_steps * inner_steps + 1)
 @checked
 def admm(
     model: Model,
@@ -49,7 +50,7 @@ def admm(
     weights = {name: _weights(limit, reduction) for name, limit in limits.items()}
     duals = {name: torch.zeros_like(limit.tolerance) for name, limit in limits.items()}
     # Adam leaves an entry whose gradient is always 0 where it is: what is absent never moves.
-    movable = batch.movable.to(x_adv.dtype)
+    movable = batch.movable
     adam = torch.optim.Adam([x_adv], lr=lr)
     best, least = batch.x.clone(), torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
     history: list[dict[str, Tensor]] = []
@@ -72,7 +73,7 @@ def admm(
                 best, least = _better(best, least, x_adv, violations, fooled(logits, batch.y, targeted))
             if trace:
                 history.append({"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}})
-            x_adv.grad = gradient * movable
+            x_adv.grad = torch.where(movable, gradient, 0)
             adam.step()
         with torch.no_grad():
             for name, limit in limits.items():
@@ -100,7 +101,9 @@ def _better(
     best: Tensor, least: Tensor, x_adv: Tensor, violations: Mapping[str, Tensor], success: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The better of ``best`` and ``x_adv`` for each clip, and its largest violation (N,)."""
-    largest = torch.stack([h.detach().amax(dim=1) for h in violations.values()]).amax(dim=0)
+    largest = torch.zeros_like(least)
+    for h in (h.detach() for h in violations.values() if h.shape[1]):
+        largest = torch.maximum(largest, h.amax(dim=1))
     better = success & (largest < least)
     x = torch.where(better.view(-1, 1, 1, 1, 1), x_adv.detach(), best)
     return x, torch.where(better, largest, least)

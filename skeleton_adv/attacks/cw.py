@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
-from skeleton_adv.attacks import AttackResult, Model
+from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.losses import fooled, hinge
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 
 
+@needs("gradients", passes=lambda search_steps, steps, **_: search_steps * steps + 1)
 @checked
 def cw(
     model: Model,
@@ -35,8 +36,8 @@ def cw(
     on to its last step though all of its clips rest, so that no clip's draws depend on the others.
     """
     n, per_clip = len(batch), (-1, 1, 1, 1, 1)
-    movable = batch.movable.to(batch.x.dtype)
-    entries = movable.flatten(1).sum(dim=1).clamp(min=1)
+    movable = batch.movable
+    entries = movable.flatten(1).sum(dim=1).clamp(min=1).to(batch.x.dtype)
     low, high = torch.zeros_like(batch.x[:, 0, 0, 0, 0]), torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
     weight = torch.full_like(low, c)
     best, shortest = torch.zeros_like(batch.x), high.clone()
@@ -63,7 +64,7 @@ def cw(
                 active = active * (lowest < checked_lowest * (1 - 1e-4))
                 checked_lowest = lowest
             with torch.no_grad():
-                gradient = gradient * movable
+                gradient = torch.where(movable, gradient, 0)
                 first = 0.9 * first + 0.1 * gradient
                 second = 0.999 * second + 0.001 * gradient.flatten(1).square().sum(dim=1) / entries
                 rate = active * lr * (1 - step / steps) / (1 - 0.9 ** (step + 1))

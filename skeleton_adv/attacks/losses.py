@@ -24,6 +24,9 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def fooled(logits: Tensor, y: Tensor, targeted: bool) -> Tensor:
-    """(N,) bool: the predicted class is the target, or if not ``targeted``, another than ``y``."""
+    """(N,) bool: the predicted class is the target, or if not ``targeted``, another than ``y``.
+
+    Logits that are not finite predict no class: they fool nobody.
+    """
     hit = logits.argmax(dim=1) == y
-    return hit if targeted else ~hit
+    return (hit if targeted else ~hit) & logits.isfinite().all(dim=1)

@@ -5,15 +5,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from skeleton_adv.attacks import AttackResult, Model
+from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.losses import cross_entropy, fooled, margin
+from skeleton_adv.constraints import Ball, Norm
+from skeleton_adv.constraints.ball import wide
 from skeleton_adv.core.batch import SkeletonBatch
-from skeleton_adv.core.noise import normal, uniform
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, Whole, checked
 
-Norm = Literal["l2", "linf"]
 
-
+@needs("gradients", passes=lambda restarts, steps, **_: restarts * (steps + 1))
 @checked
 def pgd(
     model: Model,
@@ -42,7 +42,7 @@ def pgd(
     the model, else among all: the whole budget is spent, also where the model draws noise and fooling it
     once may be luck.
     """
-    movable = batch.movable.to(batch.x.dtype)
+    ball, movable = Ball(norm, eps), batch.movable
     x_best, lowest = batch.x, torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
     found = torch.zeros_like(lowest, dtype=torch.bool)
 
@@ -53,7 +53,7 @@ def pgd(
         return cross_entropy(logits, batch.y) * (1 if targeted else -1)
 
     for restart in range(restarts):
-        delta = _start(batch, movable, norm, eps, seed, restart) if random_start else torch.zeros_like(batch.x)
+        delta = ball.draw(batch, seed, "pgd", restart) if random_start else torch.zeros_like(batch.x)
         memory = torch.zeros_like(delta)
         for number in range(steps + 1):
             delta.requires_grad_()
@@ -62,43 +62,18 @@ def pgd(
             with torch.no_grad():
                 success = fooled(logits, batch.y, targeted)
                 better = (success & ~found) | ((success == found) & (value < lowest))
-                x_best = torch.where(_wide(better), batch.x + delta, x_best)
+                x_best = torch.where(wide(better), batch.x + delta, x_best)
                 lowest = torch.where(better, value, lowest)
                 found |= success
             if number == steps:
                 break
             (gradient,) = torch.autograd.grad(value.sum(), delta)
             with torch.no_grad():
-                gradient = gradient * movable
+                gradient = torch.where(movable, gradient, 0)  # not a product: 0 times infinity is no number
                 if momentum:
                     size = gradient.abs().flatten(1).sum(dim=1)
-                    memory = gradient = momentum * memory + gradient / _wide(size.clamp(min=1e-30))
+                    memory = gradient = momentum * memory + gradient / wide(size.clamp(min=1e-30))
                 if direction == "steepest":
-                    gradient = gradient.sign() if norm == "linf" else _unit(gradient)
-                delta = _projected(delta.detach() - step * gradient, norm, eps)
+                    gradient = ball.steepest(gradient)
+                delta = ball.shortened(delta.detach() - step * gradient)
     return AttackResult(x_best.detach(), found)
-
-
-def _start(batch: SkeletonBatch, movable: Tensor, norm: Norm, eps: float, seed: int, restart: int) -> Tensor:
-    """A point drawn uniformly from the ball of what may move."""
-    if norm == "linf":
-        return eps * (2 * uniform(batch.x, batch.index, seed, "pgd", restart) - 1) * movable
-    outward = _unit(normal(batch.x, batch.index, seed, "pgd", restart) * movable)
-    size = movable.flatten(1).sum(dim=1).clamp(min=1)
-    far = uniform(batch.x[:, 0, 0, 0], batch.index, seed, "pgd radius", restart)[:, 0]
-    return outward * _wide(eps * far ** (1 / size))
-
-
-def _projected(delta: Tensor, norm: Norm, eps: float) -> Tensor:
-    if norm == "linf":
-        return delta.clamp(-eps, eps)
-    return delta * _wide((eps / delta.flatten(1).norm(dim=1).clamp(min=1e-30)).clamp(max=1))
-
-
-def _unit(direction: Tensor) -> Tensor:
-    return direction / _wide(direction.flatten(1).norm(dim=1).clamp(min=1e-30))
-
-
-def _wide(values: Tensor) -> Tensor:
-    """(N,) -> (N, 1, 1, 1, 1)."""
-    return values.view(-1, 1, 1, 1, 1)

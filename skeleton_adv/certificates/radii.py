@@ -1,14 +1,10 @@
 """Certified radii by randomized smoothing: the paper's form, and today's standard."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from skeleton_adv.core.batch import SkeletonBatch
-from skeleton_adv.core.noise import normal
 
 ABSTAIN = -1
 
@@ -22,35 +18,43 @@ class Certificate:
     p_low: float  # lower bound of the probability of ``pred`` under noise
 
 
-def cohen(selection: Tensor, estimation: Tensor, sigma: float, alpha: float) -> Certificate:
+def cohen(selection: Tensor, estimation: Tensor, sigma: float, alpha: float, lost: int = 0) -> Certificate:
     """Certified Adversarial Robustness via Randomized Smoothing (Cohen et al., arXiv 1902.02918), CERTIFY.
 
     ``selection`` and ``estimation`` are counts (K,) of classes under independent draws: the first
     choose the class, the second bound its probability by Clopper and Pearson's one-sided interval at
-    ``alpha``. Holds with probability 1 - alpha at least.
+    ``alpha``. ``lost`` draws of the second kind gave no class, since their logits were not finite: they
+    count against the chosen one. Holds with probability 1 - alpha at least.
     """
     from scipy.stats import norm
 
-    pred, draws = int(selection.argmax()), int(estimation.sum())
+    pred, draws = int(selection.argmax()), int(estimation.sum()) + lost
     p_low = clopper_pearson(int(estimation[pred]), draws, alpha)
     if p_low <= 0.5:
         return Certificate(ABSTAIN, 0.0, p_low)
     return Certificate(pred, sigma * float(norm.ppf(p_low)), p_low)
 
 
-def zheng(counts: Tensor, sigma: float, alpha: float) -> Certificate:
+def zheng(counts: Tensor, sigma: float, alpha: float, lost: int = 0) -> Certificate:
     """Towards Understanding the Adversarial Vulnerability of Skeleton-based Action Recognition
     (Zheng et al., arXiv 2005.07151), Algorithm 3: sigma / 2 (Phi^-1(p_A) - Phi^-1(p_B)).
 
     p_A and p_B bound the first and the second class of the same ``counts`` (K,) by Goodman's
     simultaneous intervals at ``alpha`` over all classes. These are asymptotic: with 60 classes of few
-    counts, nominal 95 % cover 80 to 87 % (simulated in ``tests/test_certify.py``), so this is the
-    paper's number and no proof. Nothing abstains; the radius is 0 at least.
+    counts, nominal 95 % cover 80 to 87 % (simulated in ``tests/certificates``), so this is the paper's
+    number and no proof. Nothing abstains; the radius is 0 at least. ``lost`` draws gave no class, since
+    their logits were not finite: if there are any they are a class of their own, which may come second;
+    only if it comes first, nothing is certified.
     """
     from scipy.stats import norm
 
-    low, high = goodman(counts, alpha)
     first, second = counts.topk(2).indices.tolist()
+    if lost >= int(counts[first]):
+        return Certificate(ABSTAIN, 0.0, 0.0)
+    if lost:
+        second = second if int(counts[second]) > lost else len(counts)
+        counts = torch.cat([counts, counts.new_tensor([lost])])
+    low, high = goodman(counts, alpha)
     radius = sigma / 2 * float(norm.ppf(low[first]) - norm.ppf(high[second]))
     return Certificate(first, max(radius, 0.0), float(low[first]))
 
@@ -75,49 +79,3 @@ def goodman(counts: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
 def least_draws(alpha: float) -> int:
     """The draws below which even unanimous ones certify nothing: alpha^(1/n) must exceed 1/2."""
     return math.floor(math.log2(1 / alpha)) + 1
-
-
-def count_classes(
-    logits: Callable[[Tensor, SkeletonBatch], Tensor],
-    batch: SkeletonBatch,
-    *,
-    sigma: float,
-    draws: range,
-    at_once: int,
-    num_classes: int,
-    seed: int,
-    purpose: str,
-) -> Tensor:
-    """(N, K) how often each class is the answer under Gaussian noise, for these numbers of draws.
-
-    Noise of ``sigma`` falls on the coordinates of existing joints only: a certificate covers no
-    others. Clip n's draw d is its own whatever the batch, so a count may be taken in parts.
-    ``at_once`` draws of all clips make one pass of ``logits(x, batch)`` of at_once x N clips.
-    """
-    counts = torch.zeros(len(batch), num_classes, dtype=torch.long, device=batch.x.device)
-    wide = _repeated(batch, at_once)
-    for start in range(draws.start, draws.stop, at_once):
-        numbers = range(start, min(start + at_once, draws.stop))
-        noise = [normal(batch.x, batch.index, seed, purpose, number) for number in numbers]
-        noise += [torch.zeros_like(batch.x)] * (at_once - len(numbers))  # a pass never changes its shape
-        with torch.no_grad():
-            answers = logits(wide.x + sigma * torch.cat(noise) * wide.movable, wide).argmax(dim=1)
-        answers = answers.view(at_once, len(batch))[: len(numbers)]
-        counts.scatter_add_(1, answers.T, torch.ones_like(answers.T))
-    return counts
-
-
-def _repeated(batch: SkeletonBatch, times: int) -> SkeletonBatch:
-    """The clips ``times`` over, whole batch after whole batch."""
-
-    def again(values: Tensor) -> Tensor:
-        return values.repeat(times, *[1] * (values.dim() - 1))
-
-    return replace(
-        batch,
-        x=again(batch.x),
-        y=again(batch.y),
-        mask=again(batch.mask),
-        index=again(batch.index),
-        dt=again(batch.dt),
-    )

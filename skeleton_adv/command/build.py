@@ -4,30 +4,23 @@ import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from inspect import signature
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, Literal, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from skeleton_adv.command.cli import SPECIAL
+from skeleton_adv.command.cli import check_values
 from skeleton_adv.command.job import Job, Model, Role, Runtime, Session, Task
+from skeleton_adv.command.targets import check_settings, check_targets
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.ranges import check_call
 
-# What the program gives to an attack, a network or a defense when it calls it; no settings.
-RESERVED = (
-    *("model", "batch", "targeted", "trace", "network", "skeleton"),
-    *("num_joints", "channels", "num_classes", "num_frames", "num_persons"),
-)
 GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
-COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime")  # the rest is the task's
+# Settings of every task; all others are a task's own.
+COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime")
 
 
 def build_job(
@@ -44,21 +37,14 @@ def build_job(
     ``overrides`` are one run's, ``typed`` the words of the command line: what only a file sweeps is not among them.
     ``find_task`` gives the class of a task by its name; ``sweep`` is what the job is a part of, see ``sweep_of``.
     """
-    try:
-        settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise SettingError(str(error).splitlines()[0]) from None
+    check_values(config)
+    settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     experiment = settings.pop("experiment", None)
     task = find_task(str(settings.get("task")))
     _check_settings(settings, task)
-    asked = {word.partition("=")[0] for word in typed}
-    pairs = [word.partition("=")[::2] for word in overrides]
-    typed_targets = {key.lstrip("+"): value for key, value in pairs if key in asked and key.endswith("_target_")}
-    _check_targets(settings, "", {*typed_targets.values()})
-    try:
-        objects = instantiate(settings, _convert_="all")
-    except InstantiationException as error:
-        raise SettingError(str(error.__cause__ or error)) from None
+    typed_targets = _typed_targets(overrides, typed)
+    check_targets(settings, typed_targets)
+    objects = _instantiated(settings)
     _check_kinds(objects, settings)
     names = _names(choices, typed_targets) | {"experiment": experiment}
     surrogate = _role("surrogate", objects, settings, names) if settings.get("surrogate") else None
@@ -75,6 +61,20 @@ def build_job(
         sweep=sweep,
         session=session or Session(),
     )
+
+
+def _instantiated(settings: Any) -> Any:
+    try:
+        return instantiate(settings, _convert_="all")
+    except InstantiationException as error:
+        raise SettingError(str(error.__cause__ or error)) from None
+
+
+def _typed_targets(overrides: Sequence[str], typed: Sequence[str]) -> dict[str, str]:
+    """The keys that name what is called, with their values, of those overrides that were typed."""
+    asked = {word.partition("=")[0] for word in typed}
+    pairs = [word.partition("=")[::2] for word in overrides]
+    return {key.lstrip("+"): value for key, value in pairs if key in asked and key.endswith("_target_")}
 
 
 def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str, Any] | None:
@@ -98,7 +98,7 @@ def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str
 def _check_settings(settings: dict[str, Any], task: type[Task]) -> None:
     """Raise ``SettingError`` unless each part of the settings has the names and values that it may have."""
     own = {name: value for name, value in settings.items() if name not in COMMON}
-    _check_call("", task, own)
+    check_settings("", task, own)
     for name in ("runtime", "model", "dataset", "training"):
         if name not in settings:
             raise SettingError(f"{name} is missing: choose one with {name}=...")
@@ -106,7 +106,7 @@ def _check_settings(settings: dict[str, Any], task: type[Task]) -> None:
     holders += [("surrogate", Model)] if settings.get("surrogate") is not None else []
     holders += [(name, kind) for name, kind in _held(task).items() if name in settings]
     for name, kind in holders:
-        _check_call(f"{name}.", kind, settings[name])
+        check_settings(f"{name}.", kind, settings[name])
 
 
 def _held(task: type[Task]) -> dict[str, type[Any]]:
@@ -121,7 +121,10 @@ def _made(task: type[Task], objects: Mapping[str, Any]) -> Task:
 
 
 def _role(
-    key: Literal["model", "surrogate"], objects: Mapping[str, Any], settings: Mapping[str, Any], names: Mapping[str, Any]
+    key: Literal["model", "surrogate"],
+    objects: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    names: Mapping[str, Any],
 ) -> Role:
     training = "training" if key == "model" else "surrogate_training"
     plain = {name: settings[key][name] for name in ("architecture", "preprocess")}
@@ -155,58 +158,6 @@ def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict
         own[key]: value for typed, value in typed_targets.items() if (key := typed.removesuffix("._target_")) in own
     }
     return {group: option for group, option in choices.items() if "/" not in group} | named
-
-
-def _check_targets(node: Any, key: str, allowed: set[str]) -> None:
-    """Every ``_target_`` below ``node`` is this package's own, or was named on the command line, and fits."""
-    if isinstance(node, str) and "${" in node:
-        raise SettingError(f"{key.rstrip('.')}={node} is not a plain value: interpolations are resolved once only")
-    if isinstance(node, list):
-        for place, item in enumerate(node):
-            _check_targets(item, f"{key}{place}.", allowed)
-    if not isinstance(node, dict):
-        return
-    if "_target_" in node:
-        name = str(node["_target_"])
-        target = _locate(key, name)
-        own = name.startswith("skeleton_adv.") and getattr(target, "__module__", "").startswith("skeleton_adv.")
-        if name not in allowed and (not own or "_args_" in node):
-            raise SettingError(
-                f"{key}_target_={name} lies outside skeleton_adv: if you trust it, set it on the command line"
-            )
-        partial = bool(node.get("_partial_"))
-        _check_call(key, target, {k: v for k, v in node.items() if k not in SPECIAL}, RESERVED if partial else None)
-    for name, item in node.items():
-        _check_targets(item, f"{key}{name}.", allowed)
-
-
-def _check_call(key: str, target: Callable[..., Any], settings: Any, given: tuple[str, ...] | None = None) -> None:
-    """Raise ``SettingError`` unless ``target`` can be called with ``settings`` and what is ``given`` later.
-
-    What is given later is not the user's to set; with ``RESERVED`` more may come, and nothing is missing.
-    """
-    if not isinstance(settings, dict):
-        raise SettingError(
-            f"{key.rstrip('.')}={settings} must hold settings: {', '.join(signature(target).parameters)}"
-        )
-    taken = sorted({*(given or ())} & {*settings} & {*signature(target).parameters})
-    if taken:
-        raise SettingError(f"{key}{taken[0]} is not a setting: the program gives it")
-    check_call(target, settings, key)
-    required = [n for n, p in signature(target).parameters.items() if p.default is p.empty and p.kind != p.VAR_KEYWORD]
-    missing = [name for name in required if name not in settings and name not in (given or ())]
-    if missing and given is not RESERVED:
-        raise SettingError(f"{key}{missing[0]} is missing")
-
-
-def _locate(key: str, target: str) -> Callable[..., Any]:
-    try:
-        found: Callable[..., Any] = resolve_name(target)
-    except Exception as error:  # an import may fail in any way
-        raise SettingError(f"{key}_target_={target} cannot be imported: {str(error).splitlines()[0]}") from None
-    if not callable(found):
-        raise SettingError(f"{key}_target_={target} is nothing that can be called")
-    return found
 
 
 def _command(overrides: list[str]) -> str:

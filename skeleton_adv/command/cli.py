@@ -1,103 +1,225 @@
-"""The command line before and around Hydra: plain help, hints for misspelt names, one-line errors."""
+"""The command line before Hydra: hints for misspelt names, refusals of what cannot run, errors in one line."""
 
+import errno
 import sys
-from functools import cache
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from skeleton_adv.command import recipes
+from skeleton_adv.command.compose import (
+    composed,
+    config_folders,
+    count_of,
+    each_of,
+    group_key,
+    groups,
+    open_folders,
+    parse,
+    split,
+    values_of,
+)
+from skeleton_adv.command.help import help_text
+from skeleton_adv.command.options import CONF
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import nearest
 
-_PACKAGE = Path(__file__).parents[1]
-CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+__all__ = ["CONF", "SPECIAL", "check_arguments", "fail", "flags_last", "groups", "help_text", "translated"]
+
 FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
     *("--multirun", "-m", "--shell-completion", "-sc", "--config-dir", "-cd", "--info", "-i"),
 )
 MODES = ("--cfg", "-c", "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--info", "-i")  # one at most
+CHOICES = {  # what may follow a flag
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+CHOICES |= {"-c": CHOICES["--cfg"], "-i": CHOICES["--info"]}
+MULTIRUN = {"-m", "--multirun"}
+SHOWING = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help"}  # nothing is run
+MAX_RUNS = 10_000  # of one command
 SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
-TAKE_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd")
 
 
-def groups(*folders: Path) -> dict[str, dict[str, str]]:
-    """Group -> option -> what the first line of its YAML file says of it."""
-    found: dict[str, dict[str, str]] = {}
-    for folder in (CONF, *folders):
-        for path in sorted(folder.rglob("*.yaml")):
-            if path.parent != folder:
-                group, *rest = path.relative_to(folder).with_suffix("").parts
-                comments = (line for line in path.read_text().splitlines() if not line.startswith("# @"))
-                found.setdefault(group, {}).setdefault("/".join(rest), next(comments, "").removeprefix("# "))
-    return found
+def translated(arguments: list[str]) -> list[str]:
+    """The same command as Hydra takes it: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
 
-
-def help_text(arguments: list[str]) -> str:
-    """The groups and options in plain words, those of ``--config-dir`` among them."""
-    lines = [
-        "Attack, defend and certify skeleton-based action recognition.",
-        "",
-        "  python -m skeleton_adv attack=admm model=hcn                one run",
-        "  python -m skeleton_adv -m attack.beta=0.1,1,10              a sweep",
-        "  python -m skeleton_adv experiment=table1 dataset=utd_mhad   a table of the paper",
-        "  python -m skeleton_adv task=train dataset=utd_mhad          a victim",
-        "  python -m skeleton_adv.tables outputs/runs                  tables from what has run",
-        "",
-        "Choose an option of a group with group=option; set any value with group.key=value.",
-        "The default of a group is marked with *. model@surrogate=OPTION makes the attack on another model than",
-        "the one that judges it (transfer); surrogate.KEY=VALUE then sets that one's values.",
-    ]
-    defaults = _defaults()
-    for group, options in groups(*_config_folders(arguments)).items():
-        lines += ["", f"{group}="]
-        if group == "recipe":  # one for every pair of the two: their titles would fill a page
-            lines += wrap(", ".join(options), 110, initial_indent="    ", subsequent_indent="    ")
-            lines += ["    (that of model and dataset is taken by itself)"]
+    ``~/`` at the start of a value is the home folder. Raises ``SettingError`` if training without noise is swept
+    beside training with it, because these are two options of a group.
+    """
+    words: list[str] = []
+    for word in arguments:
+        key, equals, value = word.partition("=")
+        if key not in ("model.noise", "surrogate.noise") or not equals:
+            words.append(f"{key}{equals}{_at_home(value)}" if equals and not word.startswith("-") else word)
             continue
-        for option, title in options.items():
-            mark = "*" if option == defaults.get(group) else " "
-            lines.append(f"  {mark} {option:<18} {title}")
-    settings = (CONF / "config.yaml").read_text().partition("\n\n")[2].partition("\nhydra:")[0]
-    lines += ["", "Other settings, with their defaults (set the nested ones as runtime.limit=100):", ""]
-    lines += [f"    {line}".rstrip() for line in settings.splitlines()]
-    lines += ["Also: --cfg job (show the whole configuration), -m (run all combinations of comma lists)."]
-    return "\n".join(lines)
+        group, place = ("training", "training")
+        if key == "surrogate.noise":
+            group, place = ("training@surrogate_training", "surrogate_training")
+        none = [_is_zero(part) for part in value.split(",")]
+        if any(none) and not all(none):
+            raise SettingError(f"{word} sweeps training without noise beside training with it: run {key}=0 by itself")
+        if not any(none):
+            words += [f"{group}=noise", f"{place}.sigma={value}"]
+        elif key == "model.noise":
+            words.append(f"{group}=none")
+    return words
 
 
-def _defaults() -> dict[str, str]:
-    listed = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml"), resolve=False)["defaults"]  # type: ignore[index, call-overload]
-    return {str(key): value for entry in listed if isinstance(entry, dict) for key, value in entry.items()}
+def _at_home(value: str) -> str:
+    parts = (str(Path.home()) + part[1:] if part.startswith("~/") else part for part in value.split(","))
+    return ",".join(parts)
+
+
+def _is_zero(text: str) -> bool:
+    try:
+        return float(text) == 0
+    except ValueError:
+        return False
 
 
 def check_arguments(arguments: list[str]) -> None:
     """Raise ``SettingError`` with the nearest right name for anything misspelt, before Hydra starts."""
     _check_flags(arguments)
-    overrides = [_parse(word) for word in _split(arguments)[0]]
-    folders = _config_folders(arguments)
+    overrides = [parse(word) for word in split(arguments)[0]]
+    folders = open_folders(arguments)
     options = groups(*folders)
-    for override in overrides:
+    chosen = [override for override in overrides if override.key_or_group in options]
+    _check_groups(chosen, options, folders)
+    config = composed(_firsts(chosen), folders)
+    _check_hydra(config, composed((), folders), chosen)
+    swept = _swept(config, overrides)
+    for override in swept:
         if override.key_or_group in options:
             _check_options(override, list(options[override.key_or_group]))
-    chosen = [override for override in overrides if override.key_or_group in options]
-    config = _compose(tuple(map(_first, chosen)), folders)
-    sweeping = bool({"-m", "--multirun"} & {*arguments}) or config.get("experiment") is not None
+    _check_size([*overrides, *swept])
+    sweeping = bool(MULTIRUN & {*arguments}) or (config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN")
     for override in overrides:
-        key = override.key_or_group
         if override.is_sweep_override() and not sweeping:
             raise SettingError(f"{override.input_line} names several values: add -m to run them all")
-        if key not in options and not override.is_delete() and not override.is_add() and not key.startswith("hydra"):
-            _check_key(config, key, list(options))
-    _check_hydra(config, _compose((), folders), chosen)
-    _compose(tuple(map(_first, overrides)), folders)
+    if MULTIRUN & {*arguments} and not overrides:
+        raise SettingError(
+            "-m sweeps nothing: list the values of a key with commas (attack.beta=0.1,1), or leave -m out"
+        )
+    for words in _variants(chosen, swept, options):
+        _check_keys(composed(words, folders), overrides, swept, options, chosen, folders)
+    final = composed((*_firsts(overrides), *(each_of(override)[0] for override in swept)), folders)
+    if not SHOWING & {word.partition("=")[0] for word in arguments}:
+        check_values(final, folders)
+
+
+def _firsts(overrides: Sequence[Override]) -> tuple[str, ...]:
+    """The overrides, each with the first of its values."""
+    return tuple(each_of(override)[0] for override in overrides)
+
+
+def _swept(config: DictConfig, overrides: Sequence[Override]) -> list[Override]:
+    """What the file of an experiment sweeps, apart from what was typed."""
+    typed = {override.get_key_element().lstrip("+~") for override in overrides}
+    params: Mapping[str, Any] = config.hydra.sweeper.params or {}
+    return [parse(f"{key}={value}") for key, value in params.items() if str(key) not in typed]
+
+
+def _check_size(overrides: Sequence[Override]) -> None:
+    """Raise ``SettingError`` if a sweep has more runs than anybody waits for."""
+    runs = 1
+    for override in overrides:
+        runs *= count_of(override, MAX_RUNS)
+        if runs > MAX_RUNS:
+            raise SettingError(f"{override.input_line} makes this more than {MAX_RUNS:,} runs: sweep fewer values")
+
+
+def _variants(
+    chosen: Sequence[Override], swept: Sequence[Override], options: Mapping[str, Any]
+) -> list[tuple[str, ...]]:
+    """The chosen options, then once more for each further option that is swept, with the first of all others."""
+    every = [*chosen, *(override for override in swept if override.key_or_group in options)]
+    first = _firsts(every)
+    others = [
+        (*first[:place], word, *first[place + 1 :])
+        for place, override in enumerate(every)
+        for word in each_of(override)[1:]
+    ]
+    return [first, *others]
+
+
+def _check_groups(chosen: Sequence[Override], options: Mapping[str, Any], folders: tuple[Path, ...]) -> None:
+    """Raise ``SettingError`` if a chosen option does not exist, or if its group is of another task."""
+    tasks = [override for override in chosen if override.key_or_group in ("task", "experiment")]
+    for override in tasks:
+        _check_options(override, list(options[override.key_or_group]))
+    known = composed(_firsts(tasks), folders).hydra.runtime.choices
+    typed = [str(values_of(override)[0]) for override in chosen if group_key(override) == "model"]
+    for override in chosen:
+        key, group = group_key(override), override.key_or_group
+        if override.is_delete() and known.get(key) is not None:
+            raise SettingError(f"{override.input_line} leaves no {group}: choose another with {key}=...")
+        if override.is_add() or override.is_delete():
+            continue
+        if key not in known and group != recipes.GROUP:
+            of = [task for task in options["task"] if key in composed((f"task={task}",), folders).hydra.runtime.choices]
+            if of:
+                raise SettingError(
+                    f"{override.input_line} has no effect on task={known.task}: it is for task={_or(of)}"
+                )
+            raise SettingError(f"unknown key '{key}': {nearest(key, [str(name) for name in known if '/' not in name])}")
+        _check_options(override, list(options[group]), (*typed, known.get("model"))[0])
+
+
+def _check_options(override: Override, options: list[str], model: str | None = None) -> None:
+    group = override.key_or_group
+    for choice in [] if override.is_delete() else values_of(override):
+        name = "null" if choice is None else str(choice)
+        if name not in options:
+            near = [one for one in (name.partition("/")[0], model) if any(o.startswith(f"{one}/") for o in options)]
+            shown = [option for option in options if near and option.startswith(f"{near[0]}/")]
+            raise SettingError(f"{group}={name} is not an option: {nearest(name, shown or options)}")
+
+
+def _check_keys(
+    config: DictConfig,
+    overrides: Sequence[Override],
+    swept: Sequence[Override],
+    options: Mapping[str, Any],
+    chosen: Sequence[Override],
+    folders: tuple[Path, ...],
+) -> None:
+    """Raise ``SettingError`` unless every key that is typed, or swept by an experiment's file, exists."""
+    for override in (*overrides, *swept):
+        key = override.key_or_group
+        if key in options or override.is_delete() or override.is_add() or key.startswith("hydra"):
+            continue
+        if _holds(config, key):
+            continue
+        if override in swept:
+            raise SettingError(_without(config, key, chosen))
+        of = [task for task in options["task"] if _holds(composed((f"task={task}",), folders), key)]
+        if of and config.get("task") not in of:
+            raise SettingError(f"{key} has no effect on task={config.get('task')}: it is for task={_or(of)}")
+        if key.startswith("surrogate.") and config.get("surrogate") is None:
+            raise SettingError(f"{key}: there is no surrogate: choose one with model@surrogate=...")
+        _check_key(config, key, list(options))
+
+
+def _without(config: DictConfig, key: str, chosen: Sequence[Override]) -> str:
+    """Why an experiment cannot sweep ``key``: which of the chosen options does not have it."""
+    group = key.partition(".")[0]
+    option = config.hydra.runtime.choices.get(group)
+    guilty = f"{group}={option}" if any(override.key_or_group == group for override in chosen) else None
+    experiment = f"experiment={config.get('experiment')}"
+    if guilty is None:
+        return f"{experiment} sweeps {key}, which does not exist with the chosen options: leave one of them out"
+    return f"{experiment} sweeps {key}, which {guilty} does not have: leave {guilty} or {experiment} out"
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names)
 
 
 def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Override]) -> None:
@@ -112,111 +234,140 @@ def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Over
     for name in map(str, now):
         if now[name] != usual.get(name):
             raise SettingError(
-                f"{' '.join(map(_first, chosen))} sets hydra.{name} in its file, which may set hydra.mode and "
+                f"{' '.join(_firsts(chosen))} sets hydra.{name} in its file, which may set hydra.mode and "
                 "hydra.sweeper.params only: if you trust it, set the rest on the command line"
             )
 
 
+def check_values(config: DictConfig, folders: tuple[Path, ...] = ()) -> None:
+    """Raise ``SettingError`` naming the key if a value is missing, or refers to a key that does not exist."""
+    for key, missing, value in _open_values(config, ""):
+        if missing:
+            raise SettingError(f"{key} is missing: {_meaning(config, key, folders)}")
+        try:
+            value()
+        except OmegaConfBaseException as error:
+            reason = str(error).splitlines()[0]
+            raise SettingError(f"{key} refers to what cannot be found: {reason}") from None
+
+
+def _open_values(config: Any, prefix: str) -> Iterator[tuple[str, bool, Callable[[], Any]]]:
+    """Every value that is missing or refers to another: its key, whether it is missing, a call that resolves it."""
+    for name in range(len(config)) if isinstance(config, ListConfig) else list(config):
+        key = f"{prefix}{name}"
+        if key == "hydra":
+            continue
+        missing = OmegaConf.is_missing(config, name)
+        if missing or OmegaConf.is_interpolation(config, name):
+            yield key, missing, partial(config.__getitem__, name)
+        elif OmegaConf.is_config(config[name]):
+            yield from _open_values(config[name], f"{key}.")
+
+
+def _meaning(config: DictConfig, key: str, folders: tuple[Path, ...]) -> str:
+    """What belongs in a key: the comment beside it in its option's file."""
+    group, _, name = key.partition(".")
+    option = OmegaConf.select(config, f"hydra.runtime.choices.{group}")
+    for path in (folder / group / f"{option}.yaml" for folder in (CONF, *folders)):
+        for line in path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else ():
+            setting, _, comment = line.partition("#")
+            if setting.partition(":")[0].strip() == name and comment:
+                return f"set {key} to {comment.strip()}"
+    return f"set it with {key}=..."
+
+
 def flags_last(arguments: list[str]) -> list[str]:
     """The same command with its flags behind: Hydra's parser refuses values on both sides of a flag."""
-    values, flags = _split(arguments)
+    values, flags = split(arguments)
     return values + flags
 
 
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The values, and the flags with what they take."""
-    values: list[str] = []
-    flags: list[str] = []
-    for before, word in pairwise(["", *arguments]):
-        taken = before in TAKE_VALUE and "=" not in word
-        (flags if word.startswith("-") or taken else values).append(word)
-    return values, flags
-
-
-def _config_folders(arguments: list[str]) -> tuple[Path, ...]:
-    """The folders of ``--config-dir``, whose files are options too."""
-    pairs = [word.partition("=")[::2] if "=" in word else (word, after) for word, after in pairwise([*arguments, ""])]
-    return tuple(Path(value).resolve() for name, value in pairs if name in ("--config-dir", "-cd"))
-
-
 def _check_flags(arguments: list[str]) -> None:
-    for flag in arguments:
-        if flag.startswith("-") and flag.partition("=")[0] not in FLAGS:
-            raise SettingError(f"unknown option '{flag}': {nearest(flag, [f for f in FLAGS if f.startswith('--')])}")
-    for folder in _config_folders(arguments):
-        if not folder.is_dir():
-            raise SettingError(f"--config-dir {folder} is not a folder")
-    modes = [word for word in arguments if word.partition("=")[0] in MODES]
+    flags = split(arguments)[1]
+    for place, word in enumerate(flags):
+        flag, equals, value = word.partition("=")
+        if not flag.startswith("-"):
+            continue  # what the flag before it takes
+        if flag not in FLAGS:
+            raise SettingError(f"unknown option '{word}': {nearest(flag, [f for f in FLAGS if f.startswith('--')])}")
+        after = flags[place + 1] if place + 1 < len(flags) and not flags[place + 1].startswith("-") else ""
+        value = value if equals else after
+        takes = flag in CHOICES or flag in ("--package", "-p", "--config-dir", "-cd")
+        if equals and not takes:
+            raise SettingError(f"{flag} takes no value: leave ={value} out")
+        if takes and not value and flag not in ("--info", "-i"):
+            raise SettingError(f"{flag} needs a value: {flag} {_or(CHOICES[flag]) if flag in CHOICES else '...'}")
+        if value and value not in CHOICES.get(flag, (value,)):
+            raise SettingError(f"{flag} {value} is not a choice: {nearest(value, list(CHOICES[flag]))}")
+    modes = [word for word in flags if word.partition("=")[0] in MODES]
     if len(modes) > 1:
         raise SettingError(f"{modes[0]} and {modes[1]} exclude each other: give one of them")
 
 
-def _check_options(override: Override, options: list[str]) -> None:
-    group = override.key_or_group
-    for choice in [] if override.is_delete() else _choices(override):
-        name = "null" if choice is None else str(choice)
-        if name not in options:
-            raise SettingError(f"{group}={name} is not an option: {nearest(name, options)}")
-
-
-def _first(override: Override) -> str:
-    """The override with the first of its values, if it sweeps several."""
-    line = override.input_line or ""
-    if not override.is_sweep_override():
-        return line
-    value = _choices(override)[0]
-    return f"{line.partition('=')[0]}={'null' if value is None else value}"
-
-
-def _parse(argument: str) -> Override:
-    try:
-        return OverridesParser.create().parse_override(argument)
-    except HydraException:
-        raise SettingError(
-            f"'{argument}' is not of the form key=value (quote values that hold =, commas or spaces)"
-        ) from None
-
-
-def _choices(override: Override) -> list[Any]:
-    if not override.is_sweep_override():
-        return [override.value()]
-    try:
-        listed = list(override.sweep_string_iterator())
-    except (HydraException, ValueError):
-        listed = []
-    if not listed:
-        raise SettingError(f"{override.input_line} names no values that can be run one by one: list them with commas")
-    return listed
-
-
-@cache
-def _compose(overrides: tuple[str, ...], folders: tuple[Path, ...]) -> DictConfig:
-    """The whole configuration, Hydra's own part included."""
-    listed = ",".join(f"'file://{folder}'" for folder in folders)
-    places = [f"hydra.searchpath=[{listed}]"] if folders else []
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", [*overrides, *places], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise SettingError(" ".join(str(error).split())) from None
-
-
 def _check_key(config: DictConfig, key: str, options: list[str]) -> None:
     """Raise ``SettingError`` unless the dotted ``key`` exists, naming the nearest that does."""
-    node: Any = config
+    node: Any = OmegaConf.to_container(config, resolve=False)
     for depth, part in enumerate(key.split(".")):
-        node = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else node
-        names = [name for name in node if name not in (*SPECIAL, "hydra")] if isinstance(node, dict) else []
-        if not isinstance(node, dict) or part not in node:
+        names = [str(name) for name in node if name not in (*SPECIAL, "hydra")] if isinstance(node, dict) else []
+        if not isinstance(node, dict) or part not in map(str, node):
             prefix = "".join(f"{p}." for p in key.split(".")[:depth])
-            choices = [prefix + str(name) for name in names] + ([] if depth else options)
+            choices = [prefix + name for name in names] + ([] if depth else options)
+            if not choices:
+                raise SettingError(f"unknown key '{key}': {prefix.rstrip('.')} has no settings below it")
             raise SettingError(f"unknown key '{key}': {nearest(key, sorted(set(choices)))}")
-        node = node[part]
+        node = next(value for name, value in node.items() if str(name) == part)
 
 
-def fail(error: BaseException) -> None:
-    """One line on the standard error stream."""
+def _holds(config: DictConfig, key: str) -> bool:
+    try:
+        _check_key(config, key, [])
+    except SettingError:
+        return False
+    return True
+
+
+def fail(error: BaseException, arguments: Sequence[str] = ()) -> None:
+    """One line on the standard error stream; if a file cannot be written, with the setting that moves it.
+
+    ``arguments`` are the command line, which says where its files are.
+    """
     text = " ".join(str(error).split())
     if isinstance(error, OSError):
-        text += "; other places can be set: runtime.output_dir, cache_dir, checkpoint_dir, table_dir, model.checkpoint"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" for {error.filename}" if error.filename else ""
+            text = f"the disk is full: no space is left{where}; free some and give the same command again"
+        keys = _keys_of(error.filename, list(arguments)) if isinstance(error.filename, str | Path) else []
+        text += f"; {_or(keys)} can name another place" if keys else ""
     print(f"error: {text}", file=sys.stderr, flush=True)
+
+
+def _keys_of(filename: str | Path, arguments: list[str]) -> list[str]:
+    """The settings whose folder or file an error is about; several if they share it."""
+    path = Path(filename).expanduser().absolute()
+    near: dict[str, int] = {}
+    for key, place in _places(arguments).items():
+        folder = Path(place).expanduser().absolute()
+        if path.is_relative_to(folder) or folder.is_relative_to(path):
+            near[key] = min(len(folder.parts), len(path.parts))
+    return [key for key, length in near.items() if length == max(near.values()) and length > 1]
+
+
+def _places(arguments: list[str]) -> dict[str, str]:
+    """Every setting that names a place -> what it is in this command."""
+    try:
+        words = _firsts([parse(word) for word in split(arguments)[0]])
+        config = composed(words, config_folders(arguments))
+    except SettingError:
+        config = composed(())
+    places = {f"runtime.{name}": value for name, value in config.runtime.items() if str(name).endswith("_dir")}
+    for key in (
+        "model.checkpoint",
+        "surrogate.checkpoint",
+        "dataset.root",
+        "attack.path",
+        "hydra.run.dir",
+        "hydra.sweep.dir",
+    ):
+        if config.get(key.partition(".")[0]) is not None and not OmegaConf.is_missing(config, key):
+            places[key] = OmegaConf.select(config, key, default=None, throw_on_missing=False)
+    return {key: str(value) for key, value in places.items() if value}

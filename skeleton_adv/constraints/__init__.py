@@ -1,6 +1,7 @@
-"""What a body can do: limits on bone lengths, joint angles and speeds."""
+"""What a body can do: limits on bone lengths, joint angles and speeds; and balls around a clip."""
 
-from skeleton_adv.constraints.base import SLACK, Constraint, Limits
+from skeleton_adv.constraints.ball import Ball, Norm
+from skeleton_adv.constraints.base import SLACK, Constraint, Limits, Unit
 from skeleton_adv.constraints.body import BoneLength, JointAngle, Speed
 
-__all__ = ["SLACK", "BoneLength", "Constraint", "JointAngle", "Limits", "Speed"]
+__all__ = ["SLACK", "Ball", "BoneLength", "Constraint", "JointAngle", "Limits", "Norm", "Speed", "Unit"]

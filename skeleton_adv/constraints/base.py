@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from skeleton_adv.core.batch import SkeletonBatch
 
 SLACK = 1e-6  # metres by which rounding may move a length of a feasible clip
+Unit = Literal["share", "rad", "m"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,14 @@ class Limits:
 
 
 class Constraint(ABC):
-    """A limit on the body, by the clip's own clean values."""
+    """A limit on the body, by the clip's own clean values.
 
-    name: str
+    ``symbol`` and ``unit`` are those of its relative measure, for the heads of tables.
+    """
+
+    name: ClassVar[str]
+    symbol: str
+    unit: Unit
 
     @abstractmethod
     def on(self, batch: SkeletonBatch) -> Limits:
@@ -56,3 +63,7 @@ class Constraint(ABC):
     def satisfied(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
         """(N,) bool, judged in float64."""
         return self.on(batch.to(dtype=torch.float64)).satisfied(x_adv.double())
+
+    def project(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor | None:
+        """The nearest clips (N, C, T, V, M) that satisfy the constraint; None if no closed form is known."""
+        return None

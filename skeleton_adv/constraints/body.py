@@ -31,9 +31,10 @@ class BoneLength(Constraint):
 
     eps: NonNegative = 0.01
     name = "bone"
+    symbol, unit = "ΔB/B", "share"
 
     def __post_init__(self) -> None:
-        check_call(BoneLength, vars(self), "constraint.bone.")
+        check_call(BoneLength, vars(self), f"constraint.{self.name}.")
 
     def on(self, batch: SkeletonBatch) -> Limits:
         clean = bone_lengths(batch.x, batch.skeleton)
@@ -58,9 +59,10 @@ class JointAngle(Constraint):
 
     eps: NonNegative = 0.1
     name = "angle"
+    symbol, unit = "ΔJ", "rad"
 
     def __post_init__(self) -> None:
-        check_call(JointAngle, vars(self), "constraint.angle.")
+        check_call(JointAngle, vars(self), f"constraint.{self.name}.")
 
     def on(self, batch: SkeletonBatch) -> Limits:
         ends, middles, others = triples(batch.skeleton, batch.x.device)
@@ -99,9 +101,10 @@ class Speed(Constraint):
     reading: Literal["speed", "velocity"] = "speed"
     floor: NonNegative = 0.0
     name = "speed"
+    symbol, unit = "ΔS/S", "share"
 
     def __post_init__(self) -> None:
-        check_call(Speed, vars(self), "constraint.speed.")
+        check_call(Speed, vars(self), f"constraint.{self.name}.")
 
     def on(self, batch: SkeletonBatch) -> Limits:
         clean = velocities(batch.x, batch.skeleton)

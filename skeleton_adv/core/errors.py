@@ -19,3 +19,7 @@ class CheckpointError(UserError):
 
 class RunError(UserError):
     """Records of a run are damaged, unfinished or do not belong together."""
+
+
+class AttackError(UserError):
+    """An attack did what it declared not to need, or returned clips that no attack may return."""

@@ -1,99 +1,27 @@
-"""What every dataset offers, and how its raw clips become batches of the attack space."""
+"""How a dataset's raw clips become batches of the attack space."""
 
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from skeleton_adv.core.batch import WHOLE, SkeletonBatch
-from skeleton_adv.core.errors import DataError
-from skeleton_adv.core.skeleton import Skeleton
+from skeleton_adv.data.dataset import Clip, Dataset, Prepared, RawClip, Split
 
-Split = Literal["train", "test"]
-Space = Literal["camera", "normalised"]  # as recorded, or centred and turned by 2s-AGCN's pre-normalisation
-OnError = Literal["stop", "skip"]  # what a preparation does at a broken file
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One recorded action: its name is unique in the dataset, its label counts from 0."""
-
-    name: str
-    label: int
-    split: Split
-
-
-class RawClip(NamedTuple):
-    """A clip as recorded, after body selection and before any crop or resize."""
-
-    frames: np.ndarray  # (F, C, V, M) float32; 0 where nothing exists
-    exists: np.ndarray  # (F, V, M) bool
-
-
-class Dataset(Protocol):
-    """A set of labelled clips. ``read`` gives one of them raw; nothing is held in memory."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def skeleton(self) -> Skeleton: ...
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-    @property
-    def fps(self) -> float: ...
-    @property
-    def stand_in(self) -> bool: ...  # not the paper's data, which every table must say
-    @property
-    def generated(self) -> bool: ...  # clips come from a generator: nothing to prepare
-    @property
-    def on_error(self) -> OnError: ...
-    @property
-    def num_frames(self) -> int: ...
-    @property
-    def num_persons(self) -> int: ...
-    @property
-    def space(self) -> Space: ...
-    @property
-    def test_crop(self) -> float: ...  # central share of a clip that is kept at test time
-
-    def clips(self) -> tuple[Clip, ...]: ...
-
-    def read(self, clip: Clip) -> RawClip: ...
-
-    def fingerprint(self) -> str: ...
-
-
-class Skipped(NamedTuple):
-    """A clip that ``on_error=skip`` left out, and why."""
-
-    name: str
-    reason: str
-
-
-class Prepared(Protocol):
-    """Clips ready to be read by number: a memory-mapped store, or a generator."""
-
-    @property
-    def clips(self) -> tuple[Clip, ...]: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def skipped(self) -> tuple[Skipped, ...]: ...
-    def raw(self, index: int) -> RawClip: ...
-
-
-def file_facts(path: Path) -> tuple[str, int, int]:
-    """A file's name, size and time of change; raises ``DataError`` if it cannot be reached."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise DataError(f"{path} cannot be reached ({error.strerror}): mend it or take it out of the folder") from None
-    return path.name, stat.st_size, stat.st_mtime_ns
+__all__ = [
+    "Clip",
+    "Dataset",
+    "Prepared",
+    "RawClip",
+    "Split",
+    "centre_crop",
+    "hashed_order",
+    "load_batch",
+    "random_crop",
+    "resample",
+]
 
 
 def hashed_order(clips: Sequence[Clip], split: Split) -> list[int]:

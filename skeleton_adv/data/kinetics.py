@@ -1,120 +1,89 @@
 """Kinetics-skeleton: a folder of OpenPose JSON files beside their label JSON."""
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 
 from skeleton_adv.core.errors import DataError
-from skeleton_adv.core.ranges import Count, Fraction, Range, check_call
+from skeleton_adv.core.files import write_whole
+from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import OPENPOSE18
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, Split
 
 LISTED_BODIES = 5  # the public pipeline reads a frame's first five
-LARGEST = 1000  # shares of the image
 MOST_FRAMES = 3000  # clips last ten seconds; an index beyond this is damage
 SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
 
 
-class _Listed(NamedTuple):
-    """A clip of a label JSON and its folder's name."""
-
-    folder: str
-    clip: Clip
-
-
 @dataclass(frozen=True)
-class Kinetics:
+class Kinetics(Dataset):
     """Kinetics-skeleton of ST-GCN (Yan et al., arXiv 1801.07455): 260,000 clips, 400 actions, 18 joints.
 
-    ``root`` holds ``kinetics_train`` and ``kinetics_val``, folders of a JSON file a clip, and beside
+    ``root`` holds ``kinetics_train`` and ``kinetics_val``, folders of a JSON file per clip, and beside
     each its ``..._label.json``. Channels are x and y as shares of the image, from its middle, y up,
     and the detector's score. Read as 2s-AGCN's pipeline reads it: the first five bodies of a frame,
     of which the ``num_persons`` with the highest sum of scores are kept, frame by frame, so that
-    persons may swap places; a joint of score 0 does not exist. Raises ``DataError`` with file and frame.
+    persons may swap places; a joint of score 0 does not exist. A clip's label is its ``label_index``.
+    A part of the set, whose indices have gaps, has ``num_actions`` classes all the same, so that
+    weights of the whole set fit; those without a clip are named ``class_<index>``. Raises
+    ``DataError`` with file and frame.
     """
 
     root: str
     num_actions: Annotated[int, Range("[2, 400]")] = 400
-    num_frames: Count = 64
+    _: KW_ONLY
     num_persons: Annotated[int, Range("[1, 5]")] = 2
-    test_crop: Fraction = 0.95
-    space: Space = "camera"
-    on_error: OnError = "stop"
 
     name = "kinetics"
     skeleton = OPENPOSE18
-    fps = 30.0
-    stand_in = False
-    generated = False
-
-    def __post_init__(self) -> None:
-        check_call(Kinetics, vars(self), "dataset.")
+    unit = "image"
+    stands_for = "Kinetics"
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return self._contents[0][: self.num_actions]
+    def all_classes(self) -> tuple[str, ...]:
+        names = self._listed[0]
+        whole = len(names) > 1 and max(names) == len(names) - 1
+        return tuple(names.get(label, f"class_{label}") for label in range(len(names) if whole else self.num_actions))
 
     def clips(self) -> tuple[Clip, ...]:
-        return tuple(listed.clip for listed in self._listed.values())
+        return tuple(clip for clip in self._listed[1] if clip.label < self.num_actions)
+
+    def path(self, clip: Clip) -> Path:
+        folder = next(folder for folder, split in SPLITS.items() if split == clip.split)
+        return Path(self.root).expanduser() / folder / f"{clip.name}.json"
 
     def read(self, clip: Clip) -> RawClip:
-        folder = next(folder for folder, split in SPLITS.items() if split == clip.split)
-        path = self._root / folder / f"{clip.name}.json"
-        return keep_surest(read_openpose_file(path), self.num_persons)
-
-    def fingerprint(self) -> str:
-        """Digest of what the preparation reads: every file's name, size and time of change, and the choices made."""
-        facts = []
-        for name, listed in self._listed.items():
-            path = self._root / listed.folder / f"{name}.json"
-            try:
-                stat = path.stat()
-            except OSError:
-                raise DataError(
-                    f"{path} does not exist, but {listed.folder}_label.json lists it: "
-                    "complete the folder, or take the clip out of the list"
-                ) from None
-            facts.append((name, listed.clip.label, listed.folder, stat.st_size, stat.st_mtime_ns))
-        return hashlib.sha256(repr((self.name, self.num_actions, self.num_persons, facts)).encode()).hexdigest()
-
-    @property
-    def _root(self) -> Path:
-        return Path(self.root).expanduser()
+        return keep_surest(read_openpose_file(self.path(clip)), self.num_persons)
 
     @cached_property
-    def _listed(self) -> dict[str, _Listed]:
-        return {name: one for name, one in self._contents[1].items() if one.clip.label < self.num_actions}
-
-    @cached_property
-    def _contents(self) -> tuple[tuple[str, ...], dict[str, _Listed]]:
-        """The classes' names, and all clips that hold a skeleton."""
-        paths = [self._root / f"{folder}_label.json" for folder in SPLITS]
-        if not any(path.is_file() for path in paths):
+    def _listed(self) -> tuple[dict[int, str], tuple[Clip, ...]]:
+        """The names of the labels that the label files list, and all clips that have a skeleton."""
+        paths = {path: SPLITS[folder] for folder in SPLITS if (path := self._label_file(folder)).is_file()}
+        if not paths:
             raise DataError(
                 f"dataset.root={self.root} holds neither kinetics_train_label.json nor kinetics_val_label.json: "
                 "put Kinetics-skeleton's folders and label files there, or name their folder with dataset.root=..."
             )
         names: dict[int, str] = {}
-        listed: dict[str, _Listed] = {}
-        for (folder, split), path in zip(SPLITS.items(), paths, strict=True):
-            for name, facts in (_labels(path) if path.is_file() else {}).items():
+        clips: dict[str, Clip] = {}
+        for path, split in paths.items():
+            for name, facts in _labels(path).items():
                 label = facts["label_index"]
                 if names.setdefault(label, facts["label"]) != facts["label"]:
                     raise DataError(f"{path}: label_index {label} is {names[label]!r} and also {facts['label']!r}")
-                if name in listed:
-                    raise DataError(f"{path}: {name} is listed in {listed[name].folder}_label.json too")
+                if name in clips:
+                    raise DataError(f"{path}: {name} is listed as a {clips[name].split} clip too")
                 if facts["has_skeleton"]:
-                    listed[name] = _Listed(folder, Clip(name, label, split))
-        if sorted(names) != list(range(len(names))) or len(names) < 2:
-            absent = next(label for label in range(len(names) + 2) if label not in names)
-            raise DataError(f"{paths[0].parent}: the label files name {len(names)} classes, but none of index {absent}")
-        return tuple(names[label] for label in range(len(names))), listed
+                    clips[name] = Clip(name, label, split)
+        return names, tuple(clips.values())
+
+    def _label_file(self, folder: str) -> Path:
+        return Path(self.root).expanduser() / f"{folder}_label.json"
 
 
 def _labels(path: Path) -> dict[str, dict[str, Any]]:
@@ -128,7 +97,7 @@ def _labels(path: Path) -> dict[str, dict[str, Any]]:
             raise DataError(
                 f"{path}: entry {name!r} should hold has_skeleton, label and label_index, it is {facts!r:.80}"
             )
-        if not 0 <= facts["label_index"] < 400 or "/" in name:
+        if not 0 <= facts["label_index"] < 400 or "/" in name or not name.isprintable():
             raise DataError(
                 f"{path}: entry {name!r} has label_index {facts['label_index']}, not 0 to 399, or a bad name"
             )
@@ -138,7 +107,7 @@ def _labels(path: Path) -> dict[str, dict[str, Any]]:
 def read_openpose_file(path: Path) -> np.ndarray:
     """The bodies of one file, (F, 5, 18, 3): x and y as shares of the image, y down, and score; 0 where none is.
 
-    A frame stands at its ``frame_index``; frames that the file does not list are empty.
+    A frame is at its ``frame_index``; frames that the file does not list are empty.
     """
     content = _json(path)
     frames = content.get("data") if isinstance(content, dict) else None
@@ -175,7 +144,7 @@ def _body(listed: Any, where: str) -> np.ndarray:
             raise DataError(f"{where}: {found} numbers of {key}, not {size}")
         if any(type(value) not in (int, float) for value in values):
             raise DataError(f"{where}: {key} holds what is no number")
-        if not all(abs(value) < LARGEST for value in values):
+        if not all(abs(value) < LARGEST["image"] for value in values):
             raise DataError(f"{where}: {key} holds a value that is not finite, or far outside the image")
         column = np.array(values, dtype=np.float64)
         columns.append(column.reshape(OPENPOSE18.num_joints, -1))
@@ -192,11 +161,8 @@ def keep_surest(bodies: np.ndarray, num_persons: int) -> RawClip:
     exists = kept[..., 2] > 0
     kept = kept * (1, -1, 1) + (-0.5, 0.5, 0)  # from the image's middle, y up
     kept[~exists] = 0
-    frames = np.zeros((len(kept), 3, OPENPOSE18.num_joints, num_persons), dtype=np.float32)
-    frames[..., : kept.shape[1]] = kept.transpose(0, 3, 2, 1)
-    there = np.zeros((len(kept), OPENPOSE18.num_joints, num_persons), dtype=bool)
-    there[..., : kept.shape[1]] = exists.transpose(0, 2, 1)
-    return RawClip(frames, there)
+    frames = np.ascontiguousarray(kept.transpose(0, 3, 2, 1), dtype=np.float32)
+    return RawClip(frames, exists.transpose(0, 2, 1)).padded(num_persons)
 
 
 def write_labels(folder: Path, listed: Sequence[Clip], written: Sequence[Clip], classes: Sequence[str]) -> None:
@@ -208,7 +174,7 @@ def write_labels(folder: Path, listed: Sequence[Clip], written: Sequence[Clip], 
             for clip in listed
             if clip.split == split
         }
-        (folder / f"{name}_label.json").write_text(json.dumps(labels))
+        write_whole(folder / f"{name}_label.json", json.dumps(labels))
 
 
 def write_openpose_file(path: Path, bodies: np.ndarray, clip: Clip, label: str) -> None:

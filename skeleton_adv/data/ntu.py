@@ -1,21 +1,20 @@
 """NTU RGB+D: a folder of genuine ``.skeleton`` files."""
 
-import hashlib
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 
 from skeleton_adv.core.errors import DataError, SettingError
-from skeleton_adv.core.ranges import Count, Fraction, Range, check_call
+from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split, file_facts
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, outside
+from skeleton_adv.data.files import named_files
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
 
-FILE_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})\.skeleton")
+FILE_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A((?!000)0\d\d|1[01]\d|120)\.skeleton")
 Protocol = Literal["cs", "cv", "xsub120", "xset120"]
 NAMES: dict[Protocol, str] = {"cs": "ntu60_cs", "cv": "ntu60_cv", "xsub120": "ntu120_xsub", "xset120": "ntu120_xset"}
 TRAIN_SUBJECTS = frozenset((1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38))
@@ -30,34 +29,31 @@ MISSING = Path(__file__).parent / "ntu_missing_skeletons.txt"
 
 
 @dataclass(frozen=True)
-class NTU:
+class NTU(Dataset):
     """NTU RGB+D (Shahroudy et al., arXiv 1604.02808) and NTU RGB+D 120 (Liu et al., arXiv 1905.04757): 25 joints.
 
     ``root`` holds the files ``S...C...P...R...A....skeleton``, 56,880 or 114,480 of them; both sets
     may lie in one folder. The 302 and 535 broken samples that every study drops are left out.
     ``protocol``: ``cs`` trains on 20 of 40 subjects, ``cv`` on cameras 2 and 3, ``xsub120`` on 53 of
     106 subjects and ``xset120`` on setups of even number. Of the bodies that frames list first, the
-    ``num_persons`` that move most are kept, in the order in which they are listed. Raises
-    ``DataError`` with file and line.
+    ``num_persons`` that move most are kept, in the order in which they are listed. This holds for
+    every victim, since the attack space comes after body selection; HCN-pytorch takes the first two
+    listed bodies, which may be others where a clip lists three or more. Raises ``DataError`` with
+    file and line.
     """
 
     root: str
     protocol: Protocol = "cs"
     num_actions: Annotated[int, Range("[2, 120]")] = 60
-    num_frames: Count = 64
+    _: KW_ONLY
     num_persons: Annotated[int, Range("[1, 4]")] = 2
-    test_crop: Fraction = 0.95
-    space: Space = "camera"
-    on_error: OnError = "stop"
 
     skeleton = NTU25
-    fps = 30.0
-    generated = False
 
     def __post_init__(self) -> None:
-        check_call(NTU, vars(self), "dataset.")
-        if self.num_actions > len(self._all_classes):
-            raise SettingError(f"dataset.num_actions={self.num_actions}: {self.name} has {len(self._all_classes)}")
+        super().__post_init__()
+        if self.num_actions > len(self.all_classes):
+            raise SettingError(f"dataset.num_actions={self.num_actions}: {self.name} has {len(self.all_classes)}")
 
     @property
     def name(self) -> str:
@@ -68,40 +64,21 @@ class NTU:
         return self.protocol.endswith("120")  # the paper has the first sixty actions
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return self._all_classes[: self.num_actions]
+    def stands_for(self) -> PaperSet:
+        return "NTU RGB+D, cross-view" if self.protocol == "cv" else "NTU RGB+D, cross-subject"
 
     @property
-    def _all_classes(self) -> tuple[str, ...]:
+    def all_classes(self) -> tuple[str, ...]:
         return NTU120_CLASSES if self.protocol.endswith("120") else NTU60_CLASSES
 
-    @cached_property
-    def _files(self) -> tuple[Path, ...]:
-        root = Path(self.root).expanduser()
-        if not root.is_dir():
-            raise DataError(
-                f"dataset.root={self.root} is not a folder: put NTU RGB+D's .skeleton files there, "
-                "or name their folder with dataset.root=..."
-            )
-        missing = frozenset(MISSING.read_text().split())
-        files = tuple(
-            sorted(path for path in root.iterdir() if path.suffix == ".skeleton" and path.stem not in missing)
-        )
-        if not files:
-            raise DataError(f"dataset.root={self.root} holds no .skeleton file, such as S001C001P001R001A001.skeleton")
-        return files
-
     def clips(self) -> tuple[Clip, ...]:
+        missing = frozenset(MISSING.read_text().split())
         clips = []
-        for path in self._files:
-            match = FILE_NAME.fullmatch(path.name)
-            if not match or not 1 <= int(match[5]) <= len(NTU120_CLASSES):
-                raise DataError(
-                    f"{path}: the name is not of the form SsssCcccPpppRrrrAaaa.skeleton with an action of 1 to "
-                    f"{len(NTU120_CLASSES)}; rename the file or take it out of the folder"
-                )
-            setup, camera, subject, _, action = map(int, match.groups())
-            if action <= self.num_actions and (self.protocol.endswith("120") or setup <= SETUPS_60):
+        for path, (setup, camera, subject, _, action) in named_files(
+            self.root, FILE_NAME, "S001C001P001R001A001.skeleton"
+        ):
+            wanted = action <= self.num_actions and (self.protocol.endswith("120") or setup <= SETUPS_60)
+            if wanted and path.stem not in missing:
                 split: Split = "train" if self._trains(setup, camera, subject) else "test"
                 clips.append(Clip(path.stem, action - 1, split))
         return tuple(clips)
@@ -114,14 +91,11 @@ class NTU:
             "xset120": setup % 2 == 0,
         }[self.protocol]
 
-    def read(self, clip: Clip) -> RawClip:
-        bodies = read_skeleton_file(Path(self.root).expanduser() / f"{clip.name}.skeleton")
-        return select_bodies(bodies, self.num_persons)
+    def path(self, clip: Clip) -> Path:
+        return Path(self.root).expanduser() / f"{clip.name}.skeleton"
 
-    def fingerprint(self) -> str:
-        """Digest of what the preparation reads: every file's name, size and time of change, and the choices made."""
-        facts = [file_facts(path) for path in self._files]
-        return hashlib.sha256(repr((self.name, self.num_actions, self.num_persons, facts)).encode()).hexdigest()
+    def read(self, clip: Clip) -> RawClip:
+        return select_bodies(read_skeleton_file(self.path(clip)), self.num_persons)
 
 
 def read_skeleton_file(path: Path) -> RawClip:
@@ -192,7 +166,7 @@ class _Cursor:
 
     def number(self, what: str) -> int:
         line = self.skip(what)
-        if not line.strip().isdigit():
+        if not line.strip().isdigit() or len(line) > 20:  # int() refuses a number of thousands of digits
             raise DataError(f"{self._path}:{self._next}: expected {what}, found {line[:40]!r}")
         return int(line)
 
@@ -209,6 +183,8 @@ class _Cursor:
             except ValueError:
                 raise DataError(f"{self._path}:{self._next}: not a joint's coordinates: {line[:40]!r}") from None
             joints[joint] = x, y, z
-        if not np.isfinite(joints).all():
-            raise DataError(f"{self._path}:{self._next}: a coordinate among the last {count} lines is not finite")
+        wrong = outside(joints, "m").any(axis=1)
+        if wrong.any():
+            number = self._next - count + int(wrong.argmax()) + 1
+            raise DataError(f"{self._path}:{number}: a coordinate is not finite or beyond {LARGEST['m']:g} m")
         return joints

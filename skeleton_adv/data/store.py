@@ -9,56 +9,85 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import asdict, replace
+from math import prod
 from multiprocessing import get_context
 from pathlib import Path
 from threading import current_thread, main_thread
+from typing import IO
 
 import numpy as np
 from filelock import FileLock
 
 from skeleton_adv.core.errors import DataError
-from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, Skipped
+from skeleton_adv.core.files import digest, whole, write_whole
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, Prepared, RawClip, Skipped, outside
 
-FORMAT = 1
+FORMAT = 2
+LISTING, LISTING_DIGEST, FRAMES, EXISTS = "store.json", "store.sha256", "frames.npy", "exists.npy"
 CLIPS_A_WORKER = 200  # fewer are read before a further process has started
 CLIPS_A_TASK = 16
-Progress = Callable[[Iterable[Clip], int], Iterable[Clip]]
+Watch = Callable[[Iterable[Clip], int], Iterable[Clip]]  # passes clips on and shows how many of a total are done
 
 
 class Store:
-    """The prepared clips in ``folder``; opening it reads the list of clips, not the frames.
+    """The prepared clips in ``folder``; opening it reads and checks the list of clips, not the frames.
 
-    ``digest`` is that of the frames, labels and splits themselves: the same on every machine.
-    Raises ``DataError`` if a file is damaged.
+    A clip is checked against its own digest the first time that it is loaded. ``digest`` is that of
+    all frames, labels and splits: the same on every machine. Raises ``DataError`` if the list, the
+    kind and size of an array, or a clip is not as it was written.
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._checked: set[int] = set()
         try:
             self._open(folder)
-        except (ValueError, KeyError, TypeError, EOFError, FileNotFoundError) as error:
-            raise DataError(
-                f"{folder} is damaged ({type(error).__name__}): delete it, and it is prepared anew"
-            ) from None
+        except Exception as error:  # json and numpy raise a dozen kinds for a damaged file
+            raise self._damaged(f"{type(error).__name__}: {error}") from None
 
     def _open(self, folder: Path) -> None:
-        meta = json.loads((folder / "store.json").read_text())
-        self.digest: str = meta["digest"]
-        self.clips = tuple(Clip(**clip) for clip in meta["clips"])
-        self.skipped = tuple(Skipped(**skipped) for skipped in meta["skipped"])
-        self._starts = np.cumsum([0, *meta["lengths"]])
-        self._frames = np.load(folder / "frames.npy", mmap_mode="r")  # (F, C, V, M)
-        self._exists = np.load(folder / "exists.npy", mmap_mode="r")  # (F, V, M)
+        listing = (folder / LISTING).read_bytes()
+        if hashlib.sha256(listing).hexdigest() != (folder / LISTING_DIGEST).read_text(encoding="ascii"):
+            raise ValueError(f"{LISTING} is not as it was written")
+        content = json.loads(listing)
+        self.digest: str = content["digest"]
+        self.clips = tuple(Clip(**clip) for clip in content["clips"])
+        self.skipped = tuple(Skipped(**skipped) for skipped in content["skipped"])
+        self._digests: list[str] = content["clip_digests"]
+        self._starts = np.cumsum([0, *content["lengths"]])
+        shape = (int(self._starts[-1]), *content["shape"])  # (F, C, V, M)
+        self._frames = _mapped(folder / FRAMES, np.dtype(np.float32), shape)
+        self._exists = _mapped(folder / EXISTS, np.dtype(np.bool_), (shape[0], *shape[2:]))
 
     def raw(self, index: int) -> RawClip:
+        """A clip by its number; raises ``DataError`` if it is not as it was written."""
         part = slice(self._starts[index], self._starts[index + 1])
-        return RawClip(np.asarray(self._frames[part]), np.asarray(self._exists[part]))
+        raw = RawClip(np.asarray(self._frames[part]), np.asarray(self._exists[part]))
+        if index not in self._checked:
+            if _digest(raw) != self._digests[index]:
+                raise self._damaged(f"clip {self.clips[index].name} is not as it was written")
+            self._checked.add(index)
+        return raw
+
+    def _damaged(self, what: str) -> DataError:
+        return DataError(f"{self._folder} is damaged ({what}): delete it, and it is prepared again")
 
 
-def prepare(
-    dataset: Dataset, cache: Path, progress: Progress = lambda clips, total: clips, workers: int = 1
-) -> Prepared:
-    """Read all of a dataset's clips into a store below ``cache``, or open the one that stands there.
+def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """A ``.npy`` file, mapped; raises ``ValueError`` unless it is of this kind and shape."""
+    array: np.ndarray = np.load(path, mmap_mode="r")
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"{path.name} holds {array.dtype} {array.shape}, not {dtype} {shape}")
+    return array
+
+
+def _digest(raw: RawClip) -> str:
+    return hashlib.sha256(raw.frames.tobytes() + raw.exists.tobytes()).hexdigest()
+
+
+def prepare(dataset: Dataset, cache: Path, watch: Watch = lambda clips, total: clips, workers: int = 1) -> Prepared:
+    """Read all of a dataset's clips into a store below ``cache``, or open the one that is there.
 
     A generator needs no store: its clips are made when they are asked for.
 
@@ -70,53 +99,106 @@ def prepare(
         return Generated(dataset)
     key = hashlib.sha256(f"{FORMAT} {dataset.on_error} {dataset.fingerprint()}".encode()).hexdigest()[:16]
     folder = cache / dataset.name / key
-    if (folder / "store.json").exists():
+    if folder.exists():
         return Store(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "store.json").exists():
+        if not folder.exists():
             building = folder.with_suffix(".part")
             shutil.rmtree(building, ignore_errors=True)
             building.mkdir()
             try:
-                _build(dataset, building, progress, workers)
+                _build(dataset, building, watch, workers)
                 building.replace(folder)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     return Store(folder)
 
 
-def _build(dataset: Dataset, folder: Path, progress: Progress, workers: int) -> None:
-    clips, skipped, lengths = [], [], []
-    digest = hashlib.sha256()
+def _build(dataset: Dataset, folder: Path, watch: Watch, workers: int) -> None:
     listed = dataset.clips()
-    with open(folder / "frames.raw", "wb") as frames_file, open(folder / "exists.raw", "wb") as exists_file:
+    _check_listed(dataset, listed)
+    shape = _shape(dataset)
+    skipped: list[Skipped] = []
+    kept: dict[Clip, tuple[int, str]] = {}  # number of frames, digest
+    total = hashlib.sha256()
+    with _npy(folder / FRAMES, np.float32, shape) as frames, _npy(folder / EXISTS, np.bool_, shape[1:]) as exists:
         found = _read_all(dataset, listed, workers)
-        for clip, raw in zip(progress(listed, len(listed)), found, strict=True):
+        for clip, raw in zip(watch(listed, len(listed)), found, strict=True):
             if isinstance(raw, DataError):
                 if dataset.on_error == "stop":
                     raise DataError(f"{raw}; mend or remove it, or leave such files out: dataset.on_error=skip")
                 skipped.append(Skipped(clip.name, str(raw)))
                 continue
-            frames, exists = raw.frames.tobytes(), raw.exists.tobytes()
-            digest.update(repr((clip, raw.frames.shape)).encode() + frames + exists)
-            frames_file.write(frames)
-            exists_file.write(exists)
-            clips.append(clip)
-            lengths.append(len(raw.frames))
-    if not clips:
+            total.update(repr((clip, raw.frames.shape)).encode() + raw.frames.tobytes() + raw.exists.tobytes())
+            frames.write(raw.frames.tobytes())
+            exists.write(raw.exists.tobytes())
+            kept[clip] = len(raw.frames), _digest(raw)
+    if not kept:
         raise DataError(f"{dataset.name}: no clip could be read; the first: {skipped[0].reason if skipped else 'none'}")
-    shape = (sum(lengths), dataset.skeleton.channels, dataset.skeleton.num_joints, dataset.num_persons)
-    _to_npy(folder / "frames.raw", np.dtype(np.float32), shape)
-    _to_npy(folder / "exists.raw", np.dtype(bool), (shape[0], *shape[2:]))
-    meta = {
-        "digest": digest.hexdigest(),
+    content = {
+        "digest": total.hexdigest(),
         "dataset": dataset.name,
-        "clips": [asdict(clip) for clip in clips],
-        "lengths": lengths,
+        "shape": shape,
+        "clips": [asdict(clip) for clip in kept],
+        "lengths": [length for length, _ in kept.values()],
+        "clip_digests": [each for _, each in kept.values()],
         "skipped": [skip._asdict() for skip in skipped],
     }
-    (folder / "store.json").write_text(json.dumps(meta))
+    write_whole(folder / LISTING, json.dumps(content))
+    write_whole(folder / LISTING_DIGEST, digest(folder / LISTING))
+
+
+def _check_listed(dataset: Dataset, clips: Sequence[Clip]) -> None:
+    """Raise ``DataError`` unless every clip has a name of its own and the label of a class."""
+    names: set[str] = set()
+    num_classes = len(dataset.classes)
+    for clip in clips:
+        if clip.name in names:
+            raise DataError(f"{dataset.name}: two clips have the name {clip.name}")
+        if not 0 <= clip.label < num_classes:
+            raise DataError(f"{dataset.name}: clip {clip.name} has label {clip.label}, of {num_classes} classes")
+        names.add(clip.name)
+
+
+@contextmanager
+def _npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> Iterator[IO[bytes]]:
+    """A ``.npy`` file of rows of this shape, which are written to it; its header counts them at the end."""
+    kind = np.dtype(dtype)
+
+    def header(rows: int) -> None:
+        content = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (rows, *shape)}
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, content)  # of one length whatever the number of rows
+
+    with whole(path) as part, open(part, "wb") as file:
+        header(0)
+        start = file.tell()
+        yield file
+        header((file.tell() - start) // (kind.itemsize * prod(shape)))
+
+
+def read_checked(dataset: Dataset, clip: Clip) -> RawClip:
+    """A clip as its dataset reads it; raises ``DataError`` unless shape, kind and size of its values are right."""
+    frames, exists = raw = dataset.read(clip)
+    shape = _shape(dataset)
+    where = f"{dataset.name}: clip {clip.name}"
+    if frames.dtype != np.float32 or frames.shape != (len(frames), *shape) or len(frames) < 2:
+        raise DataError(f"{where}: frames are {frames.dtype} {frames.shape}, not float32 (2 or more, *{shape})")
+    if exists.dtype != np.bool_ or exists.shape != (len(frames), *shape[1:]):
+        raise DataError(f"{where}: exists is {exists.dtype} {exists.shape}, not bool {(len(frames), *shape[1:])}")
+    wrong = outside(frames, dataset.unit).any(axis=(1, 2, 3))
+    if wrong.any():
+        raise DataError(
+            f"{where}: frame {int(wrong.argmax()) + 1} holds a value that is not finite or beyond "
+            f"{LARGEST[dataset.unit]:g} {dataset.unit}"
+        )
+    return raw
+
+
+def _shape(dataset: Dataset) -> tuple[int, int, int]:
+    """Channels, joints and persons of every frame."""
+    return dataset.skeleton.channels, dataset.skeleton.num_joints, dataset.num_persons
 
 
 def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator[RawClip | DataError]:
@@ -159,12 +241,12 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def _bare(dataset: Dataset) -> Dataset:
     """The dataset without what it has looked up, which would be sent to every worker."""
-    return replace(dataset) if is_dataclass(dataset) else dataset
+    return replace(dataset)
 
 
 def _read(dataset: Dataset, clip: Clip) -> RawClip | DataError:
     try:
-        return dataset.read(clip)
+        return read_checked(dataset, clip)
     except DataError as error:
         return error
 
@@ -180,20 +262,12 @@ def _read_kept(clips: Sequence[Clip]) -> list[RawClip | DataError]:
     return [_read(_kept[0], clip) for clip in clips]
 
 
-def _to_npy(raw: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    """Turn a file of bare values into a ``.npy`` file beside it, without holding it in memory."""
-    with open(raw.with_suffix(".npy"), "wb") as out, open(raw, "rb") as values:
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(out, header)
-        shutil.copyfileobj(values, out, 1 << 20)
-    raw.unlink()
-
-
 class Generated:
     """Clips of a generator, each made when it is first asked for and kept in memory."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.clips = dataset.clips()
+        _check_listed(dataset, self.clips)
         self.digest = dataset.fingerprint()
         self.skipped: tuple[Skipped, ...] = ()
         self._dataset = dataset
@@ -201,5 +275,5 @@ class Generated:
 
     def raw(self, index: int) -> RawClip:
         if index not in self._made:
-            self._made[index] = self._dataset.read(self.clips[index])
+            self._made[index] = read_checked(self._dataset, self.clips[index])
         return self._made[index]

@@ -2,18 +2,18 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 
-from skeleton_adv.core.ranges import Count, Fraction, Range, Whole, check_call
+from skeleton_adv.core.ranges import Range, Whole
 from skeleton_adv.core.skeleton import NTU25, OPENPOSE18
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Space
+from skeleton_adv.data.dataset import Clip, Dataset, RawClip
 from skeleton_adv.data.kinetics import keep_surest, write_labels, write_openpose_file
 from skeleton_adv.data.synthetic.camera import hidden
-from skeleton_adv.data.synthetic.dataset import FPS, GENERATOR, SyntheticMotion
+from skeleton_adv.data.synthetic.dataset import GENERATOR, SyntheticMotion
 
 # Joints of the face in metres from the centre of the head: to its left, up, ahead.
 _FACE = {
@@ -31,7 +31,7 @@ _MEMORY = 0.8  # correlation of errors and of losses from a frame to the next
 
 
 @dataclass(frozen=True)
-class SyntheticKinetics:
+class SyntheticKinetics(Dataset):
     """Procedural human motion in the form of Kinetics-skeleton (Yan et al., arXiv 1801.07455).
 
     The people, actions and cameras of ``SyntheticMotion``, projected on an image and found by a
@@ -42,24 +42,17 @@ class SyntheticKinetics:
     num_actions: Annotated[int, Range("[2, 60]")] = 60  # the first ones
     repetitions: Annotated[int, Range("[1, 999]")] = 1
     seed: Whole = 0
-    num_frames: Count = 64
+    _: KW_ONLY
     num_persons: Annotated[int, Range("[1, 2]")] = 2
-    test_crop: Fraction = 0.95
-    space: Space = "camera"
 
     name = "synthetic_kinetics"
     skeleton = OPENPOSE18
-    fps = FPS
+    all_classes = SyntheticMotion.all_classes
+    fps = SyntheticMotion.fps
+    unit = "image"
+    stands_for = "Kinetics"
     stand_in = True
     generated = True
-    on_error: ClassVar[OnError] = "stop"
-
-    def __post_init__(self) -> None:
-        check_call(SyntheticKinetics, vars(self), "dataset.")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self._motion.classes
 
     def clips(self) -> tuple[Clip, ...]:
         return self._motion.clips()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 from torch import nn
 
@@ -18,7 +19,7 @@ def check_option(defense: Callable[[nn.Module], nn.Module], chosen: str) -> None
 
     A defense that comes as several options, ``OPTIONS``, tells by ``named(**values)`` which one its values are.
     """
-    made = getattr(defense, "func", defense)
+    made: Any = getattr(defense, "func", defense)
     if not hasattr(made, "named") or chosen not in made.OPTIONS:
         return
     values = {name: parameter.default for name, parameter in signature(defense).parameters.items()}

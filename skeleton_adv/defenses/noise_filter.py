@@ -33,7 +33,9 @@ class NoiseFilter(nn.Module):
     @staticmethod
     def named(sigma: float, taps: int | None) -> str:
         """The option that these values are."""
-        return {(1, 1): "noise_filter", (1, 0): "noise", (0, 1): "temporal_filter"}.get((sigma > 0, taps is not None), "none")
+        if sigma > 0:
+            return "noise" if taps is None else "noise_filter"
+        return "none" if taps is None else "temporal_filter"
 
     @checked
     def __init__(

@@ -1,26 +1,27 @@
-"""Victim x attack x clips -> records, in chunks whose shape never changes."""
+"""Victim x attack x clips -> rows, in chunks whose shape never changes."""
 
-import hashlib
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skeleton_adv.attacks import Attack
+from skeleton_adv.attacks import Attack, AttackResult, access_of, name_of, own_columns
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.batch import SkeletonBatch
-from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.ranges import nearest
+from skeleton_adv.core.errors import AttackError, SettingError
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
+from skeleton_adv.evaluation.chunks import chunks_left, padded
 from skeleton_adv.evaluation.metrics import measure
 from skeleton_adv.evaluation.sanity import gradient_norm, noise_control, still_falling
+from skeleton_adv.evaluation.targets import Target, targets
 from skeleton_adv.models.victim import Victim
-from skeleton_adv.runs.folder import Record
+from skeleton_adv.runs.schema import ATTACK, ColumnKind, Columns, constraint_columns
 
-Target = str | int  # "random", "least_likely", or a class by name or number
+Row = dict[str, Any]  # column -> plain value
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Evaluation:
     """One attack against one victim, judged by the same constraints for every attack.
 
     The attack sees ``attacked``: the victim itself (white box), its undefended network (unaware of
-    the defense), or another network (transfer). Success is the victim's to judge.
+    the defense), or another network (transfer); and of it no more than it declares to need. Success is
+    the victim's to judge.
     """
 
     dataset: Dataset
@@ -45,46 +47,53 @@ class Evaluation:
     # The victim's answers about clean clips, by chunk: evaluations of one victim may share them.
     clean: MutableMapping[tuple[int, ...], Tensor] = field(default_factory=dict)
 
+    @property
+    def columns(self) -> Columns:
+        """Names and kinds of a row's values, in order; raises ``SettingError`` if two have one name."""
+        found: dict[str, ColumnKind] = {}
+        for more in (ATTACK.columns, constraint_columns(self.constraints), own_columns(self.attack)):
+            twice = sorted({*found} & {*more})
+            if twice:
+                raise SettingError(
+                    f"two columns of a row are named {twice[0]}: rename the constraint or the attack's own"
+                )
+            found |= more
+        return found
+
     def run(
         self,
         order: Sequence[int],
         done: set[int],
-        append: Callable[[list[Record]], None],
+        append: Callable[[list[Row]], None],
         progress: Callable[[Iterable[int], int], Iterable[int]],
-        save: Callable[[list[int], list[Record], Mapping[str, Tensor]], None] | None = None,
+        save: Callable[[list[int], list[Row], Mapping[str, np.ndarray]], None] | None = None,
         saved: Container[int] = (),
     ) -> None:
-        """Attack the clips of ``order`` that are not ``done``, appending records chunk by chunk.
+        """Attack the clips of ``order`` that are not ``done``, appending rows chunk by chunk.
 
-        A chunk is a fixed part of ``order``: if some of its clips are done it is run again as it
-        was, because rounding, which attacks amplify, depends on a chunk's shape. With ``save``,
-        clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask``, and what the attack tells of its course,
-        ``trace.*`` (n, steps), are saved, before their records, where not ``saved`` yet.
+        With ``save``, clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask``, and what the attack tells
+        of its course, ``trace.*`` (n, steps), are saved, before their rows, where not ``saved`` yet.
         """
-        chunks = [list(order[start : start + self.batch_size]) for start in range(0, len(order), self.batch_size)]
-        left = [
-            chunk
-            for chunk in chunks
-            if not done.issuperset(chunk) or (save is not None and any(number not in saved for number in chunk))
-        ]
+        held = (done,) if save is None else (done, saved)
+        left = chunks_left(order, self.batch_size, *held)
         for place in progress(range(len(left)), len(left)):
             numbers = left[place]
-            records, tensors = self._attack(numbers)
+            rows, tensors = self._attack(numbers)
             if save is not None:
-                save(numbers, records, tensors)
-            append([record for record in records if record.index not in done])
+                save(numbers, rows, {name: _array(values) for name, values in tensors.items()})
+            append([row for row in rows if row["index"] not in done])
 
-    def _attack(self, numbers: list[int]) -> tuple[list[Record], dict[str, Tensor]]:
-        """Records and clips of one chunk, padded to ``batch_size`` by repeating its clips."""
-        began = time.perf_counter()
-        padded = [numbers[i % len(numbers)] for i in range(self.batch_size)]
-        batch = load_batch(self.dataset, self.prepared, padded).to(self.victim.device)
+    def _attack(self, numbers: list[int]) -> tuple[list[Row], dict[str, Tensor]]:
+        """Rows and clips of one chunk, padded to ``batch_size`` by repeating its clips."""
+        began, columns = time.perf_counter(), tuple(self.columns)
+        batch = load_batch(self.dataset, self.prepared, padded(numbers, self.batch_size)).to(self.victim.device)
         goal = batch.with_labels(self._targets(batch)) if self.targeted else batch
         view = self.attacked.view(batch, "attack", self.seed)
-        result = self.attack(view, goal, targeted=self.targeted)
-        x_adv = result.x_adv.to(torch.float32)  # judged as it would be saved
+        # A copy, because an attack that writes into its clips would be judged against what it wrote.
+        result = self.attack(view.limited(access_of(self.attack)), _copied(goal), targeted=self.targeted)
+        x_adv = self._accepted(result, batch)
         verdict = self._verdict(batch, goal, x_adv)
-        columns = {
+        values = {
             "label": batch.y,
             "target": goal.y if self.targeted else torch.full_like(batch.y, -1),
             **verdict,
@@ -92,23 +101,50 @@ class Evaluation:
             "falling": still_falling(view.answers, goal.y, self.targeted) & ~verdict["success"],
             "gradient": gradient_norm(self.attacked.view(batch, "attack", self.seed), batch),
             **measure(x_adv, batch, self.constraints),
+            **result.columns,
         }
-        rows = {name: column.tolist() for name, column in columns.items()}
-        seconds = (time.perf_counter() - began) / len(numbers)
-        records = [
-            Record(
-                index=number,
-                name=self.prepared.clips[number].name,
-                forwards=view.forwards,
-                gradients=view.gradients,
-                seconds=round(seconds, 4),
-                **{name: column[i] for name, column in rows.items()},
-            )
-            for i, number in enumerate(numbers)
-        ]
+        by_clip = {name: column.tolist() for name, column in values.items()}
+        seconds = round((time.perf_counter() - began) / len(numbers), 4)
+        passes = {"forwards": view.forwards, "gradients": view.gradients, "seconds": seconds}
+        rows = []
+        for i, number in enumerate(numbers):
+            row = {"index": number, "name": self.prepared.clips[number].name, **passes}
+            row |= {name: column[i] for name, column in by_clip.items()}
+            rows.append({name: row[name] for name in columns})
         course = {f"trace.{name}": values.T for name, values in (result.trace or {}).items()}
         tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, **course}
-        return records, {name: values[: len(numbers)] for name, values in tensors.items()}
+        return rows, {name: values[: len(numbers)] for name, values in tensors.items()}
+
+    def _accepted(self, result: AttackResult, batch: SkeletonBatch) -> Tensor:
+        """The adversarial clips in float32, judged as they would be saved.
+
+        Raises ``AttackError`` if they are none, or if what may not move has. A clip that diverged is none
+        of these: its joints are not finite, and it has fooled nobody.
+        """
+        name, n = f"attack {name_of(self.attack)}", len(batch)
+        if result.x_adv.shape != batch.x.shape:
+            raise AttackError(
+                f"{name} returned clips of shape {tuple(result.x_adv.shape)}, not {tuple(batch.x.shape)}: "
+                "it must keep the shape of batch.x"
+            )
+        if result.found.shape != (n,) or result.found.dtype != torch.bool:
+            raise AttackError(f"{name} returned found as {_described(result.found)}: it must be bool ({n},)")
+        declared = own_columns(self.attack)
+        if {*result.columns} != {*declared}:
+            raise AttackError(f"{name} returned the columns {sorted(result.columns)}, but declares {sorted(declared)}")
+        for column, values in result.columns.items():
+            if values.shape != (n,) or _kind(values) != declared[column]:
+                raise AttackError(
+                    f"{name} returned {column} as {_described(values)}: it declares {declared[column]} ({n},)"
+                )
+        x_adv = result.x_adv.detach().to(batch.x.device, torch.float32)
+        moved = (~(x_adv == batch.x) & ~batch.movable).flatten(1).any(dim=1)
+        if moved.any():
+            clip = self.prepared.clips[int(batch.index[moved][0])].name
+            raise AttackError(
+                f"{name} moved what may not move in clip {clip}: change x only where batch.movable is true"
+            )
+        return x_adv
 
     def _verdict(self, batch: SkeletonBatch, goal: SkeletonBatch, x_adv: Tensor) -> dict[str, Tensor]:
         """Columns (N,) of what the victim says of the clips, of the adversarial ones, and of noise of the same l2."""
@@ -155,33 +191,29 @@ class Evaluation:
         return (hit if self.targeted else ~hit) & (answers >= 0)
 
     def _targets(self, batch: SkeletonBatch) -> Tensor:
-        """(N,) the classes to reach; ``random`` and ``least_likely`` are never the true class."""
-        classes = len(self.dataset.classes)
-        if self.target == "least_likely":
-            with torch.no_grad():
-                logits = self.attacked.view(batch, "target", self.seed)(batch.x)
-            return logits.scatter(1, batch.y[:, None], torch.inf).argmin(dim=1)
-        if self.target == "random":
-            pairs = zip(batch.index.tolist(), batch.y.tolist(), strict=True)
-            drawn = [random_target(self.seed, index, label, classes) for index, label in pairs]
-            return torch.tensor(drawn, device=batch.y.device)
-        return torch.full_like(batch.y, resolve_class(self.target, self.dataset.classes))
+        """(N,) the classes to reach."""
+        view = self.attacked.view(batch, "target", self.seed)
+        return targets(self.target, batch, self.dataset.classes, self.seed, view)
 
 
-def random_target(seed: int, index: int, label: int, num_classes: int) -> int:
-    """A class other than ``label``, drawn from (seed, clip) alone."""
-    stream = hashlib.sha256(f"target {seed} {index}".encode()).digest()
-    drawn = int(np.random.Generator(np.random.PCG64(int.from_bytes(stream[:8]))).integers(num_classes - 1))
-    return drawn + (drawn >= label)
+def _copied(batch: SkeletonBatch) -> SkeletonBatch:
+    """The same clips in memory of their own."""
+    own = ("x", "y", "mask", "index", "dt")
+    return replace(batch, **{name: getattr(batch, name).clone() for name in own})
 
 
-def resolve_class(target: Target, classes: Sequence[str]) -> int:
-    """Number of a class given by name or number; raises ``SettingError`` with the nearest name."""
-    text = str(target)
-    if text in classes:
-        return list(classes).index(text)
-    if text.lstrip("-").isdigit():
-        if not 0 <= int(text) < len(classes):
-            raise SettingError(f"target={target} is out of range: classes are numbered 0 to {len(classes) - 1}")
-        return int(text)
-    raise SettingError(f"target={target} is no class: {nearest(text, ['random', 'least_likely', *classes])}")
+def _array(values: Tensor) -> np.ndarray:
+    """Values as they are kept: real numbers in float32."""
+    values = values.detach().cpu()
+    array: np.ndarray = np.ascontiguousarray((values.float() if values.is_floating_point() else values).numpy())
+    return array
+
+
+def _kind(values: Tensor) -> ColumnKind:
+    if values.dtype == torch.bool:
+        return "bool"
+    return "float" if values.is_floating_point() else "int"
+
+
+def _described(values: Tensor) -> str:
+    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"

@@ -20,7 +20,7 @@ def measure(x_adv: Tensor, batch: SkeletonBatch, constraints: Mapping[str, Const
     clean = batch.to(dtype=torch.float64)
     x_adv = x_adv.double()
     columns = distances(x_adv, clean)
-    feasible = torch.ones(len(batch), dtype=torch.bool, device=x_adv.device)
+    feasible = columns["l2"].isfinite()
     for name, constraint in constraints.items():
         limits = constraint.on(clean)
         columns[f"{name}_mean"], columns[f"{name}_max"] = mean_and_max(limits.measure(x_adv), limits.exists)

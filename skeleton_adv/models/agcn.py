@@ -1,7 +1,8 @@
 """2s-AGCN: two-stream adaptive graph convolutional network."""
 
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from skeleton_adv.models.graph import bone_links, spatial_adjacency
 
 # The ten units: channels as multiples of the first one's, and stride in time.
 UNITS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
+_LAYERS = {**{f"l{number}": True for number in range(1, len(UNITS) + 1)}, "pool": False, "fc": False}
 Width = Annotated[int, Range("[4, 1024]")]
 
 
@@ -23,7 +25,7 @@ class AGCN(nn.Module):
     are. Input (N, C, T, V, M) of any T, output logits (N, num_classes). An absent person is averaged in.
     """
 
-    adjacency: Tensor
+    layers: ClassVar[Mapping[str, bool]] = _LAYERS
 
     @checked
     def __init__(
@@ -42,6 +44,7 @@ class AGCN(nn.Module):
             outputs = factor * width
             self.add_module(f"l{number}", _Unit(inputs, outputs, stride, adjacency, residual=number > 1))
             inputs = outputs
+        self.pool = nn.Identity()  # the mean over frames, joints and persons, by name
         self.fc = nn.Linear(inputs, num_classes)
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
 
@@ -51,7 +54,7 @@ class AGCN(nn.Module):
         x = x.view(n * m, v, c, t).permute(0, 2, 3, 1)
         for number in range(1, len(UNITS) + 1):
             x = self.get_submodule(f"l{number}")(x)
-        logits: Tensor = self.fc(x.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1))
+        logits: Tensor = self.fc(self.pool(x.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1)))
         return logits
 
 
@@ -61,6 +64,10 @@ class TwoStreamAGCN(nn.Module):
     The authors' fusion adds raw outputs with weight 1. Gradients flow through the bone map too. Each
     stream is trained for itself: see ``streams``.
     """
+
+    layers: ClassVar[Mapping[str, bool]] = {
+        f"{stream}.{name}": by_person for stream in ("joint", "bone") for name, by_person in _LAYERS.items()
+    } | {"logits": False}
 
     def __init__(
         self,
@@ -74,10 +81,12 @@ class TwoStreamAGCN(nn.Module):
         self.joint = AGCN(skeleton, num_classes, num_persons, channels, width)
         self.bones = Bones(skeleton)
         self.bone = AGCN(skeleton, num_classes, num_persons, channels, width)
+        self.logits = nn.Identity()  # the sum of both, by name
 
     def forward(self, x: Tensor) -> Tensor:
         joint, bone = self.streams(x)
-        return joint + bone
+        logits: Tensor = self.logits(joint + bone)
+        return logits
 
     def streams(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The logits (N, num_classes) of the joint stream and of the bone stream."""

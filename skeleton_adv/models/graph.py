@@ -5,9 +5,9 @@ from torch import Tensor
 
 from skeleton_adv.core.skeleton import Skeleton
 
-# Where 2s-AGCN's graphs have their centre, and the joints that they attach elsewhere than the tree
-# of bones does: a hand's tip to its thumb, as the recorded order of joints suggests, and OpenPose's
-# hips to the shoulders.
+# Where 2s-AGCN's graphs have their centre (those of other skeletons: where victims centre), and the
+# joints that they attach elsewhere than the tree of bones does: a hand's tip to its thumb, as the
+# recorded order of joints suggests, and OpenPose's hips to the shoulders.
 _CENTER = {"ntu25": 20, "kinect20": 1, "openpose18": 1}
 _ATTACHED = {"ntu25": {21: 22, 23: 24}, "openpose18": {8: 2, 11: 5}}
 # Where the bones of the bone stream begin, if not at the centre.
@@ -28,7 +28,7 @@ def inward_links(skeleton: Skeleton, center: int | None = None) -> tuple[tuple[i
         neighbours[joint].append(other)
         neighbours[other].append(joint)
     inward: dict[int, int] = {}
-    reached = [_CENTER[skeleton.name] if center is None else center]
+    reached = [_CENTER.get(skeleton.name, skeleton.center) if center is None else center]
     for joint in reached:
         for neighbour in neighbours[joint]:
             if neighbour not in reached:

@@ -1,6 +1,7 @@
 """HCN: hierarchical co-occurrence network."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Probability, checked
 
 Motion = Literal["resize", "zero_first"]
+_BY_PERSON = (*("conv1", "conv2", "conv3", "conv4"), *("conv1m", "conv2m", "conv3m", "conv4m"), "conv5", "conv6")
 
 
 class HCN(nn.Module):
@@ -23,6 +25,8 @@ class HCN(nn.Module):
 
     Raises ``SettingError`` if ``num_frames`` is not a multiple of 16, since four poolings halve it.
     """
+
+    layers: ClassVar[Mapping[str, bool]] = {**dict.fromkeys(_BY_PERSON, True), "fc7": False, "fc8": False}
 
     @checked
     def __init__(

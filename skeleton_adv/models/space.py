@@ -5,16 +5,16 @@ import torch
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import Skeleton
-from skeleton_adv.data.clips import Prepared, RawClip
+from skeleton_adv.data.dataset import Prepared, RawClip
 from skeleton_adv.models.preprocess import PreNormalize
 
 
 class Normalised:
-    """Prepared clips after 2s-AGCN's pre-normalisation, which is then no longer a victim's own business.
+    """Prepared clips after 2s-AGCN's pre-normalisation, which victims then leave out.
 
-    Metres still, but who moves most comes first, and everything is centred in every frame and turned:
+    Still in metres, but the person who moves most comes first, and every frame is centred and turned:
     the space that the file names in Zheng et al.'s code suggest for their experiments. As in
-    2s-AGCN's pipeline a person who is not there in the first frame loses every empty frame. A joint
+    2s-AGCN's pipeline, a person who is absent from the first frame loses every empty frame. A joint
     that does not exist stays at 0. Raises ``SettingError`` for joints in an image.
     """
 

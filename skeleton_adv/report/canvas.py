@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from skeleton_adv.core.files import whole, write_whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -26,12 +28,10 @@ def entitle(figure: "Figure", text: str) -> None:
 
 def save(frame: pd.DataFrame, figure: "Figure", folder: Path, name: str) -> list[Path]:
     """Write a figure as PNG and PDF and its numbers as CSV, each whole or not at all; return the files."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
-    parts = [path.with_name(f".{path.name}.part") for path in paths]
-    figure.savefig(parts[0], format="png", dpi=200)
-    figure.savefig(parts[1], format="pdf", metadata={"CreationDate": None})
-    parts[2].write_text(frame.to_csv(index=False, float_format="%.6g"))
-    for part, path in zip(parts, paths, strict=True):
-        part.replace(path)
+    with whole(paths[0]) as part:
+        figure.savefig(part, format="png", dpi=200)
+    with whole(paths[1]) as part:
+        figure.savefig(part, format="pdf", metadata={"CreationDate": None})
+    write_whole(paths[2], frame.to_csv(index=False, float_format="%.6g"))
     return paths

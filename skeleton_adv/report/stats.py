@@ -1,25 +1,13 @@
 """Records of a run -> its rates, with counts and intervals, and its measures. Pure functions; no torch."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-import pandas as pd
-from pandas.api.types import is_numeric_dtype
+import numpy as np
 
-from skeleton_adv.core.errors import RunError
-from skeleton_adv.runs.folder import COLUMNS, read_json
-
-MEASURES = ("bone", "angle", "true_angle", "speed")
-# Whose choice of option a setting belongs to.
-KINDS = {
-    **{name: name for name in ("attack", "model", "defense")},
-    "checkpoint": "model",
-    "surrogate": "model@surrogate",
-    "surrogate_checkpoint": "model@surrogate",
-}
+from skeleton_adv.runs.load import Run
 
 
 @dataclass(frozen=True)
@@ -42,183 +30,89 @@ class Rate:
         low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
         return (low if self.hits else 0.0), (high if self.hits < n else 1.0)
 
-
-class Described(Protocol):
-    """A run of whatever kind, by what its ``run.json`` says."""
-
-    @property
-    def about(self) -> Mapping[str, Any]: ...
-
-
-AnyRun = TypeVar("AnyRun", bound=Described)
+    def cells(self, key: str) -> dict[str, Any]:
+        """Its columns in a CSV."""
+        low, high = self.interval
+        ends = {f"{key}_low": low, f"{key}_high": high}
+        return {key: self.value, f"{key}_hits": self.hits, f"{key}_clips": self.count, **ends}
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: what ``run.json`` says, and a row a clip."""
+class Spread:
+    """Mean and median over clips of a maximum within each clip."""
 
-    about: Mapping[str, Any]
-    records: pd.DataFrame
-    folder: Path | None = None  # where it lies
+    mean: float
+    median: float
 
-    @property
-    def attack(self) -> Mapping[str, Any]:
-        settings: Mapping[str, Any] = self.about["settings"]["attack"]
-        return settings
+    def cells(self, key: str) -> dict[str, Any]:
+        return {f"{key}_mean": self.mean, f"{key}_median": self.median}
 
 
-def finished(folder: Path, required: bool) -> bool:
-    """Whether the run in ``folder`` has ended; raises ``RunError`` if it is ``required`` and has not."""
-    ended = (folder / "run.json").exists()
-    if required and not ended:
-        raise RunError(
-            f"{folder} has no run.json, so it has not ended: give its command once more, "
-            "delete the folder, or leave such runs out with --skip-unfinished"
-        )
-    return ended
+def rate(hits: np.ndarray) -> Rate:
+    """The rate of ``hits`` (N,): whether each clip counts, or by which share of its judgements."""
+    total = float(hits.sum())
+    return Rate(int(total) if total.is_integer() else total, len(hits))
 
 
-def load_run(folder: Path, required: bool = False) -> Run | None:
-    """The run in ``folder``; None if it has not ended, unless it is ``required``.
+def mean(values: np.ndarray) -> float:
+    """Mean of the values that exist; NaN if none does."""
+    values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    return float(values.mean()) if len(values) else float("nan")
 
-    Raises ``RunError`` as ``read_rows`` does, and if a required run has not ended.
+
+def spread(values: np.ndarray) -> Spread:
+    """Mean and median of the values that exist."""
+    values = values[~np.isnan(values)]
+    return Spread(float(values.mean()), float(np.median(values))) if len(values) else Spread(math.nan, math.nan)
+
+
+def clean_accuracy(run: Run) -> Rate:
+    """Accuracy of the victim before the attack, over all clips."""
+    return rate(run.array("clean_share"))
+
+
+def over_aimed(run: Run, column: str, right_only: bool = False, feasible: bool = False) -> Rate:
+    """A rate over the clips that the attack can fail on: all of them, or those that were right before.
+
+    A clip that a victim with noise judged several times counts by the share of them. ``feasible``: only
+    clips that satisfy every constraint count as hits.
     """
-    if not finished(folder, required):
-        return None
-    return Run(*read_rows(folder / "records.csv", COLUMNS), folder)
-
-
-def read_rows(path: Path, columns: Sequence[str]) -> tuple[dict[str, Any], pd.DataFrame]:
-    """What the ``run.json`` beside a file of rows says, and its rows in the order of the clips.
-
-    Raises ``RunError`` if rows are missing, damaged, doubled, of other columns, or not as many as it says.
-    """
-    about = read_json(path.parent / "run.json")
-    way_out = f"delete the folder {path.parent}, and run again what you still need"
-    if not path.exists():
-        raise RunError(f"{path.parent} has a run.json but no {path.name}: {way_out}")
-    try:
-        rows = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged ({error}): {way_out}") from None
-    if tuple(rows.columns) != tuple(columns):
-        raise RunError(f"{path} has other columns than this version writes: {way_out}")
-    unread = [name for name in columns if name != "name" and len(rows) and not is_numeric_dtype(rows[name])]
-    if unread:
-        raise RunError(f"{path} is damaged (its column {unread[0]} holds more than numbers): {way_out}")
-    if rows["index"].duplicated().any() or len(rows) != about.get("done"):
-        raise RunError(f"{path} holds {len(rows)} rows, run.json says {about.get('done')}: {way_out}")
-    return about, rows.sort_values("index", ignore_index=True)
-
-
-def load_runs(root: Path, skip_unfinished: bool = False) -> list[Run]:
-    """All runs below a folder; raises ``RunError`` as ``load_run`` does, for two copies of one run, and for
-    unfinished ones unless skipped.
-    """
-    folders = sorted(path.parent for path in root.rglob("records.csv"))
-    return each_once((folder, load_run(folder, required=not skip_unfinished)) for folder in folders)
-
-
-def each_once(found: Iterable[tuple[Path, AnyRun | None]]) -> list[AnyRun]:
-    """The runs that have ended; raises ``RunError`` if one lies in two folders, since it would count twice."""
-    places: dict[tuple[str, str], Path] = {}
-    runs = []
-    for folder, run in found:
-        if run is not None:
-            one = (run.about["dataset"], run.about["identity"])
-            if one in places:
-                raise RunError(f"{places[one]} and {folder} are the same run: name a folder that holds one of them")
-            places[one] = folder
-            runs.append(run)
-    return runs
-
-
-def of_goal(run: Run) -> pd.DataFrame:
-    """The rows that an attack could fail on: in targeted runs, not those whose label is the target."""
-    return run.records[run.records["label"] != run.records["target"]]
-
-
-def not_diverged(run: Run) -> pd.DataFrame:
-    """The rows of ``of_goal`` on which the attack did not diverge."""
-    rows = of_goal(run)
-    return rows[rows["adv_pred"] >= 0]
+    chosen = run.aimed & run.array("clean_correct") if right_only else run.aimed
+    hits = run.array(column)
+    return rate((hits * run.array("feasible") if feasible else hits)[chosen])
 
 
 def rates(run: Run) -> dict[str, Rate]:
-    """Accuracy before and after; success and feasible success, over all clips and over initially right ones.
+    """Accuracy before and after; success and feasible success, over all clips and over those first right.
 
-    A clip that a victim with noise judged several times counts by the share of them. In targeted runs,
-    clips whose label is the target are left out, except from clean accuracy. ``found`` is the attack's own word;
-    ``noise_success`` that of Gaussian noise of each adversarial clip's l2.
+    In targeted runs, clips whose label is the target are left out, except from clean accuracy. ``found`` is
+    the attack's own word; ``noise_success`` that of Gaussian noise of each adversarial clip's l2.
     """
-    rows = run.records
-    aimed = of_goal(run)
-    right = aimed[aimed["clean_correct"]]
     return {
-        "clean_accuracy": _rate(rows["clean_share"]),
-        "adv_accuracy": _rate(aimed["adv_share"]),
-        "found": _rate(aimed["found"]),
-        "success": _rate(aimed["success_share"]),
-        "noise_success": _rate(aimed["control_share"]),
-        "success_if_right": _rate(right["success_share"]),
-        "feasible_success": _rate(aimed["success_share"] * aimed["feasible"]),
-        "feasible_success_if_right": _rate(right["success_share"] * right["feasible"]),
+        "clean_accuracy": clean_accuracy(run),
+        "adv_accuracy": over_aimed(run, "adv_share"),
+        "found": over_aimed(run, "found"),
+        "success": over_aimed(run, "success_share"),
+        "noise_success": over_aimed(run, "control_share"),
+        "success_if_right": over_aimed(run, "success_share", right_only=True),
+        "feasible_success": over_aimed(run, "success_share", feasible=True),
+        "feasible_success_if_right": over_aimed(run, "success_share", right_only=True, feasible=True),
     }
 
 
-def measures(run: Run) -> dict[str, float]:
-    """Means of each measure, and of its per-clip maximum the mean and the median, over ``of_goal``'s clips.
-
-    Clips on which the attack diverged are left out.
-    """
-    rows = not_diverged(run)
-    found: dict[str, float] = {}
-    for name in MEASURES:
-        found[name] = float(rows[f"{name}_mean"].mean())
-        found[f"{name}_max_mean"] = float(rows[f"{name}_max"].mean())
-        found[f"{name}_max_median"] = float(rows[f"{name}_max"].median())
-    for name in ("kinetic", "l2", "linf", "rms_mm"):
-        found[name] = float(rows[name].mean())
-    found["without_motion"] = float(rows["kinetic"].isna().sum())
-    for name in ("bone_ok", "angle_ok", "speed_ok", "feasible"):
-        found[name] = float(rows[name].mean())
-    return found
+def measure(run: Run, column: str) -> float:
+    """Mean of a column over the clips that count: neither of the target's class nor diverged."""
+    return mean(run.array(column)[run.measured])
 
 
-def warnings(run: Run) -> list[str]:
-    """What makes a run's attack look weaker than it could be, in plain words."""
-    rows, defense = run.records, run.about["settings"].get("defense", {})
-    found = []
-    if run.about["settings"].get("adaptive") and defense.get("sigma") and defense.get("eot", 1) < 2:
-        found.append("the victim draws noise and the attack averages over none: set defense.eot")
-    # Of clips that are surely right the cross-entropy's gradient is tiny: the median alone says little.
-    still, usual = int((rows["gradient"] == 0).sum()), max(float(rows["gradient"].median()), 1.0)
-    if still:
-        why = "it is masked, or lost to rounding where the victim is sure"
-        found.append(f"{still} of {len(rows)} clips have no gradient of the cross-entropy: {why}")
-    wild = int((~rows["gradient"].lt(1e3 * usual) & (rows["gradient"] != 0)).sum())
-    if wild:
-        found.append(
-            f"{wild} of {len(rows)} clips have a gradient over {1e3 * usual:g} a metre, 1000 times what is usual"
-        )
-    failed = int((~rows["success"]).sum())
-    settings = run.about["settings"]  # else the margins are another network's, or the undefended one's
-    own = not run.about["choices"].get("model@surrogate") and settings.get("adaptive", True)
-    if own and failed and rows["falling"].sum() > 0.1 * failed:
-        found.append(
-            f"{int(rows['falling'].sum())} of {failed} failures were still getting nearer: more steps may help"
-        )
-    diverged = int((rows["adv_pred"] < 0).sum())
-    if diverged:
-        found.append(f"{diverged} of {len(rows)} clips diverged: neither fooled nor right, and in no mean of a measure")
-    if rows["control_share"].sum() > rows["success_share"].sum():
-        found.append("Gaussian noise of the same l2 fools the victim more often than the attack does")
-    return found
+def maximum(run: Run, column: str) -> Spread:
+    """Mean and median of a per-clip maximum over the same clips."""
+    return spread(run.array(column)[run.measured])
 
 
-def _rate(hits: pd.Series) -> Rate:
-    total = float(hits.sum())
-    return Rate(int(total) if total.is_integer() else total, len(hits))
+def without_motion(run: Run) -> int:
+    """How many of these clips have no motion, so that no change of kinetic energy is known."""
+    return int(np.isnan(run.array("kinetic")[run.measured]).sum())
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -230,28 +124,3 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + name] = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     return found
-
-
-def differences(runs: Sequence[Described], apart_from: Sequence[str]) -> list[str]:
-    """For each run, what sets it apart from the others, as text: nothing is mixed silently.
-
-    Settings of an attack are compared among the runs of that attack, those of a model or a defense
-    likewise, and everything else among all runs.
-    """
-    settings = [flat(run.about["settings"]) for run in runs]
-    keys = sorted({key for one in settings for key in one} - set(apart_from))
-
-    def peers(place: int, key: str) -> set[str]:
-        kind = KINDS.get(key.partition(".")[0])
-        chosen = [run.about["choices"].get(kind) if kind else None for run in runs]
-        return {repr(one.get(key)) for one, name in zip(settings, chosen, strict=True) if name == chosen[place]}
-
-    return [
-        ", ".join(f"{key}={_short(one.get(key))}" for key in keys if len(peers(place, key)) > 1)
-        for place, one in enumerate(settings)
-    ]
-
-
-def _short(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text[:8] if len(text) == 64 else text  # digests

@@ -1,110 +1,140 @@
-"""Runs beside each other, clip by clip: C&W and ADMM, and attacks that a blind one beats. Pure functions of records."""
+"""What makes an attack look weaker than it could be: by itself, and beside attacks that see less of the victim.
+
+Pure functions of records; linear in the number of runs of one victim but for comparing one number of each.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from skeleton_adv.report.stats import Run, differences, warnings
-from skeleton_adv.report.tables.white_box import OWN_KEYS, TABLE1, TABLE3, TABLE5
-from skeleton_adv.report.words import deed, setting, tally
+from skeleton_adv.report.columns import tally
+from skeleton_adv.report.words import deed, unit_of
+from skeleton_adv.runs.load import Run
+
+SEES_ALL = ("white box", "adaptive")  # accesses that have the deployed victim's gradient
+SEES_LESS = ("oblivious", "transfer", "scores", "labels")
 
 
-def against_admm(runs: Sequence[Run]) -> pd.DataFrame:
-    """C&W and ADMM over the clips that both fool: mean measures of each, a row for each pair of runs.
-
-    Two runs make a pair if victim, weights, clips and goal are the same.
-    """
-    names = ("l2", "bone_mean", "bone_max", "angle_mean", "speed_mean", "kinetic")
+def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
+    """Each sign of weakness of these runs, by themselves and among all runs, in plain words."""
+    groups: dict[Any, list[Run]] = {}
+    for run in among:
+        if _less(run):
+            groups.setdefault(same_goal(run), []).append(run)
+    rivals = {goal: _Rivals.of(some) for goal, some in groups.items()}
     found = []
-    others = [run for run in runs if TABLE1.belongs(run) or TABLE5.belongs(run)]
-    for cw in (run for run in runs if TABLE3.belongs(run)):
-        same = [run for run in others if _same_goal(run, cw)]
-        for admm, apart in zip(same, differences(same, OWN_KEYS), strict=True):
-            pair = cw.records.merge(admm.records, on=["index", "label", "target"], suffixes=("_cw", "_admm"))
-            pair = pair[pair["success_cw"] & pair["success_admm"] & pair["clean_correct_cw"]]
-            pair = pair[pair["label"] != pair["target"]]
-            row = {
-                "setting": setting(cw),
-                "model": cw.about["choices"]["model"],
-                "attack": admm.about["choices"]["attack"],
-                "beta": admm.attack["beta"],
-                "clips": len(pair),
-                "cw_shorter": float((pair["l2_cw"] < pair["l2_admm"]).mean()),
-            }
-            row |= {f"{name}_{kind}": float(pair[f"{name}_{kind}"].mean()) for name in names for kind in ("cw", "admm")}
-            found.append(row | {"differs": apart})
-    if not found:
-        return pd.DataFrame()
-    order = ["setting", "model", "attack", "beta"]
-    return pd.DataFrame(found).sort_values(order, ascending=[False, True, True, True], ignore_index=True)
-
-
-def signs(run: Run, runs: Sequence[Run]) -> list[str]:
-    """What makes a run's attack look weaker than it could be: by itself, and beside other ``runs``."""
-    return [*warnings(run), *_overtaken(run, runs)]
-
-
-def _overtaken(run: Run, runs: Sequence[Run]) -> list[str]:
-    """Attacks that did not see the victim and yet fool it more often than ``run``, with no greater l2.
-
-    Evaluating Adversarial Robustness (Carlini et al., arXiv 1902.06705): transfer that beats the
-    white box means that the victim's gradient leads astray. Over the clips that both attacked.
-    """
-    if _blind(run) is not False:
-        return []
-    found = []
-    for other in (other for other in runs if _blind(other) and _same_goal(other, run)):
-        pair = run.records.merge(other.records, on=["index", "label", "target"], suffixes=("", "_blind"))
-        pair = pair[pair["label"] != pair["target"]]
-        hits, blind_hits = pair["success_share"].sum(), pair["success_share_blind"].sum()
-        if blind_hits > hits and pair["l2_blind"].mean() <= pair["l2"].mean():
-            found.append(
-                f"{tally(blind_hits)} of {len(pair)} clips fall to an attack that did not see the victim "
-                f"({deed(other)}), {tally(hits)} to this one, at no greater l2"
-            )
+    for run in runs:
+        said = warnings(run)
+        if run.access in SEES_ALL or _sees_all(run):
+            said += [one for rival in rivals.get(same_goal(run), []) if (one := rival.overtakes(run))]
+        found += [(run, words) for words in said]
     return found
 
 
-def _blind(run: Run) -> bool | None:
-    """Whether the attack saw other weights than the victim's, or no defense; None where nobody knows, of files."""
-    settings, choices = run.about["settings"], run.about["choices"]
-    if "path" in run.attack:
-        return None
-    if choices.get("model@surrogate"):
-        same = settings.get("surrogate_checkpoint") == settings.get("checkpoint")
-        return not same or choices["defense"] != "none"
-    return settings.get("adaptive") is False
+def warnings(run: Run) -> list[str]:
+    """What makes a run's attack look weaker than it could be, by its own rows."""
+    found, count = [], len(run.records)
+    if run.randomised and run.access == "adaptive" and run.of_defense.get("eot", 1) < 2:
+        found.append("the victim draws noise and the attack averages over none: set defense.eot")
+    # Of clips that are surely right the cross-entropy's gradient is tiny: the median alone says little.
+    gradient = run.array("gradient")
+    usual = max(float(np.median(gradient[~np.isnan(gradient)])) if (~np.isnan(gradient)).any() else 1.0, 1.0)
+    still = int((gradient == 0).sum())
+    if still:
+        why = "it is masked, or lost to rounding where the victim is sure"
+        found.append(f"{still} of {count} clips have no gradient of the cross-entropy: {why}")
+    wild = int((~(gradient < 1e3 * usual) & (gradient != 0)).sum())
+    if wild:
+        per = {"m": " per metre"}.get(run.unit, f", per {unit_of([run]).words}")
+        found.append(f"{wild} of {count} clips have a gradient over {1e3 * usual:g}{per}, 1000 times what is usual")
+    return found + _failures(run)
 
 
-def _same_goal(one: Run, other: Run) -> bool:
-    """Whether victim, defense, weights, clips and goal of two runs are the same."""
+def _failures(run: Run) -> list[str]:
+    """Signs of weakness among the clips that the attack did not fool, in plain words."""
+    found, count = [], len(run.records)
+    failed, falling = int((~run.array("success")).sum()), int(run.array("falling").sum())
+    # Else the margins are another network's, or the undefended one's.
+    if run.access not in ("transfer", "oblivious") and failed and falling > 0.1 * failed:
+        found.append(f"{falling} of {failed} failures were still getting nearer: more steps may help")
+    diverged = int((run.array("adv_pred") < 0).sum())
+    if diverged:
+        found.append(f"{diverged} of {count} clips diverged: neither fooled nor right, and in no mean of a measure")
+    if run.array("control_share").sum() > run.array("success_share").sum():
+        found.append("Gaussian noise of the same l2 fools the victim more often than the attack does")
+    return found
+
+
+def _sees_all(run: Run) -> bool:
+    """Whether an attack on a surrogate has the victim's own weights, with no defense between."""
+    return run.access == "transfer" and run.surrogate_weights == run.weights and run.defense is None
+
+
+def _less(run: Run) -> bool:
+    """Whether an attack has no gradient of the deployed victim; of clips from a file that is not known."""
+    return run.kind == "attack" and run.access in SEES_LESS and not _sees_all(run)
+
+
+def same_goal(run: Run) -> Any:
+    """What two runs share if victim, defense, weights, clips and goal are the same."""
     keys = ("model", "dataset", "checkpoint", "prepared", "defense", "target", "seed")
-    return all(one.about["settings"].get(key) == other.about["settings"].get(key) for key in keys)
+    return run.dataset, repr([run.settings.get(key) for key in keys])
 
 
-def readable_comparison(frame: pd.DataFrame) -> pd.DataFrame:
-    """``against_admm`` as people read it: C&W / ADMM."""
+def common_clips(one: Run, other: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of each run that are of the same clips with the same target."""
+    _, ours, theirs = np.intersect1d(one.array("index"), other.array("index"), return_indices=True)
+    alike = np.ones(len(ours), dtype=bool)
+    for name in ("label", "target"):
+        alike &= one.array(name)[ours] == other.array(name)[theirs]
+    return ours[alike], theirs[alike]
 
-    def both(row: pd.Series, name: str, form: str, factor: float = 1) -> str:
-        return " / ".join(format(factor * row[f"{name}_{kind}"], form) for kind in ("cw", "admm"))
 
-    shown = pd.DataFrame(
-        [
-            {
-                "setting": row["setting"],
-                "victim": row["model"],
-                "against": f"{row['attack']} β={row['beta']:g}",
-                "clips that both fool": row["clips"],
-                "ℓ2": both(row, "l2", ".3f"),
-                "C&W is shorter, % of clips": f"{100 * row['cw_shorter']:.1f}",
-                "ΔB/B %": both(row, "bone_mean", ".2f", 100),
-                "ΔB/B % max": both(row, "bone_max", ".3g", 100),
-                "ΔJ rad": both(row, "angle_mean", ".3f"),
-                "ΔS/S %": both(row, "speed_mean", ".1f", 100),
-                "ΔK/K %": both(row, "kinetic", ".2f", 100),
-                "differs": row["differs"],
-            }
-            for _, row in frame.iterrows()
-        ]
-    )
-    return shown.loc[:, (shown != "").any(axis=0)]
+@dataclass(frozen=True)
+class _Rivals:
+    """Attacks on one victim that see less of it, all of the same clips with the same targets."""
+
+    runs: Sequence[Run]
+    hits: np.ndarray  # (runs, clips) share of judgements
+    l2: np.ndarray  # (runs, clips)
+
+    @staticmethod
+    def of(runs: Sequence[Run]) -> "list[_Rivals]":
+        """These attacks, those of the same clips together."""
+        groups: dict[bytes, list[Run]] = {}
+        for run in runs:
+            groups.setdefault(_clips(run), []).append(run)
+        return [_Rivals(some, _stacked(some, "success_share"), _stacked(some, "l2")) for some in groups.values()]
+
+    def overtakes(self, run: Run) -> str:
+        """The strongest of them that fools the victim more often than ``run`` with no greater l2, in words, if any.
+
+        Evaluating Adversarial Robustness (Carlini et al., arXiv 1902.06705): transfer that beats the
+        white box means that the victim's gradient leads astray. Over the clips that both attacked.
+        """
+        ours, theirs = common_clips(run, self.runs[0])
+        aimed = run.aimed[ours]
+        ours, theirs = ours[aimed], theirs[aimed]
+        if not len(ours):
+            return ""
+        own, others = float(run.array("success_share")[ours].sum()), self.hits[:, theirs].sum(axis=1)
+        longer = np.nanmean(self.l2[:, theirs], axis=1) > np.nanmean(run.array("l2")[ours])
+        better = np.flatnonzero((others > own) & ~longer)
+        if not len(better):
+            return ""
+        best = better[others[better].argmax()]
+        more = f" and to {len(better) - 1} more such attacks" if len(better) > 1 else ""
+        return (
+            f"{tally(float(others[best]))} of {len(ours)} clips fall to an attack that did not see the victim "
+            f"({deed(self.runs[best])}){more}, {tally(own)} to this one, at no greater l2"
+        )
+
+
+def _stacked(runs: Sequence[Run], column: str) -> np.ndarray:
+    return np.stack([run.array(column) for run in runs])
+
+
+def _clips(run: Run) -> bytes:
+    return b"".join(run.array(name).astype("int64").tobytes() for name in ("index", "label", "target"))

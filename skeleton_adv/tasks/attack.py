@@ -29,6 +29,7 @@ from skeleton_adv.runs.schema import ATTACK
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
 from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_network
 
+JUDGING = 4  # passes at least for a chunk beside the attack's: clean, adversarial, noise, gradient
 SEEDED = ("random", "least_likely")  # targets that are no class's name
 OF_THE_ATTACK = ("attack", "constraint", "targeted", "target", "adaptive", "surrogate", "surrogate_checkpoint")
 
@@ -52,7 +53,7 @@ class Task:
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         self._check_origin(job, prepared)
-        weights = {role.key: find_checkpoint(job, role) for role in job.roles}
+        weights: dict[str, Path] = {role.key: find_checkpoint(job, role) for role in job.roles}
         settings = self.settings(job, prepared, weights)
         folder = run_folder(job, str(job.choices["attack"]), settings, ATTACK)
         everything = test_clips(job, prepared)
@@ -61,7 +62,8 @@ class Task:
         if is_done(folder, order, kept):
             return folder.path
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
-        progress = Progress(name)
+        asked = attacks.passes_of(self.attack)
+        progress = Progress(name, None if asked is None else asked + JUDGING)
         evaluation, training = self._evaluation(job, prepared, weights, settings, device, progress)
         facts = facts_of(job, settings, folder.path.name, device) | training | self._facts(job, evaluation)
         facts |= {"total": len(everything), "skipped_files": len(prepared.skipped)}
@@ -166,7 +168,7 @@ class Task:
         if not (run / "run.json").exists():
             raise RunError(f"attack.path={run} is no finished run: it holds no run.json")
         made = read_json(run / "run.json").get("settings", {})
-        ours = {"prepared": prepared.digest, "target": self._target_name(job)}
+        ours: dict[str, Any] = {"prepared": prepared.digest, "target": self._target_name(job)}
         ours |= {"targeted": self.targeted, "seed": self.seed}
         ours |= {f"dataset.{name}": value for name, value in job.dataset_settings.items()}
         theirs = {**made, **{f"dataset.{name}": value for name, value in made.get("dataset", {}).items()}}
@@ -219,5 +221,3 @@ def _victim_alone(settings: Mapping[str, Any], device: str) -> str:
     """The identity of all that the answers about clean clips depend on."""
     kept = {name: value for name, value in settings.items() if name not in OF_THE_ATTACK}
     return identity(kept | {"device": device}, ATTACK.schema)
-
-

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from skeleton_adv.command.job import Job
-from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.errors import RunError, SettingError
 from skeleton_adv.core.progress import log
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.data.clips import Prepared
-from skeleton_adv.models.victim import Network, build_network, save_weights
+from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.weights import save_weights
 from skeleton_adv.runs.identity import identity
 from skeleton_adv.runs.provenance import now
 from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times
@@ -107,6 +108,8 @@ def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Pat
         training=job.victim.training,
     )
     assert isinstance(network, Network)
+    if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
+        raise RunError(f"the training of {job.victim.option} diverged: lower recipe.lr, or set recipe.clip_norm")
     if recipe.half:  # the accuracy to be stated is that of the weights as they are stored
         for value in network.state_dict().values():
             if value.is_floating_point():

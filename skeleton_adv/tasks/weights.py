@@ -9,7 +9,8 @@ from skeleton_adv.command.job import Job, Role
 from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.progress import log
 from skeleton_adv.data.clips import Prepared
-from skeleton_adv.models.victim import Network, build_network, load_weights
+from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.weights import load_weights
 
 
 def role_settings(job: Job, role: Role) -> dict[str, Any]:
@@ -57,8 +58,9 @@ def _training(job: Job, role: Role) -> str:
 def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) -> tuple[Network, dict[str, Any]]:
     """A network with its weights, and what is known of their training.
 
-    That is its own word on its accuracy, the ``training`` (None: nobody recorded it), the noise in it, and
-    whether it was on these clips. Raises ``CheckpointError`` if it was of a network of another meaning.
+    That is its own word on its accuracy, the ``training`` by name and settings (``unknown``: nobody recorded
+    it), the noise in it, and whether it was on these clips. Raises ``CheckpointError`` if it was of a network
+    of another meaning.
     """
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
@@ -71,7 +73,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
         log(f"{checkpoint} was trained on {other}: clips of this test may have been its training clips")
     return network, {
         "checkpoint_accuracy": about.get("test_accuracy"),
-        "training": None if settings is None else _training_of(settings),
+        "training": {"name": "unknown"} if settings is None else _training_of(settings),
         "trained_noise": None if settings is None else settings.get("noise", 0.0),
         "trained_here": here,
     }
@@ -81,7 +83,7 @@ def _training_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """How weights were trained beyond their recipe, by name and settings."""
     if "training" in settings:
         return dict(settings["training"])
-    return {"name": "GaussianNoise", "sigma": settings["noise"]} if settings.get("noise") else {"name": "Plain"}
+    return {"name": "noise", "sigma": settings["noise"]} if settings.get("noise") else {"name": "none"}
 
 
 def _check_training(job: Job, role: Role, path: Path, trained: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from skeleton_adv.core.errors import DataError, SettingError
-from skeleton_adv.core.files import whole
+from skeleton_adv.core.files import write_whole
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.train.augment import training_batch
 from skeleton_adv.train.recipe import Course, Recipe
@@ -165,8 +166,9 @@ def _restore(
 
 def _save(scratch: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Course) -> None:
     state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **vars(progress)}
-    with whole(scratch) as part:
-        torch.save(state, part)
+    content = BytesIO()  # torch's own writer tells of a full disk as of an error in the program
+    torch.save(state, content)
+    write_whole(scratch, content.getvalue())
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -23,6 +23,7 @@ class GaussianNoise(Training):
     """
 
     sigma: NonNegative = 0.25
+    name = "noise"
 
     def __post_init__(self) -> None:
         check_call(GaussianNoise, vars(self), "training.")

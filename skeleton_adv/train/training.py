@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -20,15 +20,17 @@ class Training:
     The fields of a subclass are its settings: all of them belong to the identity of the weights.
     """
 
+    name: ClassVar[str]
+
     @property
     def tag(self) -> str:
         """Its part of the name of the weights' file; empty for a training that adds nothing."""
         values = "_".join(f"{value:g}" if isinstance(value, float) else str(value) for value in asdict(self).values())
-        return f"{type(self).__name__.lower()}{values}"
+        return f"{self.name}{values}"
 
     def identity(self) -> dict[str, Any]:
         """What it adds to the settings that make the weights themselves; nothing if it changes nothing."""
-        return {"training": {"name": type(self).__name__, **asdict(self)}}
+        return {"training": {"name": self.name, **asdict(self)}}
 
     def check(self, recipe: Recipe) -> None:
         """Raise ``SettingError`` if it cannot be done by this recipe."""
@@ -50,6 +52,8 @@ class Training:
 @dataclass(frozen=True)
 class Plain(Training):
     """Training by the recipe alone."""
+
+    name = "none"
 
     @property
     def tag(self) -> str:

@@ -7,11 +7,11 @@ from conftest import Linear, linear_case, make_batch
 from scipy.stats import binom, binomtest, norm
 from statsmodels.stats.proportion import multinomial_proportions_confint, proportion_confint
 
+from skeleton_adv.certificates.counts import count_classes
 from skeleton_adv.certificates.radii import (
     ABSTAIN,
     clopper_pearson,
     cohen,
-    count_classes,
     goodman,
     least_draws,
     zheng,
@@ -182,7 +182,7 @@ def test_counts_follow_the_law_of_noise_on_existing_joints() -> None:
         seed=0,
         purpose="c",
     )
-    assert (counts.sum(dim=1) == draws).all()
+    assert (counts[:, :-1].sum(dim=1) == draws).all() and not counts[:, -1].any()
     for k in range(3):
         winner = int(model(batch.x)[k].argmax())
         p = norm.cdf(true_radius(model, batch, k) / sigma)
@@ -220,3 +220,35 @@ def test_absent_joints_get_no_noise() -> None:
     count_classes(look, batch, sigma=1.0, draws=range(3), at_once=3, num_classes=2, seed=0, purpose="c")
     moved = seen[0].view(3, *batch.x.shape) - batch.x
     assert not moved[:, ~batch.movable].any() and (moved[:, batch.movable] != 0).all()
+
+
+def test_draws_without_an_answer_are_a_rival_that_never_certifies() -> None:
+    """By hand: they count in n, and in the paper's form as one more class; nothing changes where there is none."""
+    counts = torch.tensor([60, 25, 5])
+    lost = cohen(counts, counts, 0.5, 0.001, lost=10)
+    assert lost.p_low == pytest.approx(clopper_pearson(60, 100, 0.001), abs=0)
+    assert lost == cohen(counts, torch.tensor([60, 25, 15]), 0.5, 0.001)
+    assert cohen(counts, counts, 0.5, 0.001, lost=0) == cohen(counts, counts, 0.5, 0.001)
+    for number, rival in ((10, 25), (26, 26), (59, 59)):
+        four = torch.tensor([60, 25, 5, number])
+        low, high = goodman(four, 0.05)
+        place = [25, 5, number].index(rival) + 1
+        expected = max(0.25 * float(norm.ppf(low[0]) - norm.ppf(high[place])), 0)
+        found = zheng(counts, 0.5, 0.05, lost=number)
+        assert found.pred == 0 and found.radius == pytest.approx(expected, abs=1e-15)
+        assert found.p_low == pytest.approx(float(low[0]), abs=0) and found.radius <= zheng(counts, 0.5, 0.05).radius
+    for number in (60, 10**6):
+        assert zheng(counts, 0.5, 0.05, lost=number).pred == ABSTAIN
+    nothing = torch.zeros(3, dtype=torch.long)
+    assert cohen(nothing, nothing, 0.5, 0.001, lost=100).pred == zheng(nothing, 0.5, 0.05, lost=100).pred == ABSTAIN
+
+
+def test_draws_without_an_answer_are_counted_in_the_last_column() -> None:
+    batch = make_batch(n=2)
+    said = [[torch.nan, 1.0], [0.0, torch.inf], [0.0, -torch.inf], [0.0, 1.0], [1.0, 0.0], [0.0, 2.0]]
+
+    def look(x: torch.Tensor, wide: object) -> torch.Tensor:
+        return torch.tensor(said)  # three draws of two clips
+
+    settings = {"sigma": 1.0, "at_once": 3, "num_classes": 2, "seed": 0, "purpose": "c"}
+    assert count_classes(look, batch, draws=range(3), **settings).tolist() == [[1, 0, 2], [0, 2, 1]]  # type: ignore[arg-type]

@@ -33,10 +33,14 @@ def test_a_log_gets_a_line_each_half_minute_with_the_time_left(
     for _ in track(range(6), 6, "reading"):
         clock[0] += 20
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["reading: 2 of 6, about 80 s left", "reading: 4 of 6, about 40 s left"]
+    assert lines == [
+        "reading: 2 of 6, about 80 s left",
+        "reading: 4 of 6, about 40 s left",
+        "reading: 6 of 6, about 0 s left",
+    ]
 
 
-def test_a_long_item_shows_how_often_its_victim_was_asked(
+def test_a_long_item_tells_the_time_left_once_its_passes_are_known(
     clock: list[float], capsys: pytest.CaptureFixture[str], batch: SkeletonBatch
 ) -> None:
     watched = Progress("attack")
@@ -45,12 +49,25 @@ def test_a_long_item_shows_how_often_its_victim_was_asked(
         for _ in range(4):
             clock[0] += 20
             view(batch.x)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == ["attack: 0 of 2, 2 passes in the next", "attack: 0 of 2, 4 passes in the next"]
-    assert lines[2:] == [
-        "attack: 1 of 2, about 40 s left, 2 passes in the next",
-        "attack: 1 of 2, about 0 s left, 4 passes in the next",
+    assert capsys.readouterr().err.splitlines() == [
+        "attack: 0 of 2, 2 passes in the next",
+        "attack: 0 of 2, 4 passes in the next",
+        "attack: 1 of 2, about 40 s left, 2 of 4 passes in the next",
+        "attack: 1 of 2, about 0 s left, 4 of 4 passes in the next",
     ]
+
+
+def test_the_first_item_tells_the_time_left_if_its_passes_are_expected(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched = Progress("attack", passes=10)
+    for _ in watched.over(range(3), 3):
+        for _ in range(10):
+            clock[0] += 100
+            watched.pulse()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "attack: 0 of 3, about 48 min left, 1 of 10 passes in the next"
+    assert lines[-1] == "attack: 2 of 3, about 0 s left, 10 of 10 passes in the next" and len(lines) == 30
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,4 +83,5 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         watched.pulse()
         watched.pulse()
     shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
-    assert seen == ["a", "b"] and "2 passes in this one" in shown and "2/2" in shown
+    assert seen == ["a", "b"] and "2 passes in the next" in shown and "0 s left, 1 of 2 passes" in shown
+    assert "75%" in shown and "1.5 of 2" in shown and "2.0 of 2" in shown

@@ -124,7 +124,10 @@ BROKEN = {
     "wrong joint count": (TEXT.replace("\n25\n", "\n24\n", 1), ":4: 24 joints, not 25"),
     "not a number": (TEXT.replace(LINES[9].split()[0], "x.y", 1), ":10: not a joint's coordinates"),
     "one coordinate": (TEXT.replace(LINES[9], "0.5", 1), ":10: not a joint's coordinates"),
-    "NaN": (TEXT.replace(LINES[9].split()[1], "nan", 1), "is not finite"),
+    "NaN": (TEXT.replace(LINES[9].split()[1], "nan", 1), ":10: a coordinate is not finite"),
+    "infinite as float32": (TEXT.replace(LINES[9].split()[1], "1e39", 1), ":10: a coordinate is not finite or beyond"),
+    "a thousand km": (TEXT.replace(LINES[9].split()[1], "-1e6", 1), ":10: a coordinate is not finite or beyond"),
+    "5000 digits": (TEXT.replace("3\n", "9" * 5000 + "\n", 1), ":1: expected the number of frames"),
     "too many frames": (TEXT.replace("3\n", "900000000\n", 1), ":1: 900000000 frames"),
     "no body": ("3\n0\n0\n0\n", "no frame lists a body"),
     "not text": ("ä" * 50, "not a readable text file"),
@@ -138,7 +141,7 @@ def test_a_broken_file_is_named_with_its_line(kind: str, tmp_path: Path) -> None
     path.write_text(text, encoding="latin-1")
     with pytest.raises(DataError) as caught:
         read_skeleton_file(path)
-    assert str(path) in str(caught.value) and message in str(caught.value)
+    assert str(path) in str(caught.value) and message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_directory_and_an_unparsable_name_are_named(tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 """Preparation: whole or not at all, the same everywhere, and plain about broken files."""
 
+import hashlib
+import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,10 @@ import pytest
 from scipy.io import savemat
 
 from skeleton_adv.core.errors import DataError
+from skeleton_adv.core.skeleton import KINECT20
 from skeleton_adv.data import store as store_module
-from skeleton_adv.data.clips import Clip, RawClip, load_batch
+from skeleton_adv.data.clips import load_batch
+from skeleton_adv.data.dataset import Clip, Dataset, RawClip
 from skeleton_adv.data.store import Store, prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 
@@ -109,13 +115,200 @@ def test_a_name_that_cannot_be_read_is_named(name: str, mat_folder: Path, tmp_pa
         store_of(folder, tmp_path / "cache")
 
 
-@pytest.mark.parametrize(("file", "size"), [("store.json", 40), ("frames.npy", 40), ("frames.npy", 0)])
+@pytest.mark.parametrize(
+    ("file", "size"), [("store.json", 40), ("frames.npy", 40), ("frames.npy", 0), ("exists.npy", 9)]
+)
 def test_a_store_that_was_cut_is_named(file: str, size: int, mat_folder: Path, tmp_path: Path) -> None:
     store_of(mat_folder, tmp_path)
     (path,) = tmp_path.rglob(file)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(DataError, match=r"is damaged .*delete it"):
         store_of(mat_folder, tmp_path)
+
+
+def listing_of(cache: Path) -> tuple[Path, dict[str, Any]]:
+    (path,) = cache.rglob("store.json")
+    return path, json.loads(path.read_text())
+
+
+def write_listing(path: Path, content: Any, sealed: bool) -> None:
+    """Change a store's listing, and if ``sealed`` the digest of it as well."""
+    path.write_text(json.dumps(content))
+    if sealed:
+        path.with_name("store.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def shift_labels(content: dict[str, Any]) -> None:
+    for clip in content["clips"]:
+        clip["label"] = (clip["label"] + 1) % 3
+
+
+LISTINGS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "labels": shift_labels,
+    "a split": lambda content: content["clips"][3].update(
+        split="train" if content["clips"][3]["split"] == "test" else "test"
+    ),
+    "the order": lambda content: content["clips"].reverse(),
+    "the digest": lambda content: content.update(digest="0" * 64),
+    "a clip's digest": lambda content: content["clip_digests"].__setitem__(0, "0" * 64),
+    "a skipped clip": lambda content: content["skipped"].append({"name": "a", "reason": "b"}),
+    "lengths of one sum": lambda content: content["lengths"].__setitem__(slice(0, 2), content["lengths"][1::-1]),
+    "no clips": lambda content: content.pop("clips"),
+}
+
+
+@pytest.mark.parametrize("what", LISTINGS)
+def test_a_changed_listing_is_refused_when_the_store_is_opened(what: str, mat_folder: Path, tmp_path: Path) -> None:
+    store_of(mat_folder, tmp_path)
+    path, content = listing_of(tmp_path)
+    before = json.dumps(content)
+    LISTINGS[what](content)
+    assert json.dumps(content) != before
+    write_listing(path, content, sealed=False)
+    with pytest.raises(DataError, match=rf"^{path.parent} is damaged [^\n]*delete it"):
+        store_of(mat_folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lengths": [5] * 24}, {"shape": [3, 20]}, {"shape": [2, 20, 1]}, {"clips": [{"label": 0}]}, {"clips": 5}],
+    ids=str,
+)
+def test_a_listing_that_does_not_fit_the_arrays_is_refused(
+    change: dict[str, Any], mat_folder: Path, tmp_path: Path
+) -> None:
+    store_of(mat_folder, tmp_path)
+    path, content = listing_of(tmp_path)
+    write_listing(path, content, sealed=True)
+    store_of(mat_folder, tmp_path)
+    for bad in ({**content, **change}, {}, []):
+        write_listing(path, bad, sealed=True)
+        with pytest.raises(DataError, match="is damaged"):
+            store_of(mat_folder, tmp_path)
+
+
+ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "float64": lambda array: array.astype(np.float64),
+    "a row less": lambda array: array[1:],
+    "a row more": lambda array: np.concatenate([array, array[:1]]),
+    "an axis more": lambda array: array[..., None],
+    "objects": lambda array: array.astype(object),
+}
+
+
+@pytest.mark.parametrize("file", ["frames.npy", "exists.npy"])
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_an_array_of_another_kind_is_refused(kind: str, file: str, mat_folder: Path, tmp_path: Path) -> None:
+    store_of(mat_folder, tmp_path)
+    (path,) = tmp_path.rglob(file)
+    np.save(path, ARRAYS[kind](np.load(path)))
+    with pytest.raises(DataError, match=r"is damaged .*delete it"):
+        store_of(mat_folder, tmp_path).raw(0)
+
+
+def test_a_missing_file_of_a_store_is_told(mat_folder: Path, tmp_path: Path) -> None:
+    for name in ("store.json", "store.sha256", "frames.npy", "exists.npy"):
+        store_of(mat_folder, tmp_path / name)
+        (path,) = (tmp_path / name).rglob(name)
+        path.unlink()
+        with pytest.raises(DataError, match=r"is damaged .*delete it"):
+            store_of(mat_folder, tmp_path / name)
+
+
+@pytest.mark.parametrize("file", ["frames.npy", "exists.npy"])
+def test_a_changed_clip_is_refused_when_it_is_loaded_and_no_other(file: str, mat_folder: Path, tmp_path: Path) -> None:
+    length = len(store_of(mat_folder, tmp_path).raw(0).frames)
+    (path,) = tmp_path.rglob(file)
+    array = np.load(path, mmap_mode="r+")
+    array[length] = ~array[length] if array.dtype == np.bool_ else array[length] + 1e-6  # the second clip's first frame
+    array.flush()
+    store = store_of(mat_folder, tmp_path)  # opened without reading the frames
+    for number in range(24):
+        if number != 1:
+            store.raw(number)
+    with pytest.raises(DataError, match=rf"is damaged \(clip {store.clips[1].name} "):
+        store.raw(1)
+
+
+def test_a_clip_is_hashed_once(mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(mat_folder, tmp_path)
+    hashed, digest = [], store_module._digest
+    monkeypatch.setattr(store_module, "_digest", lambda raw: hashed.append(raw) or digest(raw))
+    for number in (3, 5, 3, 3, 5):
+        store.raw(number)
+    assert len(hashed) == 2
+
+
+def test_the_digest_is_of_clips_in_order(mat_folder: Path, tmp_path: Path) -> None:
+    dataset = UTDMHAD(str(mat_folder))
+    by_hand = hashlib.sha256()
+    for clip in dataset.clips():
+        raw = dataset.read(clip)
+        by_hand.update(repr((clip, raw.frames.shape)).encode() + raw.frames.tobytes() + raw.exists.tobytes())
+    assert store_of(mat_folder, tmp_path).digest == by_hand.hexdigest()
+
+
+@dataclass(frozen=True)
+class Made(Dataset):
+    """A generator of one clip, which a test spoils."""
+
+    spoil: str = ""
+    generated = True
+    name = "made"
+    skeleton = KINECT20
+    all_classes = ("one", "other")
+
+    def fingerprint(self) -> str:
+        return self.spoil
+
+    def clips(self) -> tuple[Clip, ...]:
+        clip = Clip("a", 2 if self.spoil == "a label" else 1, "test")
+        return (clip, replace(clip, label=0)) if self.spoil == "a name" else (clip,)
+
+    def read(self, clip: Clip) -> RawClip:
+        frames, exists = np.zeros((9, 3, 20, 1), np.float32), np.ones((9, 20, 1), bool)
+        if self.spoil in ("nan", "inf", "1e6", "-101"):
+            frames[4, 1, 7, 0] = float(self.spoil)
+        return {
+            "float64": RawClip(frames.astype(float), exists),
+            "a joint less": RawClip(frames[:, :, :19], exists),
+            "two persons": RawClip(np.repeat(frames, 2, axis=3), exists),
+            "one frame": RawClip(frames[:1], exists[:1]),
+            "whole numbers": RawClip(frames, exists.astype(np.uint8)),
+            "less is there": RawClip(frames, exists[1:]),
+        }.get(self.spoil, RawClip(frames, exists))
+
+
+class MadeOfFiles(Made):
+    generated = False
+
+
+READ = [
+    "nan",
+    "inf",
+    "1e6",
+    "-101",
+    "float64",
+    "a joint less",
+    "two persons",
+    "one frame",
+    "whole numbers",
+    "less is there",
+]
+
+
+@pytest.mark.parametrize("spoil", [*READ, "a label", "a name"])
+@pytest.mark.parametrize("kind", [Made, MadeOfFiles])
+def test_no_dataset_gives_what_no_recording_has(kind: type[Made], spoil: str, tmp_path: Path) -> None:
+    assert np.isfinite(prepare(kind(), tmp_path).raw(0).frames).all()
+    with pytest.raises(DataError, match=r"^made: [^\n]*$"):
+        prepare(kind(spoil=spoil), tmp_path).raw(0)
+    assert len(list(tmp_path.rglob("frames.npy"))) == (kind is MadeOfFiles)
+
+
+def test_the_frame_of_an_impossible_coordinate_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"clip a: frame 5 "):
+        prepare(Made(spoil="1e6"), tmp_path).raw(0)
 
 
 def test_many_processes_make_the_same_store(mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,3 +354,4 @@ def test_the_official_files(shared: Path, tmp_path: Path) -> None:
     assert counts == {"train": 431, "test": 430} and {clip.label for clip in store.clips} == set(range(27))
     assert Clip("a27_s8_t3", 26, "test") in store.clips
     assert all(store.raw(number).exists.all() for number in range(0, 861, 50))
+    assert store.digest == "6ede2d29acd2bf79cb9eafa8a2c5dba6eb44a097eca8419495e87decf9158bfd"

@@ -16,6 +16,7 @@ from skeleton_adv.data.synthetic.dataset import TRAIN_SUBJECTS, SyntheticMotion
 from skeleton_adv.data.synthetic.kinematics import DOFS, MIRRORED, bones, pose
 from skeleton_adv.data.synthetic.motions import ACTIONS
 from skeleton_adv.data.synthetic.performer import perform
+from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
 
 DATA = SyntheticMotion()
 ALL = DATA.clips()
@@ -137,6 +138,12 @@ def test_fingerprint_tells_apart_what_differs_and_nothing_else() -> None:
     prints = [SyntheticMotion(**variant).fingerprint() for variant in variants]
     assert len(set(prints)) == len(variants)
     assert SyntheticMotion(num_frames=32, test_crop=1.0).fingerprint() == prints[0]
+
+
+def test_fingerprints_are_those_in_the_identities_of_runs() -> None:
+    found = [made.fingerprint()[:16] for made in (SyntheticMotion(), SyntheticMotion("cv", 10, 2, 3, num_persons=1))]
+    assert found == ["9f5dfb34748de410", "e04fd6e1024363f6"]
+    assert SyntheticKinetics().fingerprint()[:16] == "eb0f9558223e34a3"
 
 
 # --- bodies and their motion

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,11 +21,12 @@ from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.defenses import none
 from skeleton_adv.defenses.noise_filter import NoiseFilter
-from skeleton_adv.evaluation.attack import Evaluation, random_target, resolve_class
+from skeleton_adv.evaluation.attack import Evaluation
+from skeleton_adv.evaluation.targets import random_target, resolve_class
 from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.network import build_network
 from skeleton_adv.models.preprocess import CenterPerFrame
-from skeleton_adv.models.victim import Victim, build_network
-from skeleton_adv.runs.folder import Record
+from skeleton_adv.models.victim import Victim
 
 CONSTRAINTS = {"bone": BoneLength(), "angle": JointAngle(), "speed": Speed()}
 ATTACK = partial(admm, constraints=CONSTRAINTS, outer_steps=2, inner_steps=4)
@@ -45,18 +47,19 @@ def evaluation(data: Any, **changes: Any) -> Evaluation:
     settings: dict[str, Any] = {"attack": ATTACK, "targeted": False, "target": "random", "seed": 0, "batch_size": 5}
     settings |= changes
     victim = Victim(network, none, "cpu")
-    settings = {"victim": victim, "attacked": victim, **settings}
-    return Evaluation(dataset, prepared, constraints=CONSTRAINTS, **settings)
+    settings = {"victim": victim, "attacked": victim, "constraints": CONSTRAINTS, **settings}
+    return Evaluation(dataset, prepared, **settings)
 
 
-def records(data: Any, done: Sequence[int] = (), limit: int | None = None, **changes: Any) -> list[Record]:
-    found: list[Record] = []
+def records(data: Any, done: Sequence[int] = (), limit: int | None = None, **changes: Any) -> list[Any]:
+    """The rows of a run, their values as attributes."""
+    found: list[dict[str, Any]] = []
     order = hashed_order(data[1].clips, "test")[:limit]
     evaluation(data, **changes).run(order, set(done), found.extend, lambda starts, _: starts)
-    return found
+    return [SimpleNamespace(**row) for row in found]
 
 
-def key(record: Record) -> dict[str, Any]:
+def key(record: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name != "seconds"}
 
 
@@ -92,14 +95,14 @@ def test_success_is_judged_on_the_clip_as_saved(data: Any) -> None:
     """What vanishes in float32 fools nobody."""
 
     def tiny(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
-        return AttackResult(batch.x.double() + 1e-12, torch.ones(len(batch), dtype=torch.bool))
+        return AttackResult(batch.x.double() + 1e-12 * batch.movable, torch.ones(len(batch), dtype=torch.bool))
 
     assert all(record.l2 == 0 for record in records(data, attack=tiny))
 
 
 def test_a_diverged_attack_has_fooled_nobody(data: Any) -> None:
     def diverged(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
-        return AttackResult(batch.x * torch.nan, torch.ones(len(batch), dtype=torch.bool))
+        return AttackResult(torch.where(batch.movable, torch.nan, batch.x), torch.ones(len(batch), dtype=torch.bool))
 
     for targeted in (False, True):
         rows = records(data, attack=diverged, targeted=targeted, target="swipe_left")

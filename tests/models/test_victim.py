@@ -9,11 +9,14 @@ from conftest import make_batch
 from torch import nn
 
 from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.files import digest
 from skeleton_adv.data.synthetic.dataset import SyntheticMotion
 from skeleton_adv.defenses import none
 from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.preprocess import CenterPerFrame
-from skeleton_adv.models.victim import Network, Victim, build_network, load_weights, save_weights
+from skeleton_adv.models.victim import Victim
+from skeleton_adv.models.weights import load_weights, save_weights
 
 DATA = SyntheticMotion(num_frames=16, num_actions=5)
 
@@ -45,7 +48,8 @@ def test_weights_come_back(tmp_path: Path, half: bool) -> None:
     batch = make_batch(n=2, t=16, dtype=torch.float32)
     first, second = network().eval(), network().eval()
     save_weights(first, tmp_path / "a.safetensors", {"test_accuracy": 0.5}, half=half)
-    assert load_weights(second, tmp_path / "a.safetensors") == {"test_accuracy": 0.5}
+    about = load_weights(second, tmp_path / "a.safetensors")
+    assert about == {"test_accuracy": 0.5, "weights": digest(tmp_path / "a.safetensors")}
     same = torch.allclose(first(batch.x), second(batch.x), rtol=0, atol=1e-2 if half else 0)
     assert same and all(weight.dtype == torch.float32 for weight in second.parameters())
     assert not list(tmp_path.glob("*.part"))

@@ -1,53 +1,60 @@
 """Clips and courses that a run has kept, and the pictures made of them."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
-from samples import about, record
+from samples import run, six_rows
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.skeleton import NTU25, SKELETONS, Skeleton
 from skeleton_adv.figures import write_all, write_one
-from skeleton_adv.report.figures.curves import convergence
-from skeleton_adv.report.figures.films import animate, strip
-from skeleton_adv.report.pairs import Pair, course, find, has_clips, has_course, pairs, telling
-from skeleton_adv.report.stats import Run
+from skeleton_adv.report.figures.convergence import draw as convergence
+from skeleton_adv.report.film import animate, strip
+from skeleton_adv.report.kept import Pair, find, has_clips, has_trace, pairs, telling
+from skeleton_adv.report.kept import trace as trace_of
 from skeleton_adv.report.words import deed
 from skeleton_adv.runs.clips import SavedClips
+from skeleton_adv.runs.load import Run
 
 STEPS = 5
 
 
-def kept(folder: Path, skeleton: Skeleton = NTU25, trace: bool = True) -> Run:
+def kept(
+    folder: Path,
+    skeleton: Skeleton = NTU25,
+    trace: bool = True,
+    terms: tuple[str, ...] = ("bone", "angle", "speed"),
+    **facts: Any,
+) -> Run:
     """Three clips in two files: 0 and 1 of action 1, 2 of action 0; the second person is there in clip 2 only."""
     channels, joints = skeleton.channels, skeleton.num_joints
-    x = torch.rand(3, channels, 8, joints, 2, generator=torch.Generator().manual_seed(0)) + 0.1
+    x = np.random.Generator(np.random.PCG64(0)).random((3, channels, 8, joints, 2), dtype="float32") + 0.1
     x[:2, ..., 1] = 0
-    mask = torch.ones(3, 1, 8, joints, 2, dtype=torch.bool)
+    mask = np.ones((3, 1, 8, joints, 2), dtype=bool)
     mask[:2, ..., 1] = False
-    x_adv = x.clone()
+    x_adv = x.copy()
     x_adv[:, 0, 3, 6, 0] += 0.05  # the left wrist in the fourth frame
     clips = SavedClips(folder)
     for numbers in ([0, 1], [2]):
-        steps = torch.arange(STEPS).float() * torch.tensor(numbers).float()[:, None]
-        terms = {f"trace.{name}": steps + place for place, name in enumerate(("loss", "bone", "angle", "speed"))}
+        steps = np.arange(STEPS, dtype="float32") * np.array(numbers)[:, None]
+        traced = {f"trace.{name}": steps + place for place, name in enumerate(("loss", *terms))}
         held = {"x": x[numbers], "x_adv": x_adv[numbers], "mask": mask[numbers]}
-        clips.save(numbers, held | (terms if trace else {}), {})
-    rows = [record(n, label=label, clean_pred=label, adv_pred=2) for n, label in ((0, 1), (1, 1), (2, 0))]
-    more = {"skeleton": skeleton.name, "classes": ["wave", "sit_down", "stand_up"]}
-    return Run(about(**more), pd.DataFrame(map(asdict, rows)), folder)
+        clips.save(numbers, held | (traced if trace else {}), {})
+    rows = six_rows(label=[1, 1, 0, 0, 0, 0], clean_pred=[1, 1, 0, 0, 0, 0], clean_correct=True, success=True)[:3]
+    more = {"skeleton": skeleton.name, "classes": ["wave", "sit_down", "stand_up"], "done": 3}
+    return run(rows, folder, **more | facts)
 
 
 def test_what_is_shown_was_right_and_is_fooled_and_differs_in_action(tmp_path: Path) -> None:
-    run = kept(tmp_path)
-    assert telling(run, 2) == [0, 2] and telling(run, 9) == [0, 2, 1]
-    unfit = run.records.assign(success=[True, True, False], clean_correct=[False, True, True])
-    assert telling(Run(run.about, unfit, tmp_path), 9) == [1]
+    shown = kept(tmp_path)
+    assert telling(shown, 2) == [0, 2] and telling(shown, 9) == [0, 2, 1]
+    unfit = shown.records.assign(success=[True, True, False], clean_correct=[False, True, True])
+    assert telling(replace(shown, records=unfit), 9) == [1]
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
@@ -78,46 +85,55 @@ def test_animation_has_every_frame(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["film.gif"]
 
 
-def test_course_is_the_mean_over_clips(tmp_path: Path) -> None:
-    run = kept(tmp_path)
-    assert has_clips(run) and has_course(run)
-    frame = course(run)
+def test_the_trace_is_the_mean_over_clips(tmp_path: Path) -> None:
+    traced = kept(tmp_path)
+    assert has_clips(traced) and has_trace(traced)
+    frame = trace_of(traced)
     np.testing.assert_allclose(frame["loss"], np.arange(STEPS))  # clips 0, 1 and 2 times the step
     np.testing.assert_allclose(frame["speed"], np.arange(STEPS) + 3)
-    assert frame["step"].tolist() == [1, 2, 3, 4, 5] and set(frame["clips"]) == {3}
-    pd.testing.assert_frame_equal(convergence([run])[0], frame)
-    assert not has_course(kept(tmp_path / "other", trace=False)) and not has_clips(Run(run.about, run.records))
+    assert frame["step"].tolist() == [1, 2, 3, 4, 5] and {*frame["clips"]} == {3}
+    pd.testing.assert_frame_equal(next(iter(convergence([traced])))[0], frame)
+    assert not has_trace(kept(tmp_path / "other", trace=False)) and not has_clips(replace(traced, folder=None))
     (tmp_path / "clips" / "000000_2.safetensors").unlink()  # a part only: the mean of what is there
-    np.testing.assert_allclose(course(run)["loss"], 2 * np.arange(STEPS))
+    np.testing.assert_allclose(trace_of(traced)["loss"], 2 * np.arange(STEPS))
+
+
+@pytest.mark.parametrize("terms", [(), ("jerk",), ("bone", "angle", "speed", "jerk", "reach", "balance", "gait")])
+def test_a_trace_has_any_number_of_terms(tmp_path: Path, terms: tuple[str, ...]) -> None:
+    traced = kept(tmp_path, terms=terms)
+    ((frame, figure, _),) = convergence([traced])
+    assert {*terms} <= {*frame} and len(figure.axes[1].lines) == len(terms)
+    words = [text.get_text() for legend in figure.axes[1:] if legend.get_legend() for text in legend.get_legend().texts]
+    assert sorted(words) == sorted(f"{name} term" for name in terms)
 
 
 def test_files_of_all_kinds(tmp_path: Path) -> None:
-    run = kept(tmp_path / "run")
-    names = {path.name for path in write_all([run], [], tmp_path / "out")}
+    shown = kept(tmp_path / "run")
+    names = {path.name for path in write_all([shown], tmp_path / "out")}
     stems = ("figure3_hcn_admm_beta1_untargeted", *(f"film_hcn_admm_beta1_untargeted_clip_{n}" for n in range(3)))
     assert names == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "csv")}
-    only = {path.name for path in write_all([run], [], tmp_path / "only", "figure3")}
+    only = {path.name for path in write_all([shown], tmp_path / "only", "figure3")}
     assert only == {f"{stems[0]}.{kind}" for kind in ("png", "pdf", "csv")}
-    assert [path.suffix for path in write_one([run], "clip_1", tmp_path / "one")] == [".png", ".pdf", ".csv", ".gif"]
+    assert [path.suffix for path in write_one([shown], "clip_1", tmp_path / "one")] == [".png", ".pdf", ".csv", ".gif"]
 
 
 def test_a_clip_that_was_not_kept_and_a_damaged_file(tmp_path: Path) -> None:
-    run = kept(tmp_path)
+    shown = kept(tmp_path)
     with pytest.raises(RunError, match="has not kept clip 7"):
-        pairs(run, [7])
+        pairs(shown, [7])
     with pytest.raises(RunError, match="--clip nothing: no run has kept such a clip"):
-        write_one([run], "nothing", tmp_path)
+        write_one([shown], "nothing", tmp_path)
     file = tmp_path / "clips" / "000002_1.safetensors"
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(RunError, match="is damaged"):
-        pairs(run, [0])
+        pairs(shown, [0])
 
 
 def test_only_kept_clips_are_shown(tmp_path: Path) -> None:
-    run = kept(tmp_path)
+    shown = kept(tmp_path)
     (tmp_path / "clips" / "000002_1.safetensors").unlink()
-    assert telling(run, 9) == [0, 1] and find(run, "2") == [] and find(run, "clip_1") == find(run, "1") == [1]
-    assert {path.stem for path in write_all([run], [], tmp_path / "out", "films")} == {
+    assert telling(shown, 9) == [0, 1] and find(shown, "2") == [] and find(shown, "clip_1") == find(shown, "1") == [1]
+    assert {path.stem for path in write_all([shown], tmp_path / "out", "films")} == {
         f"film_hcn_admm_beta1_untargeted_clip_{n}" for n in (0, 1)
     }
 
@@ -131,9 +147,8 @@ def test_frames_are_those_in_which_somebody_is(tmp_path: Path) -> None:
 
 
 def test_no_figure_takes_another_ones_place(tmp_path: Path) -> None:
-    one, two = kept(tmp_path / "one"), kept(tmp_path / "two")
-    two.about["settings"]["seed"], two.about["identity"] = 1, "def"
-    paths = write_all([one, two], [], tmp_path / "out")
+    one, two = kept(tmp_path / "one"), kept(tmp_path / "two", settings={"seed": 1}, identity="def")
+    paths = write_all([one, two], tmp_path / "out")
     assert len({*paths}) == len(paths) == 2 * 3 * (1 + 3)
     assert {"figure3_hcn_admm_beta1_untargeted_abc.png", "figure3_hcn_admm_beta1_untargeted_def.png"} <= {
         path.name for path in paths
@@ -141,28 +156,11 @@ def test_no_figure_takes_another_ones_place(tmp_path: Path) -> None:
 
 
 def test_titles_name_who_was_attacked_and_who_judged(tmp_path: Path) -> None:
-    run = kept(tmp_path)
-    assert deed(run) == "admm β=1, untargeted, on hcn"
-    run.about["choices"]["defense"] = "noise_filter"
-    run.about["settings"]["adaptive"] = False
-    assert deed(run) == "admm β=1, untargeted, on hcn behind noise_filter (attack unaware of it)"
-    run.about["choices"]["model@surrogate"] = "agcn"
-    assert deed(run) == "admm β=1, untargeted, made on agcn, judged by hcn behind noise_filter"
-    assert deed(run) in " ".join(convergence([run])[1].get_suptitle().split())
-
-
-def test_what_is_kept_is_not_lost_to_a_smaller_wish(tmp_path: Path) -> None:
-    clips = SavedClips(tmp_path)
-    x = torch.rand(4, 3, 8, 25, 1)
-    held = {"x": x, "x_adv": x + 1, "mask": torch.ones(4, 1, 8, 25, 1, dtype=torch.bool)}
-    course = {"trace.loss": torch.zeros(4, 2)}
-    clips.save([5, 6, 7, 8], held | course, {})
-    before = clips.digest()
-    clips.save([5, 6, 7, 8], held, {})  # without the course: it stays
-    clips.save([5, 6], {name: values[:2] for name, values in held.items()}, {})  # fewer clips: the others stay
-    now = SavedClips(tmp_path)
-    assert [*now.traced] == [*now.whole] == [5, 6, 7, 8]
-    assert now.digest() == before  # known by its adversarial clips alone
-    torch.testing.assert_close(now.load([8, 5]), (x + 1)[[3, 0]], rtol=0, atol=0)
-    clips.save([5, 6, 7, 8], held | {"x_adv": x + 2}, {}, anew=True)  # their rows were never written
-    torch.testing.assert_close(SavedClips(tmp_path).load([8, 5]), (x + 2)[[3, 0]], rtol=0, atol=0)
+    assert deed(run()) == "admm β=1, untargeted, on hcn"
+    hidden = {"choices": {"defense": "noise_filter"}, "access": "oblivious"}
+    assert deed(run(**hidden)) == "admm β=1, untargeted, on hcn behind noise_filter (attack oblivious of it)"
+    hidden = {"choices": {"defense": "noise_filter", "model@surrogate": "agcn"}, "access": "transfer"}
+    made = kept(tmp_path, **hidden)
+    assert deed(made) == "admm β=1, untargeted, made on agcn, judged by hcn behind noise_filter"
+    ((_, figure, _),) = convergence([made])
+    assert deed(made) in " ".join(figure.get_suptitle().split())

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
+from jobs import job_of
 
-from skeleton_adv.command import build, cli, job
-from skeleton_adv.runs.folder import identity
+from skeleton_adv.runs.identity import identity
+from skeleton_adv.runs.schema import ATTACK, CERTIFICATE
+from skeleton_adv.tasks import attack, certify
 from skeleton_adv.tasks.train import TRAINING
+from skeleton_adv.tasks.weights import find_checkpoint
 
 CHECKPOINTS = Path(__file__).parents[2] / "outputs" / "checkpoints"
 SHIPPED = {
@@ -67,18 +68,13 @@ COMMANDS = {
 
 def identity_of(command: str) -> str:
     """The identity of a command's run, on prepared data whose digest is all zeros."""
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        config = compose("config", command.split(), return_hydra_config=True)
-    HydraConfig.instance().set_config(config)
-    choices = config.hydra.runtime.choices
-    del config.hydra
-    made = build.build_job(config, choices, command.split(), command.split())
+    made = job_of(command.split())
     prepared: Any = SimpleNamespace(digest="0" * 64)
-    path = job.find_checkpoint(made)
-    if made.task == "certify":
-        return identity(job.certificate_settings(made, prepared, path))
-    surrogate = job.find_checkpoint(made, "surrogate") if made.surrogate else None
-    return identity(job.run_settings(made, prepared, path, surrogate))
+    weights: dict[str, Path] = {role.key: find_checkpoint(made, role) for role in made.roles}
+    if isinstance(made.task, certify.Task):
+        return identity(made.task.settings(made, prepared, weights["model"]), CERTIFICATE.schema)
+    assert isinstance(made.task, attack.Task)
+    return identity(made.task.settings(made, prepared, weights), ATTACK.schema)
 
 
 @pytest.mark.parametrize("name", sorted(str(p.relative_to(CHECKPOINTS)) for p in CHECKPOINTS.rglob("*.json")))

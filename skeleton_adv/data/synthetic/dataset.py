@@ -3,28 +3,28 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from skeleton_adv.core.ranges import Count, Fraction, Range, Whole, check_call
+from skeleton_adv.core.ranges import Range, Whole
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.data.clips import Clip, OnError, RawClip, Space, Split
+from skeleton_adv.data.dataset import Clip, Dataset, PaperSet, RawClip, Split
 from skeleton_adv.data.ntu import LISTED_BODIES, TRAIN_CAMERAS, TRAIN_SUBJECTS, select_bodies, write_skeleton_file
 from skeleton_adv.data.synthetic.camera import Camera, draw_camera, sense, tracked
 from skeleton_adv.data.synthetic.kinematics import heading, pose
 from skeleton_adv.data.synthetic.motions import ACTIONS
 from skeleton_adv.data.synthetic.performer import Performer, draw_performer, perform
 
-GENERATOR = "1"  # to be raised with every change that changes a clip
+GENERATOR = "1"  # raise it with every change that changes a clip
 NUM_SUBJECTS = 40
 CAMERAS = {1: 45.0, 2: 0.0, 3: -45.0}  # degrees: the second looks the subjects in the face
 FPS = 30.0
 CLIP_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 Purpose = Literal["performer", "performance", "camera", "sensor", "detector"]
-_PARTNER = 100  # subject p's partner is nobody else's, and no subject: no test subject is seen in training
+_PARTNER = 100  # a subject's partner is a person of their own, so that no test subject is seen in training
 # Recorded to 10 micrometres, so that the last bits of a sine, which differ by machine, are gone.
 _DECIMALS = 5
 
@@ -49,7 +49,7 @@ def _setup(subject: int) -> int:
 
 
 @dataclass(frozen=True)
-class SyntheticMotion:
+class SyntheticMotion(Dataset):
     """Procedural human motion with NTU RGB+D's skeleton, cameras and splits (Shahroudy et al., arXiv 1604.02808).
 
     A recording is a subject, an action and a repetition; three cameras see it, each with errors of its
@@ -60,27 +60,22 @@ class SyntheticMotion:
     num_actions: Annotated[int, Range("[2, 60]")] = 60  # the first ones
     repetitions: Annotated[int, Range("[1, 999]")] = 1
     seed: Whole = 0
-    num_frames: Count = 64
+    _: KW_ONLY
     num_persons: Annotated[int, Range("[1, 2]")] = 2
-    test_crop: Fraction = 0.95
-    space: Space = "camera"
 
     skeleton = NTU25
     fps = FPS
+    all_classes = tuple(action.name for action in ACTIONS)
     stand_in = True
     generated = True
-    on_error: ClassVar[OnError] = "stop"
-
-    def __post_init__(self) -> None:
-        check_call(SyntheticMotion, vars(self), "dataset.")
 
     @property
     def name(self) -> str:
         return f"synthetic_{self.protocol}"
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(action.name for action in ACTIONS[: self.num_actions])
+    def stands_for(self) -> PaperSet:
+        return "NTU RGB+D, cross-view" if self.protocol == "cv" else "NTU RGB+D, cross-subject"
 
     def clips(self) -> tuple[Clip, ...]:
         codes = [
@@ -94,11 +89,9 @@ class SyntheticMotion:
 
     def read(self, clip: Clip) -> RawClip:
         seen, found = self._recorded(clip)
-        frames = np.zeros((len(seen), 3, NTU25.num_joints, LISTED_BODIES), dtype=np.float32)
-        frames[..., : seen.shape[1]] = seen.transpose(0, 3, 2, 1)
-        exists = np.zeros((len(seen), NTU25.num_joints, LISTED_BODIES), dtype=bool)
-        exists[..., : seen.shape[1]] = found[:, None]
-        return select_bodies(RawClip(frames, exists), self.num_persons)
+        frames = np.ascontiguousarray(seen.transpose(0, 3, 2, 1), dtype=np.float32)
+        exists = np.repeat(found[:, None], NTU25.num_joints, axis=1)
+        return select_bodies(RawClip(frames, exists).padded(LISTED_BODIES), self.num_persons)
 
     def write(self, clips: Iterable[Clip], folder: Path) -> None:
         """Write these clips into ``folder`` as NTU RGB+D's ``.skeleton`` files."""
@@ -141,7 +134,7 @@ class SyntheticMotion:
         return self._rng(purpose, code.subject, code.action, code.repetition, code.camera)
 
     def _recorded(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-        """Joints (F, P, V, 3) in the camera's metres of all who are there, and (F, P) whether it has the body."""
+        """Joints (F, P, V, 3) of every person, in the camera's metres, and (F, P) whether it tracks them."""
         rng = self.stream("sensor", clip)
         seen = sense(self.camera(clip).view(self.performance(clip)), rng).round(_DECIMALS)
         found = tracked(seen.shape[0], seen.shape[1], rng)
@@ -177,7 +170,7 @@ class SyntheticMotion:
 def _place(figures: list[np.ndarray], gap: float, facing: float) -> list[np.ndarray]:
     """Figures (F, V, 3) in the room: one in its middle, or two that face each other across ``gap`` metres.
 
-    One faces the second camera, two stand beside each other as it sees them, both but for ``facing`` degrees.
+    One faces the second camera; two are side by side as it sees them; ``facing`` degrees are added to both.
     """
     if len(figures) == 1:
         return [figures[0] @ heading(np.array(facing)).T]

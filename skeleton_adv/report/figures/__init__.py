@@ -1,1 +1,10 @@
-"""The figures."""
+"""The figures: each module here declares one as ``FIGURE``, and is found by itself."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from skeleton_adv.report.draw import Drawing
+
+FIGURES: tuple[Drawing, ...] = tuple(
+    import_module(f"{__name__}.{module.name}").FIGURE for module in sorted(iter_modules(__path__), key=lambda m: m.name)
+)

@@ -1,1 +1,29 @@
-"""The tables."""
+"""The tables: each module here declares one as ``TABLE``, and is found by itself."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+
+from skeleton_adv.report.table import Table
+from skeleton_adv.runs.load import Run
+
+TABLES: tuple[Table, ...] = tuple(
+    import_module(f"{__name__}.{module.name}").TABLE for module in sorted(iter_modules(__path__), key=lambda m: m.name)
+)
+
+
+def by_table(runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
+    """Each table with the runs that it takes, if any; what no table takes goes to those that take the rest."""
+    own: dict[str, list[Run]] = {table.name: [] for table in TABLES}
+    for run in runs:
+        tables = [table for table in TABLES if table.kind == run.kind]
+        takers = [table for table in tables if table.takes and table.takes(run)]
+        for table in takers or [table for table in tables if table.takes is None]:
+            own[table.name].append(run)
+    return [(table, own[table.name]) for table in TABLES if own[table.name]]
+
+
+def plain(kind: str) -> Table:
+    """The table that shows every run of a kind, whatever was run."""
+    tables = [table for table in TABLES if table.kind == kind]
+    return next((table for table in tables if table.takes is None), tables[0])

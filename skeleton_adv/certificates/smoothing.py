@@ -1,0 +1,29 @@
+"""How a smoothed victim is certified."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from skeleton_adv.core.ranges import Count, Positive, Range, check_call
+
+Confidence = Annotated[float, Range("(0, 0.5)")]
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """How clips are certified.
+
+    ``sigma``: of the noise, in metres (images: shares). ``n0`` draws choose a class, ``n`` others bound
+    its probability. ``alpha``: the chance of a false radius. ``paper_alpha``: that of the paper's form,
+    which takes the ``n`` for both. ``clips`` and ``at_once``: clips and draws of one pass.
+    """
+
+    sigma: Positive = 0.25
+    n0: Count = 100
+    n: Count = 1000
+    alpha: Confidence = 0.001
+    paper_alpha: Confidence = 0.05
+    clips: Count = 8
+    at_once: Count = 16
+
+    def __post_init__(self) -> None:
+        check_call(Smoothing, vars(self), "smoothing.")

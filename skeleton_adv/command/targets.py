@@ -1,0 +1,172 @@
+"""Which functions and classes a configuration may call, decided by name before anything is imported.
+
+A YAML file may name what its group is for, and nothing else: another person's file runs none of their code, and no
+function of this package that was not made for it. What was typed as ``..._target_=`` on the command line is trusted.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import Parameter, isclass, signature
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from skeleton_adv.command.cli import SPECIAL
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import check_call
+
+# What the program gives to an attack, a network or a defense when it calls it; no settings.
+RESERVED = (
+    *("model", "batch", "targeted", "trace", "network", "skeleton"),
+    *("num_joints", "channels", "num_classes", "num_frames", "num_persons"),
+)
+
+_ANY = (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)
+
+
+class Place(NamedTuple):
+    """A part of the configuration that is made by a call: from which package, and whether the program calls it."""
+
+    key: str
+    package: str
+    partial: bool  # the program calls it later, with what it gives; otherwise it is a class, made at once
+    takes: tuple[str, ...] = ()  # what it must take, or it is not made for this
+
+
+PLACES = (
+    Place("attack.constraints.", "skeleton_adv.constraints", partial=False),
+    Place("attack.", "skeleton_adv.attacks", partial=True, takes=("model", "batch")),
+    Place("constraint.", "skeleton_adv.constraints", partial=False),
+    Place("dataset.", "skeleton_adv.data", partial=False),
+    Place("defense.", "skeleton_adv.defenses", partial=True, takes=("network",)),
+    Place("model.architecture.", "skeleton_adv.models", partial=True, takes=("num_classes",)),
+    Place("model.preprocess.", "skeleton_adv.models.preprocess", partial=True),
+    Place("surrogate.architecture.", "skeleton_adv.models", partial=True, takes=("num_classes",)),
+    Place("surrogate.preprocess.", "skeleton_adv.models.preprocess", partial=True),
+    Place("recipe.", "skeleton_adv.train", partial=False),
+    Place("training.", "skeleton_adv.train", partial=False),
+    Place("surrogate_training.", "skeleton_adv.train", partial=False),
+)
+MADE = (  # each of these is one call
+    *("attack.", "dataset.", "defense.", "recipe.", "training.", "surrogate_training."),
+    *("model.architecture.", "model.preprocess.", "surrogate.architecture.", "surrogate.preprocess."),
+)
+
+
+def check_targets(settings: Mapping[str, Any], typed_targets: Mapping[str, str]) -> None:
+    """Raise ``SettingError`` unless every ``_target_`` is allowed where it is, and can be called with its settings.
+
+    ``typed_targets`` are the keys that end in ``_target_`` of the command line, with their values.
+    """
+    _check(settings, "", typed_targets)
+
+
+def _check(node: Any, key: str, typed: Mapping[str, str]) -> None:
+    if isinstance(node, str) and "${" in node:
+        raise SettingError(f"{key.rstrip('.')}={node} is not a plain value: interpolations are resolved once only")
+    if isinstance(node, list):
+        for number, item in enumerate(node):
+            _check(item, f"{key}{number}.", typed)
+    if not isinstance(node, Mapping):
+        return
+    if "_target_" in node:
+        _check_target(node, key, typed)
+    elif key in MADE:
+        place = key.rstrip(".")
+        raise SettingError(f"{place} has no _target_, so nothing makes it: choose an option with {_choice(key)}=...")
+    for name, item in node.items():
+        _check(item, f"{key}{name}.", typed)
+
+
+def _check_target(node: Mapping[str, Any], key: str, typed: Mapping[str, str]) -> None:
+    """Raise ``SettingError`` unless the call of one node is allowed and fits."""
+    name, trusted = node["_target_"], typed.get(f"{key}_target_") == node["_target_"]
+    if not isinstance(name, str):
+        raise SettingError(f"{key}_target_={name} must be the name of a class or function")
+    for special in ("_partial_", "_recursive_"):
+        if not isinstance(node.get(special, True), bool):
+            raise SettingError(f"{key}{special}={node[special]} must be true or false")
+    place = next((place for place in PLACES if key.startswith(place.key)), None)
+    if not trusted:
+        _check_name(name, key, place, node)
+    partial = bool(node.get("_partial_"))
+    if place is not None and key == place.key and key in MADE and partial != place.partial:
+        why = "the program calls it later" if place.partial else "it is made before anything runs"
+        raise SettingError(f"{key}_partial_ must be {str(place.partial).lower()}: {why}")
+    target = _located(key, name)
+    if not trusted and place is not None:
+        _check_origin(target, name, key, place, partial)
+    own = {setting: value for setting, value in node.items() if setting not in SPECIAL}
+    check_settings(key, target, own, RESERVED if partial else None)
+
+
+def _check_name(name: str, key: str, place: Place | None, node: Mapping[str, Any]) -> None:
+    """Raise ``SettingError``, before any import, unless a file may name ``name`` here."""
+    trust = f"if you trust it, set {key}_target_={name} on the command line"
+    if place is None:
+        raise SettingError(f"{key}_target_={name}: nothing is called here; {trust}")
+    if not name.startswith(f"{place.package}.") or not all(part.isidentifier() for part in name.split(".")):
+        raise SettingError(f"{key}_target_={name} lies outside {place.package}: {trust}")
+    if "_args_" in node:
+        raise SettingError(f"{key}_args_ is not allowed in a file: name each setting")
+
+
+def _check_origin(target: Any, name: str, key: str, place: Place, partial: bool) -> None:
+    """Raise ``SettingError`` if ``target`` only passes through the package, or is a function that would be called."""
+    origin = getattr(target, "__module__", None) or "nowhere"
+    if origin != place.package and not origin.startswith(f"{place.package}."):
+        raise SettingError(f"{key}_target_={name} lies outside {place.package}: it is defined in {origin}")
+    if not partial and not isclass(target):
+        raise SettingError(f"{key}_target_={name} must be a class, or have _partial_: true")
+    if key == place.key and not {*place.takes} <= {*signature(target).parameters}:
+        raise SettingError(f"{key}_target_={name} is not made for this: it does not take {', '.join(place.takes)}")
+
+
+def _choice(key: str) -> str:
+    """The group that is chosen to fill a key."""
+    group = key.partition(".")[0]
+    return {"surrogate": "model@surrogate", "surrogate_training": "training@surrogate_training"}.get(group, group)
+
+
+def check_settings(key: str, target: Callable[..., Any], settings: Any, given: tuple[str, ...] | None = None) -> None:
+    """Raise ``SettingError`` unless ``target`` can be called with ``settings`` and what is ``given`` later.
+
+    What is given later is not the user's to set; with ``RESERVED`` more may come, and nothing is missing.
+    """
+    try:
+        parameters = signature(target).parameters
+    except (TypeError, ValueError):  # written in C, and silent about what it takes
+        return
+    if not isinstance(settings, dict):
+        raise SettingError(f"{key.rstrip('.')}={settings} must hold settings: {', '.join(parameters)}")
+    taken = sorted({*(given or ())} & {*settings} & {*parameters})
+    if taken:
+        raise SettingError(f"{key}{taken[0]} is not a setting: the program gives it")
+    check_call(target, settings, key)
+    required = [
+        name
+        for name, p in parameters.items()
+        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    missing = [name for name in required if name not in settings and name not in (given or ())]
+    if missing and given is not RESERVED:
+        raise SettingError(f"{key}{missing[0]} is missing")
+
+
+def _located(key: str, name: str) -> Callable[..., Any]:
+    """What ``name`` names, found as Hydra finds it: attributes first, then modules."""
+    first, *rest = name.split(".")
+    try:
+        found: Any = import_module(first)
+        for place, part in enumerate(rest):
+            try:
+                found = getattr(found, part)
+            except AttributeError:
+                if not isinstance(found, ModuleType):
+                    raise
+                found = import_module(".".join([first, *rest[: place + 1]]))
+    except Exception as error:  # an import may fail in any way
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise SettingError(f"{key}_target_={name} cannot be imported: {reason}") from None
+    if not callable(found):
+        raise SettingError(f"{key}_target_={name} cannot be called")
+    return found  # type: ignore[no-any-return]

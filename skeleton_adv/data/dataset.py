@@ -1,0 +1,162 @@
+"""What every dataset offers. Imports no torch, so that processes that only read files start fast."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from skeleton_adv.core.ranges import Count, Fraction, Range, check_call
+from skeleton_adv.core.skeleton import Skeleton
+from skeleton_adv.data.files import file_facts
+
+Split = Literal["train", "test"]
+Space = Literal["camera", "normalised"]  # as recorded, or centred and turned by 2s-AGCN's pre-normalisation
+OnError = Literal["stop", "skip"]  # what a preparation does at a broken file
+Unit = Literal["m", "image"]  # metres, or shares of the image
+PaperSet = Literal["NTU RGB+D, cross-subject", "NTU RGB+D, cross-view", "Kinetics"]  # Zheng et al.'s
+AFTER_READING = ("root", "num_frames", "test_crop", "space", "on_error")  # settings that change no clip as read
+LARGEST: dict[Unit, float] = {"m": 100.0, "image": 1000.0}  # a coordinate beyond is damage
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recorded action: its name is unique in the dataset, its label counts from 0."""
+
+    name: str
+    label: int
+    split: Split
+
+
+class RawClip(NamedTuple):
+    """A clip as recorded, after body selection and before any crop or resize."""
+
+    frames: np.ndarray  # (F, C, V, M) float32; 0 where nothing exists
+    exists: np.ndarray  # (F, V, M) bool
+
+    def padded(self, num_persons: int) -> "RawClip":
+        """The clip with absent bodies after its own, ``num_persons`` in all."""
+        absent = num_persons - self.frames.shape[-1]
+        frames = np.pad(self.frames, [(0, 0), (0, 0), (0, 0), (0, absent)])
+        return RawClip(frames, np.pad(self.exists, [(0, 0), (0, 0), (0, absent)]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(ABC):
+    """A set of labelled clips. ``read`` gives one of them as recorded; nothing is held in memory.
+
+    A new dataset is a frozen dataclass that derives from this one and defines ``name``, ``skeleton``,
+    ``all_classes``, ``clips`` and ``read``, and either ``path`` or ``fingerprint``. Its own fields are
+    settings, with the ranges of their annotations; those below are every dataset's:
+
+    - ``num_frames``: T, the frames of a batch;
+    - ``num_persons``: M, the bodies of a clip; absent ones are 0;
+    - ``test_crop``: central share of a clip that is kept at test time;
+    - ``space``: ``camera``, or ``normalised``;
+    - ``on_error``: what a preparation does at a broken file.
+
+    Raises ``SettingError`` for a setting out of range.
+    """
+
+    num_frames: Count = 64
+    num_persons: Annotated[int, Range("[1, 6]")] = 1
+    test_crop: Fraction = 0.95
+    space: Space = "camera"
+    on_error: OnError = "stop"
+
+    def __post_init__(self) -> None:
+        check_call(type(self), {field.name: getattr(self, field.name) for field in fields(self)}, "dataset.")
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def skeleton(self) -> Skeleton: ...
+
+    @property
+    @abstractmethod
+    def all_classes(self) -> tuple[str, ...]:
+        """Names of the dataset's actions, in the order of their labels."""
+
+    @property
+    def num_actions(self) -> int | None:
+        """How many actions are used, the first ones; a setting of most datasets. None: all."""
+        return None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the actions that are used."""
+        return self.all_classes[: self.num_actions]
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the recordings."""
+        return 30.0
+
+    @property
+    def unit(self) -> Unit:
+        """Unit of the coordinates: metres, or shares of the image."""
+        return "m"
+
+    @property
+    def stands_for(self) -> PaperSet | None:
+        """The paper's set beside whose published numbers this dataset's are shown. None: beside no numbers."""
+        return None
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether this is other data than the paper's, in the place of the paper's; every table says so."""
+        return False
+
+    @property
+    def generated(self) -> bool:
+        """Whether clips come from a generator, so that there is nothing to prepare."""
+        return False
+
+    @abstractmethod
+    def clips(self) -> tuple[Clip, ...]:
+        """All clips of the classes that are used; raises ``DataError`` if the files cannot be listed."""
+
+    @abstractmethod
+    def read(self, clip: Clip) -> RawClip:
+        """One clip, (F, C, V, ``num_persons``); raises ``DataError`` naming file and place if it is broken."""
+
+    def path(self, clip: Clip) -> Path:
+        """The file that holds a clip."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither path nor fingerprint")
+
+    def fingerprint(self) -> str:
+        """Digest of what a preparation reads: the settings, the clips, and each file's size and time of change."""
+        settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in AFTER_READING}
+        clips = self.clips()
+        facts = [file_facts(path) for path in dict.fromkeys(map(self.path, clips))]
+        return hashlib.sha256(repr((self.name, settings, clips, facts)).encode()).hexdigest()
+
+
+def outside(values: np.ndarray, unit: Unit) -> np.ndarray:
+    """Where coordinates, of any shape, are not finite or larger than any recording's."""
+    inside: np.ndarray = np.abs(values) <= LARGEST[unit]
+    return ~inside
+
+
+class Skipped(NamedTuple):
+    """A clip that ``on_error=skip`` left out, and why."""
+
+    name: str
+    reason: str
+
+
+class Prepared(Protocol):
+    """Clips ready to be read by number: a memory-mapped store, or a generator."""
+
+    @property
+    def clips(self) -> tuple[Clip, ...]: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def skipped(self) -> tuple[Skipped, ...]: ...
+    def raw(self, index: int) -> RawClip: ...

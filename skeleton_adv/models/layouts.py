@@ -1,0 +1,33 @@
+"""Names that other implementations give to the layers of the networks here."""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+# The HCN authors' later code (skelact) names the same layers otherwise.
+_SKELACT = {"cls_head.fc": "fc8"} | {
+    f"backbone.net_{branch}.{place}": f"conv{number}{suffix}"
+    for branch, suffix in (("l", ""), ("m", "m"))
+    for place, number in ((0, "1"), (2, "2"), (4, "3"), (6, "4"))
+}
+_BARE = ("conv2", "conv2m", "fc8")  # layers that are no first member of a sequence in HCN-pytorch
+
+
+def is_skelact(weights: Mapping[str, Tensor]) -> bool:
+    """Whether these weights are of the HCN authors' later code, whose motion and preprocessing are others."""
+    return any(key.startswith("backbone.") for key in weights)
+
+
+def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights under the names that the modules here have."""
+    return {_canonical(key): value for key, value in weights.items()}
+
+
+def _canonical(key: str) -> str:
+    layer, _, last = key.rpartition("module.")[2].rpartition(".")
+    if layer in _SKELACT or layer.startswith("backbone."):
+        layer = _SKELACT.get(layer, layer.removeprefix("backbone."))
+        return f"{layer}.{last}" if layer in _BARE or layer.endswith(".0") else f"{layer}.0.{last}"
+    layer = re.sub(r"^l(\d+)a\b", r"l\1", layer)  # released 2s-AGCN weights, issues 32 and 67 of its repository
+    return f"{layer.replace('.conv_res.', '.down.')}.{last}"

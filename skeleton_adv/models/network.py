@@ -1,0 +1,81 @@
+"""A recogniser: its own preprocessing and its network, as one differentiable module."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skeleton_adv.core.batch import Context
+from skeleton_adv.data.clips import Dataset
+
+
+class Network(nn.Module):
+    """A recogniser with its own preprocessing: attack space (N, C, T, V, M) -> logits (N, K)."""
+
+    def __init__(self, preprocess: nn.Module, model: nn.Module) -> None:
+        super().__init__()
+        self.preprocess, self.model = preprocess, model
+
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
+        logits: Tensor = self.model(self.preprocess(x))
+        return logits
+
+    def streams(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The logits of each part of the model that is trained for itself; mostly there is one."""
+        streams: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(self.model, "streams", None)
+        return streams(self.preprocess(x)) if streams else (self(x),)
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        """What the model's layers make of x (N, C, T, V, M), by name and in order; the last are the logits (N, K).
+
+        The model declares them as ``layers``: names of its submodules, each with True if it sees persons one
+        by one, and its output is then (N, M, ...), else (N, ...). One pass; gradients flow. A model that
+        declares none has ``logits`` alone.
+        """
+        layers: Mapping[str, bool] = getattr(self.model, "layers", {})
+        found: dict[str, Tensor] = {}
+
+        def keep(name: str, by_person: bool) -> Callable[[nn.Module, Any, Tensor], None]:
+            def hook(module: nn.Module, arguments: Any, output: Tensor) -> None:
+                found[name] = output.view(len(x), -1, *output.shape[1:]) if by_person else output
+
+            return hook
+
+        hooks = [
+            self.model.get_submodule(name).register_forward_hook(keep(name, by_person))
+            for name, by_person in layers.items()
+        ]
+        try:
+            logits = self(x)
+        finally:
+            for handle in hooks:
+                handle.remove()
+        return {name: found[name] for name in layers} if layers else {"logits": logits}
+
+
+def build_network(
+    architecture: Callable[..., nn.Module], preprocess: Callable[..., nn.Module], dataset: Dataset
+) -> Network:
+    """An untrained network for a dataset, from whatever of its facts the constructors ask for.
+
+    Any module will do, from outside the package too: ``skeleton``, ``num_joints``, ``channels``,
+    ``num_classes``, ``num_frames``, ``num_persons`` and ``space`` are given to whoever names them.
+    """
+    facts = {
+        "skeleton": dataset.skeleton,
+        "num_joints": dataset.skeleton.num_joints,
+        "channels": dataset.skeleton.channels,
+        "num_classes": len(dataset.classes),
+        "num_frames": dataset.num_frames,
+        "num_persons": dataset.num_persons,
+        "space": dataset.space,
+    }
+
+    def asked(build: Callable[..., nn.Module]) -> dict[str, Any]:
+        return {name: facts[name] for name in inspect.signature(build).parameters if name in facts}
+
+    network = Network(preprocess(**asked(preprocess)), architecture(**asked(architecture)))
+    # Convolutions with few channels run a third faster so on a CPU; values do not change.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

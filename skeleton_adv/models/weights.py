@@ -1,0 +1,114 @@
+"""Weights on the disk: written whole with what is known of them, and read without executing anything."""
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.files import digest, read_json, write_json, write_whole
+from skeleton_adv.models.layouts import canonical, is_skelact
+from skeleton_adv.models.network import Network
+
+# NumPy scalars, which HCN-pytorch puts beside its weights; they hold no code.
+_SCALAR = np.float64(0).__reduce__()[0]
+_NUMPY: list[Any] = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    _SCALAR,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32", "bool")),
+]
+
+
+def save_weights(network: Network, path: Path, about: Mapping[str, Any], half: bool = False) -> None:
+    """Write the model's weights as ``.safetensors``; beside them, as JSON, what is known of them and their SHA-256."""
+    from safetensors.torch import save
+
+    weights = {key: value.detach().cpu().contiguous() for key, value in network.model.state_dict().items()}
+    stored = save(
+        {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}
+    )
+    # What is known comes first: weights are never there without it.
+    write_json(path.with_suffix(".json"), {**about, "weights": hashlib.sha256(stored).hexdigest()})
+    write_whole(path, stored)
+
+
+def load_weights(network: Network, path: Path) -> dict[str, Any]:
+    """Fill the network's model from a checkpoint, ours or a public one; return what the JSON beside it says.
+
+    Raises ``CheckpointError`` if the file is damaged, is not the one that its JSON is of (``weights``, its
+    SHA-256, which older ones lack), or if its keys, shapes or values do not fit.
+    """
+    about = path.with_suffix(".json")
+    known = read_json(about, CheckpointError) if about.exists() else {}
+    if path.exists() and known.get("weights", digest(path)) != digest(path):
+        raise CheckpointError(
+            f"model.checkpoint={path} is not the file that {about.name} describes (its SHA-256 is another): "
+            "restore both, or train it again"
+        )
+    way_out = ". Set the model's widths, dataset.num_frames and the dataset as in its training"
+    weights = read_state_dict(path)
+    if is_skelact(weights) and getattr(network.model, "motion", None) == "resize":
+        raise CheckpointError(f"model.checkpoint={path} is of the HCN authors' later code: choose model=hcn_skelact")
+    fill(network.model, canonical(weights), f"model.checkpoint={path}", "this model and dataset", way_out)
+    return known
+
+
+def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: str, way_out: str = "") -> None:
+    """Give a model its weights in its own precision.
+
+    Raises ``CheckpointError`` naming keys that do not fit, or whose values are not finite.
+    """
+    own = model.state_dict()
+    counters = {key for key in own if key.endswith("num_batches_tracked")}  # torch 0.3 did not save them
+    unfit = [
+        f"{key} ({_shape_of(weights, key)} in the file, {_shape_of(own, key)} in the model)"
+        for key in sorted({*own, *weights} - (counters - set(weights)))
+        if _shape_of(own, key) != _shape_of(weights, key)
+    ]
+    if unfit:
+        more = f" and {len(unfit) - 3} more" if len(unfit) > 3 else ""
+        raise CheckpointError(f"{named} does not fit {fitting}: {'; '.join(unfit[:3])}{more}{way_out}")
+    broken = [key for key, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{named} holds weights that are not finite: {broken[0]} and {len(broken) - 1} more; train it again"
+        )
+    model.load_state_dict({**own, **{key: value.to(own[key].dtype) for key, value in weights.items()}})
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """A file's weights by name, with ``module.`` and what precedes it stripped.
+
+    Raises ``CheckpointError`` if it is no safe checkpoint.
+    """
+    content: Any
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content = load_file(path)
+        else:
+            with torch.serialization.safe_globals(_NUMPY):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("\n")[0][:120]
+        raise CheckpointError(f"{path} holds more than weights and is not executed ({reason})") from None
+    except Exception as error:  # safetensors, zip and pickle each have their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise CheckpointError(f"{path} is not a readable checkpoint ({reason})") from None
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{path} holds no state dict: it must map names to tensors, or hold 'state_dict'")
+    return {str(key).rpartition("module.")[2]: value for key, value in content.items()}
+
+
+def _shape_of(weights: Mapping[str, Tensor], key: str) -> str:
+    """An entry's shape in words, such as 64x3x1x1."""
+    return "x".join(map(str, weights[key].shape)) or "scalar" if key in weights else "absent"

@@ -1,0 +1,50 @@
+"""Certificates of a finished run -> certified accuracy by radius. Pure functions of records."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from skeleton_adv.report.columns import Row, known
+from skeleton_adv.report.stats import Rate, rate
+from skeleton_adv.runs.load import Run
+
+Form = Literal["standard", "paper"]
+FORMS: tuple[Form, ...] = ("standard", "paper")  # Cohen et al.'s, and Zheng et al.'s
+RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of a table's columns
+
+
+def share(run: Run, column: Literal["clean_correct", "abstained"]) -> Rate:
+    """Share of clips that the victim gets right without noise, or on which the certificate abstains."""
+    return rate(run.array(column))
+
+
+def accuracy(run: Run, radius: float, form: Form = "standard") -> Rate:
+    """Share of clips that are certified as their own class up to ``radius`` at least.
+
+    Abstentions and wrong answers count as 0, as in Cohen et al. (arXiv 1902.02918).
+    """
+    if form == "paper":
+        return rate(run.array("paper_radius") >= radius)
+    return rate(run.array("correct") & (run.array("radius") >= radius))
+
+
+def mean_radius(run: Run, column: Literal["radius", "rms_mm"] = "radius") -> float:
+    """Average certified radius, 0 for what is wrong or abstained (Zhai et al., arXiv 2001.02378)."""
+    return float(np.mean(run.array(column) * run.array("correct")))
+
+
+def curve(run: Run, radii: Sequence[float], form: Form = "standard") -> pd.DataFrame:
+    """Certified accuracy and its 95 % Wilson interval at each radius."""
+    rows = []
+    for radius in radii:
+        found = accuracy(run, radius, form)
+        low, high = found.interval
+        rows.append({"radius": radius, "accuracy": found.value, "low": low, "high": high, "clips": found.count})
+    return pd.DataFrame(rows).assign(sigma=float(run.smoothing["sigma"]), form=form, run=run.identity)
+
+
+def trained_with(row: Row, key: str) -> str:
+    """The noise of a victim's training, as people read it."""
+    return f"{row[key]:g}" if known(row, key) else "not known"

@@ -1,0 +1,405 @@
+"""The columns that tables share: each brings its number, its text, and the sentence that explains it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from skeleton_adv.report import stats, words
+from skeleton_adv.report.stats import Rate
+from skeleton_adv.runs.load import Run
+from skeleton_adv.runs.schema import ATTACK, constraint_columns
+
+Row = Mapping[str, Any]  # a row of the CSV
+Value = Callable[[Run], Any]
+RATES = "Rates are percentages with 95 % Wilson intervals and counts."
+
+
+def known(row: Row, key: str) -> bool:
+    """Whether a row has a value there."""
+    return key in row and bool(pd.notna(row[key])) and row[key] != ""
+
+
+def text(row: Row, key: str) -> str:
+    return str(row[key]) if known(row, key) else ""
+
+
+def number(form: str = ".3f", factor: float = 1) -> Callable[[Row, str], str]:
+    """How a number is written."""
+    return lambda row, key: format(factor * row[key], form) if known(row, key) else ""
+
+
+def tally(hits: float) -> str:
+    """A count, or the sum of shares of judgements that stands for one."""
+    return f"{hits:.0f}" if float(hits).is_integer() else f"{hits:.1f}"
+
+
+def show(rate: Rate) -> str:
+    """A rate as people read it: percent, its interval, and its count."""
+    low, high = rate.interval
+    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({tally(rate.hits)}/{rate.count})"
+
+
+def rate(row: Row, key: str) -> str:
+    """A rate among the cells of a row."""
+    return show(Rate(row[f"{key}_hits"], int(row[f"{key}_clips"]))) if known(row, f"{key}_hits") else ""
+
+
+def spread(factor: float = 1) -> Callable[[Row, str], str]:
+    """A maximum within a clip: mean / median over clips."""
+
+    def written(row: Row, key: str) -> str:
+        parts = [factor * row[name] for name in (f"{key}_mean", f"{key}_median") if known(row, name)]
+        return " / ".join(f"{part:.3g}" for part in parts)
+
+    return written
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    - ``key``: its name in the CSV; a rate adds its count and interval, a spread its mean and median
+    - ``head``: what people read above it, with ``{length}`` and ``{small}`` for the units; empty: in the CSV only
+    - ``value``: a run -> a number, a text, a ``Rate``, a ``Spread``, or cells by name; None: cells of something else
+    - ``show``: the cell that people read, from the row of the CSV
+    - ``note``: the sentence that explains it
+    - ``covers``: settings that it shows, so that "differs" need not
+    - ``among``: makes ``value`` from all runs of the table, where a cell depends on the others
+    - ``always``: shown even where a table has more columns than people read
+    - ``once``: of the row, not of each of the runs that stand side by side in it
+    - ``rank``: by what a table is sorted; None: by the value
+    """
+
+    key: str
+    head: str
+    value: Value | None = None
+    show: Callable[[Row, str], str] = text
+    note: str | Callable[[Sequence[Run]], str] = ""
+    covers: tuple[str, ...] = ()
+    among: Callable[[Sequence[Run]], Value] | None = None
+    always: bool = False
+    once: bool = False
+    rank: Callable[[Any], Any] | None = None
+
+    def of(self, runs: Sequence[Run]) -> Callable[[Run], dict[str, Any]]:
+        """The cells of each of these runs."""
+        value = self.among(runs) if self.among else self.value
+
+        def cells(run: Run) -> dict[str, Any]:
+            found = value(run) if value else {}
+            if isinstance(found, dict):
+                return found
+            held: dict[str, Any] = found.cells(self.key) if hasattr(found, "cells") else {self.key: found}
+            return held
+
+        return cells
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the columns of a table depend on: the runs' constraints, the attacks' own columns, and the unit."""
+
+    constraints: Mapping[str, Mapping[str, str]]
+    own: Sequence[str]
+    unit: words.Unit
+
+
+Item = Column | Callable[[Scope], Sequence[Column]]  # a column, or those that the runs' constraints make
+
+
+def scope_of(runs: Sequence[Run]) -> Scope:
+    """What these runs have in common, and what any of them adds."""
+    constraints: dict[str, Mapping[str, str]] = {}
+    own: dict[str, None] = {}
+    for run in runs:
+        constraints |= {name: one for name, one in run.constraints.items() if name not in constraints}
+        ours = {**ATTACK.columns, **constraint_columns(run.constraints)}
+        own |= {name: None for name, kind in run.columns.items() if name not in ours and kind != "text"}
+    return Scope(constraints, [*own] if runs[0].kind == ATTACK.name else [], words.unit_of(runs))
+
+
+def expand(items: Sequence[Item], scope: Scope) -> list[Column]:
+    """Every column that these items make, each key once."""
+    found: dict[str, Column] = {}
+    for item in items:
+        for column in (item,) if isinstance(item, Column) else item(scope):
+            found.setdefault(column.key, column)
+    return [*found.values()]
+
+
+# Lead columns: what a row is.
+
+
+def _victims(runs: Sequence[Run]) -> Value:
+    """Victims by name, seed and training; by a digest too where several have all of these in common."""
+    names = {(run.victim, run.seeds.get("model"), words.trained(run), run.weights) for run in runs}
+    often = Counter(one[:3] for one in names)
+
+    def cells(run: Run) -> dict[str, Any]:
+        one = (run.victim, run.seeds.get("model"), words.trained(run))
+        digest = {"weights": str(run.weights)[:8]} if often[one] > 1 else {}
+        training = {} if run.trained_noise or not one[2] else {"training": one[2]}
+        return {"model": one[0], "seed": one[1], "trained_noise": run.trained_noise, **training, **digest}
+
+    return cells
+
+
+def _victim(row: Row, _: str) -> str:
+    """The network, with what is unusual in its training: another seed than 0, noise, another method."""
+    words = str(row["model"]) + (f" s{row['seed']:g}" if known(row, "seed") and row["seed"] else "")
+    if known(row, "trained_noise") and row["trained_noise"]:
+        words += f", trained with σ={row['trained_noise']:g}"
+    words += f", {row['training']}" if known(row, "training") else ""
+    return words + (f" ({row['weights']})" if known(row, "weights") else "")
+
+
+def _goal(row: Row, _: str) -> str:
+    return str(row["setting"]) + (f", {row['target']}" if known(row, "target") else "")
+
+
+def _hyper(name: str) -> Value:
+    return lambda run: run.of_attack.get(name)
+
+
+def _budget(row: Row, _: str) -> str:
+    return " ".join(part for part in (text(row, "norm"), number("g")(row, "eps")) if part)
+
+
+GOAL = Column(
+    "setting",
+    "goal",
+    lambda run: {"setting": words.goal(run), "target": run.target or ""},
+    _goal,
+    covers=("targeted", "target"),
+    rank=lambda value: value != "untargeted",
+)
+SETTING = Column("setting", "goal", words.goal, covers=("targeted",), rank=GOAL.rank)
+VICTIM = Column("model", "victim", show=_victim, covers=("checkpoint",), among=_victims)
+DEFENSE = Column("defense", "defense", lambda run: run.defense)
+SIGMA = Column("sigma", "σ {length}", lambda run: run.of_defense.get("sigma"), number("g"), covers=("defense.sigma",))
+DRAWS = Column(
+    "draws",
+    "draws",
+    lambda run: run.of_defense.get("draws") if run.randomised else 1,
+    number(".0f"),
+    covers=("defense.draws",),
+)
+TAPS = Column("taps", "", lambda run: run.of_defense.get("taps"))
+ATTACK_NAME = Column("attack", "attack", lambda run: run.attack)
+BETA = Column("beta", "β", _hyper("beta"), number("g"), covers=("attack.beta",))
+EPS = Column(
+    "eps",
+    "ε {length}",
+    lambda run: {"norm": run.of_attack.get("norm"), "eps": run.of_attack.get("eps")},
+    _budget,
+    covers=("attack.norm", "attack.eps"),
+)
+KEEP = Column(
+    "keep",
+    "iterate",
+    _hyper("keep"),
+    note="Iterate: the one that the attack returns, its last or its best (the least violation among those that "
+    "fool the victim); the paper's text and released code return the last.",
+    covers=("attack.keep",),
+)
+ACCESS = Column("access", "access", lambda run: run.access, covers=("adaptive",))
+
+
+def _network(key: str, head: str, role: str, covers: tuple[str, ...]) -> Column:
+    return Column(
+        key,
+        head,
+        among=lambda runs: words.networks(runs, noise=True).get(role, lambda run: ""),
+        note="s0, s1: seeds of the training; σ: its noise.",
+        covers=covers,
+    )
+
+
+SOURCE = _network("source", "made on", "surrogate", ("surrogate_checkpoint",))
+TARGET = _network("target", "judged by", "model", ("checkpoint",))
+SURROGATE = replace(SOURCE, among=lambda runs: _surrogates(runs))
+
+
+def _surrogates(runs: Sequence[Run]) -> Value:
+    """The network that an attack is made on, where it is not the victim."""
+    names = words.networks(runs, noise=True)
+    return lambda run: names["surrogate"](run) if run.surrogate else ""
+
+
+# Measured columns.
+
+CLIPS = Column(
+    "clips",
+    "clips",
+    lambda run: {"clips": run.done, "test_clips": run.total},
+    lambda row, key: f"{row[key]:.0f} of {row['test_clips']:.0f}" if known(row, "test_clips") else "",
+    once=True,
+)
+
+
+def _share(key: str, head: str, column: str, note: str = "", **more: Any) -> Column:
+    options = {name: more.pop(name) for name in ("right_only", "feasible") if name in more}
+    return Column(key, head, lambda run: stats.over_aimed(run, column, **options), rate, note, **more)
+
+
+FEASIBLE_NOTE = "Feasible: every constraint is satisfied by every joint in every frame."
+RIGHT_NOTE = "First right: of the clips that the victim classifies correctly before the attack."
+CLEAN = Column("clean_accuracy", "clean accuracy", stats.clean_accuracy, rate, always=True, once=True)
+SUCCESS = _share(
+    "success",
+    "success",
+    "success_share",
+    "Success is over all clips, as in the paper; in targeted runs, clips whose label is the target are left out.",
+    always=True,
+)
+SUCCESS_IF_RIGHT = _share(
+    "success_if_right", "success if first right", "success_share", RIGHT_NOTE, right_only=True, always=True
+)
+FEASIBLE = _share("feasible_success", "feasible success", "success_share", FEASIBLE_NOTE, feasible=True)
+FEASIBLE_IF_RIGHT = _share(
+    "feasible_success_if_right",
+    "feasible success if first right",
+    "success_share",
+    f"{RIGHT_NOTE} {FEASIBLE_NOTE}",
+    right_only=True,
+    feasible=True,
+    always=True,
+)
+ACCURACY = _share(
+    "adv_accuracy",
+    "accuracy",
+    "adv_share",
+    "Accuracy is that of the defended victim, clean and under attack.",
+    always=True,
+)
+FOUND = _share(
+    "found",
+    "success on its source",
+    "found",
+    "On its source: by the attack's own word, against the network that it was made on.",
+)
+NOISE = _share(
+    "noise_success",
+    "noise of the same ℓ2",
+    "control_share",
+    "Noise of the same ℓ2: success of Gaussian noise that has each adversarial clip's ℓ2.",
+)
+L2 = Column("l2", "ℓ2 {length}", lambda run: stats.measure(run, "l2"), number())
+RMS = Column(
+    "rms_mm",
+    "rms {small}",
+    lambda run: stats.measure(run, "rms_mm"),
+    number(".2f"),
+    "Rms: ℓ2 as root mean square per joint and frame.",
+)
+
+
+def _still(runs: Sequence[Run]) -> str:
+    """How many clips have no motion, each counted once."""
+    import numpy as np
+
+    clips = {
+        (run.prepared, int(clip))
+        for run in runs
+        for clip in run.array("index")[run.measured & np.isnan(run.array("kinetic"))]
+    }
+    without = f" Clips without motion, left out of ΔK/K: {len(clips)}." if clips else ""
+    return f"ΔK/K: change of the kinetic energy, mean over clips.{without}"
+
+
+KINETIC = Column(
+    "kinetic", "ΔK/K %", lambda run: stats.measure(run, "kinetic"), number(".2f", 100), lambda runs: _still(runs)
+)
+TRUE_ANGLE = Column(
+    "true_angle",
+    "true angle rad",
+    lambda run: stats.measure(run, "true_angle_mean"),
+    number(),
+    "True angle: mean change of the angle itself.",
+)
+HOW = {"share": (" %", ".2f", 100.0), "rad": (" rad", ".3f", 1.0)}  # how a constraint's unit is written
+MEANS_NOTE = "Changes of constrained quantities are means over a clip's entries, then over clips; max: the maximum "
+MEANS_NOTE += "within a clip, mean / median over clips."
+# Of a constraint whose measure is not quite what its symbol says.
+REMARKS = {
+    "speed": "The change of speed is relative to the speed plus 0.0001 {length} per frame, so that of a joint that "
+    "hardly moves is up to 27 times smaller than |S' − S|/S."
+}
+
+
+def _written(name: str, scope: Scope) -> tuple[str, str, float]:
+    """Head, form and factor of a constraint's columns."""
+    symbol, unit = (scope.constraints[name][key] for key in ("symbol", "unit"))
+    suffix, form, factor = HOW.get(unit, (f" {unit}" if unit else "", ".3f", 1.0))
+    return symbol + suffix, form, factor
+
+
+def _mean_of(name: str, scope: Scope) -> Column:
+    head, form, factor = _written(name, scope)
+    remark = REMARKS.get(name, "").format(length=scope.unit.length)
+    return Column(
+        name, head, lambda run: _if_there(run, name, "mean"), number(form, factor), f"{MEANS_NOTE} {remark}".strip()
+    )
+
+
+def _if_there(run: Run, name: str, what: str) -> Any:
+    """A measure of a constraint; no cell for a run without this constraint."""
+    if name not in run.constraints:
+        return {}
+    return stats.maximum(run, f"{name}_max") if what == "max" else stats.measure(run, f"{name}_{what}")
+
+
+def MEANS(scope: Scope) -> list[Column]:  # noqa: N802
+    """The mean change of each constrained quantity."""
+    return [_mean_of(name, scope) for name in scope.constraints]
+
+
+def CONSTRAINTS(scope: Scope) -> list[Column]:  # noqa: N802
+    """Of each constraint the paper's cell, our mean, our maximum, and (in the CSV) how often it is satisfied."""
+    found = []
+    for name in scope.constraints:
+        head, form, factor = _written(name, scope)
+        found += [
+            Column(f"paper_{name}", f"{head}: paper", show=number(form, factor)),
+            _mean_of(name, scope),
+            Column(f"{name}_max", f"{head} max", partial(_if_there, name=name, what="max"), spread(factor), MEANS_NOTE),
+            Column(f"{name}_ok", "", partial(_if_there, name=name, what="ok")),
+        ]
+    return found
+
+
+def OWN(scope: Scope) -> list[Column]:  # noqa: N802
+    """The mean of each column of the attacks' own."""
+
+    def value(name: str) -> Value:
+        return lambda run: stats.measure(run, name) if name in run.columns else {}
+
+    return [Column(name, name.replace("_", " "), value(name), number(".4g")) for name in scope.own]
+
+
+PAPER_SUCCESS = Column(
+    "paper_success",
+    "success: paper",
+    show=lambda row, key: text(row, "paper_note") or number(".1f", 100)(row, key),
+)
+PAPER_ACCURACY = Column("paper_accuracy", "accuracy: paper", show=number(".1f", 100))
+PAPER_KINETIC = Column("paper_kinetic", "ΔK/K %: paper", show=number(".2f", 100))
+PAPER_L2 = Column("paper_l2", "ℓ2 {length}: paper", show=number())
+IN_CSV: tuple[Item, ...] = (  # what every CSV of attacks has, whatever its table shows
+    *(CLEAN, ACCURACY, FOUND, SUCCESS, NOISE, SUCCESS_IF_RIGHT, FEASIBLE, FEASIBLE_IF_RIGHT, CONSTRAINTS),
+    TRUE_ANGLE,
+    Column("true_angle_max", "", lambda run: stats.maximum(run, "true_angle_max")),
+    *(KINETIC, L2),
+    Column("linf", "", partial(stats.measure, column="linf")),
+    RMS,
+    Column("without_motion", "", stats.without_motion),
+    *(Column(name, "", partial(stats.measure, column=name)) for name in ("feasible", "forwards", "gradients")),
+    Column("conf", "", _hyper("conf")),
+    Column("num_frames", "", lambda run: run.num_frames),
+    TAPS,
+    OWN,
+)

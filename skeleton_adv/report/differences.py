@@ -1,0 +1,46 @@
+"""What sets runs apart that stand in one table: nothing is mixed silently. Linear in the number of runs."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from skeleton_adv.report.stats import flat
+from skeleton_adv.runs.load import Run
+
+# Settings that are compared only among runs of one attack, model or defense: those of another have others, and
+# titles name each victim's number of frames.
+GROUPS = {
+    **{name: name for name in ("attack", "model", "defense")},
+    "checkpoint": "model",
+    "dataset.num_frames": "model",
+    "surrogate": "model@surrogate",
+    "surrogate_checkpoint": "model@surrogate",
+}
+
+
+def differences(runs: Sequence[Run], shown: Collection[str]) -> list[str]:
+    """For each run the settings that set it apart from the others, as text, but those that a table ``shows``.
+
+    Settings of an attack are compared among the runs of that attack, those of a model or a defense
+    likewise, and everything else among all runs.
+    """
+    settings = [flat(run.settings) for run in runs]
+    keys = sorted({key for one in settings for key in one} - {*shown})
+    groups = {key: GROUPS.get(key, GROUPS.get(key.partition(".")[0])) for key in keys}
+    values: dict[tuple[str, Any], set[str]] = {}
+    for run, one in zip(runs, settings, strict=True):
+        for key, group in groups.items():
+            values.setdefault((key, _option(run, group)), set()).add(repr(one.get(key)))
+    told = []
+    for run, one in zip(runs, settings, strict=True):
+        apart = [key for key, group in groups.items() if len(values[key, _option(run, group)]) > 1]
+        told.append(", ".join(f"{key}={_short(one[key])}" for key in apart if one.get(key) is not None))
+    return told
+
+
+def _option(run: Run, group: str | None) -> Any:
+    return run.choices.get(group) if group else None
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text[:8] if len(text) == 64 else text  # digests

@@ -1,0 +1,83 @@
+"""Accuracy of a defended victim against the l2 that attacks spend."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from skeleton_adv.report.canvas import canvas, entitle
+from skeleton_adv.report.draw import Drawing, Picture, without
+from skeleton_adv.report.stats import Rate, clean_accuracy, measure, over_aimed
+from skeleton_adv.report.words import clips_of, unit_of, victim, where
+from skeleton_adv.runs.load import Run
+
+LINES = {
+    "oblivious": ("#0072B2", "o", "--", "attack oblivious of the defense"),
+    "adaptive": ("#D55E00", "s", "-", "adaptive attack"),
+    "noise": ("#009E73", "^", ":", "Gaussian noise of the same ℓ2"),
+}
+
+
+def budgets(runs: Sequence[Run]) -> pd.DataFrame:
+    """Accuracy with its interval and l2, of each run, of noise like it and of clean clips, with the settings."""
+    found = []
+    for run in runs:
+        noise = Rate(len(run.records) - float(run.array("control_share").sum()), len(run.records))
+        for name, rate in ((run.access, over_aimed(run, "adv_share")), ("noise", noise)):
+            low, high = rate.interval
+            row = {"kind": name, "eps": run.of_attack["eps"], "l2": measure(run, "l2"), "accuracy": rate.value}
+            found.append(row | {"low": low, "high": high, "clips": rate.count, "run": run.identity})
+    clean, defense = clean_accuracy(runs[0]), runs[0].of_defense
+    low, high = clean.interval
+    found.append({"kind": "clean", "accuracy": clean.value, "low": low, "high": high, "clips": clean.count})
+    frame = pd.DataFrame(found).sort_values(["kind", "l2"], ignore_index=True)
+    told = {name: defense.get(name) for name in ("sigma", "taps", "draws", "eot")}
+    told |= {"steps": runs[0].of_attack.get("steps"), "judgements": runs[0].settings.get("judgements")}
+    return frame.assign(**told)
+
+
+def draw(runs: Sequence[Run]) -> Iterator[Picture]:
+    """Attacks that are oblivious of the defense, adaptive ones, and noise alone, each at the l2 that it spends."""
+    frame = budgets(runs)
+    clean, told = frame["accuracy"][frame["kind"] == "clean"].item(), frame.iloc[0]
+    figure = canvas(4.6, 3.4)
+    axes = figure.subplots()
+    axes.axhline(100 * clean, color="0.5", lw=0.8, label="clean clips")
+    for kind, (colour, marker, dash, label) in LINES.items():
+        part = frame[frame["kind"] == kind]
+        below, above = part["accuracy"] - part["low"], part["high"] - part["accuracy"]
+        axes.errorbar(
+            part["l2"],
+            100 * part["accuracy"],
+            yerr=[100 * below.clip(lower=0), 100 * above.clip(lower=0)],
+            color=colour,
+            marker=marker,
+            ls=dash,
+            label=label,
+            capsize=2,
+            ms=4,
+        )
+    axes.set_xlabel(f"ℓ2 of the perturbation, {unit_of(runs).words}")
+    axes.set_ylabel("accuracy of the defended victim, %")
+    axes.set_ylim(0, 100)
+    draws = f" (σ={told['sigma']:g}, {told['eot']} draws per step)" if told["sigma"] else ""
+    attack = f"{runs[0].attack} in an ℓ2 ball" + (f", {told['steps']} steps" if told["steps"] else "")
+    entitle(figure, f"{victim(runs[0])}{draws}, {attack}, {clips_of(runs)} {where(runs)}")
+    axes.legend(framealpha=0.9, edgecolor="none", fontsize=7)  # lines may pass behind it
+    yield frame, figure, ""
+
+
+def takes(run: Run) -> bool:
+    """Whether a run is an untargeted attack in an l2 ball against a defended victim."""
+    ball = run.of_attack.get("norm") == "l2" and "eps" in run.of_attack
+    seen = run.kind == "attack" and run.access in ("oblivious", "adaptive")
+    return ball and seen and run.defense is not None and not run.targeted
+
+
+FIGURE = Drawing(
+    after="defense_budget",
+    takes=takes,
+    name=lambda run: f"figure_defense_{run.victim}",
+    # All settings but the budget and whether the attack is adaptive; steps of one length.
+    apart=lambda run: without(run.settings, "adaptive") | {"attack": without(run.of_attack, "eps")},
+    draw=draw,
+)

@@ -1,0 +1,99 @@
+"""Figure 5: certified accuracy by radius."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from skeleton_adv.report.canvas import COLOURS, canvas, entitle
+from skeleton_adv.report.certificates import FORMS, curve
+from skeleton_adv.report.draw import Drawing, Picture, without
+from skeleton_adv.report.published import named, read
+from skeleton_adv.report.words import clips_of, unit_of, victim, where
+from skeleton_adv.runs.load import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+THEIRS = "Zheng et al.: NTU RGB+D, HCN, T=64, n=1000"  # the published radii, of no other network
+
+
+def draw(runs: Sequence[Run]) -> Iterator[Picture]:
+    """A line for each run, beside the authors' published radii.
+
+    A step's height holds up to its right end, so no line claims more than was certified. Their victims
+    were trained with the noise that certifies them; the title says what ours were trained with.
+    """
+    runs = sorted(runs, key=lambda run: (run.smoothing["sigma"], run.identity))
+    paper = _published(runs[0])
+    last = max([1.2 if len(paper) else 0.1, *(float(run.array("radius").max()) for run in runs)])
+    radii = [round(0.01 * step, 2) for step in range(math.ceil(100 * last) + 1)]
+    figure = canvas(5.2, 3.9)
+    axes = figure.subplots()
+    often, frames = Counter(run.smoothing["sigma"] for run in runs), []
+    for run, colour in zip(runs, cycle(COLOURS), strict=False):
+        sigma = run.smoothing["sigma"]
+        frames += _lines(axes, run, radii, colour, f"σ={sigma:g}" + (f" ({run.identity})" if often[sigma] > 1 else ""))
+        theirs, paper = paper[paper["sigma"] == sigma], paper[paper["sigma"] != sigma]  # one line a sigma
+        if len(theirs):
+            label = f"σ={sigma:g}, {THEIRS}"
+            axes.plot(theirs["radius"], 100 * theirs["accuracy"], color=colour, ls=":", lw=1.2, label=label)
+            frames.append(theirs[["radius", "accuracy", "sigma"]].assign(form=THEIRS))
+    axes.set_xlabel(
+        f"certified radius, ℓ2, {unit_of(runs).words}: of the smoothed victim,\n"
+        "after resampling, for changes of existing joints"
+    )
+    axes.set_ylabel("certified accuracy, %")
+    axes.set_ylim(0, 100)
+    axes.legend(frameon=False, fontsize=6)
+    smoothing, noise = runs[0].smoothing, " or ".join(sorted({_trained(run) for run in runs}))
+    what = f"{victim(runs[0])}, {noise}, {where(runs)}, n={smoothing['n']}, α={smoothing['alpha']:g}"
+    entitle(figure, f"{what}, {clips_of(runs)}")
+    yield pd.concat(frames, ignore_index=True), figure, ""
+
+
+def _lines(axes: "Axes", run: Run, radii: Sequence[float], colour: str, name: str) -> list[pd.DataFrame]:
+    """Draw a run's certified accuracy in both forms; return the numbers."""
+    frames = []
+    for form, dash, words in zip(FORMS, ("-", "--"), ("Cohen et al.", "the paper's form, no proof"), strict=True):
+        part = curve(run, radii, form)
+        frames.append(part)
+        values = 100 * part[["accuracy", "low", "high"]]
+        axes.step(radii, values["accuracy"], where="pre", color=colour, ls=dash, lw=1.2, label=f"{name}, {words}")
+        if form == "standard":
+            axes.fill_between(radii, values["low"], values["high"], step="pre", color=colour, alpha=0.15, lw=0)
+    return frames
+
+
+def _published(run: Run) -> pd.DataFrame:
+    """The published radii beside a run; none beside other networks or data."""
+    paper = read("figure5")
+    there = named("model", run.victim) == "hcn"
+    return paper[(paper["split"] == named("data", run.stands_for)) & there]
+
+
+def _trained(run: Run) -> str:
+    """With which noise a victim was trained, in words."""
+    noise = run.trained_noise
+    if noise == run.smoothing["sigma"]:
+        return "trained with the same σ"
+    return "trained with unknown noise" if noise is None else f"trained with σ={noise:g}" if noise else "without noise"
+
+
+def apart(run: Run) -> Any:
+    """All settings but the noise and the weights that were trained with it; the training's seed and noise."""
+    trained = "certified" if run.trained_noise == run.smoothing["sigma"] else run.trained_noise
+    more = {"smoothing": without(run.smoothing, "sigma"), "training": dict(run.seeds), "trained_noise": trained}
+    return without(run.settings, "checkpoint") | more
+
+
+FIGURE = Drawing(
+    after="figure5",
+    takes=lambda run: run.kind == "certificate",
+    name=lambda run: "_".join(filter(None, ("figure5", run.victim, run.defense, f"n{run.smoothing['n']}"))),
+    apart=apart,
+    draw=draw,
+)

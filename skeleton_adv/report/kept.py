@@ -1,0 +1,96 @@
+"""Clips and traces of attacks that a run has kept, read for figures. No torch here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from skeleton_adv.core.errors import RunError
+from skeleton_adv.core.skeleton import SKELETONS, Skeleton
+from skeleton_adv.runs.clips import PAIR, Place, SavedClips, read_row
+from skeleton_adv.runs.load import Run
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A clip before and after an attack, (C, T, V, M) each, with its record."""
+
+    run: Run
+    record: pd.Series
+    x: np.ndarray
+    x_adv: np.ndarray
+    exists: np.ndarray  # (T, V, M) bool
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return SKELETONS[self.run.skeleton]
+
+    @property
+    def frames(self) -> list[int]:
+        """The frames in which anybody is, or all if nobody ever is."""
+        found: list[int] = np.flatnonzero(self.exists.any(axis=(1, 2))).tolist()
+        return found or list(range(len(self.exists)))
+
+    @property
+    def displacement(self) -> np.ndarray:
+        """(T, V, M) how far each joint was moved, in the clips' unit."""
+        coords = list(self.skeleton.coords)
+        moved: np.ndarray = np.linalg.norm(self.x_adv[coords] - self.x[coords], axis=0)
+        return moved
+
+    def class_name(self, column: str) -> str:
+        """The name of the class in a column of the record."""
+        number = int(self.record[column])
+        return str(self.run.classes[number]).replace("_", " ") if number >= 0 else "none"
+
+
+def has_clips(run: Run) -> bool:
+    """Whether a run has kept clips."""
+    return bool(_places(run, *PAIR))
+
+
+def has_trace(run: Run) -> bool:
+    """Whether a run has kept the trace of its attack, of some clips at least."""
+    return bool(_places(run, "trace.loss"))
+
+
+def trace(run: Run) -> pd.DataFrame:
+    """Mean over clips of each term of the attack's objective, a row a step."""
+    kept = _places(run, "trace.loss")
+    names = [name for name in SavedClips(kept[min(kept)][0].parents[1]).names() if name.startswith("trace.")]
+    terms = {name: [read_row(place, name) for _, place in sorted(kept.items())] for name in names}
+    frame = pd.DataFrame({name.removeprefix("trace."): np.mean(rows, axis=0) for name, rows in terms.items()})
+    frame.insert(0, "step", range(1, len(frame) + 1))
+    return frame.assign(clips=len(kept), run=run.identity)
+
+
+def telling(run: Run, count: int) -> list[int]:
+    """Numbers of up to ``count`` kept clips to show: right before, fooled, each of another action if possible."""
+    rows = run.records
+    rows = rows[rows["clean_correct"] & rows["success"] & (rows["label"] != rows["target"])]
+    rows = rows[rows["index"].isin([*_places(run, *PAIR)])]
+    first, rest = rows.drop_duplicates("label"), rows[rows.duplicated("label")]
+    return [int(number) for number in pd.concat([first, rest])["index"][:count]]
+
+
+def find(run: Run, clip: str) -> list[int]:
+    """The kept clip of this name or number, as a list of one or none."""
+    rows = run.records[run.records["index"].isin([*_places(run, *PAIR)])]
+    return [int(number) for number in rows[(rows["name"] == clip) | (rows["index"].astype(str) == clip)]["index"]]
+
+
+def pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
+    """These clips of a run; raises ``RunError`` if it has not kept one of them."""
+    kept, found = _places(run, *PAIR), []
+    for number in numbers:
+        if number not in kept:
+            raise RunError(f"{run.folder} has not kept clip {number}: run it again with runtime.save_clips=true")
+        x, x_adv, mask = (read_row(kept[number], name) for name in PAIR)
+        record = run.records[run.records["index"] == number].iloc[0]
+        found.append(Pair(run, record, x, x_adv, mask[0].astype(bool)))
+    return found
+
+
+def _places(run: Run, *holding: str) -> Mapping[int, Place]:
+    return SavedClips(run.folder).places(*holding) if run.folder else {}

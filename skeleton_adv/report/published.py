@@ -1,0 +1,104 @@
+"""The cells of a published table, and which of our runs stands beside which of them.
+
+What the paper calls our options is written in ``paper/names.csv``, beside its cells.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skeleton_adv.report import words
+from skeleton_adv.runs.load import Run
+
+PAPER = Path(__file__).parent / "paper"
+Facts = Mapping[str, Any]  # what names a published cell
+
+
+@cache
+def read(name: str) -> pd.DataFrame:
+    """The published numbers of ``paper/<name>.csv``."""
+    return pd.read_csv(PAPER / f"{name}.csv")
+
+
+@cache
+def _names(kind: str) -> Mapping[str, str]:
+    names = read("names")
+    names = names[names["kind"] == kind]
+    return dict(zip(names["ours"], names["paper"], strict=True))
+
+
+def named(kind: str, ours: str | None) -> str | None:
+    """What the paper calls an option of ours; None if it has none such."""
+    return _names(kind).get(ours) if ours else None
+
+
+def remarks(options: set[str]) -> list[str]:
+    """What a reader must know of options that are not quite the paper's."""
+    names = read("names").dropna(subset="note")
+    return [f"{ours}: {note}." for ours, note in zip(names["ours"], names["note"], strict=True) if ours in options]
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """What names the published cells beside a run, in the paper's words; None where the paper has none such."""
+    retrained = (run.victim, run.seeds.get("model"), run.weights) != (
+        run.surrogate,
+        run.seeds.get("surrogate"),
+        run.surrogate_weights,
+    )
+    return {
+        "split": named("data", run.stands_for),
+        "setting": "targeted" if run.targeted else "untargeted",
+        "model": named("model", run.victim),
+        "source": named("model", run.surrogate),
+        "target": named("target", run.victim) if retrained else None,
+        "attack": named("attack", run.attack),
+        "defense": named("defense", run.defense),
+        "beta": run.of_attack.get("beta"),
+        "sigma": run.of_defense.get("sigma"),
+        "draws": run.of_defense.get("draws"),
+        "plain": run.training["name"] in words.PLAIN and not run.surrogate_noise,
+    }
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published table: the columns that name a cell, and ours beside its own as (name, factor to our unit).
+
+    ``given`` says at which settings its cells were measured; ``notes``: whether a missing cell is explained.
+    """
+
+    file: str
+    by: tuple[str, ...]
+    cells: Mapping[str, tuple[str, float]]
+    given: Callable[[Facts], bool] = lambda facts: True
+    notes: bool = False
+
+    def beside(self, found: Facts) -> dict[str, Any]:
+        """Our columns ``paper_*`` for these facts; a missing cell says why in ``paper_note``, if asked for."""
+        if found["split"] is None:
+            return {}
+        frame, wanted = read(self.file), tuple(found[name] for name in self.by)
+        if found["plain"] and self.given(found):
+            same = _index(self.file, self.by).get(wanted)
+            if same is not None:
+                values = {ours: frame[theirs][same] * factor for ours, (theirs, factor) in self.cells.items()}
+                return ({"paper_split": found["split"]} if self.notes else {}) | values
+            if self.notes and all(value in {*frame[name]} for name, value in zip(self.by, wanted, strict=True)):
+                return {"paper_note": "not in the source"}
+        return {"paper_note": "not in the paper"} if self.notes else {}
+
+    def grid(self, over: Sequence[str]) -> list[dict[str, Any]]:
+        """Every combination of the values that these columns of the published table have."""
+        values = [[*dict.fromkeys(read(self.file)[name])] for name in over]
+        return [dict(zip(over, one, strict=True)) for one in product(*values)]
+
+
+@cache
+def _index(file: str, by: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
+    rows = read(file)[[*by]].itertuples(index=False, name=None)
+    return {one: place for place, one in enumerate(rows)}

@@ -1,0 +1,237 @@
+"""The engine of tables: a declaration and runs -> rows of numbers (the CSV), and the page that people read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from skeleton_adv.core.errors import RunError
+from skeleton_adv.report import published, words
+from skeleton_adv.report.columns import IN_CSV, RATES, Column, Item, Row, Scope, expand, known, rate, scope_of, text
+from skeleton_adv.report.differences import differences
+from skeleton_adv.report.published import Published
+from skeleton_adv.runs.load import Run
+
+MOST = 10  # columns that people read by default
+DIFFERS = Column("differs", "differs")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Runs that share a row, side by side: by which value, and which settings tell them apart."""
+
+    value: Callable[[Run], str]
+    covers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What people read: a sentence of what all rows have in common, and the grid of those columns that differ."""
+
+    common: str
+    grid: Mapping[str, list[str]]
+    columns: Sequence[Column]  # those of the grid
+
+
+@dataclass(frozen=True)
+class Second:
+    """A second page of a table, made of all runs: its numbers, its columns, and what it shows."""
+
+    name: str
+    heading: str
+    rows: Callable[[Sequence[Run]], list[dict[str, Any]]]
+    columns: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table, declared.
+
+    - ``name``: of its files; ``title``: what it measures
+    - ``takes``: which runs of its ``kind`` are its own; None: those that no other table takes
+    - ``lead``: what a row is; it sorts the rows, and its settings leave "differs"
+    - ``columns``: what people read, in the order of importance; ``also``: what the CSV has besides
+    - ``beside``: runs that share a row; None: each run is a row
+    - ``published``: a paper's cells beside ours; ``grid``: the columns that name rows of the paper's grid that are
+      listed though not run, besides the goal
+    - ``notes``: what a reader must know of these runs
+    """
+
+    name: str
+    title: str
+    takes: Callable[[Run], bool] | None
+    lead: tuple[Column, ...]
+    columns: tuple[Item, ...]
+    also: tuple[Item, ...] = IN_CSV
+    beside: Beside | None = None
+    published: Published | None = None
+    grid: tuple[str, ...] | None = None
+    notes: Callable[[Sequence[Run]], str] = lambda runs: ""
+    second: Second | None = None
+    kind: str = "attack"  # of rows
+
+    def rows(self, runs: Sequence[Run]) -> pd.DataFrame:
+        """The numbers, a row for each run (or for runs side by side) and for each cell of a paper's that was not run.
+
+        Rates are fractions, lengths in the clips' own unit, angles radians.
+        """
+        if len({run.dataset for run in runs}) > 1:
+            raise RunError(f"{self.title} is of one dataset; these runs are of several")
+        found = [*self._measured(runs).values(), *self._not_run(runs)]
+        frame = pd.DataFrame(found).assign(dataset=runs[0].dataset)
+        places = sorted(range(len(frame)), key=lambda place: [_rank(column, found[place]) for column in self.lead])
+        return frame.iloc[places].reset_index(drop=True)
+
+    def _measured(self, runs: Sequence[Run]) -> dict[Any, dict[str, Any]]:
+        """The row of each run, by what makes it a row of its own."""
+        lead = [column.of(runs) for column in self.lead]
+        columns = expand((*self.columns, *self.also), scope_of(runs))
+        measured = [(column, column.of(runs)) for column in columns if column.key not in {c.key for c in self.lead}]
+        covered = {key for column in self.lead for key in column.covers}
+        covered |= {*self.beside.covers} if self.beside else set()
+        found: dict[Any, dict[str, Any]] = {}
+        for run, apart in zip(runs, differences(runs, covered), strict=True):
+            leading = {name: value for cells in lead for name, value in cells(run).items()}
+            row = found.setdefault(self._place(run), leading | {"differs": apart})
+            prefix = f"{self.beside.value(run)}_".replace(" ", "_") if self.beside else ""
+            values = {name: value for _, cells in measured for name, value in cells(run).items()}
+            values["run"] = run.identity
+            row |= {name if name == "test_clips" else prefix + name: value for name, value in values.items()}
+            row |= self.published.beside(published.facts(run)) if self.published else {}
+        return found
+
+    def _place(self, run: Run) -> Any:
+        """What makes a run a row of its own: itself, or all of it but what stands side by side."""
+        if self.beside is None:
+            return run.identity
+        options = [run.victim, run.defense, run.attack, run.surrogate]
+        return repr([options, sorted((k, v) for k, v in run.settings.items() if k not in self.beside.covers)])
+
+    def _not_run(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
+        """A row for each cell of the published grid of these victims and attacks that no run is of."""
+        if self.published is None or self.grid is None:
+            return []
+        ours: dict[tuple[str, str], dict[str, Any]] = {}
+        covered = set()
+        for run in runs:
+            facts = published.facts(run)
+            if facts["split"] and facts["model"]:
+                ours.setdefault((run.victim, run.attack), facts)
+                place = tuple(facts[name] for name in ("setting", *self.grid))
+                covered |= {(run.victim, run.attack, place)} if facts["plain"] else set()
+        found = []
+        for (victim, attack), facts in sorted(ours.items()):
+            for cell in self.published.grid(("setting", *self.grid)):
+                if (victim, attack, tuple(cell.values())) not in covered:
+                    beside = self.published.beside({**facts, **cell, "plain": True})
+                    found.append({"model": victim, "attack": attack, "clips": 0, **cell, **beside})
+        return found
+
+    def heading(self, runs: Sequence[Run]) -> str:
+        """What was measured, where, and in which space."""
+        return f"{self.title}, {words.where(runs)}"
+
+    def page(self, frame: pd.DataFrame, scope: Scope, wide: bool = False) -> Page:
+        """The rows as people read them: at most ten columns, or all if ``wide``."""
+        rows: list[Row] = frame.to_dict("records")  # type: ignore[assignment]
+        columns = expand(self.columns, scope)
+        lead, columns = [column for column in self.lead if column.head], [column for column in columns if column.head]
+        columns = _side_by_side(columns, rows) if self.beside else columns
+        return page(rows, lead, columns, scope, wide)
+
+    def about(self, runs: Sequence[Run], shown: Sequence[Column]) -> str:
+        """What a reader must know of the columns that are shown, and of the victims."""
+        said = [f"Paper: Zheng et al. on {runs[0].stands_for}."] if any(c.key[:6] == "paper_" for c in shown) else []
+        said += published.remarks({name for run in runs for name in (run.victim, run.surrogate) if name})
+        if any(run.trained_here is False for run in runs):
+            said.append("Some of these victims were trained on other data than this.")
+        said += [RATES] if any(column.show is rate for column in shown) else []
+        said.append(self.notes(runs))
+        said += [column.note if isinstance(column.note, str) else column.note(runs) for column in shown]
+        sentences = [one for words in said for one in words.replace(". ", ".\n").split("\n") if one]
+        return " ".join(dict.fromkeys(sentences))
+
+
+def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column], scope: Scope, wide: bool) -> Page:
+    """Lay out rows: what all have in common in a sentence, then what leads, then columns in their order."""
+    heads = {column.key: _head(column, scope) for column in (*lead, *columns)}
+    texts = {column.key: [column.show(row, column.key) for row in rows] for column in (*lead, *columns)}
+    texts["differs"] = [text(row, "differs") for row in rows]
+    ran = [not _empty_row(row) for row in rows]
+    common, leading = [], []
+    for column in lead:
+        values = {value for value, there in zip(texts[column.key], ran, strict=True) if there or value}
+        if len(values) > 1:
+            leading.append(column)
+        elif values - {""}:
+            common.append(f"{heads[column.key]} {values.pop()}")
+    leading = [*lead] if wide else leading
+    if not wide:
+        common += [f"clips {_either(texts[column.key])}" for column in columns if column.head == "clips"]
+        columns = [column for column in columns if column.head != "clips"]
+    told = [DIFFERS] if any(texts["differs"]) else []
+    there = [column for column in columns if any(texts[column.key])]
+    chosen = there if wide else _most_important(there, MOST - len(leading) - len(told))
+    if len(chosen) > 1 and chosen[-1].key.startswith("paper_"):
+        chosen = chosen[:-1]  # ours has no room beside it
+    ours = next((column for column in chosen if not column.key.startswith("paper_")), None)
+    if ours:
+        texts[ours.key] = [one if there else "not run" for one, there in zip(texts[ours.key], ran, strict=True)]
+    shown = [column for column in leading if any(texts[column.key])] + chosen + told
+    grid = {heads.get(column.key, column.head): texts[column.key] for column in shown}
+    return Page(f"Every row: {'; '.join(common)}." if common and not wide else "", grid, shown)
+
+
+def _head(column: Column, scope: Scope) -> str:
+    """What people read above a column, with the units of these clips."""
+    head = column.head.format(length=scope.unit.length, small=scope.unit.small)
+    return head.replace(" :", ":").strip()
+
+
+def _most_important(columns: Sequence[Column], room: int) -> list[Column]:
+    """As many columns as there is room for: those that are always shown, then the first; in their order."""
+    wanted = sorted(columns, key=lambda column: not column.always)[: max(room, 1)]
+    return [column for column in columns if column in wanted]
+
+
+def _either(texts: Sequence[str]) -> str:
+    """Some values of a column, each once; only the ends if they are many."""
+    counts = sorted(dict.fromkeys(filter(None, texts)), key=lambda one: (len(one), one))
+    return " or ".join(counts) if len(counts) <= 3 else f"{counts[0]} to {counts[-1]}"
+
+
+def _empty_row(row: Row) -> bool:
+    """Whether a row is of a published cell that was not run."""
+    return "clips" in row and row["clips"] == 0
+
+
+def _rank(column: Column, row: Row) -> tuple[bool, Any]:
+    if not known(row, column.key):
+        return True, 0
+    return False, column.rank(row[column.key]) if column.rank else row[column.key]
+
+
+def _side_by_side(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
+    """Each column once for each of the kinds of run that share a row; one of the row itself if all kinds agree."""
+    kinds = [key[: -len("run")] for key in rows[0] if key.endswith("_run")]
+    found: list[Column] = []
+    for column in columns:
+        if column.key in rows[0]:
+            found.append(column)
+            continue
+        each = [replace(column, key=kind + column.key, head=f"{_named(kind)}: {column.head}") for kind in kinds]
+        alike = all(len({one.show(row, one.key) for one in each} - {""}) <= 1 for row in rows)
+        found += [_merged(column, each)] if column.once and alike else each
+    return found
+
+
+def _merged(column: Column, each: Sequence[Column]) -> Column:
+    def shown(row: Row, key: str) -> str:
+        return next((words for one in each if (words := one.show(row, one.key))), "")
+
+    return replace(column, show=shown)
+
+
+def _named(kind: str) -> str:
+    return kind.strip("_").replace("_", " ")

@@ -1,0 +1,36 @@
+"""Every attack that no other table shows, on equal terms."""
+
+from skeleton_adv.report.columns import (
+    ACCESS,
+    ATTACK_NAME,
+    BETA,
+    CLEAN,
+    CLIPS,
+    CONSTRAINTS,
+    DEFENSE,
+    EPS,
+    FEASIBLE,
+    FEASIBLE_IF_RIGHT,
+    GOAL,
+    KINETIC,
+    L2,
+    NOISE,
+    OWN,
+    RMS,
+    SUCCESS,
+    SUCCESS_IF_RIGHT,
+    SURROGATE,
+    VICTIM,
+)
+from skeleton_adv.report.table import Table
+
+TABLE = Table(
+    name="benchmark",
+    title="Benchmark: attacks on equal terms",
+    takes=None,
+    lead=(GOAL, VICTIM, DEFENSE, ACCESS, SURROGATE, ATTACK_NAME, BETA, EPS),
+    columns=(
+        *(CLIPS, CLEAN, SUCCESS, SUCCESS_IF_RIGHT, FEASIBLE_IF_RIGHT, RMS, L2, FEASIBLE, NOISE, CONSTRAINTS, KINETIC),
+        OWN,
+    ),
+)

@@ -1,0 +1,51 @@
+"""What the tables of white-box attacks have in common."""
+
+from skeleton_adv.report.columns import (
+    ATTACK_NAME,
+    BETA,
+    CLEAN,
+    CLIPS,
+    CONSTRAINTS,
+    FEASIBLE,
+    FEASIBLE_IF_RIGHT,
+    GOAL,
+    KEEP,
+    KINETIC,
+    L2,
+    PAPER_KINETIC,
+    PAPER_L2,
+    PAPER_SUCCESS,
+    RMS,
+    SUCCESS,
+    SUCCESS_IF_RIGHT,
+    TRUE_ANGLE,
+    VICTIM,
+    Item,
+)
+from skeleton_adv.report.published import named
+from skeleton_adv.runs.load import Run
+
+# Our columns beside the paper's, and the factor to our units.
+CELLS = {
+    "paper_success": ("success_rate", 0.01),
+    "paper_bone": ("bone_length", 0.01),
+    "paper_angle": ("joint_angle", 1.0),
+    "paper_kinetic": ("kinetic_energy", 0.01),
+    "paper_l2": ("l2", 1.0),
+}
+BY_BETA = (GOAL, VICTIM, ATTACK_NAME, BETA, KEEP)
+COLUMNS: tuple[Item, ...] = (
+    *(CLIPS, PAPER_SUCCESS, SUCCESS, SUCCESS_IF_RIGHT, FEASIBLE_IF_RIGHT, CLEAN, PAPER_L2, L2, RMS, FEASIBLE),
+    *(CONSTRAINTS, TRUE_ANGLE, PAPER_KINETIC, KINETIC),
+)
+
+
+def in_print(run: Run) -> bool:
+    """Whether a run is of a table, not of a few clips that were made to be shown as films."""
+    return run.experiment != "films"
+
+
+def is_white_box(run: Run, attack: str) -> bool:
+    """Whether a run is one of this attack (by the paper's name) that sees an undefended victim."""
+    plain = run.kind == "attack" and run.access == "white box" and run.defense is None
+    return plain and named("attack", run.attack) == attack and in_print(run)

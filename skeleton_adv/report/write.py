@@ -1,0 +1,101 @@
+"""Tables as files: Markdown, LaTeX and CSV, and the commands that made their runs."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from skeleton_adv.core.files import write_whole
+from skeleton_adv.report.columns import expand, scope_of
+from skeleton_adv.report.table import Page, Table, page
+from skeleton_adv.report.weakness import signs
+from skeleton_adv.runs.load import Run
+
+LATEX = str.maketrans(
+    {
+        "β": r"$\beta$",
+        "Δ": r"$\Delta$",
+        "ε": r"$\varepsilon$",
+        "ℓ": r"$\ell$",
+        "σ": r"$\sigma$",
+        "‰": r"\textperthousand{}",
+    }
+)
+
+
+def write(
+    table: Table, own: Sequence[Run], frame: pd.DataFrame, runs: Sequence[Run], out: Path, wide: bool = False
+) -> list[Path]:
+    """Write a table's rows of its ``own`` runs, among all ``runs`` of one dataset, as Markdown, LaTeX and CSV."""
+    scope = scope_of(own)
+    pages = {"": (frame, table.page(frame, scope, wide))}
+    heading, first = table.heading(own), pages[""][1]
+    lines = [f"# {heading}", "", *_page(first), table.about(own, first.columns), ""]
+    if table.second and (numbers := table.second.rows(runs)):
+        columns = expand(table.second.columns, scope)
+        pages[table.second.name] = (pd.DataFrame(numbers), page(numbers, columns, (), scope, wide=True))
+        lines += [table.second.heading, "", *_page(pages[table.second.name][1])]
+    weak = [f"- {named(run)}: {words}" for run, words in signs(own, runs)] if table.kind == "attack" else []
+    lines += ["Signs of an attack weaker than it could be:", "", *weak, ""] if weak else []
+    lines += ["Made by:", "", *(f"    {command}" for command in commands(own)), ""]
+    stem = out / own[0].dataset / table.name
+    paths = [write_whole(stem.with_suffix(".md"), "\n".join(lines))]
+    for suffix, (values, shown) in pages.items():
+        paths += _numbers(stem.with_name(stem.name + suffix), heading, values, shown)
+    return paths
+
+
+def _page(shown: Page) -> list[str]:
+    """A page in Markdown."""
+    common = [shown.common, ""] if shown.common else []
+    return [*common, tabulate(shown.grid, "keys", "pipe", disable_numparse=True), ""]
+
+
+def _numbers(stem: Path, heading: str, values: pd.DataFrame, shown: Page) -> list[Path]:
+    """A page's LaTeX and CSV."""
+    common = f"% {shown.common}\n" if shown.common else ""
+    latex = tabulate(shown.grid, "keys", "latex_booktabs", disable_numparse=True).translate(LATEX)
+    tex = write_whole(stem.with_name(f"{stem.name}.tex"), f"% {heading}\n{common}{latex}\n")
+    text = values.to_csv(index=False, float_format="%.6g")
+    return [tex, write_whole(stem.with_name(f"{stem.name}.csv"), text)]
+
+
+def named(run: Run) -> str:
+    """A run by its attack, its victim and its identity."""
+    return f"{run.attack} on {run.victim} ({run.identity})"
+
+
+def commands(runs: Sequence[Run]) -> list[str]:
+    """The commands that made these runs; one for a sweep of which all runs are there."""
+    sweeps: dict[str, list[Run]] = {}
+    for run in runs:
+        sweeps.setdefault(_sweep(run), []).append(run)
+    found: set[str] = set()
+    for command, group in sweeps.items():
+        whole = group[0].sweep is not None and len({run.command for run in group}) == group[0].sweep.get("jobs")
+        found |= {command} if whole else {run.command for run in group}
+    return sorted(found)
+
+
+def _sweep(run: Run) -> str:
+    """The command of the whole sweep that a run is a part of; its own if it is part of none.
+
+    What the experiment's file sweeps is left out where it is known (``typed``: the keys that were typed).
+    """
+    if run.sweep is None:
+        return run.command
+    swept: Mapping[str, str] = run.sweep.get("params", {})
+    typed = run.sweep.get("typed", [*swept])
+    kept = [word for word in _words(run.command) if word.partition("=")[0].lstrip("+") not in swept]
+    flag = [] if run.experiment else ["-m"]
+    return shlex.join([*kept, *flag, *(f"{key}={values}" for key, values in swept.items() if key in typed)])
+
+
+def _words(command: str) -> list[str]:
+    """The words of a command; older runs have them as they were, not quoted for a shell."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()

@@ -1,0 +1,64 @@
+"""Runs of earlier versions: the facts that their ``run.json`` does not state, derived from what it does.
+
+This is the only place where a dataset, a defense or an option is known by its name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, ColumnKind
+
+IMAGES = ("kinetics", "synthetic_kinetics")  # joints in an image, without depth
+CROSS_VIEW = ("ntu60_cv", "synthetic_cv")
+NAMES = {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
+CONSTRAINTS = {name: {"symbol": symbol, "unit": unit} for name, (symbol, unit) in NAMES.items()}
+# The columns of a row of attack in the order of the file.
+ATTACK_ORDER = (
+    *("index", "name", "label", "target", "judgements", "clean_pred", "adv_pred", "clean_correct", "success"),
+    *("clean_share", "adv_share", "success_share", "found", "falling", "gradient", "control_share", "feasible"),
+    *("l2", "linf", "rms_mm", "bone_mean", "bone_max", "bone_ok", "angle_mean", "angle_max", "angle_ok"),
+    *("true_angle_mean", "true_angle_max", "speed_mean", "speed_max", "speed_ok", "kinetic"),
+    *("forwards", "gradients", "seconds"),
+)
+
+
+def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What ``run.json`` says, with the facts that an earlier version left out.
+
+    Raises ``KeyError``, ``TypeError`` or ``AttributeError`` if it is not that of a run.
+    """
+    if "kind" in about:
+        return dict(about)
+    settings, choices, dataset = about["settings"], about["choices"], about["dataset"]
+    image = dataset in IMAGES
+    noise, experiment = about.get("trained_noise"), choices.get("experiment")
+    found = {
+        "kind": kind,
+        "schema": 2,
+        "columns": _columns(kind),
+        "constraints": CONSTRAINTS if kind == ATTACK.name else {},
+        "access": _access(settings, choices),
+        "unit": "image" if image else "m",
+        "stands_for": "Kinetics" if image else f"NTU RGB+D, cross-{'view' if dataset in CROSS_VIEW else 'subject'}",
+        "randomised": choices["defense"] != "none" and bool(settings["defense"].get("sigma")),
+        "training": {"name": "noise", "sigma": noise} if noise else {"name": "unknown" if noise is None else "none"},
+        "experiment": None if experiment in (None, "null") else str(experiment),
+    }
+    return {**found, **about}
+
+
+def _access(settings: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
+    """What an attack saw of the victim."""
+    if "path" in settings.get("attack", {}):
+        return "none"
+    if choices.get("model@surrogate"):
+        return "transfer"
+    if choices["defense"] == "none":
+        return "white box"
+    return "adaptive" if settings.get("adaptive", True) else "oblivious"
+
+
+def _columns(kind: str) -> dict[str, ColumnKind]:
+    if kind == CERTIFICATE.name:
+        return dict(CERTIFICATE.columns)
+    return {name: ATTACK.columns.get(name, "bool" if name.endswith("_ok") else "float") for name in ATTACK_ORDER}

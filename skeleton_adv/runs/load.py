@@ -1,0 +1,319 @@
+"""Finished runs, read back: what ``run.json`` says, typed, and a row for each clip. No torch here."""
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skeleton_adv.core.errors import RunError
+from skeleton_adv.core.files import read_json
+from skeleton_adv.runs.legacy import completed
+from skeleton_adv.runs.schema import KINDS, RowKind, constraint_columns
+
+READ_AS = {"int": "i", "float": "fi", "bool": "b", "text": "O"}  # numpy's letters for what a column is read as
+Named = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: its rows, and what its ``run.json`` says."""
+
+    records: pd.DataFrame  # a row for each clip, in the order of the dataset
+    folder: Path | None
+    kind: str  # of its rows: attack or certificate
+    identity: str
+    dataset: str
+    unit: str  # of lengths: m or image
+    stand_in: bool  # the clips stand in for a paper's
+    stands_for: str | None  # the paper's data beside whose cells these stand; None: no published cell
+    access: str  # what the attack sees of the victim
+    randomised: bool  # the victim draws noise
+    training: Named  # how the victim was trained: a name and its settings
+    trained_noise: float | None  # sigma; None if not known
+    surrogate_noise: float | None
+    trained_here: bool | None  # on these clips
+    seeds: Mapping[str, int]
+    experiment: str | None
+    sweep: Named | None  # the sweep that this run is a part of: params, jobs
+    settings: Named  # every setting that can change a number
+    choices: Named  # the option chosen in each group
+    command: str
+    done: int
+    total: int
+    num_frames: int
+    num_classes: int
+    classes: Sequence[str]
+    skeleton: str
+    columns: Mapping[str, str]
+    constraints: Mapping[str, Mapping[str, str]]
+
+    @property
+    def victim(self) -> str:
+        """The network that is judged, by its option's name."""
+        return str(self.choices["model"])
+
+    @property
+    def surrogate(self) -> str | None:
+        """The network that the attack is made on, if it is another's."""
+        name = self.choices.get("model@surrogate")
+        return str(name) if name else None
+
+    @property
+    def attack(self) -> str:
+        return str(self.choices["attack"])
+
+    @property
+    def defense(self) -> str | None:
+        name = str(self.choices["defense"])
+        return None if name == "none" else name
+
+    @property
+    def targeted(self) -> bool:
+        return bool(self.settings.get("targeted", False))
+
+    @property
+    def target(self) -> str | None:
+        """The class that a targeted attack aims at, or how it is chosen."""
+        return self.settings.get("target")
+
+    @property
+    def judgements(self) -> int:
+        """How often the victim is asked about a clip."""
+        return int(self.settings.get("judgements", 1))
+
+    @property
+    def space(self) -> str:
+        """The coordinates in which the attack works."""
+        return str(self._part("dataset").get("space", "camera"))
+
+    @property
+    def prepared(self) -> str | None:
+        """Digest of the prepared clips."""
+        return self.settings.get("prepared")
+
+    @property
+    def weights(self) -> str | None:
+        """Digest of the victim's weights."""
+        return self.settings.get("checkpoint")
+
+    @property
+    def surrogate_weights(self) -> str | None:
+        return self.settings.get("surrogate_checkpoint")
+
+    @property
+    def of_attack(self) -> Named:
+        """The settings of the attack."""
+        return self._part("attack")
+
+    @property
+    def of_defense(self) -> Named:
+        return self._part("defense")
+
+    @property
+    def smoothing(self) -> Named:
+        """The settings of a certificate."""
+        return self._part("smoothing")
+
+    def _part(self, name: str) -> Named:
+        part: Named = self.settings.get(name) or {}
+        return part
+
+    def array(self, column: str) -> np.ndarray:
+        """(N,) values of a column."""
+        values = self._arrays.get(column)
+        if values is None:
+            values = self._arrays[column] = self.records[column].to_numpy()
+        return values
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {}  # pandas takes its time to find a column
+
+    @cached_property
+    def aimed(self) -> np.ndarray:
+        """(N,) clips on which an attack can fail: in targeted runs not those whose label is the target."""
+        found: np.ndarray = self.array("label") != self.array("target")
+        return found
+
+    @cached_property
+    def measured(self) -> np.ndarray:
+        """(N,) those of them on which the attack did not diverge."""
+        found: np.ndarray = self.aimed & (self.array("adv_pred") >= 0)
+        return found
+
+
+# Which types a fact of run.json may have; those with None may be missing.
+FACTS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("kind", "identity", "dataset", "unit", "access", "command"), (str,)),
+    **dict.fromkeys(("stand_in", "randomised"), (bool,)),
+    **dict.fromkeys(("settings", "choices", "training", "columns", "constraints"), (dict,)),
+    **dict.fromkeys(("done", "total", "num_frames", "num_classes"), (int,)),
+    **dict.fromkeys(("stands_for", "experiment"), (str, type(None))),
+    **dict.fromkeys(("trained_noise", "surrogate_noise"), (float, int, type(None))),
+    "trained_here": (bool, type(None)),
+    "sweep": (dict, type(None)),
+}
+DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": ""}
+
+
+def run_of(about: Mapping[str, Any], records: pd.DataFrame, folder: Path | None = None, kind: str = "attack") -> Run:
+    """A run of these facts and rows; raises ``RunError`` if a fact is missing or of the wrong type."""
+    try:
+        facts = _checked(completed(about, kind))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"its {_name_of(error)} is missing or of the wrong type") from None
+    return Run(records=records, folder=folder, **facts)
+
+
+def _name_of(error: Exception) -> str:
+    return str(error.args[0]) if isinstance(error, KeyError) else f"content ({error})"
+
+
+def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a ``Run`` among what ``run.json`` says; raises ``KeyError`` naming the first that is wrong."""
+    facts: dict[str, Any] = {name: about.get(name) for name in FACTS}
+    facts |= {name: about.get(name, default) for name, default in DEFAULTS.items()}
+    for name, types in FACTS.items():
+        if not isinstance(facts[name], types) or (isinstance(facts[name], bool) and bool not in types):
+            raise KeyError(name)
+    _check_settings(facts["kind"], facts["settings"], facts["choices"])
+    if not isinstance(facts["seeds"], dict) or not isinstance(facts["classes"], list):
+        raise KeyError("seeds")
+    if not isinstance(facts["training"].get("name"), str):
+        raise KeyError("training")
+    if not all(isinstance(one, dict) and {"symbol", "unit"} <= {*one} for one in facts["constraints"].values()):
+        raise KeyError("constraints")
+    return facts
+
+
+def _check_settings(kind: str, settings: Named, choices: Named) -> None:
+    """Raise ``KeyError`` unless the settings and options that every run of this kind has are there."""
+    for name in ("model", "defense", *(("attack",) if kind == "attack" else ())):
+        if not isinstance(choices.get(name), str):
+            raise KeyError(f"choices.{name}")
+    wanted: dict[str, tuple[type, ...]] = {"smoothing": (dict,)}
+    if kind == "attack":
+        wanted = {"attack": (dict,), "targeted": (bool,), "target": (str, type(None))}
+    for name, types in wanted.items():
+        if name not in settings or not isinstance(settings[name], types):
+            raise KeyError(f"settings.{name}")
+
+
+def load_run(folder: Path) -> Run | None:
+    """The run in ``folder``, of whatever kind; None if it has not ended.
+
+    Raises ``RunError`` if its facts or rows are missing, damaged, doubled, of other columns, or not those it states.
+    """
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    way_out = f"delete the folder {folder}, and run again what you still need"
+    about = read_json(path, lambda message: RunError(f"{message.partition(': delete')[0]}: {way_out}"))
+    kind = _kind(folder, about, way_out)
+    rows, known = folder / kind.file, about.get("rows")
+    if not rows.exists():
+        raise RunError(f"{folder} has a run.json but no {kind.file}: {way_out}")
+    content = rows.read_bytes()
+    stated = known.get("digest") if isinstance(known, dict) else None
+    if stated and hashlib.sha256(content).hexdigest() != stated:
+        raise RunError(f"{rows} is not the file that run.json states (its digest differs): {way_out}")
+    try:
+        run = run_of(about, pd.DataFrame(), folder, kind.name)
+    except RunError as error:
+        raise RunError(f"{path} is damaged ({error}): {way_out}") from None
+    records = _rows(rows, content, _columns(run, kind, path, way_out), kind, way_out)
+    numbers = records["index"].to_numpy()
+    if not len(records) or len(np.unique(numbers)) != len(records) or len(records) != run.done:
+        raise RunError(f"{rows} holds {len(records)} rows, run.json says {run.done}: {way_out}")
+    return replace(run, records=records.take(np.argsort(numbers)).reset_index(drop=True))
+
+
+def _kind(folder: Path, about: Named, way_out: str) -> RowKind:
+    """The kind of a run's rows: as it states, or by the file that is there."""
+    stated = about.get("kind", next((one.name for one in KINDS.values() if (folder / one.file).exists()), "attack"))
+    if not isinstance(stated, str) or stated not in KINDS:
+        raise RunError(f"{folder / 'run.json'} is of a kind that this version does not know ({stated}): {way_out}")
+    kind = KINDS[stated]
+    if about.get("schema", kind.schema) != kind.schema:
+        raise RunError(
+            f"{folder / 'run.json'} is of schema {about['schema']}, this version reads {kind.schema}: {way_out}"
+        )
+    return kind
+
+
+def _columns(run: Run, kind: RowKind, path: Path, way_out: str) -> dict[str, str]:
+    """The columns of a run's rows as it states them; raises ``RunError`` if those of every such row are not there."""
+    for name, wanted in {**kind.columns, **constraint_columns(run.constraints)}.items():
+        if run.columns.get(name) != wanted:
+            raise RunError(f"{path} states no column {name} of {wanted} values: {way_out}")
+    unknown = [name for name, one in run.columns.items() if one not in READ_AS]
+    if unknown:
+        raise RunError(f"{path} states a column {unknown[0]} of {run.columns[unknown[0]]} values: {way_out}")
+    return dict(run.columns)
+
+
+def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind, way_out: str) -> pd.DataFrame:
+    """Rows of these columns; raises ``RunError`` naming the first column that does not hold what it should.
+
+    A cell may be empty in a column of floats, and in one that not every row of this kind has.
+    """
+    header = content.partition(b"\n")[0].decode(errors="replace").split(",")
+    if header != list(columns):
+        raise RunError(f"{path} has other columns than its run.json states: {way_out}")
+    texts = [name for name, kind in columns.items() if kind == "text"]
+    try:
+        rows = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, "str"), low_memory=False)
+        if len(rows) and rows[texts].isna().to_numpy().any():  # a clip may be called nan
+            rows[texts] = pd.read_csv(io.BytesIO(content), usecols=texts, dtype="str", keep_default_na=False)[texts]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is damaged ({error}): {way_out}") from None
+    for name, dtype in rows.dtypes.items() if len(rows) else ():
+        wanted = columns[str(name)]
+        if dtype.kind not in READ_AS[wanted] and not (name not in kind.columns and _may_be_empty(rows[name], wanted)):
+            raise RunError(f"{path} is damaged (its column {name} holds more than {wanted} values): {way_out}")
+    odd = {name for name, dtype in rows.dtypes.items() if columns[str(name)] != "text" and dtype.kind in "Oi"}
+    odd -= {name for name in odd if columns[str(name)] == "int" and rows[name].dtype.kind == "i"}
+    return rows.astype(dict.fromkeys(odd, "float64")) if odd else rows
+
+
+def _may_be_empty(values: pd.Series, kind: str) -> bool:
+    """Whether the cells of a column are of a kind, but for empty ones."""
+    there = values.dropna()
+    if kind == "int":
+        return values.dtype.kind == "f" and bool((there == there.round()).all())
+    return kind == "bool" and len(there) < len(values) and bool(there.isin([True, False]).all())
+
+
+def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
+    """All finished runs below a folder, in a fixed order, and the folders of those that have not ended.
+
+    Raises ``RunError`` as ``load_run`` does, for two copies of one run, and if ``strict`` for one that has not ended.
+    """
+    folders = sorted({path.parent for kind in KINDS.values() for path in root.rglob(kind.file)})
+    loaded = [(folder, load_run(folder)) for folder in folders]
+    unfinished = [folder for folder, run in loaded if run is None]
+    if strict and unfinished:
+        raise RunError(
+            f"{unfinished[0]} has no run.json, so it has not ended: give its command once more, "
+            "delete the folder, or do without --strict"
+        )
+    return each_once(run for _, run in loaded if run is not None), unfinished
+
+
+def each_once(found: Iterable[Run]) -> list[Run]:
+    """These runs; raises ``RunError`` if one is there twice, since it would count twice."""
+    places: dict[tuple[str, str, str], Path | None] = {}
+    runs = []
+    for run in found:
+        one = (run.dataset, run.kind, run.identity)
+        if one in places:
+            raise RunError(f"{places[one]} and {run.folder} are the same run: name a folder that holds one of them")
+        places[one] = run.folder
+        runs.append(run)
+    return runs

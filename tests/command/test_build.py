@@ -1,0 +1,146 @@
+"""A command becomes the job that it describes, or is refused in one line."""
+
+import shlex
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from jobs import job_of
+from omegaconf import OmegaConf
+
+from skeleton_adv import tasks
+from skeleton_adv.command import build, cli
+from skeleton_adv.command.job import Job
+from skeleton_adv.command.targets import check_targets
+from skeleton_adv.core.errors import CheckpointError, SettingError
+from skeleton_adv.defenses import check_option, none
+from skeleton_adv.tasks.weights import find_checkpoint
+
+VALUES = [
+    ("attack.beta=-3", "attack.beta=-3 is out of range: it must lie in (0, inf)"),
+    ("attack.beta=abc", "attack.beta='abc' must be a number"),
+    ("attack.outer_steps=1.5", "attack.outer_steps=1.5 must be a whole number"),
+    ("attack.keep=bets", "attack.keep=bets is not a choice: did you mean 'best'?"),
+    ("constraint.bone.eps=-1", "constraint.bone.eps=-1 is out of range"),
+    ("batch_size=0", "batch_size=0 is out of range"),
+    ("targeted=maybe", "targeted='maybe' must be true or false"),
+    ("+attack.bta=1", "unknown key 'attack.bta': did you mean 'beta'?"),
+    ("+nonsense=1", "unknown key 'nonsense'"),
+    ("dataset.num_frames=0", "dataset.num_frames=0 is out of range"),
+    ("model.architecture.motion=none", "model.architecture.motion=none is not a choice"),
+    ("runtime.limit=0", "runtime.limit=0 is out of range"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), VALUES)
+def test_a_value_out_of_range_is_named(override: str, message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        job_of([override])
+    assert message in str(caught.value)
+
+
+def check(job: Job) -> None:
+    task: Any = job.task
+    task.check(job)
+
+
+def test_what_is_typed_in_an_options_place_goes_by_its_own_name() -> None:
+    place = "skeleton_adv.defenses.noise_filter.NoiseFilter"
+    job = job_of([f"defense._target_={place}", "+defense.sigma=0.05", "adaptive=false"])
+    check(job)  # there is a defense that an attack may be unaware of
+    assert job.choices["defense"] == place and job.choices["attack"] == "admm"
+
+
+VARIANTS = [
+    (["defense=temporal_filter", "defense.sigma=0.01"], "noise_filter"),
+    (["defense=noise_filter", "defense.taps=null"], "noise"),
+    (["defense=noise_filter", "defense.sigma=0"], "temporal_filter"),
+    (["defense=noise", "defense.sigma=0"], "none"),
+    (["defense=temporal_filter", "~defense.sigma"], "noise_filter"),  # the call's own default
+]
+
+
+@pytest.mark.parametrize(("overrides", "meant"), VARIANTS, ids=str)
+def test_a_defense_is_what_its_name_says(overrides: list[str], meant: str) -> None:
+    with pytest.raises(SettingError, match=rf"is defense={meant}: choose that one"):
+        check(job_of(overrides))
+    for option in ("none", "noise", "noise_filter", "temporal_filter"):
+        check(job_of([f"defense={option}"]))
+
+
+def test_a_defense_of_ones_own_may_have_the_name_of_ours() -> None:
+    check_option(none, "temporal_filter")  # as from --config-dir
+    check_option(lambda network: network, "noise_filter")
+
+
+def test_commands_can_be_given_again() -> None:
+    job = job_of(["model.seed=77", "targeted=true", "target='massaging person\\'s head'", "attack.beta=2"])
+    assert job.settings["target"] == "massaging person's head"
+    words = shlex.split(job.command)[3:]
+    assert job_of(words).settings == job.settings and words[-1] == "attack.beta=2"
+    with pytest.raises(CheckpointError, match="train it with"):
+        find_checkpoint(job, job.victim)
+
+
+IDLE = [
+    (["attack=from_file", "attack.path=x", "targeted=true", "target=least_likely"], "another victim"),
+    (["target=0"], "target=0 has no effect on an untargeted attack"),
+    (["adaptive=false"], "adaptive=false has no effect without a defense"),
+    (["adaptive=false", "defense=noise", "model@surrogate=hcn"], "adaptive=false has no effect with a surrogate"),
+    (["attack=cw", "runtime.save_trace=true"], "attack=cw keeps no trace"),
+    (["task=certify", "smoothing.n=5"], "smoothing.n=5 draws certify nothing"),
+    (["task=train", "dataset=synthetic_kinetics", "recipe=hcn/synthetic_cs"], "set recipe.rotation=[0,0,0]"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), IDLE, ids=range(len(IDLE)))
+def test_a_setting_that_cannot_mean_anything_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        check(job_of(overrides))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["targeted=true", "adaptive=false", "attack=pgd", "model@surrogate=hcn"])
+def test_a_setting_of_another_task_is_unknown(word: str) -> None:
+    with pytest.raises(SettingError):
+        cli.check_arguments(["task=certify", "model.noise=0.25", word])
+
+
+def test_a_sweep_is_told_with_the_number_of_its_jobs() -> None:
+    params = {"targeted": "false,true", "attack.beta": "0.1,1,10"}
+    assert build.sweep_of(None, ["attack.beta=1", "--cfg", "job"]) is None
+    assert build.sweep_of(params, []) == {"params": params, "jobs": 6}
+    assert build.sweep_of(params, ["-m", "attack.beta=3"]) == {"params": {"targeted": "false,true"}, "jobs": 2}
+    swept = build.sweep_of(params, ["attack.beta=1,2", "seed=range(0,4)"])
+    assert swept is not None and swept["jobs"] == 16 and swept["params"]["attack.beta"] == "1,2"
+
+
+def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config", ["defense._target_=os.system", "+defense.command=true"])
+    with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
+        build.build_job(config, {}, [], [], tasks.find)
+    for word in ("dataset.name=os.system", "defense.command=os.system", "defense._target_=os.systemd"):
+        with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
+            build.build_job(config, {}, [word], [word], tasks.find)
+    with pytest.raises(SettingError, match=r"lies outside skeleton_adv"):  # swept by a file, not typed
+        build.build_job(config, {}, ["defense._target_=os.system"], [], tasks.find)
+
+
+SMUGGLED = [
+    {"_target_": "skeleton_adv.models.victim.torch.load", "f": "evil.pt"},
+    {"_target_": "skeleton_adv.runs.folder.Path.write_text", "_args_": ["x"]},
+    {"_target_": "skeleton_adv.defenses.none", "_args_": ["x"], "_partial_": True},
+    {"_target_": "skeleton_adv.defenses.none", "_partial_": True, "network": "${oc.create:{_target_:os.system}}"},
+]
+
+
+@pytest.mark.parametrize("node", SMUGGLED, ids=str)
+def test_no_way_round_the_guard(node: dict[str, Any]) -> None:
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config")
+    config = OmegaConf.create({**OmegaConf.to_container(config, resolve=True), "defense": {}})  # type: ignore[dict-item]
+    settings: Any = OmegaConf.to_container(config)
+    settings["defense"] = node
+    with pytest.raises(SettingError):
+        check_targets(settings, {})

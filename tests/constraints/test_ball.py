@@ -1,0 +1,97 @@
+"""The lp ball: what is in it, the nearest point of it, and draws that fill it."""
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_batch
+from scipy.stats import kstest
+
+from skeleton_adv.constraints import Ball, BoneLength, JointAngle, Speed
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.skeleton import OPENPOSE18
+
+both = pytest.mark.parametrize("norm", ["l2", "linf"])
+
+
+def moved(batch: SkeletonBatch, far: float = 0.3, seed: int = 1) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return batch.x + far * torch.randn(batch.x.shape, generator=rng, dtype=batch.x.dtype) * batch.movable
+
+
+@both
+def test_violation_by_hand(norm: Any) -> None:
+    batch = make_batch(n=2, m=1)
+    x_adv = batch.x.clone()
+    x_adv[0, 0, 1, 3, 0] += 0.3
+    x_adv[0, 2, 4, 2, 0] -= 0.4
+    ball = Ball(norm, 0.1)
+    violation = ball.violation(x_adv, batch)
+    assert violation.sum(dim=1).tolist() == pytest.approx([0.4, 0] if norm == "l2" else [0.5, 0])
+    assert ball.satisfied(x_adv, batch).tolist() == [False, True]
+    reach = 0.5 if norm == "l2" else 0.4
+    for eps, fine in ((reach - 0.9e-6, True), (reach - 1.1e-6, False)):
+        assert Ball(norm, eps).satisfied(x_adv, batch).tolist() == [fine, True]
+    assert (ball.symbol, ball.unit) == (("ℓ2" if norm == "l2" else "ℓ∞"), "m")
+
+
+@both
+def test_projection_is_the_nearest_point_of_the_ball(norm: Any) -> None:
+    """For a convex set: in it, itself where it already was, and at an obtuse angle to every other point of it."""
+    batch, ball = make_batch(n=4), Ball(norm, 0.2)
+    far = moved(batch)
+    near = ball.project(far, batch)
+    assert ball.satisfied(near, batch).all() and not ball.satisfied(far, batch).any()
+    torch.testing.assert_close(ball.project(near, batch), near, rtol=0, atol=1e-12)
+    inside = batch.x + 0.001 * (far - batch.x)
+    torch.testing.assert_close(ball.project(inside, batch), inside, rtol=0, atol=1e-12)
+    for seed in range(20):
+        other = batch.x + ball.draw(batch, seed, "test", 0)
+        assert ball.satisfied(other, batch).all()
+        assert (((far - near) * (other - near)).flatten(1).sum(dim=1) <= 1e-9).all()
+
+
+@both
+def test_projection_puts_back_what_may_not_move(norm: Any) -> None:
+    for batch in (make_batch(n=4), make_batch(n=2, skeleton=OPENPOSE18)):
+        everything = batch.x + 5
+        back = Ball(norm, 1000.0).project(everything, batch)
+        assert torch.equal(back[~batch.movable], batch.x[~batch.movable])
+        torch.testing.assert_close(back[batch.movable], everything[batch.movable])
+        assert Ball(norm, 1e-9).satisfied(torch.where(batch.movable, batch.x, everything), batch).all()
+
+
+def test_draws_are_uniform_in_the_ball() -> None:
+    """linf: each coordinate; l2: the radius to the power of the dimension. Streams are each clip's own."""
+    batch = make_batch(n=400, t=1, m=1)
+    linf = Ball("linf", 0.5).draw(batch, 0, "test", 0)
+    assert kstest(linf[batch.movable].numpy() / 0.5, "uniform", args=(-1, 2)).pvalue > 1e-3
+    l2 = Ball("l2", 0.5).draw(batch, 0, "test", 0)
+    size = batch.movable.flatten(1).sum(dim=1)
+    radius = (l2.flatten(1).norm(dim=1) / 0.5) ** size
+    assert kstest(radius.numpy(), "uniform").pvalue > 1e-3
+    assert not l2[~batch.movable].any() and not linf[~batch.movable].any()
+    for changes in ((1, "test", 0), (0, "other", 0), (0, "test", 1)):
+        assert not torch.equal(linf, Ball("linf", 0.5).draw(batch, *changes))
+
+
+@both
+def test_steepest_is_the_best_direction_of_length_one(norm: Any) -> None:
+    batch, ball = make_batch(n=3), Ball(norm, 1.0)
+    gradient = (moved(batch) - batch.x).detach()
+    gain = (ball.steepest(gradient) * gradient).flatten(1).sum(dim=1)
+    assert ball.satisfied(batch.x + ball.steepest(gradient), batch).all()
+    for seed in range(20):
+        assert (gain >= (ball.draw(batch, seed, "test", 0) * gradient).flatten(1).sum(dim=1)).all()
+
+
+def test_a_body_has_no_projection_in_closed_form(batch: SkeletonBatch) -> None:
+    assert [limit.project(batch.x, batch) for limit in (BoneLength(), JointAngle(), Speed())] == [None] * 3
+
+
+def test_values_out_of_range_are_named() -> None:
+    with pytest.raises(SettingError, match=r"constraint\.ball\.eps=0"):
+        Ball(eps=0)
+    with pytest.raises(SettingError, match=r"constraint\.ball\.norm=l1"):
+        Ball(norm="l1")  # type: ignore[arg-type]

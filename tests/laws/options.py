@@ -1,0 +1,105 @@
+"""Every option of a group of ``conf/``, made small; a new file there is tested by the laws that are there."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from inspect import signature
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from conftest import Linear, make_batch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+
+from skeleton_adv.attacks.pgd import pgd
+from skeleton_adv.command import cli
+from skeleton_adv.core.batch import Context, SkeletonBatch
+from skeleton_adv.core.skeleton import Skeleton
+
+SMALL = {"width": 4, "fc7": 16}  # of networks
+
+
+def options(group: str) -> list[str]:
+    """The names that can be chosen in a group, one for each YAML."""
+    return sorted(path.stem for path in (Path(cli.CONF) / group).glob("*.yaml"))
+
+
+@cache
+def chosen(group: str, name: str, *overrides: str) -> Any:
+    """A group's option as plain values."""
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        config = compose("config", [f"{group}={name}", *overrides])
+    return OmegaConf.to_container(config[group], resolve=True)
+
+
+def made(settings: Any) -> Any:
+    return instantiate(settings, _convert_="all")
+
+
+def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = False) -> Callable[..., Any]:
+    """An attack of few steps; one that reads clips gets a strong attack's on ``batch`` and ``Linear``."""
+    reads = f"attack.path={folder}"
+    text = (Path(cli.CONF) / "attack" / f"{name}.yaml").read_text()
+    settings = chosen("attack", name, *([reads] if "path: ???" in text else []))
+    if "path" in settings:
+        strong = pgd(Linear(batch), batch, targeted=targeted, norm="l2", eps=2.0, step=0.2, steps=20, loss="margin")
+        (folder / "clips").mkdir(parents=True, exist_ok=True)
+        kept = {"x": batch.x, "x_adv": strong.x_adv, "mask": batch.mask, "index": batch.index}
+        save_file({key: value.contiguous() for key, value in kept.items()}, folder / "clips/all.safetensors")
+    attack = made(settings)
+    few = {key: 3 for key in signature(attack).parameters if key.endswith("steps") and settings.get(key, 3) > 3}
+    return partial(attack, **few)
+
+
+def defense_of(name: str, **changes: Any) -> Callable[..., Any]:
+    """A defense with few draws; ``changes`` apply where it has such settings."""
+    settings = chosen("defense", name)
+    few = {"draws": 3, "eot": 2} | changes
+    known = signature(made(settings)).parameters
+    return made(settings | {key: value for key, value in few.items() if key in known})  # type: ignore[no-any-return]
+
+
+def network_parts(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Architecture, narrow, and preprocessing of a model."""
+    settings = chosen("model", name)
+    architecture = made(settings["architecture"])
+    small = {key: value for key, value in SMALL.items() if key in signature(architecture).parameters}
+    return partial(architecture, **small), made(settings["preprocess"])
+
+
+def dataset_of(skeleton: Skeleton, persons: int, num_frames: int = 16, num_classes: int = 5) -> Any:
+    """What a network is built for."""
+    classes = tuple(f"class {number}" for number in range(num_classes))
+    facts = {"classes": classes, "num_frames": num_frames, "num_persons": persons, "space": "camera"}
+    return SimpleNamespace(skeleton=skeleton, **facts)
+
+
+def context_of(batch: SkeletonBatch, **changes: Any) -> Context:
+    settings = {"seed": 5, "purpose": "judge", "draw": 0} | changes
+    return Context(batch.mask, batch.movable, batch.index, **settings)
+
+
+def reordered(batch: SkeletonBatch, order: list[int]) -> SkeletonBatch:
+    """The same clips, every one with all that is its own, in another order."""
+    own = (getattr(batch, name)[order] for name in ("x", "y", "mask", "index", "dt"))
+    return SkeletonBatch(*own, batch.skeleton)
+
+
+def near_the_border(seed: int = 0, n: int = 8) -> tuple[Linear, SkeletonBatch, torch.Tensor]:
+    """A linear victim, clips at 1e-6 logits from its border, and the classes (N,) beyond it."""
+    batch = make_batch(n=n, t=4, seed=seed)
+    model = Linear(batch)
+    for _ in range(20):  # a third class may lie in between: then go to the border with that one
+        first, second = model(batch.x).topk(2, dim=1).indices.T
+        across = ((model.weight[first] - model.weight[second]).view_as(batch.x)) * batch.movable
+        gap = (across * batch.x).flatten(1).sum(dim=1)
+        full = ((model.weight[first] - model.weight[second]) * batch.x.flatten(1)).sum(dim=1)
+        assert torch.allclose(gap, full)  # what may not move is 0 here
+        step = (gap - 1e-6) / across.square().flatten(1).sum(dim=1)
+        moved = batch.x - step.view(-1, 1, 1, 1, 1) * across
+        batch = SkeletonBatch(moved, batch.y, batch.mask, batch.index, batch.dt, batch.skeleton)
+    first, second = model(batch.x).topk(2, dim=1).indices.T
+    return model, batch.with_labels(first), second

@@ -1,0 +1,96 @@
+"""Laws of every defense in ``conf/defense``."""
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import Linear, make_batch
+from options import context_of, defense_of, options
+from torch import Tensor, nn
+
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
+from skeleton_adv.defenses import none
+from skeleton_adv.models.victim import Victim
+
+every = pytest.mark.parametrize("name", options("defense"))
+bodies = pytest.mark.parametrize("skeleton", [NTU25, KINECT20, OPENPOSE18], ids=lambda s: s.name)
+OFF: dict[str, Any] = {"sigma": 0.0, "taps": None}  # the settings under which a defense does nothing
+
+
+class Seen(nn.Module):
+    """A linear network that notes what it was shown."""
+
+    def __init__(self, batch: SkeletonBatch) -> None:
+        super().__init__()
+        self.linear, self.shown = Linear(batch), []
+
+    def forward(self, x: Tensor, context: Any = None) -> Tensor:
+        self.shown.append(x.detach())
+        logits: Tensor = self.linear(x)
+        return logits
+
+
+@every
+def test_at_strength_0_it_is_the_identity(name: str) -> None:
+    batch = make_batch(n=3, dtype=torch.float32)
+    network = Seen(batch)
+    off = defense_of(name, **OFF)(network)
+    for purpose in ("attack", "judge"):
+        assert torch.equal(off(batch.x, context_of(batch, purpose=purpose)), network(batch.x))
+    assert not Victim(network, defense_of(name, **OFF), "cpu").randomised
+
+
+@every
+@bodies
+def test_absent_joints_are_untouched(name: str, skeleton: Skeleton) -> None:
+    batch = make_batch(n=3, skeleton=skeleton, dtype=torch.float32)
+    network = Seen(batch)
+    defense_of(name)(network)(batch.x, context_of(batch))
+    assert network.shown
+    for shown in network.shown:
+        assert shown.shape == batch.x.shape and torch.equal(shown[~batch.movable], batch.x[~batch.movable])
+
+
+@every
+def test_randomised_is_what_it_says(name: str) -> None:
+    """And it is random by clip, draw, seed and purpose alone: the same of these, the same answer."""
+    batch = make_batch(n=3, dtype=torch.float32)
+    defense = defense_of(name)(Seen(batch))
+    first, again = (defense(batch.x, context_of(batch)) for _ in range(2))
+    other = defense(batch.x, context_of(batch, draw=1))
+    assert torch.equal(first, again)
+    randomised = bool(getattr(defense, "randomised", False))
+    assert torch.equal(first, other) == (not randomised)
+    assert Victim(Seen(batch), defense_of(name), "cpu").randomised == randomised
+
+
+@every
+def test_streams_of_noise_are_independent(name: str) -> None:
+    """Of every look under other draws, seeds, purposes and clips: no two are correlated, none comes twice.
+
+    A defense without noise shows the network the same every time.
+    """
+    whole = make_batch(n=2, t=16, m=1, dtype=torch.float32)
+    same = (values[[1, 1]] for values in (whole.x, whole.y, whole.mask))
+    batch = SkeletonBatch(*same, torch.tensor([4, 5]), whole.dt, NTU25)
+    network = Seen(batch)
+    defense = defense_of(name)(network)
+    for changes in ({}, {"draw": 1}, {"seed": 6}, {"purpose": "clean"}, {"purpose": "attack"}):
+        defense(batch.x, context_of(batch, **changes))
+    if not getattr(defense, "randomised", False):
+        assert all(torch.equal(shown, network.shown[0]) for shown in network.shown)
+        return
+    quiet = Seen(batch)
+    defense_of(name, sigma=0.0)(quiet)(batch.x, context_of(batch))
+    # What was added, filtered or not: one row a look and clip.
+    noise = torch.cat([(shown - quiet.shown[0]).flatten(1) for shown in network.shown]).double()
+    assert len(noise) == 2 * (4 * 3 + 2)
+    far = torch.corrcoef(noise) - torch.eye(len(noise))
+    # A filter of 5 or 7 taps leaves about a third of the numbers independent of each other.
+    assert far.abs().max() < 5.5 / (noise.shape[1] / 3.6) ** 0.5
+
+
+def test_no_defense_is_the_network_itself() -> None:
+    network = Seen(make_batch(n=1))
+    assert none(network) is network

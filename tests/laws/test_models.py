@@ -1,0 +1,98 @@
+"""Laws of every model in ``conf/model``, on every skeleton, for one person and two."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_batch
+from options import dataset_of, network_parts, options
+from torch import Tensor
+
+from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
+from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.weights import load_weights, save_weights
+
+every = pytest.mark.parametrize("name", options("model"))
+bodies = pytest.mark.parametrize("skeleton", [NTU25, KINECT20, OPENPOSE18], ids=lambda s: s.name)
+crowds = pytest.mark.parametrize("persons", [1, 2])
+
+
+def network_of(name: str, skeleton: Skeleton, persons: int, seed: int = 0) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(*network_parts(name), dataset_of(skeleton, persons)).eval()
+    with torch.no_grad():
+        for key, value in network.named_parameters():
+            if "bn.weight" in key:  # one that starts at 1e-6 hides what is behind it
+                value.fill_(1.0)
+    return network
+
+
+def clips(skeleton: Skeleton, persons: int, n: int = 4, dtype: torch.dtype = torch.float32) -> Tensor:
+    return make_batch(n=n, t=16, m=persons, skeleton=skeleton, dtype=dtype).x
+
+
+@every
+@bodies
+@crowds
+def test_clips_become_logits_each_for_itself(name: str, skeleton: Skeleton, persons: int) -> None:
+    """In evaluation mode, to the bit at a fixed shape, and nearly so at any."""
+    network, x = network_of(name, skeleton, persons), clips(skeleton, persons)
+    logits = network(x)
+    assert logits.shape == (4, 5) and logits.isfinite().all() and logits.dtype == torch.float32
+    assert not torch.allclose(logits[0], logits[1], rtol=0, atol=1e-4)
+    order = [2, 0, 3, 1]
+    assert torch.equal(network(x[order]), logits[order]) and torch.equal(network(x), logits)
+    torch.testing.assert_close(network(x[1:2]), logits[1:2], rtol=1e-4, atol=1e-4)
+
+
+@every
+@bodies
+@crowds
+def test_gradients_are_those_of_finite_differences(name: str, skeleton: Skeleton, persons: int) -> None:
+    """In float64 along two directions of what may move; a full Jacobian would have thousands of columns.
+
+    The step is so small because one of 100,000 rectified numbers must not change its sign.
+    """
+    network = network_of(name, skeleton, persons).double()
+    batch = make_batch(n=2, t=16, m=persons, skeleton=skeleton)
+    rng = torch.Generator().manual_seed(2)
+    ways = torch.randn(2, *batch.x.shape, generator=rng, dtype=torch.float64) * batch.movable
+
+    def along(far: Tensor) -> Tensor:
+        logits: Tensor = network(batch.x + torch.einsum("k,k...->...", far, ways))
+        return logits
+
+    start = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(along(start)[:, 0].sum(), start)
+    assert slope.abs().max() > 1e-6
+    assert torch.autograd.gradcheck(along, start, eps=1e-9, atol=1e-5, rtol=1e-3)
+
+
+@every
+@bodies
+def test_weights_come_back(name: str, skeleton: Skeleton, tmp_path: Path) -> None:
+    first, other = (network_of(name, skeleton, 2, seed) for seed in (0, 1))
+    x = clips(skeleton, 2, n=2)
+    assert not torch.equal(first(x), other(x))
+    save_weights(first, tmp_path / "a.safetensors", {})
+    load_weights(other, tmp_path / "a.safetensors")
+    assert torch.equal(first(x), other(x))
+
+
+@every
+@crowds
+def test_features_are_named_layers_the_last_of_them_the_logits(name: str, persons: int) -> None:
+    network, x = network_of(name, NTU25, persons), clips(NTU25, persons).requires_grad_()
+    layers = network.model.layers
+    plain, found = network(x), network.features(x)
+    assert list(found) == list(layers) and len(found) > 5
+    last = list(found)[-1]
+    assert torch.equal(found[last], plain) and torch.equal(network(x), plain)
+    assert not [module for module in network.modules() if module._forward_hooks]
+    turned = network.features(x[[2, 0, 3, 1]])
+    for key, by_person in layers.items():
+        assert found[key].shape[: 1 + by_person] == ((4, persons) if by_person else (4,))
+        assert torch.equal(turned[key], found[key][[2, 0, 3, 1]])
+        (gradient,) = torch.autograd.grad(found[key].square().sum(), x, retain_graph=True)
+        assert gradient.isfinite().all() and gradient.abs().max() > 0

@@ -1,0 +1,125 @@
+"""Law: a setting changes the identity exactly if it can change a number; the others are listed here."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jobs import job_of
+from omegaconf import OmegaConf
+
+from skeleton_adv import tasks
+from skeleton_adv.command.build import build_job
+from skeleton_adv.command.job import Job
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.runs.identity import identity
+from skeleton_adv.tasks import attack, certify, train
+
+WEIGHTS = Path(__file__)  # any file has a digest
+IDLE = (  # they choose what is known by its digest, or say where and how far to run
+    *("task", "runtime.*", "*.checkpoint", "dataset.root", "dataset.on_error"),
+)
+CASES = {
+    "attack": ([], ("model.seed", "training.*", "surrogate_training.*", "target", "adaptive", "judgements")),
+    "targeted": (["targeted=true"], ("model.seed", "training.*", "surrogate_training.*", "adaptive", "judgements")),
+    "defended": (["defense=noise_filter"], ("model.seed", "training.*", "surrogate_training.*", "target")),
+    "transfer": (
+        ["model@surrogate=hcn", "targeted=true"],
+        ("model.seed", "surrogate.seed", "training.*", "surrogate_training.*", "adaptive", "judgements"),
+    ),
+    **{
+        f"attack={name}": (
+            [f"attack={name}"],
+            ("model.seed", "training.*", "surrogate_training.*", "target", "adaptive", "judgements"),
+        )
+        for name in ("cw", "pgd", "admm_released")
+    },
+    "certify": (["task=certify"], ("model.seed", "training.*")),
+    "train": (["task=train", "dataset=utd_mhad"], ("batch_size",)),
+    "train under noise": (
+        ["task=train", "dataset=utd_mhad", "training=noise", "recipe.held_out=0"],
+        ("batch_size",),
+    ),
+}
+# Of a training without noise, the growth of that noise.
+IDLE_CASES = {"train": ("recipe.noise_warmup",)}
+WORDS: Mapping[str, tuple[Any, ...]] = {
+    "target": ("least_likely",),
+    "keep": ("best",),
+    "reduction": ("sum", "mean"),
+    "targeted_loss": ("margin",),
+    "reading": ("velocity", "speed"),
+    "norm": ("l2",),
+    "direction": ("value",),
+    "loss": ("margin",),
+    "protocol": ("cv",),
+    "space": ("normalised",),
+    "motion": ("zero_first",),
+    "optimiser": ("sgd",),
+    "schedule": ("exponential",),
+    "on_error": ("skip",),
+    "taps": (7,),
+}
+
+
+def identity_of(job: Job) -> str:
+    prepared: Any = SimpleNamespace(digest="0" * 64)
+    if isinstance(job.task, attack.Task):
+        return identity(job.task.settings(job, prepared, {"model": WEIGHTS, "surrogate": WEIGHTS}), 2)
+    if isinstance(job.task, certify.Task):
+        return identity(job.task.settings(job, prepared, WEIGHTS), 2)
+    assert isinstance(job.task, train.Task)
+    return identity(job.task.settings(job, prepared), 1)
+
+
+def leaves(settings: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(settings, Mapping):
+        return {prefix.rstrip("."): settings}
+    return {key: leaf for name, part in settings.items() for key, leaf in leaves(part, f"{prefix}{name}.").items()}
+
+
+def others(key: str, value: Any) -> list[Any]:
+    """Values that the key may have instead."""
+    name = key.rpartition(".")[2]
+    if name in WORDS:
+        return [word for word in WORDS[name] if word != value]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value + 16, value - 1, 0.5]
+    if isinstance(value, float):
+        return [value / 2, value * 2] if value else [0.25]
+    if isinstance(value, list):
+        return [[1, 2, 3], []]
+    return [7, "elsewhere", "cpu"]
+
+
+def changed_to(settings: Mapping[str, Any], key: str, value: Any) -> Any:
+    first, _, rest = key.partition(".")
+    return {**settings, first: changed_to(settings[first], rest, value) if rest else value}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_a_setting_changes_the_identity_exactly_if_it_can_change_a_number(case: str) -> None:
+    words, own = CASES[case]
+    idle = (*IDLE, *own, *IDLE_CASES.get(case, ()))
+    base = job_of(words)
+    before, wrong, tried = identity_of(base), [], 0
+    for key, value in leaves(base.settings).items():
+        if key.rpartition(".")[2] in ("_target_", "_partial_", "task") or key == "surrogate":
+            continue
+        job = None
+        for other in others(key, value):
+            config = OmegaConf.create(changed_to(base.settings, key, other))
+            try:
+                job = build_job(config, base.choices, words, words, tasks.find)
+                break
+            except SettingError:
+                continue
+        assert job is not None, f"no other value was found for {key}={value}"
+        tried += 1
+        if (identity_of(job) != before) is any(fnmatch(key, pattern) for pattern in idle):
+            wrong.append(key)
+    assert not wrong and tried > 15
