@@ -31,6 +31,15 @@ def test_there_are_commands_to_check() -> None:
     assert len(_commands()) > 10
 
 
+@pytest.fixture
+def of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder holds an attack of the user's own, as README describes it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_conf" / "attack").mkdir(parents=True)
+    (tmp_path / "my_conf/attack/mine.yaml").write_text("# Mine\n_target_: mine.attack\n_partial_: true\nsize: 0.1\n")
+
+
 @pytest.mark.parametrize("command", _commands())
+@pytest.mark.usefixtures("of_ones_own")
 def test_commands_are_taken(command: str) -> None:
-    cli.check_arguments(command.split()[3:])
+    cli.check_arguments(cli.translated(command.split()[3:]))

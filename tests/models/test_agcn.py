@@ -12,7 +12,7 @@ from torch import nn
 from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 from skeleton_adv.models.agcn import AGCN, BoneAGCN, Bones, TwoStreamAGCN
 from skeleton_adv.models.graph import bone_links, inward_links, spatial_adjacency
-from skeleton_adv.models.victim import Network
+from skeleton_adv.models.network import Network
 from skeleton_adv.train.losses import stream_cross_entropy
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -113,7 +113,9 @@ def test_experiment_runs_its_grid_and_writes_its_table(place: tuple[Path, list[s
         name = f"utd_mhad/table1.{kind}"
         assert (folder / "tables" / name).read_text() == (folder / "again" / name).read_text()
     next((folder / "grid").rglob("run.json")).unlink()
-    refused = run(folder, "grid", module="skeleton_adv.tables")
+    without = run(folder, "grid", module="skeleton_adv.tables")
+    assert without.returncode == 0 and "has not ended" in without.stderr and without.stderr.count("\n") == 1
+    refused = run(folder, "grid", "--strict", module="skeleton_adv.tables")
     assert refused.returncode == 2 and "no run.json" in refused.stderr and refused.stderr.count("\n") == 1
 
 
