@@ -72,6 +72,7 @@ class Column:
     - ``always``: shown even where a table has more columns than people read
     - ``once``: of the row, not of each of the runs that stand side by side in it
     - ``rank``: by what a table is sorted; None: by the value
+    - ``pair``: the column that stands side by side with others of this name, all of them shown or none
     """
 
     key: str
@@ -84,6 +85,7 @@ class Column:
     always: bool = False
     once: bool = False
     rank: Callable[[Any], Any] | None = None
+    pair: str = ""
 
     def of(self, runs: Sequence[Run]) -> Callable[[Run], dict[str, Any]]:
         """The cells of each of these runs."""
@@ -165,8 +167,10 @@ def _hyper(name: str) -> Value:
     return lambda run: run.of_attack.get(name)
 
 
-def _budget(row: Row, _: str) -> str:
-    return " ".join(part for part in (text(row, "norm"), number("g")(row, "eps")) if part)
+def _method(row: Row, _: str) -> str:
+    """The attack with its beta or its budget."""
+    parts = [text(row, "attack"), f"β={row['beta']:g}" if known(row, "beta") else "", text(row, "norm")]
+    return " ".join(filter(None, [*parts, f"ε={row['eps']:g}" if known(row, "eps") else ""]))
 
 
 GOAL = Column(
@@ -193,11 +197,11 @@ ATTACK_NAME = Column("attack", "attack", lambda run: run.attack)
 BETA = Column("beta", "β", _hyper("beta"), number("g"), covers=("attack.beta",))
 EPS = Column(
     "eps",
-    "ε {length}",
+    "",
     lambda run: {"norm": run.of_attack.get("norm"), "eps": run.of_attack.get("eps")},
-    _budget,
     covers=("attack.norm", "attack.eps"),
 )
+METHOD = (replace(ATTACK_NAME, show=_method), replace(BETA, head=""), EPS)  # one column for people, with beta or budget
 KEEP = Column(
     "keep",
     "iterate",

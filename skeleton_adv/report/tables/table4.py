@@ -5,17 +5,15 @@ from dataclasses import replace
 
 from skeleton_adv.report.columns import (
     ACCURACY,
-    ATTACK_NAME,
-    BETA,
     CLEAN,
     CLIPS,
     DEFENSE,
     DRAWS,
-    EPS,
     FEASIBLE_IF_RIGHT,
     GOAL,
     L2,
     MEANS,
+    METHOD,
     NOISE,
     PAPER_ACCURACY,
     RMS,
@@ -49,11 +47,11 @@ TABLE = Table(
     name="table4",
     title="Table 4: defense by noise and temporal filter",
     takes=lambda run: run.defense is not None and run.access not in ("transfer", "none") and in_print(run),
-    lead=(GOAL, VICTIM, DEFENSE, SIGMA, TAPS, DRAWS, ATTACK_NAME, BETA, EPS),
+    lead=(GOAL, VICTIM, DEFENSE, SIGMA, TAPS, DRAWS, *METHOD),
     beside=Beside(lambda run: run.access, ("adaptive",)),
     columns=(
-        *(CLIPS, PAPER_ACCURACY, ACCURACY, CLEAN, FEASIBLE_IF_RIGHT, replace(SUCCESS, always=False)),
-        *(replace(SUCCESS_IF_RIGHT, always=False), NOISE, L2, RMS, MEANS),
+        *(CLIPS, replace(PAPER_ACCURACY, always=True), ACCURACY, CLEAN, replace(FEASIBLE_IF_RIGHT, always=False)),
+        *(replace(SUCCESS, always=False), replace(SUCCESS_IF_RIGHT, always=False), NOISE, L2, RMS, MEANS),
     ),
     published=Published(
         "table4",
