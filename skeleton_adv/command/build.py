@@ -78,11 +78,12 @@ def _typed_targets(overrides: Sequence[str], typed: Sequence[str]) -> dict[str, 
 
 
 def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str, Any] | None:
-    """What a sweep varies, key -> its values as text, and how many jobs it has; None if it varies nothing.
+    """What a sweep varies (key -> its values as text), which keys were typed, and its jobs; None if it varies nothing.
 
     ``params`` are those of an experiment's file, ``typed`` the words of the command line, which go before them.
     """
     swept = {str(key): str(value) for key, value in (params or {}).items()}
+    words = {word.partition("=")[0].lstrip("+") for word in typed}
     for word in (word for word in typed if "=" in word and not word.startswith("-")):
         key = word.partition("=")[0].lstrip("+")
         override = OverridesParser.create().parse_override(word)
@@ -92,7 +93,8 @@ def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str
             swept.pop(key, None)
     parsed = [OverridesParser.create().parse_override(f"{key}={value}") for key, value in swept.items()]
     counts = [len(list(one.sweep_string_iterator())) if one.is_sweep_override() else 1 for one in parsed]
-    return {"params": swept, "jobs": math.prod(counts)} if swept else None
+    told = [key for key in swept if key in words]
+    return {"params": swept, "typed": told, "jobs": math.prod(counts)} if swept else None
 
 
 def _check_settings(settings: dict[str, Any], task: type[Task]) -> None:

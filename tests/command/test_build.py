@@ -109,10 +109,15 @@ def test_a_setting_of_another_task_is_unknown(word: str) -> None:
 def test_a_sweep_is_told_with_the_number_of_its_jobs() -> None:
     params = {"targeted": "false,true", "attack.beta": "0.1,1,10"}
     assert build.sweep_of(None, ["attack.beta=1", "--cfg", "job"]) is None
-    assert build.sweep_of(params, []) == {"params": params, "jobs": 6}
-    assert build.sweep_of(params, ["-m", "attack.beta=3"]) == {"params": {"targeted": "false,true"}, "jobs": 2}
+    assert build.sweep_of(params, []) == {"params": params, "typed": [], "jobs": 6}
+    assert build.sweep_of(params, ["-m", "attack.beta=3"]) == {
+        "params": {"targeted": "false,true"},
+        "typed": [],
+        "jobs": 2,
+    }
     swept = build.sweep_of(params, ["attack.beta=1,2", "seed=range(0,4)"])
     assert swept is not None and swept["jobs"] == 16 and swept["params"]["attack.beta"] == "1,2"
+    assert swept["typed"] == ["attack.beta", "seed"]
 
 
 def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:
