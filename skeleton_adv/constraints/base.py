@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.skeleton import Skeleton
 
 SLACK = 1e-6  # metres by which rounding may move a length of a feasible clip
 Unit = Literal["share", "rad", "m"]
@@ -63,6 +64,10 @@ class Constraint(ABC):
     def satisfied(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
         """(N,) bool, judged in float64."""
         return self.on(batch.to(dtype=torch.float64)).satisfied(x_adv.double())
+
+    def remark(self, skeleton: Skeleton) -> str:
+        """What a reader of a table must know of the measure beyond its symbol; mostly nothing."""
+        return ""
 
     def project(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor | None:
         """The nearest clips (N, C, T, V, M) that satisfy the constraint; None if no closed form is known."""

@@ -23,6 +23,7 @@ from skeleton_adv.core.geometry import (
     velocities_exist,
 )
 from skeleton_adv.core.ranges import NonNegative, check_call
+from skeleton_adv.core.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,12 @@ class Speed(Constraint):
 
     def __post_init__(self) -> None:
         check_call(Speed, vars(self), f"constraint.{self.name}.")
+
+    def remark(self, skeleton: Skeleton) -> str:
+        return (
+            f"{self.symbol} divides by the speed plus {skeleton.speed_floor:g} of the clips' unit per frame: for a "
+            "joint that hardly moves it is many times smaller than |S' − S|/S."
+        )
 
     def on(self, batch: SkeletonBatch) -> Limits:
         clean = velocities(batch.x, batch.skeleton)

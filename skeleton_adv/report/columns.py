@@ -328,11 +328,6 @@ TRUE_ANGLE = Column(
 HOW = {"share": (" %", ".2f", 100.0), "rad": (" rad", ".3f", 1.0)}  # how a constraint's unit is written
 MEANS_NOTE = "Changes of constrained quantities are means over a clip's entries, then over clips; max: the maximum "
 MEANS_NOTE += "within a clip, mean / median over clips."
-# Of a constraint whose measure is not quite what its symbol says.
-REMARKS = {
-    "speed": "The change of speed is relative to the speed plus 0.0001 {length} per frame, so that of a joint that "
-    "hardly moves is up to 27 times smaller than |S' − S|/S."
-}
 
 
 def _written(name: str, scope: Scope) -> tuple[str, str, float]:
@@ -344,7 +339,7 @@ def _written(name: str, scope: Scope) -> tuple[str, str, float]:
 
 def _mean_of(name: str, scope: Scope) -> Column:
     head, form, factor = _written(name, scope)
-    remark = REMARKS.get(name, "").format(length=scope.unit.length)
+    remark = scope.constraints[name].get("remark", "")
     return Column(
         name, head, lambda run: _if_there(run, name, "mean"), number(form, factor), f"{MEANS_NOTE} {remark}".strip()
     )

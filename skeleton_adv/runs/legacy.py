@@ -11,7 +11,7 @@ from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, ColumnKind
 IMAGES = ("kinetics", "synthetic_kinetics")  # joints in an image, without depth
 CROSS_VIEW = ("ntu60_cv", "synthetic_cv")
 NAMES = {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
-CONSTRAINTS = {name: {"symbol": symbol, "unit": unit} for name, (symbol, unit) in NAMES.items()}
+FLOORS = {"m": 0.0001, "image": 0.001}  # that speeds are divided by besides, per frame
 # The columns of a row of attack in the order of the file.
 ATTACK_ORDER = (
     *("index", "name", "label", "target", "judgements", "clean_pred", "adv_pred", "clean_correct", "success"),
@@ -36,7 +36,7 @@ def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "kind": kind,
         "schema": 2,
         "columns": _columns(kind),
-        "constraints": CONSTRAINTS if kind == ATTACK.name else {},
+        "constraints": _constraints("image" if image else "m") if kind == ATTACK.name else {},
         "access": _access(settings, choices),
         "unit": "image" if image else "m",
         "stands_for": "Kinetics" if image else f"NTU RGB+D, cross-{'view' if dataset in CROSS_VIEW else 'subject'}",
@@ -45,6 +45,16 @@ def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "experiment": None if experiment in (None, "null") else str(experiment),
     }
     return {**found, **about}
+
+
+def _constraints(unit: str) -> dict[str, dict[str, str]]:
+    """Symbols and units of the three constraints that there were, and what must be known of their measures."""
+    found = {name: {"symbol": symbol, "unit": one, "remark": ""} for name, (symbol, one) in NAMES.items()}
+    found["speed"]["remark"] = (
+        f"ΔS/S divides by the speed plus {FLOORS[unit]:g} of the clips' unit per frame: for a joint that hardly moves "
+        "it is many times smaller than |S' − S|/S."
+    )
+    return found
 
 
 def _access(settings: Mapping[str, Any], choices: Mapping[str, Any]) -> str:

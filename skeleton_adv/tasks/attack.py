@@ -124,7 +124,10 @@ class Task:
         return {
             "access": self._access(job),
             "randomised": evaluation.victim.randomised,
-            "constraints": {name: {"symbol": c.symbol, "unit": c.unit} for name, c in self.constraint.items()},
+            "constraints": {
+                name: {"symbol": one.symbol, "unit": one.unit, "remark": one.remark(job.dataset.skeleton)}
+                for name, one in self.constraint.items()
+            },
         }
 
     def _access(self, job: Job) -> str:

@@ -160,8 +160,8 @@ def test_a_column_that_is_one_of_the_papers_never_stands_alone() -> None:
 
 def test_the_note_says_how_the_speeds_change_is_meant() -> None:
     text = notes(TABLE1, admm())
-    assert "0.0001 m per frame" in text and "27 times smaller" in text
-    assert "27 times" not in notes(TABLE1, admm(), wide=False)  # where no such column is shown
+    assert "the speed plus 0.0001 of the clips' unit per frame" in text
+    assert "the speed plus" not in notes(TABLE1, admm(), wide=False)  # where no such column is shown
 
 
 def test_any_number_of_constraints_with_any_names() -> None:
