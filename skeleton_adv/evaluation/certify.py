@@ -55,7 +55,7 @@ class Certification:
         for place in progress(range(len(left)), len(left)):
             rows = self._certify(left[place], state)
             append([row for row in rows if row["index"] not in done])
-            state.unlink(missing_ok=True)
+        state.unlink(missing_ok=True)  # that of a process, too, that was killed after its last rows
 
     def _certify(self, numbers: list[int], state: Path) -> list[dict[str, Any]]:
         began = time.perf_counter()

@@ -45,10 +45,8 @@ class Fitted:
         Whoever else fits into this file is waited for.
         """
         with self._held():
-            if self.is_there():
-                return None
-            facts = work(self.scratch)
-            self.scratch.unlink(missing_ok=True)
+            facts = None if self.is_there() else work(self.scratch)
+            self.scratch.unlink(missing_ok=True)  # that of a process, too, that was killed after its last write
             return facts
 
     @contextmanager
