@@ -59,7 +59,8 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     """A network with its weights, and what is known of their training.
 
     That is its own word on its accuracy, the ``training`` by name and settings (``unknown``: nobody recorded
-    it), the noise in it, and whether it was on these clips. Raises ``CheckpointError`` if it was of a network of another meaning.
+    it), the noise in it, and whether it was on these clips. Raises ``CheckpointError`` if it was of a network
+    of another meaning.
     """
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
