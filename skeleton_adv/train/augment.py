@@ -31,7 +31,8 @@ def training_batch(
         raw = prepared.raw(number)
         start, length = random_crop(len(raw.frames), recipe.crop, dataset.num_frames, rng)
         frames, exists = resample(raw, start, length, dataset.num_frames)
-        frames = rotate(frames, [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation])
+        angles = [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation]
+        frames = rotate(frames, angles) if any(angles) else frames  # joints in an image may have two channels only
         if recipe.random_move:
             frames = moved(frames, exists, rng)
         x.append(training.clip(frames, exists, dataset.skeleton.coords, rng, grown))
