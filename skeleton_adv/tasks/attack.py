@@ -136,12 +136,12 @@ class Task:
             return "none"
         if job.surrogate is not None:
             return "transfer"
+        if not self.adaptive:  # ``check`` has seen that there is a defense
+            return "oblivious"
         access = attacks.access_of(self.attack)
         if access != "gradients":
             return access
-        if job.choices["defense"] == "none":
-            return "white box"
-        return "adaptive" if self.adaptive else "oblivious"
+        return "white box" if job.choices["defense"] == "none" else "adaptive"
 
     def _target_name(self, job: Job) -> str | None:
         """The target as one name, however it was given; None if untargeted."""
