@@ -61,7 +61,9 @@ def facts(run: Run) -> dict[str, Any]:
         "beta": run.of_attack.get("beta"),
         "sigma": run.of_defense.get("sigma"),
         "draws": run.of_defense.get("draws"),
-        "plain": run.training["name"] in words.PLAIN and not run.surrogate_noise,
+        "plain": {run.training["name"], (run.surrogate_training or run.training)["name"]} <= {*words.PLAIN}
+        and not run.surrogate_noise
+        and all(named("constraint", name) for name in run.constraints),
     }
 
 

@@ -1,7 +1,7 @@
 """Runs in words: where they were made, by what, and on whom."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,11 +88,15 @@ def deed(run: Run, target: str = "") -> str:
 
 def trained(run: Run) -> str:
     """How a victim was trained if not plainly, in words: the noise's sigma, or the method with its settings."""
-    name = run.training["name"]
     if run.trained_noise:
         return f"trained with σ={run.trained_noise:g}"
-    more = " ".join(f"{key}={value}" for key, value in run.training.items() if key != "name")
-    return "" if name in PLAIN else f"trained by {name} {more}".strip()
+    return method(run.training)
+
+
+def method(training: Mapping[str, Any]) -> str:
+    """A way of training with its settings, in words; nothing if it is the recipe alone."""
+    more = " ".join(f"{key}={value}" for key, value in training.items() if key != "name")
+    return "" if training["name"] in PLAIN else f"trained by {training['name']} {more}".strip()
 
 
 def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Run], str]]:
@@ -106,6 +110,8 @@ def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Ru
         digest = {"model": run.weights, "surrogate": run.surrogate_weights}[role]
         sigma = {"model": run.trained_noise, "surrogate": run.surrogate_noise}[role]
         name = f"{model} s{run.seeds.get(role)}" + (f", σ={sigma:g}" if noise and sigma else "")
+        training = (run.training if role == "model" else run.surrogate_training) or {"name": "none"}
+        name += f", {method(training)}" if training["name"] not in ("none", "unknown", "noise") else ""
         return name, (None if noise else sigma), str(digest)
 
     roles = ("model", "surrogate") if any(run.surrogate for run in runs) else ("model",)

@@ -37,6 +37,7 @@ class Run:
     training: Named  # how the victim was trained: a name and its settings
     trained_noise: float | None  # sigma; None if not known
     surrogate_noise: float | None
+    surrogate_training: Named | None  # None: there is no surrogate, or an earlier version did not state it
     trained_here: bool | None  # on these clips
     seeds: Mapping[str, int]
     experiment: str | None
@@ -157,7 +158,7 @@ FACTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("stands_for", "experiment"), (str, type(None))),
     **dict.fromkeys(("trained_noise", "surrogate_noise"), (float, int, type(None))),
     "trained_here": (bool, type(None)),
-    "sweep": (dict, type(None)),
+    **dict.fromkeys(("sweep", "surrogate_training"), (dict, type(None))),
 }
 DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": ""}
 
