@@ -333,7 +333,8 @@ MEANS_NOTE += "within a clip, mean / median over clips."
 def _written(name: str, scope: Scope) -> tuple[str, str, float]:
     """Head, form and factor of a constraint's columns."""
     symbol, unit = (scope.constraints[name][key] for key in ("symbol", "unit"))
-    suffix, form, factor = HOW.get(unit, (f" {unit}" if unit else "", ".3f", 1.0))
+    length = scope.unit.length if unit == "m" else unit  # of lengths: the clips' own
+    suffix, form, factor = HOW.get(unit, (f" {length}" if length else "", ".3f", 1.0))
     return symbol + suffix, form, factor
 
 
