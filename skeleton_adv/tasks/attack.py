@@ -161,6 +161,7 @@ class Task:
         own, origin = dict(job.settings["attack"]), self._origin(job)
         revision = REVISIONS.get(str(own["_target_"]).rpartition(".")[2])
         own |= {"revision": revision} if revision else {}
+        own |= attacks.source_of(self.attack)
         return own | {"path": SavedClips(origin).digest()} if origin else own
 
     def _check_origin(self, job: Job, prepared: Prepared) -> None:
