@@ -97,6 +97,8 @@ class Table:
             prefix = f"{self.beside.value(run)}_".replace(" ", "_") if self.beside else ""
             values = {name: value for _, cells in measured for name, value in cells(run).items()}
             values["run"] = run.identity
+            if f"{prefix}run" in row:
+                raise RunError(f"{row[f'{prefix}run']} and {run.identity} are of one place in {self.name}")
             row |= {name if name == "test_clips" else prefix + name: value for name, value in values.items()}
             row |= self.published.beside(published.facts(run)) if self.published else {}
         return found

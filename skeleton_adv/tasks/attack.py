@@ -129,16 +129,16 @@ class Task:
 
     def _access(self, job: Job) -> str:
         """What the attack sees of the victim that judges it."""
-        if self._origin(job):
+        access = attacks.access_of(self.attack)
+        if self._origin(job) or access == "none":
             return "none"
         if job.surrogate is not None:
             return "transfer"
-        access = attacks.access_of(self.attack)
+        if not self.adaptive:  # whatever it asks, it asks the undefended network
+            return "oblivious"
         if access != "gradients":
             return access
-        if job.choices["defense"] == "none":
-            return "white box"
-        return "adaptive" if self.adaptive else "oblivious"
+        return "white box" if job.choices["defense"] == "none" else "adaptive"
 
     def _target_name(self, job: Job) -> str | None:
         """The target as one name, however it was given; None if untargeted."""

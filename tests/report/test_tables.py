@@ -240,7 +240,7 @@ def test_victims_of_one_name_are_told_apart_by_their_weights() -> None:
 
 
 def test_a_clip_without_motion_counts_once() -> None:
-    runs = [admm(beta) for beta in (0.1, 1.0, 10.0)]
+    runs = [admm(beta, identity=f"{beta}") for beta in (0.1, 1.0, 10.0)]
     assert "left out of ΔK/K: 1." in notes(TABLE1, *runs)
     assert "left out of ΔK/K: 2." in notes(TABLE1, *runs, admm(2.0, settings={"prepared": "other clips"}))
 
@@ -370,3 +370,10 @@ def test_cells_are_those_of_the_version_before(name: str) -> None:
     text = table.rows(own).to_csv(index=False, float_format="%.6g")
     frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
     pd.testing.assert_frame_equal(frame[[*golden]], golden)
+
+
+def test_two_runs_of_one_place_are_never_one_of_them() -> None:
+    runs = [defended(0.01, True, 0.5), defended(0.01, False, 0.5, identity="b")]
+    runs = [replace(one, access="scores") for one in runs]
+    with pytest.raises(RunError, match="abc and b"):
+        TABLE4.rows(runs)
