@@ -1,7 +1,7 @@
 """Runs in words: where they were made, by what, and on whom."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,10 +88,19 @@ def deed(run: Run, target: str = "") -> str:
 
 def trained(run: Run) -> str:
     """How a victim was trained if not plainly, in words: the noise's sigma, or the method with its settings."""
-    name = run.training["name"]
-    if run.trained_noise:
-        return f"trained with σ={run.trained_noise:g}"
-    more = " ".join(f"{key}={value}" for key, value in run.training.items() if key != "name")
+    return _trained(run.training, run.trained_noise)
+
+
+def surrogate_trained(run: Run) -> str:
+    """Likewise of a surrogate."""
+    return _trained(run.surrogate_training, run.surrogate_noise)
+
+
+def _trained(training: Mapping[str, Any], noise: float | None) -> str:
+    if noise:
+        return f"trained with σ={noise:g}"
+    name = training.get("name", "none")
+    more = " ".join(f"{key}={value}" for key, value in training.items() if key != "name")
     return "" if name in PLAIN else f"trained by {name} {more}".strip()
 
 
@@ -105,7 +114,9 @@ def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Ru
         model = {"model": run.victim, "surrogate": run.surrogate}[role]
         digest = {"model": run.weights, "surrogate": run.surrogate_weights}[role]
         sigma = {"model": run.trained_noise, "surrogate": run.surrogate_noise}[role]
+        method = "" if sigma else {"model": trained, "surrogate": surrogate_trained}[role](run)
         name = f"{model} s{run.seeds.get(role)}" + (f", σ={sigma:g}" if noise and sigma else "")
+        name += f", {method}" if method else ""
         return name, (None if noise else sigma), str(digest)
 
     roles = ("model", "surrogate") if any(run.surrogate for run in runs) else ("model",)

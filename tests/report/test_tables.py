@@ -217,6 +217,17 @@ def test_transfer_from_and_to_noise_has_no_cell_of_the_papers() -> None:
     assert {*frame["source"]} == {"hcn s1, σ=0.1", "hcn s1"}
 
 
+def test_transfer_from_a_surrogate_of_another_training_says_so_and_has_no_cell_of_the_papers() -> None:
+    mixed = {"name": "mixed", "weight": 0.5}
+    frame = TABLE2.rows([transfer("hcn", 0.1, surrogate_noise=0.0, surrogate_training=mixed)])
+    assert "paper_success" not in frame and frame["source"].tolist() == ["hcn s1, trained by mixed weight=0.5"]
+
+
+def test_the_same_weights_are_no_second_training_whatever_seed_is_given() -> None:
+    itself = transfer("hcn", 0.1, settings={"surrogate_checkpoint": "weights"}, surrogate=1)
+    assert "paper_success" not in TABLE2.rows([itself])
+
+
 def test_a_victim_of_another_training_says_so_and_has_no_cell_of_the_papers() -> None:
     noise = {"training": {"name": "noise", "sigma": 0.25}, "trained_noise": 0.25}
     runs = [admm(seeds={"model": 2}), admm(seeds={"model": 2}, identity="b", **noise)]
