@@ -17,6 +17,7 @@ from skeleton_adv.command.job import Job, Model, Role, Runtime, Session, Task
 from skeleton_adv.command.targets import check_settings, check_targets
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.train.training import Training
 
 GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
 # Settings of every task; all others are a task's own.
@@ -137,7 +138,11 @@ def _check_kinds(objects: Mapping[str, Any], settings: Mapping[str, Any]) -> Non
     """Raise ``SettingError`` if a part is of the wrong kind."""
     parts = {name: objects[name] for name in ("attack", "defense") if name in objects}
     parts["dataset"] = getattr(objects["dataset"], "clips", None)
-    parts["training"] = getattr(objects["training"], "clip", None)
+    for training in ("training", "surrogate_training"):
+        if training in objects and not (isinstance(objects[training], Training) and hasattr(objects[training], "name")):
+            raise SettingError(f"{training}={settings[training]} is no way of training: choose one with {training}=...")
+    if not objects.get("surrogate") and (idle := objects.get("surrogate_training")) and idle.identity():
+        raise SettingError("surrogate_training: there is no surrogate: choose one with model@surrogate=...")
     for role in ("model", "surrogate"):
         if objects.get(role):
             parts |= {f"{role}.{name}": objects[role].get(name) for name in ("architecture", "preprocess")}

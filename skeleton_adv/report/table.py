@@ -99,6 +99,8 @@ class Table:
             if self.beside and f"{prefix}run" in row:
                 raise RunError(f"{run.folder}: nothing in {self.title} tells it from run {row[f'{prefix}run']}")
             values["run"] = run.identity
+            if f"{prefix}run" in row:
+                raise RunError(f"{row[f'{prefix}run']} and {run.identity} are of one place in {self.name}")
             row |= {name if name == "test_clips" else prefix + name: value for name, value in values.items()}
             row |= self.published.beside(published.facts(run)) if self.published else {}
         return found

@@ -88,15 +88,20 @@ def deed(run: Run, target: str = "") -> str:
 
 def trained(run: Run) -> str:
     """How a victim was trained if not plainly, in words: the noise's sigma, or the method with its settings."""
-    if run.trained_noise:
-        return f"trained with σ={run.trained_noise:g}"
-    return method(run.training)
+    return _trained(run.training, run.trained_noise)
 
 
-def method(training: Mapping[str, Any]) -> str:
-    """A way of training with its settings, in words; nothing if it is the recipe alone."""
+def surrogate_trained(run: Run) -> str:
+    """Likewise of a surrogate."""
+    return _trained(run.surrogate_training, run.surrogate_noise)
+
+
+def _trained(training: Mapping[str, Any], noise: float | None) -> str:
+    if noise:
+        return f"trained with σ={noise:g}"
+    name = training.get("name", "none")
     more = " ".join(f"{key}={value}" for key, value in training.items() if key != "name")
-    return "" if training["name"] in PLAIN else f"trained by {training['name']} {more}".strip()
+    return "" if name in PLAIN else f"trained by {name} {more}".strip()
 
 
 def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Run], str]]:
@@ -109,9 +114,9 @@ def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Ru
         model = {"model": run.victim, "surrogate": run.surrogate}[role]
         digest = {"model": run.weights, "surrogate": run.surrogate_weights}[role]
         sigma = {"model": run.trained_noise, "surrogate": run.surrogate_noise}[role]
+        method = "" if sigma else {"model": trained, "surrogate": surrogate_trained}[role](run)
         name = f"{model} s{run.seeds.get(role)}" + (f", σ={sigma:g}" if noise and sigma else "")
-        training = (run.training if role == "model" else run.surrogate_training) or {"name": "none"}
-        name += f", {method(training)}" if training["name"] not in ("none", "unknown", "noise") else ""
+        name += f", {method}" if method else ""
         return name, (None if noise else sigma), str(digest)
 
     roles = ("model", "surrogate") if any(run.surrogate for run in runs) else ("model",)

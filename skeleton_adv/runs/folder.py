@@ -135,8 +135,7 @@ class RunFolder:
         write_json(self._json, {**summary, **about, "rows": rows})
 
     def _pin(self, columns: Columns) -> None:
-        known = self._read_begun() if self._begun.exists() else {"with": []}
-        write_json(self._begun, {"columns": dict(columns), **known})
+        write_json(self._begun, {**self._read_begun(), "columns": dict(columns)})
 
     def _pinned(self, header: list[str]) -> Columns:
         """The columns that this run was begun with; an older version pinned none, so there the header tells."""

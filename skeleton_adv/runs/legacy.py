@@ -9,7 +9,11 @@ from typing import Any
 from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, ColumnKind
 
 IMAGES = ("kinetics", "synthetic_kinetics")  # joints in an image, without depth
-CROSS_VIEW = ("ntu60_cv", "synthetic_cv")
+STANDS_FOR = {
+    **dict.fromkeys(IMAGES, "Kinetics"),
+    **dict.fromkeys(("ntu60_cv", "synthetic_cv"), "NTU RGB+D, cross-view"),
+    **dict.fromkeys(("ntu60_cs", "ntu120_xsub", "ntu120_xset", "synthetic_cs", "utd_mhad"), "NTU RGB+D, cross-subject"),
+}
 NAMES = {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
 FLOORS = {"m": 0.0001, "image": 0.001}  # that speeds are divided by besides, per frame
 # The columns of a row of attack in the order of the file.
@@ -39,9 +43,10 @@ def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "constraints": _constraints("image" if image else "m") if kind == ATTACK.name else {},
         "access": _access(settings, choices),
         "unit": "image" if image else "m",
-        "stands_for": "Kinetics" if image else f"NTU RGB+D, cross-{'view' if dataset in CROSS_VIEW else 'subject'}",
+        "stands_for": STANDS_FOR.get(dataset),
         "randomised": choices["defense"] != "none" and bool(settings["defense"].get("sigma")),
-        "training": {"name": "noise", "sigma": noise} if noise else {"name": "unknown" if noise is None else "none"},
+        "training": _training(noise),
+        "surrogate_training": _training(about.get("surrogate_noise")) if choices.get("model@surrogate") else {},
         "experiment": None if experiment in (None, "null") else str(experiment),
     }
     return {**found, **about}
@@ -55,6 +60,13 @@ def _constraints(unit: str) -> dict[str, dict[str, str]]:
         "it is many times smaller than |S' − S|/S."
     )
     return found
+
+
+def _training(noise: float | None) -> dict[str, Any]:
+    """How a network was trained, by the noise in it; None: nobody recorded it."""
+    if noise is None:
+        return {"name": "unknown"}
+    return {"name": "noise", "sigma": noise} if noise else {"name": "none"}
 
 
 def _access(settings: Mapping[str, Any], choices: Mapping[str, Any]) -> str:

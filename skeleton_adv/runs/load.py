@@ -37,7 +37,7 @@ class Run:
     training: Named  # how the victim was trained: a name and its settings
     trained_noise: float | None  # sigma; None if not known
     surrogate_noise: float | None
-    surrogate_training: Named | None  # None: there is no surrogate, or an earlier version did not state it
+    surrogate_training: Named  # as ``training``; empty without a surrogate
     trained_here: bool | None  # on these clips
     seeds: Mapping[str, int]
     experiment: str | None
@@ -160,7 +160,7 @@ FACTS: dict[str, tuple[type, ...]] = {
     "trained_here": (bool, type(None)),
     **dict.fromkeys(("sweep", "surrogate_training"), (dict, type(None))),
 }
-DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": ""}
+DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": "", "surrogate_training": {}}
 
 
 def run_of(about: Mapping[str, Any], records: pd.DataFrame, folder: Path | None = None, kind: str = "attack") -> Run:

@@ -132,13 +132,13 @@ class Task:
 
     def _access(self, job: Job) -> str:
         """What the attack sees of the victim that judges it."""
-        if self._origin(job):
+        access = attacks.access_of(self.attack)
+        if self._origin(job) or access == "none":
             return "none"
         if job.surrogate is not None:
             return "transfer"
-        if not self.adaptive:  # ``check`` has seen that there is a defense
+        if not self.adaptive:  # whatever it asks, it asks the undefended network
             return "oblivious"
-        access = attacks.access_of(self.attack)
         if access != "gradients":
             return access
         return "white box" if job.choices["defense"] == "none" else "adaptive"
@@ -203,8 +203,7 @@ class Task:
         if job.surrogate is not None:
             source, theirs = trained_network(job, job.surrogate, weights["surrogate"], prepared)
             attacked = defended(source, none)
-            training = {**training, "surrogate_noise": theirs["trained_noise"]}
-            training["surrogate_training"] = theirs["training"]
+            training |= {"surrogate_noise": theirs["trained_noise"], "surrogate_training": theirs["training"]}
         elif not self.adaptive:
             attacked = defended(network, none)
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace

@@ -1,6 +1,7 @@
 """A command becomes the job that it describes, or is refused in one line."""
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from jobs import job_of
 from omegaconf import OmegaConf
 
 from skeleton_adv import tasks
+from skeleton_adv.attacks import Access, needs
 from skeleton_adv.command import build, cli
 from skeleton_adv.command.job import Job
 from skeleton_adv.command.targets import check_targets
@@ -37,6 +39,50 @@ def test_a_value_out_of_range_is_named(override: str, message: str) -> None:
     with pytest.raises(SettingError) as caught:
         job_of([override])
     assert message in str(caught.value)
+
+
+TRAININGS = [
+    (["surrogate.noise=0.25"], "there is no surrogate"),
+    (["training@surrogate_training=noise"], "there is no surrogate"),
+    (["surrogate_training=null"], "surrogate_training=None is no way of training"),
+    (["model@surrogate=hcn", "surrogate_training=null"], "surrogate_training=None is no way of training"),
+    (["training._target_=skeleton_adv.train.training.Training"], "is no way of training"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), TRAININGS)
+def test_a_training_without_effect_or_meaning_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        job_of(words)
+
+
+def test_a_surrogate_may_be_trained_otherwise() -> None:
+    surrogate = job_of(["model@surrogate=hcn", "surrogate.noise=0.25"]).surrogate
+    assert surrogate is not None and surrogate.training.identity() == {"noise": 0.25}
+
+
+ACCESS = [
+    ("gradients", [], "white box"),
+    ("scores", [], "scores"),
+    ("gradients", ["defense=noise_filter"], "adaptive"),
+    ("labels", ["defense=noise_filter"], "labels"),
+    ("gradients", ["defense=noise_filter", "adaptive=false"], "oblivious"),
+    ("scores", ["defense=noise_filter", "adaptive=false"], "oblivious"),
+    ("labels", ["defense=noise_filter", "adaptive=false"], "oblivious"),
+    ("none", ["defense=noise_filter", "adaptive=false"], "none"),
+    ("labels", ["model@surrogate=hcn"], "transfer"),
+    ("none", ["model@surrogate=hcn"], "none"),
+]
+
+
+@pytest.mark.parametrize(("declared", "words", "access"), ACCESS)
+def test_an_attack_that_asks_the_undefended_network_is_oblivious(
+    declared: Access, words: list[str], access: str
+) -> None:
+    job = job_of(words)
+    task: Any = job.task
+    attack = needs(declared)(lambda model, batch, *, targeted=False: None)
+    assert replace(task, attack=attack)._access(job) == access
 
 
 def check(job: Job) -> None:

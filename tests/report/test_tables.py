@@ -230,6 +230,17 @@ def test_transfer_from_and_to_noise_has_no_cell_of_the_papers() -> None:
     assert {*frame["source"]} == {"hcn s1, σ=0.1", "hcn s1"}
 
 
+def test_transfer_from_a_surrogate_of_another_training_says_so_and_has_no_cell_of_the_papers() -> None:
+    mixed = {"name": "mixed", "weight": 0.5}
+    frame = TABLE2.rows([transfer("hcn", 0.1, surrogate_noise=0.0, surrogate_training=mixed)])
+    assert "paper_success" not in frame and frame["source"].tolist() == ["hcn s1, trained by mixed weight=0.5"]
+
+
+def test_the_same_weights_are_no_second_training_whatever_seed_is_given() -> None:
+    itself = transfer("hcn", 0.1, settings={"surrogate_checkpoint": "weights"}, surrogate=1)
+    assert "paper_success" not in TABLE2.rows([itself])
+
+
 def test_a_victim_of_another_training_says_so_and_has_no_cell_of_the_papers() -> None:
     noise = {"training": {"name": "noise", "sigma": 0.25}, "trained_noise": 0.25}
     runs = [admm(seeds={"model": 2}), admm(seeds={"model": 2}, identity="b", **noise)]
@@ -253,7 +264,7 @@ def test_victims_of_one_name_are_told_apart_by_their_weights() -> None:
 
 
 def test_a_clip_without_motion_counts_once() -> None:
-    runs = [admm(beta) for beta in (0.1, 1.0, 10.0)]
+    runs = [admm(beta, identity=f"{beta}") for beta in (0.1, 1.0, 10.0)]
     assert "left out of ΔK/K: 1." in notes(TABLE1, *runs)
     assert "left out of ΔK/K: 2." in notes(TABLE1, *runs, admm(2.0, settings={"prepared": "other clips"}))
 
@@ -382,3 +393,10 @@ def test_cells_are_those_of_the_version_before(name: str) -> None:
     text = table.rows(own).to_csv(index=False, float_format="%.6g")
     frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
     pd.testing.assert_frame_equal(frame[[*golden]], golden)
+
+
+def test_two_runs_of_one_place_are_never_one_of_them() -> None:
+    runs = [defended(0.01, True, 0.5), defended(0.01, False, 0.5, identity="b")]
+    runs = [replace(one, access="scores") for one in runs]
+    with pytest.raises(RunError, match="abc and b"):
+        TABLE4.rows(runs)

@@ -183,3 +183,10 @@ def test_a_second_process_waits(tmp_path: Path, capsys: pytest.CaptureFixture[st
         events.append("second")
     thread.join()
     assert events == ["first", "second"] and "busy: waiting" in capsys.readouterr().out
+
+
+def test_a_run_that_ended_before_its_first_row_begins_with_the_columns_of_today(tmp_path: Path) -> None:
+    RunFolder(tmp_path, ATTACK).begin(COLUMNS, CLIPS)
+    (tmp_path / "records.csv").unlink()
+    more = {**COLUMNS, "more": "float"}
+    assert begin_again(tmp_path, more) == set() == begin_again(tmp_path, more)

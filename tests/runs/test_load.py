@@ -164,6 +164,8 @@ def reordered(folder: Path) -> Path:
     [
         ({"dataset": "kinetics"}, {"unit": "image", "stands_for": "Kinetics"}),
         ({"dataset": "ntu60_cv"}, {"unit": "m", "stands_for": "NTU RGB+D, cross-view"}),
+        ({"dataset": "ntu120_xset"}, {"stands_for": "NTU RGB+D, cross-subject"}),
+        ({"dataset": "nw_ucla"}, {"unit": "m", "stands_for": None}),
         ({"trained_noise": None}, {"training": {"name": "unknown"}}),
         ({"trained_noise": 0.25}, {"training": {"name": "noise", "sigma": 0.25}}),
         ({"settings": {"attack": {"path": "digest"}}}, {"access": "none"}),
