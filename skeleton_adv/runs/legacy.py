@@ -12,9 +12,7 @@ IMAGES = ("kinetics", "synthetic_kinetics")  # joints in an image, without depth
 STANDS_FOR = {
     **dict.fromkeys(IMAGES, "Kinetics"),
     **dict.fromkeys(("ntu60_cv", "synthetic_cv"), "NTU RGB+D, cross-view"),
-    **dict.fromkeys(
-        ("ntu60_cs", "ntu120_xsub", "ntu120_xset", "synthetic_cs", "utd_mhad"), "NTU RGB+D, cross-subject"
-    ),
+    **dict.fromkeys(("ntu60_cs", "ntu120_xsub", "ntu120_xset", "synthetic_cs", "utd_mhad"), "NTU RGB+D, cross-subject"),
 }
 NAMES = {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
 CONSTRAINTS = {name: {"symbol": symbol, "unit": unit} for name, (symbol, unit) in NAMES.items()}
