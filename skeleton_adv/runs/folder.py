@@ -57,7 +57,7 @@ class RunFolder:
         if isinstance(rows, dict):
             if rows.get("digest") != digest(self._csv):
                 raise self._damaged("was changed after the run ended")
-            return summary
+            return summary if isinstance(summary.get("done"), int) else None
         # Runs of an older version hold no digest: the number of rows has to do.
         return summary if self._csv.read_bytes().count(b"\n") - 1 == summary.get("done") else None
 

@@ -184,11 +184,14 @@ def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(facts[name], types) or (isinstance(facts[name], bool) and bool not in types):
             raise KeyError(name)
     _check_settings(facts["kind"], facts["settings"], facts["choices"])
-    if not isinstance(facts["seeds"], dict) or not isinstance(facts["classes"], list):
+    if not isinstance(facts["seeds"], dict) or not all(type(seed) is int for seed in facts["seeds"].values()):
         raise KeyError("seeds")
+    if not isinstance(facts["classes"], list) or not isinstance(facts["surrogate_training"], dict):
+        raise KeyError("classes" if isinstance(facts["surrogate_training"], dict) else "surrogate_training")
     if not isinstance(facts["training"].get("name"), str):
         raise KeyError("training")
-    if not all(isinstance(one, dict) and {"symbol", "unit"} <= {*one} for one in facts["constraints"].values()):
+    said = [one.get(name) for one in facts["constraints"].values() for name in ("symbol", "unit")]
+    if not all(isinstance(word, str) for word in said):
         raise KeyError("constraints")
     return facts
 
@@ -201,6 +204,9 @@ def _check_settings(kind: str, settings: Named, choices: Named) -> None:
     wanted: dict[str, tuple[type, ...]] = {"smoothing": (dict,)}
     if kind == "attack":
         wanted = {"attack": (dict,), "targeted": (bool,), "target": (str, type(None))}
+    parts = ("dataset", "defense", "model")
+    wanted |= {name: (dict,) for name in parts if name in settings}
+    wanted |= {name: (str, type(None)) for name in ("checkpoint", "surrogate_checkpoint") if name in settings}
     for name, types in wanted.items():
         if name not in settings or not isinstance(settings[name], types):
             raise KeyError(f"settings.{name}")

@@ -171,11 +171,13 @@ class Task:
             return
         if not (run / "run.json").exists():
             raise RunError(f"attack.path={run} is no finished run: it holds no run.json")
-        made = read_json(run / "run.json").get("settings", {})
+        made = read_json(run / "run.json").get("settings")
+        if not isinstance(made, dict) or not isinstance(made.get("dataset"), dict):
+            raise RunError(f"attack.path={run}: its run.json does not say with which settings its clips were made")
         ours: dict[str, Any] = {"prepared": prepared.digest, "target": self._target_name(job)}
         ours |= {"targeted": self.targeted, "seed": self.seed}
         ours |= {f"dataset.{name}": value for name, value in job.dataset_settings.items()}
-        theirs = {**made, **{f"dataset.{name}": value for name, value in made.get("dataset", {}).items()}}
+        theirs = {**made, **{f"dataset.{name}": value for name, value in made["dataset"].items()}}
         for name, value in ours.items():
             if theirs.get(name) != value:
                 raise RunError(f"attack.path={run} was made with {name}={theirs.get(name)}, not {value}")

@@ -89,7 +89,7 @@ def is_done(folder: RunFolder, order: list[int], kept: Callable[[], bool] = lamb
     summary = folder.summary()
     if summary is None or summary["done"] < len(order) or not kept():
         return False
-    log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
+    log(f"nothing to do: {summary['done']} of {summary.get('total', len(order))} clips are done in {folder.path}")
     return True
 
 

@@ -64,8 +64,8 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     """
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
-    settings = about.get("settings")
-    _check_training(job, role, checkpoint, settings or {})
+    settings = _settings_of(about, checkpoint)
+    _check_training(job, role, checkpoint, settings)
     here = trained_here(job, about, prepared)
     if here is False:
         other = about.get("dataset", "other clips")
@@ -73,10 +73,27 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
         log(f"{checkpoint} was trained on {other}: clips of this test may have been its training clips")
     return network, {
         "checkpoint_accuracy": about.get("test_accuracy"),
-        "training": {"name": "unknown"} if settings is None else _training_of(settings),
-        "trained_noise": None if settings is None else settings.get("noise", 0.0),
+        "training": _training_of(settings) if settings else {"name": "unknown"},
+        "trained_noise": settings.get("noise", 0.0) if settings else None,
         "trained_here": here,
     }
+
+
+def _settings_of(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The settings of a training; empty if they were not recorded. Raises ``CheckpointError`` if they are damaged."""
+    settings = about.get("settings")
+    found = {} if settings is None else settings
+    parts = [found, *(found.get(name, {}) for name in ("model", "dataset"))] if isinstance(found, dict) else [None]
+    parts += [*parts[1].values()] if len(parts) > 1 and isinstance(parts[1], dict) else []
+    training = found.get("training", {"name": "none"}) if isinstance(found, dict) else None
+    named = isinstance(training, dict) and isinstance(training.get("name"), str)
+    noise = found.get("noise", 0.0) if isinstance(found, dict) else None
+    if not (all(isinstance(part, dict) for part in parts) and named and type(noise) in (int, float)):
+        raise CheckpointError(
+            f"{path.with_suffix('.json')} does not say how {path.name} was trained, its settings are damaged: restore "
+            "it, or delete it if nobody knows"
+        )
+    return dict(found)
 
 
 def _training_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,5 +124,5 @@ def trained_here(job: Job, about: Mapping[str, Any], prepared: Prepared) -> bool
     """Whether weights were trained on these very clips; None: on a dataset of this name, or nobody knows on what."""
     if about.get("dataset", job.dataset.name) != job.dataset.name:
         return False
-    digest = about.get("settings", {}).get("prepared")
+    digest = (about.get("settings") or {}).get("prepared")
     return None if digest is None else bool(digest == prepared.digest)

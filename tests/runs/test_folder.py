@@ -190,3 +190,9 @@ def test_a_run_that_ended_before_its_first_row_begins_with_the_columns_of_today(
     (tmp_path / "records.csv").unlink()
     more = {**COLUMNS, "more": "float"}
     assert begin_again(tmp_path, more) == set() == begin_again(tmp_path, more)
+
+
+def test_an_end_that_counts_no_clips_is_none(tmp_path: Path) -> None:
+    folder = begun(tmp_path, row(0))
+    folder.end({})
+    assert folder.summary() is None and folder.begin(COLUMNS, CLIPS) == {0}

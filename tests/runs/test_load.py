@@ -222,3 +222,20 @@ def test_a_run_in_two_folders_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"a and .*b are the same run"):
         load_runs(tmp_path)
     assert len(load_runs(tmp_path / "a")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": {"model": "x"}},
+        {"constraints": {"bone": {"symbol": 3, "unit": "share"}}},
+        {"settings": {"dataset": 3}},
+        {"settings": {"defense": "x"}},
+        {"settings": {"checkpoint": [1]}},
+        {"surrogate_training": 3},
+    ],
+)
+def test_a_part_of_the_wrong_type_is_told(tmp_path: Path, changes: Any) -> None:
+    with pytest.raises(RunError, match="is damaged"):
+        write(tmp_path / "a", about(**changes), six_rows())
+        load_run(tmp_path / "a")

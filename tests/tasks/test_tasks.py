@@ -171,6 +171,28 @@ def test_weights_that_were_trained_on_other_clips_are_named(
         assert warning in said and ("was trained on" in said) is (here is False)
 
 
+def test_what_is_not_known_of_a_training_is_not_made_up(mat_folder: Path, tmp_path: Path) -> None:
+    job = job_of(["dataset=utd_mhad", f"dataset.root={mat_folder}"])
+    prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
+    network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
+    for about in ({}, {"settings": {}}, {"settings": None}):
+        save_weights(network, path, about)
+        facts = trained_network(job, job.victim, path, prepared)[1]
+        assert (facts["training"], facts["trained_noise"]) == ({"name": "unknown"}, None)
+    for settings in (
+        "x",
+        {"model": 3},
+        {"model": {"architecture": 3}},
+        {"dataset": 3},
+        {"noise": "abc"},
+        {"training": "x"},
+        {"training": {}},
+    ):
+        save_weights(network, path, {"settings": settings})
+        with pytest.raises(CheckpointError, match=r"w\.json does not say how"):
+            trained_network(job, job.victim, path, prepared)
+
+
 def test_identity_holds_all_that_changes_a_number_and_nothing_else(
     place: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +260,10 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
     ):
         refused = run(folder, *rest, "attack=from_file", f"attack.path={made}", change)
         assert refused.returncode == 2 and message in refused.stderr and refused.stderr.count("\n") == 1
+    for settings in (3, {"dataset": 3}):
+        (made / "run.json").write_text(json.dumps({"settings": settings}))
+        refused = run(folder, *rest, "attack=from_file", f"attack.path={made}")
+        assert refused.returncode == 2 and "does not say with which settings" in refused.stderr
 
 
 def test_the_course_of_an_attack_is_kept_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:
