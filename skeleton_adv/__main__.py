@@ -85,7 +85,7 @@ def main() -> None:
         cli.fail(error, arguments)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr)
+        print("\ninterrupted: run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     if command.failed:
         if len(command.failed) + len(command.finished) > 1:

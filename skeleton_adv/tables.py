@@ -54,10 +54,10 @@ def _of_experiment(experiment: str, runs: Sequence[Run]) -> list[tuple[Table, li
 def main() -> None:
     """Show and write the tables of all finished runs below a folder."""
     parser = argparse.ArgumentParser(prog="python -m skeleton_adv.tables", description=main.__doc__)
-    parser.add_argument("runs", nargs="?", default="outputs/runs", type=Path, help="folder of the runs")
-    parser.add_argument("--out", default="outputs/tables", type=Path, help="folder of the tables")
-    parser.add_argument("--wide", action="store_true", help="all columns, not only the ten most important")
-    parser.add_argument("--strict", action="store_true", help="refuse runs that have not ended")
+    parser.add_argument("runs", nargs="?", default="outputs/runs", type=Path, help="folder with the runs")
+    parser.add_argument("--out", default="outputs/tables", type=Path, help="folder for the tables")
+    parser.add_argument("--wide", action="store_true", help="show all columns, not only the ten most important")
+    parser.add_argument("--strict", action="store_true", help="refuse unfinished runs")
     parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # what is done anyway
     arguments = parser.parse_args()
     try:

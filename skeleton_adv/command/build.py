@@ -141,13 +141,15 @@ def _check_kinds(objects: Mapping[str, Any], settings: Mapping[str, Any]) -> Non
             parts |= {f"{role}.{name}": objects[role].get(name) for name in ("architecture", "preprocess")}
     for name, part in parts.items():
         if not callable(part):
-            raise SettingError(f"{name} is none: choose one with {name.partition('.')[0]}=...")
+            raise SettingError(f"{name} is not set: choose one with {name.partition('.')[0]}=...")
     constraints = objects.get("constraint", {"": None})
     if not isinstance(constraints, Mapping) or not constraints:
-        raise SettingError(f"constraint={settings['constraint']} must hold constraints by name: choose constraint=...")
+        raise SettingError(f"constraint={settings['constraint']} must map names to constraints: choose constraint=...")
     for name, constraint in constraints.items():
         if name and (not isinstance(constraint, Constraint) or not name.isidentifier()):
-            raise SettingError(f"constraint.{name}={settings['constraint'][name]} is no constraint")
+            raise SettingError(
+                f"constraint.{name}={settings['constraint'][name]} is not a constraint: choose constraint=..."
+            )
 
 
 def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def translated(arguments: list[str]) -> list[str]:
             group, place = ("training@surrogate_training", "surrogate_training")
         none = [_is_zero(part) for part in value.split(",")]
         if any(none) and not all(none):
-            raise SettingError(f"{word} sweeps training without noise beside training with it: run {key}=0 by itself")
+            raise SettingError(f"{word} sweeps training with and without noise: run {key}=0 separately")
         if not any(none):
             words += [f"{group}=noise", f"{place}.sigma={value}"]
         elif key == "model.noise":
@@ -102,10 +102,10 @@ def check_arguments(arguments: list[str]) -> None:
     sweeping = bool(MULTIRUN & {*arguments}) or (config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN")
     for override in overrides:
         if override.is_sweep_override() and not sweeping:
-            raise SettingError(f"{override.input_line} names several values: add -m to run them all")
+            raise SettingError(f"{override.input_line} has several values: add -m to run them all")
     if MULTIRUN & {*arguments} and not overrides:
         raise SettingError(
-            "-m sweeps nothing: list the values of a key with commas (attack.beta=0.1,1), or leave -m out"
+            "-m has nothing to sweep: list the values of a key with commas (attack.beta=0.1,1), or remove -m"
         )
     for words in _variants(chosen, swept, options):
         _check_keys(composed(words, folders), overrides, swept, options, chosen, folders)
@@ -132,7 +132,7 @@ def _check_size(overrides: Sequence[Override]) -> None:
     for override in overrides:
         runs *= count_of(override, MAX_RUNS)
         if runs > MAX_RUNS:
-            raise SettingError(f"{override.input_line} makes this more than {MAX_RUNS:,} runs: sweep fewer values")
+            raise SettingError(f"{override.input_line} gives more than {MAX_RUNS:,} runs: sweep fewer values")
 
 
 def _variants(
@@ -159,7 +159,7 @@ def _check_groups(chosen: Sequence[Override], options: Mapping[str, Any], folder
     for override in chosen:
         key, group = group_key(override), override.key_or_group
         if override.is_delete() and known.get(key) is not None:
-            raise SettingError(f"{override.input_line} leaves no {group}: choose another with {key}=...")
+            raise SettingError(f"{override.input_line} removes {group}: choose an option with {key}=...")
         if override.is_add() or override.is_delete():
             continue
         if key not in known and group != recipes.GROUP:
@@ -214,8 +214,8 @@ def _without(config: DictConfig, key: str, chosen: Sequence[Override]) -> str:
     guilty = f"{group}={option}" if any(override.key_or_group == group for override in chosen) else None
     experiment = f"experiment={config.get('experiment')}"
     if guilty is None:
-        return f"{experiment} sweeps {key}, which does not exist with the chosen options: leave one of them out"
-    return f"{experiment} sweeps {key}, which {guilty} does not have: leave {guilty} or {experiment} out"
+        return f"{experiment} sweeps {key}, which does not exist with the chosen options: remove one of them"
+    return f"{experiment} sweeps {key}, which {guilty} does not have: remove {guilty} or {experiment}"
 
 
 def _or(names: Sequence[str]) -> str:
@@ -234,8 +234,8 @@ def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Over
     for name in map(str, now):
         if now[name] != usual.get(name):
             raise SettingError(
-                f"{' '.join(_firsts(chosen))} sets hydra.{name} in its file, which may set hydra.mode and "
-                "hydra.sweeper.params only: if you trust it, set the rest on the command line"
+                f"{' '.join(_firsts(chosen))} sets hydra.{name} in its file, which may only set hydra.mode and "
+                "hydra.sweeper.params: if you trust it, set the rest on the command line"
             )
 
 
@@ -248,7 +248,7 @@ def check_values(config: DictConfig, folders: tuple[Path, ...] = ()) -> None:
             value()
         except OmegaConfBaseException as error:
             reason = str(error).splitlines()[0]
-            raise SettingError(f"{key} refers to what cannot be found: {reason}") from None
+            raise SettingError(f"{key} cannot be resolved: {reason}") from None
 
 
 def _open_values(config: Any, prefix: str) -> Iterator[tuple[str, bool, Callable[[], Any]]]:
@@ -294,14 +294,14 @@ def _check_flags(arguments: list[str]) -> None:
         value = value if equals else after
         takes = flag in CHOICES or flag in ("--package", "-p", "--config-dir", "-cd")
         if equals and not takes:
-            raise SettingError(f"{flag} takes no value: leave ={value} out")
+            raise SettingError(f"{flag} takes no value: remove ={value}")
         if takes and not value and flag not in ("--info", "-i"):
             raise SettingError(f"{flag} needs a value: {flag} {_or(CHOICES[flag]) if flag in CHOICES else '...'}")
         if value and value not in CHOICES.get(flag, (value,)):
             raise SettingError(f"{flag} {value} is not a choice: {nearest(value, list(CHOICES[flag]))}")
     modes = [word for word in flags if word.partition("=")[0] in MODES]
     if len(modes) > 1:
-        raise SettingError(f"{modes[0]} and {modes[1]} exclude each other: give one of them")
+        raise SettingError(f"{modes[0]} and {modes[1]} cannot be combined: use one of them")
 
 
 def _check_key(config: DictConfig, key: str, options: list[str]) -> None:
@@ -335,9 +335,9 @@ def fail(error: BaseException, arguments: Sequence[str] = ()) -> None:
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" for {error.filename}" if error.filename else ""
-            text = f"the disk is full: no space is left{where}; free some and give the same command again"
+            text = f"the disk is full: no space is left{where}; free some and run the same command again"
         keys = _keys_of(error.filename, list(arguments)) if isinstance(error.filename, str | Path) else []
-        text += f"; {_or(keys)} can name another place" if keys else ""
+        text += f"; {_or(keys)} can name another folder" if keys else ""
     print(f"error: {text}", file=sys.stderr, flush=True)
 
 

@@ -68,7 +68,7 @@ def composed(words: tuple[str, ...], folders: tuple[Path, ...] = ()) -> DictConf
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", [*words, *places], return_hydra_config=True)
     except RecursionError:
-        raise SettingError(f"{' '.join(words)}: the defaults of an option lead back to itself") from None
+        raise SettingError(f"{' '.join(words)}: the defaults of an option refer back to it") from None
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         reason = " ".join(str(error).split()).partition(" Config search path:")[0]
         raise SettingError(reason or f"{' '.join(words)} cannot be composed: {type(error).__name__}") from None
@@ -80,7 +80,7 @@ def parse(word: str) -> Override:
         return OverridesParser.create().parse_override(word)
     except (HydraException, RecursionError, ValueError):
         raise SettingError(
-            f"'{word}' is not of the form key=value (quote values that contain commas, spaces, = or letters outside "
+            f"'{word}' must have the form key=value (quote values that contain commas, spaces, = or letters outside "
             "ASCII: \"target='a=b'\")"
         ) from None
 
@@ -94,7 +94,7 @@ def values_of(override: Override) -> list[Any]:
     except (HydraException, ValueError):
         listed = []
     if not listed:
-        raise SettingError(f"{override.input_line} names no values that can be run one by one: list them with commas")
+        raise SettingError(f"{override.input_line} is not a list of values: separate them with commas")
     return listed
 
 

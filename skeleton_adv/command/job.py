@@ -37,7 +37,7 @@ class Runtime:
         check_call(Runtime, vars(self), "runtime.")
         for name, value in vars(self).items():
             if isinstance(value, str) and not value.strip():
-                raise SettingError(f"runtime.{name} is empty: give it a value or leave it out")
+                raise SettingError(f"runtime.{name} is empty: set a value or remove it")
 
     @property
     def saving(self) -> bool:
@@ -120,7 +120,7 @@ class Job:
     def __post_init__(self) -> None:
         if self.dataset.num_frames >= WHOLE and self.dataset.test_crop != 1:
             raise SettingError(
-                f"dataset.num_frames={self.dataset.num_frames} lays clips out as recorded, none of it cut away: "
+                f"dataset.num_frames={self.dataset.num_frames} uses clips as recorded, without cropping: "
                 "add dataset.test_crop=1"
             )
 

@@ -27,7 +27,7 @@ def files(folder: Path) -> Iterator[Path]:
         entries += len(folders) + len(names)
         found += [Path(place) / name for name in names if name.endswith(".yaml")]
         if entries > MAX_ENTRIES or len(found) > MAX_FILES:
-            raise SettingError(f"--config-dir {folder} contains too many files: name a folder of options only")
+            raise SettingError(f"--config-dir {folder} contains too many files: use a folder of options only")
     yield from sorted(path for path in found if path.is_file())
 
 
@@ -88,12 +88,12 @@ def check_text(text: str) -> None:
             sizes |= {event.anchor: 1} if event.anchor else {}
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise ValueError(f"line {event.start_mark.line + 1}: *{event.anchor} repeats nothing that is complete")
+                raise ValueError(f"line {event.start_mark.line + 1}: *{event.anchor} refers to no complete anchor")
             nodes += sizes[event.anchor]
         if len(open_nodes) > MAX_DEPTH or nodes > MAX_NODES:
             raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels or has more than {MAX_NODES:,} nodes")
     if documents > 1:
-        raise ValueError("it contains several documents: an option is one")
+        raise ValueError("it contains several documents: keep one per file")
 
 
 def _reason(error: Exception) -> str:

@@ -62,7 +62,7 @@ def check_targets(settings: Mapping[str, Any], typed_targets: Mapping[str, str])
 
 def _check(node: Any, key: str, typed: Mapping[str, str]) -> None:
     if isinstance(node, str) and "${" in node:
-        raise SettingError(f"{key.rstrip('.')}={node} is not a plain value: interpolations are resolved once only")
+        raise SettingError(f"{key.rstrip('.')}={node} is not a plain value: an interpolation cannot contain another")
     if isinstance(node, list):
         for number, item in enumerate(node):
             _check(item, f"{key}{number}.", typed)
@@ -72,7 +72,7 @@ def _check(node: Any, key: str, typed: Mapping[str, str]) -> None:
         _check_target(node, key, typed)
     elif key in MADE:
         place = key.rstrip(".")
-        raise SettingError(f"{place} has no _target_, so nothing makes it: choose an option with {_choice(key)}=...")
+        raise SettingError(f"{place} has no _target_, so it cannot be built: choose an option with {_choice(key)}=...")
     for name, item in node.items():
         _check(item, f"{key}{name}.", typed)
 
@@ -90,7 +90,7 @@ def _check_target(node: Mapping[str, Any], key: str, typed: Mapping[str, str]) -
         _check_name(name, key, place, node)
     partial = bool(node.get("_partial_"))
     if place is not None and key == place.key and key in MADE and partial != place.partial:
-        why = "the program calls it later" if place.partial else "it is made before anything runs"
+        why = "the program calls it later" if place.partial else "it is built before the run"
         raise SettingError(f"{key}_partial_ must be {str(place.partial).lower()}: {why}")
     target = _located(key, name)
     if not trusted and place is not None:
@@ -103,7 +103,7 @@ def _check_name(name: str, key: str, place: Place | None, node: Mapping[str, Any
     """Raise ``SettingError``, before any import, unless a file may name ``name`` here."""
     trust = f"if you trust it, set {key}_target_={name} on the command line"
     if place is None:
-        raise SettingError(f"{key}_target_={name}: nothing is called here; {trust}")
+        raise SettingError(f"{key}_target_={name}: this setting is not called; {trust}")
     if not name.startswith(f"{place.package}.") or not all(part.isidentifier() for part in name.split(".")):
         raise SettingError(f"{key}_target_={name} lies outside {place.package}: {trust}")
     if "_args_" in node:
@@ -118,7 +118,7 @@ def _check_origin(target: Any, name: str, key: str, place: Place, partial: bool)
     if not partial and not isclass(target):
         raise SettingError(f"{key}_target_={name} must be a class, or have _partial_: true")
     if key == place.key and not {*place.takes} <= {*signature(target).parameters}:
-        raise SettingError(f"{key}_target_={name} is not made for this: it does not take {', '.join(place.takes)}")
+        raise SettingError(f"{key}_target_={name} does not fit here: it does not accept {', '.join(place.takes)}")
 
 
 def _choice(key: str) -> str:
@@ -137,10 +137,10 @@ def check_settings(key: str, target: Callable[..., Any], settings: Any, given: t
     except (TypeError, ValueError):  # written in C, and silent about what it takes
         return
     if not isinstance(settings, dict):
-        raise SettingError(f"{key.rstrip('.')}={settings} must hold settings: {', '.join(parameters)}")
+        raise SettingError(f"{key.rstrip('.')}={settings} must contain settings: {', '.join(parameters)}")
     taken = sorted({*(given or ())} & {*settings} & {*parameters})
     if taken:
-        raise SettingError(f"{key}{taken[0]} is not a setting: the program gives it")
+        raise SettingError(f"{key}{taken[0]} is not a setting: the program sets it")
     check_call(target, settings, key)
     required = [
         name

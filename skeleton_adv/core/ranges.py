@@ -53,7 +53,7 @@ def check_value(key: str, value: Any, hint: Any) -> None:
         check_value(key, value, args[0])
         for bound in args[1:]:
             if isinstance(bound, Range) and value not in bound:
-                raise SettingError(f"{key}={value} is out of range: it must lie in {bound.text}")
+                raise SettingError(f"{key}={value} is out of range: it must be in {bound.text}")
     elif origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return

@@ -30,7 +30,7 @@ class Skeleton:
             raise ValueError(f"{self.name}: {len(self.parents)} parents for {len(self.joints)} joints")
         joints = {*self.parents, self.center, *(joint for triple in self.angles for joint in triple)}
         if not joints <= set(range(self.num_joints)):
-            raise ValueError(f"{self.name}: a joint index lies outside 0..{self.num_joints - 1}")
+            raise ValueError(f"{self.name}: a joint index is outside 0..{self.num_joints - 1}")
 
     @property
     def num_joints(self) -> int:

@@ -16,18 +16,18 @@ def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path,
     if not folder.is_dir():
         raise DataError(
             f"dataset.root={root} is not a folder: put the dataset's files ({like}, ...) there, "
-            "or name their folder with dataset.root=..."
+            "or set dataset.root=... to their folder"
         )
     paths = sorted(path for path in folder.iterdir() if path.suffix == suffix)
     if not paths:
-        raise DataError(f"dataset.root={root} holds no {suffix} file, such as {like}")
+        raise DataError(f"dataset.root={root} contains no {suffix} file, such as {like}")
     files = []
     for path in paths:
         match = name.fullmatch(path.name)
         if not match:
             raise DataError(
-                f"{path}: the name is not of the form of {like}, or a number in it is out of range; "
-                "rename the file or take it out of the folder"
+                f"{path}: the name is not like {like}, or a number in it is out of range: "
+                "rename the file or remove it from the folder"
             )
         files.append((path, tuple(map(int, match.groups()))))
     return files
@@ -40,6 +40,6 @@ def file_facts(path: Path) -> tuple[str, int, int]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"{path} cannot be reached ({reason}): complete the folder, or take the file out of it and out of its lists"
+            f"{path} cannot be reached ({reason}): complete the folder, or remove the file from it and from its lists"
         ) from None
     return path.name, stat.st_size, stat.st_mtime_ns

@@ -31,7 +31,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
         content = path.read_bytes()
         order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[124:128])
         if order is None:
-            raise ValueError("not of MATLAB 5, 6 or 7: save it with the option -v7")
+            raise ValueError("not a MATLAB 5, 6 or 7 file: save it with -v7")
         for kind, body in _elements(content[128:], order):
             if kind == _COMPRESSED:
                 kind, body = next(_elements(_decompressed(body), order))
@@ -54,7 +54,7 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
             kind, size, start, padding = kind & 0xFFFF, kind >> 16, place + 4, 0
         place = max(place + 8, start + size + padding)
         if start + size > len(content) or (start == place - 4 and size > 4):
-            raise ValueError("an element is longer than what holds it")
+            raise ValueError("an element is longer than its container")
         yield kind, content[start : start + size]
 
 

@@ -160,7 +160,7 @@ class _Cursor:
 
     def skip(self, what: str) -> str:
         if self._next >= len(self._lines):
-            raise DataError(f"{self._path}:{self._next}: the file ends where {what} should follow")
+            raise DataError(f"{self._path}:{self._next}: the file ends before {what}")
         self._next += 1
         return self._lines[self._next - 1]
 
@@ -181,10 +181,10 @@ class _Cursor:
             try:
                 x, y, z = map(float, line.split(maxsplit=3)[:3])
             except ValueError:
-                raise DataError(f"{self._path}:{self._next}: not a joint's coordinates: {line[:40]!r}") from None
+                raise DataError(f"{self._path}:{self._next}: not the coordinates of a joint: {line[:40]!r}") from None
             joints[joint] = x, y, z
         wrong = outside(joints, "m").any(axis=1)
         if wrong.any():
             number = self._next - count + int(wrong.argmax()) + 1
-            raise DataError(f"{self._path}:{number}: a coordinate is not finite or beyond {LARGEST['m']:g} m")
+            raise DataError(f"{self._path}:{number}: a coordinate is not finite or exceeds {LARGEST['m']:g} m")
         return joints

@@ -49,7 +49,7 @@ class Store:
     def _open(self, folder: Path) -> None:
         listing = (folder / LISTING).read_bytes()
         if hashlib.sha256(listing).hexdigest() != (folder / LISTING_DIGEST).read_text(encoding="ascii"):
-            raise ValueError(f"{LISTING} is not as it was written")
+            raise ValueError(f"{LISTING} has changed")
         content = json.loads(listing)
         self.digest: str = content["digest"]
         self.clips = tuple(Clip(**clip) for clip in content["clips"])
@@ -66,19 +66,19 @@ class Store:
         raw = RawClip(np.asarray(self._frames[part]), np.asarray(self._exists[part]))
         if index not in self._checked:
             if _digest(raw) != self._digests[index]:
-                raise self._damaged(f"clip {self.clips[index].name} is not as it was written")
+                raise self._damaged(f"clip {self.clips[index].name} has changed")
             self._checked.add(index)
         return raw
 
     def _damaged(self, what: str) -> DataError:
-        return DataError(f"{self._folder} is damaged ({what}): delete it, and it is prepared again")
+        return DataError(f"{self._folder} is damaged ({what}): delete it, and run again to prepare it")
 
 
 def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """A ``.npy`` file, mapped; raises ``ValueError`` unless it is of this kind and shape."""
     array: np.ndarray = np.load(path, mmap_mode="r")
     if array.dtype != dtype or array.shape != shape:
-        raise ValueError(f"{path.name} holds {array.dtype} {array.shape}, not {dtype} {shape}")
+        raise ValueError(f"{path.name} contains {array.dtype} {array.shape}, not {dtype} {shape}")
     return array
 
 
@@ -127,7 +127,7 @@ def _build(dataset: Dataset, folder: Path, watch: Watch, workers: int) -> None:
         for clip, raw in zip(watch(listed, len(listed)), found, strict=True):
             if isinstance(raw, DataError):
                 if dataset.on_error == "stop":
-                    raise DataError(f"{raw}; mend or remove it, or leave such files out: dataset.on_error=skip")
+                    raise DataError(f"{raw}; repair or remove the file, or skip such files with dataset.on_error=skip")
                 skipped.append(Skipped(clip.name, str(raw)))
                 continue
             total.update(repr((clip, raw.frames.shape)).encode() + raw.frames.tobytes() + raw.exists.tobytes())
@@ -157,7 +157,7 @@ def _check_listed(dataset: Dataset, clips: Sequence[Clip]) -> None:
         if clip.name in names:
             raise DataError(f"{dataset.name}: two clips have the name {clip.name}")
         if not 0 <= clip.label < num_classes:
-            raise DataError(f"{dataset.name}: clip {clip.name} has label {clip.label}, of {num_classes} classes")
+            raise DataError(f"{dataset.name}: clip {clip.name} has label {clip.label}, not 0 to {num_classes - 1}")
         names.add(clip.name)
 
 
@@ -190,7 +190,7 @@ def read_checked(dataset: Dataset, clip: Clip) -> RawClip:
     wrong = outside(frames, dataset.unit).any(axis=(1, 2, 3))
     if wrong.any():
         raise DataError(
-            f"{where}: frame {int(wrong.argmax()) + 1} holds a value that is not finite or beyond "
+            f"{where}: frame {int(wrong.argmax()) + 1} contains a value that is not finite or exceeds "
             f"{LARGEST[dataset.unit]:g} {dataset.unit}"
         )
     return raw
@@ -221,7 +221,7 @@ def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator
                 waiting.append(pool.submit(_read_kept, part))
     except BrokenProcessPool:
         raise DataError(
-            "a process that reads files was killed, perhaps for want of memory: try runtime.workers=1"
+            "a process that reads files was killed, perhaps because memory ran out: try runtime.workers=1"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -64,9 +64,9 @@ def read_mat_file(path: Path) -> np.ndarray:
     """The array ``d_skel`` (20, 3, F) of one file, metres."""
     array = read_array(path, "d_skel")
     if array.ndim != 3 or array.shape[:2] != (20, 3) or not 2 <= array.shape[2] <= MOST_FRAMES:
-        raise DataError(f"{path}: 'd_skel' should be 20 x 3 x frames numbers, it is {array.dtype} {array.shape}")
+        raise DataError(f"{path}: 'd_skel' must be 20 x 3 x frames numbers, but is {array.dtype} {array.shape}")
     wrong = outside(array, "m").any(axis=(0, 1))
     if wrong.any():
         frame = int(wrong.argmax()) + 1
-        raise DataError(f"{path}: frame {frame} of 'd_skel' holds a value not finite or beyond {LARGEST['m']:g} m")
+        raise DataError(f"{path}: frame {frame} of 'd_skel' contains a value not finite or over {LARGEST['m']:g} m")
     return array

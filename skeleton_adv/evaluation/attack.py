@@ -54,9 +54,7 @@ class Evaluation:
         for more in (ATTACK.columns, constraint_columns(self.constraints), own_columns(self.attack)):
             twice = sorted({*found} & {*more})
             if twice:
-                raise SettingError(
-                    f"two columns of a row are named {twice[0]}: rename the constraint or the attack's own"
-                )
+                raise SettingError(f"two columns are named {twice[0]}: rename the constraint or the attack's column")
             found |= more
         return found
 
@@ -142,7 +140,7 @@ class Evaluation:
         if moved.any():
             clip = self.prepared.clips[int(batch.index[moved][0])].name
             raise AttackError(
-                f"{name} moved what may not move in clip {clip}: change x only where batch.movable is true"
+                f"{name} moved an immovable entry in clip {clip}: change x only where batch.movable is true"
             )
         return x_adv
 

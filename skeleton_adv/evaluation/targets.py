@@ -47,6 +47,6 @@ def resolve_class(target: Target, classes: Sequence[str]) -> int:
         return list(classes).index(text)
     if text.lstrip("-").isdigit():
         if not 0 <= int(text) < len(classes):
-            raise SettingError(f"target={target} is out of range: classes are numbered 0 to {len(classes) - 1}")
+            raise SettingError(f"target={target} is out of range: classes are numbered from 0 to {len(classes) - 1}")
         return int(text)
-    raise SettingError(f"target={target} is no class: {nearest(text, ['random', 'least_likely', *classes])}")
+    raise SettingError(f"target={target} is not a class: {nearest(text, ['random', 'least_likely', *classes])}")

@@ -43,7 +43,7 @@ class HCN(nn.Module):
         super().__init__()
         width = conv2 or num_frames
         if num_frames % 16 or width % 16:
-            raise SettingError(f"HCN needs num_frames={num_frames} and conv2={width} to be multiples of 16")
+            raise SettingError(f"HCN requires multiples of 16: num_frames={num_frames}, conv2={width}")
         self.num_frames, self.motion = num_frames, motion
         self.register_buffer("stretch", _stretch(num_frames), persistent=False)
         self.conv1, self.conv2, self.conv3, self.conv4 = _stream(channels, width, num_joints, dropout)

@@ -20,7 +20,7 @@ class Normalised:
 
     def __init__(self, prepared: Prepared, skeleton: Skeleton) -> None:
         if len(skeleton.coords) < 3:
-            raise SettingError("dataset.space=normalised is for joints in space: an image cannot be turned")
+            raise SettingError("dataset.space=normalised requires joints in 3-D: use dataset.space=camera")
         self.clips, self.digest, self.skipped = prepared.clips, prepared.digest, prepared.skipped
         self._prepared, self._normalise = prepared, PreNormalize(skeleton)
 

@@ -79,7 +79,7 @@ class View:
             return torch.where(logits.isfinite().all(dim=1), logits.argmax(dim=1), -1)
 
         def none(x: Tensor) -> Tensor:
-            raise AttackError("the attack asked the victim, but declares that it needs none of its answers")
+            raise AttackError("the attack called the victim, but declares that it needs no access")
 
         return {"gradients": gradients, "scores": scores, "labels": labels, "none": none}[access]
 

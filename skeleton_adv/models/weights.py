@@ -48,13 +48,13 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
     known = read_json(about, CheckpointError) if about.exists() else {}
     if path.exists() and known.get("weights", digest(path)) != digest(path):
         raise CheckpointError(
-            f"model.checkpoint={path} is not the file that {about.name} describes (its SHA-256 is another): "
+            f"model.checkpoint={path} is not the file that {about.name} describes (its SHA-256 differs): "
             "restore both, or train it again"
         )
-    way_out = ". Set the model's widths, dataset.num_frames and the dataset as in its training"
+    way_out = ". Use the model widths, dataset and dataset.num_frames of its training"
     weights = read_state_dict(path)
     if is_skelact(weights) and getattr(network.model, "motion", None) == "resize":
-        raise CheckpointError(f"model.checkpoint={path} is of the HCN authors' later code: choose model=hcn_skelact")
+        raise CheckpointError(f"model.checkpoint={path} is from the HCN authors' later code: choose model=hcn_skelact")
     fill(network.model, canonical(weights), f"model.checkpoint={path}", "this model and dataset", way_out)
     return known
 
@@ -77,7 +77,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: s
     broken = [key for key, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{named} holds weights that are not finite: {broken[0]} and {len(broken) - 1} more; train it again"
+            f"{named} contains weights that are not finite: {broken[0]} and {len(broken) - 1} more; train it again"
         )
     model.load_state_dict({**own, **{key: value.to(own[key].dtype) for key, value in weights.items()}})
 
@@ -98,14 +98,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).partition("\n")[0][:120]
-        raise CheckpointError(f"{path} holds more than weights and is not executed ({reason})") from None
+        raise CheckpointError(f"{path} contains more than weights and is not executed ({reason})") from None
     except Exception as error:  # safetensors, zip and pickle each have their own
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise CheckpointError(f"{path} is not a readable checkpoint ({reason})") from None
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} holds no state dict: it must map names to tensors, or hold 'state_dict'")
+        raise CheckpointError(f"{path} holds no state dict: it must map names to tensors, or contain 'state_dict'")
     return {str(key).rpartition("module.")[2]: value for key, value in content.items()}
 
 

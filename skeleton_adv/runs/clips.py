@@ -56,7 +56,7 @@ class SavedClips:
                 with safe_open(path, framework="np") as file:
                     numbers = file.get_tensor("index").tolist() if {*holding} <= {*file.keys()} else []
             except (SafetensorError, OSError) as error:
-                raise RunError(f"{path} is damaged ({error}): delete it and give its run's command again") from None
+                raise RunError(f"{path} is damaged ({error}): delete it and run its command again") from None
             found |= {number: (path, row) for row, number in enumerate(numbers)}
         return found
 
@@ -72,8 +72,8 @@ class SavedClips:
         missing = [number for number in index if number not in self._adversarial]
         if missing:
             raise RunError(
-                f"{self.folder} holds {len(self._adversarial)} clips, but not number {missing[0]}: give its run's "
-                "command again with runtime.save_clips=true, or ask for no more clips than it has (runtime.limit)"
+                f"{self.folder} contains {len(self._adversarial)} clips, but not number {missing[0]}: run its "
+                "command again with runtime.save_clips=true, or lower runtime.limit to the clips that it has"
             )
         return np.stack([read_row(self._adversarial[number], "x_adv") for number in index])
 

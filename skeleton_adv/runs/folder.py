@@ -86,7 +86,7 @@ class RunFolder:
         self._columns = self._pinned(rows[0] if rows else [])
         numbers = [self._number(row, clips) for row in rows[1:]]
         if len({*numbers}) != len(numbers):
-            raise self._damaged("holds a clip twice")
+            raise self._damaged("contains a clip twice")
         return set(numbers)
 
     def note(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -113,8 +113,8 @@ class RunFolder:
             if wrong:
                 name = wrong[0]
                 raise RunError(
-                    f"clip {row['name']} came out with {name}={row[name]}, its row in {self._csv} says "
-                    f"{before[name]}: another machine or version made it, so delete {self.path} or set "
+                    f"clip {row['name']} now has {name}={row[name]}, but its row in {self._csv} says "
+                    f"{before[name]}: it comes from another machine or version: delete {self.path} or set "
                     "runtime.output_dir"
                 )
 
@@ -145,7 +145,7 @@ class RunFolder:
             pinned = {name: self._columns[name] for name in header}
             self._pin(pinned)
         if not isinstance(pinned, dict) or list(pinned) != header or not {*self.kind.columns} <= {*pinned}:
-            raise self._damaged("is damaged or of another version")
+            raise self._damaged("is damaged or from another version")
         return pinned
 
     def _read_begun(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class RunFolder:
                 raise self._damaged(f"has {name}={cells[name]!r} in a row")
         number = int(cells["index"])
         if clips.get(number) != cells["name"]:
-            raise self._damaged(f"has a row of clip {number}, {cells['name']!r}, which this dataset does not have")
+            raise self._damaged(f"has a row for clip {number}, {cells['name']!r}, which this dataset does not have")
         return number
 
     def _damaged(self, how: str) -> RunError:

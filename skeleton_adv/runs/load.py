@@ -213,7 +213,7 @@ def load_run(folder: Path) -> Run | None:
     path = folder / "run.json"
     if not path.exists():
         return None
-    way_out = f"delete the folder {folder}, and run again what you still need"
+    way_out = f"delete the folder {folder}, and run again if you need it"
     about = read_json(path, lambda message: RunError(f"{message.partition(': delete')[0]}: {way_out}"))
     kind = _kind(folder, about, way_out)
     rows, known = folder / kind.file, about.get("rows")
@@ -222,7 +222,7 @@ def load_run(folder: Path) -> Run | None:
     content = rows.read_bytes()
     stated = known.get("digest") if isinstance(known, dict) else None
     if stated and hashlib.sha256(content).hexdigest() != stated:
-        raise RunError(f"{rows} is not the file that run.json states (its digest differs): {way_out}")
+        raise RunError(f"{rows} is not the file that run.json describes (its digest differs): {way_out}")
     try:
         run = run_of(about, pd.DataFrame(), folder, kind.name)
     except RunError as error:
@@ -230,7 +230,7 @@ def load_run(folder: Path) -> Run | None:
     records = _rows(rows, content, _columns(run, kind, path, way_out), kind, way_out)
     numbers = records["index"].to_numpy()
     if not len(records) or len(np.unique(numbers)) != len(records) or len(records) != run.done:
-        raise RunError(f"{rows} holds {len(records)} rows, run.json says {run.done}: {way_out}")
+        raise RunError(f"{rows} contains {len(records)} rows, but run.json says {run.done}: {way_out}")
     return replace(run, records=records.take(np.argsort(numbers)).reset_index(drop=True))
 
 
@@ -238,11 +238,11 @@ def _kind(folder: Path, about: Named, way_out: str) -> RowKind:
     """The kind of a run's rows: as it states, or by the file that is there."""
     stated = about.get("kind", next((one.name for one in KINDS.values() if (folder / one.file).exists()), "attack"))
     if not isinstance(stated, str) or stated not in KINDS:
-        raise RunError(f"{folder / 'run.json'} is of a kind that this version does not know ({stated}): {way_out}")
+        raise RunError(f"{folder / 'run.json'} has a kind that this version does not know ({stated}): {way_out}")
     kind = KINDS[stated]
     if about.get("schema", kind.schema) != kind.schema:
         raise RunError(
-            f"{folder / 'run.json'} is of schema {about['schema']}, this version reads {kind.schema}: {way_out}"
+            f"{folder / 'run.json'} has schema {about['schema']}, but this version reads {kind.schema}: {way_out}"
         )
     return kind
 
@@ -251,10 +251,10 @@ def _columns(run: Run, kind: RowKind, path: Path, way_out: str) -> dict[str, str
     """The columns of a run's rows as it states them; raises ``RunError`` if those of every such row are not there."""
     for name, wanted in {**kind.columns, **constraint_columns(run.constraints)}.items():
         if run.columns.get(name) != wanted:
-            raise RunError(f"{path} states no column {name} of {wanted} values: {way_out}")
+            raise RunError(f"{path} declares no column {name} of {wanted} values: {way_out}")
     unknown = [name for name, one in run.columns.items() if one not in READ_AS]
     if unknown:
-        raise RunError(f"{path} states a column {unknown[0]} of {run.columns[unknown[0]]} values: {way_out}")
+        raise RunError(f"{path} declares a column {unknown[0]} of {run.columns[unknown[0]]} values: {way_out}")
     return dict(run.columns)
 
 
@@ -265,7 +265,7 @@ def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind,
     """
     header = content.partition(b"\n")[0].decode(errors="replace").split(",")
     if header != list(columns):
-        raise RunError(f"{path} has other columns than its run.json states: {way_out}")
+        raise RunError(f"{path} does not have the columns that its run.json declares: {way_out}")
     texts = [name for name, kind in columns.items() if kind == "text"]
     try:
         rows = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, "str"), low_memory=False)
@@ -276,7 +276,7 @@ def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind,
     for name, dtype in rows.dtypes.items() if len(rows) else ():
         wanted = columns[str(name)]
         if dtype.kind not in READ_AS[wanted] and not (name not in kind.columns and _may_be_empty(rows[name], wanted)):
-            raise RunError(f"{path} is damaged (its column {name} holds more than {wanted} values): {way_out}")
+            raise RunError(f"{path} is damaged (its column {name} does not contain only {wanted} values): {way_out}")
     odd = {name for name, dtype in rows.dtypes.items() if columns[str(name)] != "text" and dtype.kind in "Oi"}
     odd -= {name for name in odd if columns[str(name)] == "int" and rows[name].dtype.kind == "i"}
     return rows.astype(dict.fromkeys(odd, "float64")) if odd else rows
@@ -300,8 +300,8 @@ def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
     unfinished = [folder for folder, run in loaded if run is None]
     if strict and unfinished:
         raise RunError(
-            f"{unfinished[0]} has no run.json, so it has not ended: give its command once more, "
-            "delete the folder, or do without --strict"
+            f"{unfinished[0]} has no run.json, so it is unfinished: run its command again, "
+            "delete the folder, or leave out --strict"
         )
     return each_once(run for _, run in loaded if run is not None), unfinished
 
@@ -313,7 +313,7 @@ def each_once(found: Iterable[Run]) -> list[Run]:
     for run in found:
         one = (run.dataset, run.kind, run.identity)
         if one in places:
-            raise RunError(f"{places[one]} and {run.folder} are the same run: name a folder that holds one of them")
+            raise RunError(f"{places[one]} and {run.folder} are the same run: use a folder that contains one of them")
         places[one] = run.folder
         runs.append(run)
     return runs

@@ -106,15 +106,15 @@ class Task:
         if not self.adaptive and job.choices["defense"] == "none":
             raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
         if not self.adaptive and job.surrogate is not None:
-            raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
+            raise SettingError("adaptive=false has no effect with a surrogate, which is undefended: remove one")
         if job.runtime.save_trace and "trace" not in signature(self.attack).parameters:
             raise SettingError(
-                f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace, attack=admm does"
+                f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace: choose attack=admm"
             )
         if self.target not in SEEDED:
             resolve_class(self.target, job.dataset.classes)
         if self.target == "least_likely" and self._origin(job):
-            raise SettingError("target=least_likely: clips from a file aim at what another victim found least likely")
+            raise SettingError("target=least_likely has no effect on clips from a file: it is another victim's")
         if self.target != "random" and not self.targeted:
             raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
         check_option(self.defense, str(job.choices["defense"]))
@@ -166,7 +166,7 @@ class Task:
         if run is None:
             return
         if not (run / "run.json").exists():
-            raise RunError(f"attack.path={run} is no finished run: it holds no run.json")
+            raise RunError(f"attack.path={run} is not a finished run: it contains no run.json")
         made = read_json(run / "run.json").get("settings", {})
         ours: dict[str, Any] = {"prepared": prepared.digest, "target": self._target_name(job)}
         ours |= {"targeted": self.targeted, "seed": self.seed}

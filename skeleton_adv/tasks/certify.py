@@ -51,7 +51,7 @@ class Task:
         victim = Victim(network, self.defense, device, progress.pulse)
         if victim.randomised:
             raise SettingError(
-                f"defense={job.choices['defense']} draws noise of its own: certify with none or temporal_filter"
+                f"defense={job.choices['defense']} draws its own noise: certify with defense=none or temporal_filter"
             )
         certification = Certification(job.dataset, prepared, victim, how, self.seed)
 
@@ -78,13 +78,13 @@ class Task:
         least = least_draws(self.smoothing.alpha)
         if self.smoothing.n < least:
             raise SettingError(
-                f"smoothing.n={self.smoothing.n} draws certify nothing at alpha={self.smoothing.alpha:g}: "
-                f"take {least} at least"
+                f"smoothing.n={self.smoothing.n} draws certify nothing at smoothing.alpha={self.smoothing.alpha:g}: "
+                f"use at least {least}"
             )
         check_option(self.defense, str(job.choices["defense"]))
 
     def _warn(self, trained: float | None) -> None:
         """Say if a victim is certified with other noise than it was ``trained`` with; None: nobody recorded it."""
         if trained != self.smoothing.sigma:
-            known = "noise that nobody recorded" if trained is None else f"noise of {trained:g}"
-            log(f"the victim was trained with {known}, certified with {self.smoothing.sigma:g}: it may do badly")
+            known = "unrecorded noise" if trained is None else f"noise of {trained:g}"
+            log(f"the victim is trained with {known}, certified with {self.smoothing.sigma:g}: accuracy may be low")

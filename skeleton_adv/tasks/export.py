@@ -19,7 +19,7 @@ class Task:
         write: Callable[[Iterable[Clip], Path], None] | None = getattr(job.dataset, "write", None)
         if write is None:
             raise SettingError(
-                f"dataset={job.choices['dataset']} has files already: task=export is for the synthetic sets"
+                f"dataset={job.choices['dataset']} already consists of files: task=export is for synthetic sets"
             )
         listed = job.dataset.clips()
         numbers = [n for split in ("train", "test") for n in hashed_order(listed, split)[: job.runtime.limit]]

@@ -30,7 +30,7 @@ def prepared_clips(job: Job) -> Prepared:
     prepared = prepare(job.dataset, Path(job.runtime.cache_dir), progress, job.runtime.workers or own or 1)
     if prepared.skipped:
         names = ", ".join(name for name, _ in prepared.skipped)
-        log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
+        log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare gives the reasons)")
     return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
 
 
@@ -39,7 +39,7 @@ def test_clips(job: Job, prepared: Prepared) -> list[int]:
     clips = hashed_order(prepared.clips, "test")
     if not clips:
         count = len(prepared.clips)
-        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.name} on")
+        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.name}")
     return clips
 
 
@@ -78,7 +78,7 @@ def run_folder(job: Job, what: str, settings: Mapping[str, Any], kind: RowKind) 
     for other in Path(job.runtime.output_dir, job.dataset.name).glob(f"*/*/*/{key}"):
         if other != place and any(other.glob("*.csv")):
             raise SettingError(
-                f"the same was run under other names, in {other}: give those, move that folder here, {place}, "
+                f"the same was run under other names, in {other}: use those, move that folder to {place}, "
                 "or set another runtime.output_dir"
             )
     return RunFolder(place, kind)
@@ -123,5 +123,5 @@ def _noted(folder: RunFolder, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     here = {"device": facts["device"], "threads": torch.get_num_threads(), "torch": torch.__version__, "commit": commit}
     worked = folder.note(here)
     if len(worked) > 1:
-        log(f"this run was begun otherwise ({worked[0]}): its rows may differ from those of a run of one kind")
+        log(f"this run began in another environment ({worked[0]}): its rows may differ")
     return worked

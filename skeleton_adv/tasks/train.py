@@ -78,7 +78,7 @@ class Task:
         job.victim.training.check(self.recipe)
         if any(self.recipe.rotation) and len(job.dataset.skeleton.coords) < 3:
             raise SettingError(
-                f"recipe.rotation={list(self.recipe.rotation)} turns joints about three axes, but {job.dataset.name} "
+                f"recipe.rotation={list(self.recipe.rotation)} rotates joints about three axes, but {job.dataset.name} "
                 "has joints in an image: set recipe.rotation=[0,0,0], or recipe.random_move=true instead"
             )
         return self.recipe
@@ -88,7 +88,7 @@ class Task:
         named = job.victim.model.checkpoint
         path = Path(named or Path(job.runtime.checkpoint_dir) / checkpoint_name(job, job.victim)).expanduser()
         if path.suffix != ".safetensors":
-            raise SettingError(f"model.checkpoint={path}: weights are written as .safetensors, so let its name end so")
+            raise SettingError(f"model.checkpoint={path}: weights are written as .safetensors: rename the file")
         return path
 
 

@@ -70,7 +70,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     if here is False:
         other = about.get("dataset", "other clips")
         other = f"another {other} (by its clips or dataset.seed)" if other == job.dataset.name else other
-        log(f"{checkpoint} was trained on {other}: clips of this test may have been its training clips")
+        log(f"{checkpoint} was trained on {other}: its training clips may include clips of this test set")
     return network, {
         "checkpoint_accuracy": about.get("test_accuracy"),
         "training": {"name": "unknown"} if settings is None else _training_of(settings),
@@ -96,7 +96,7 @@ def _check_training(job: Job, role: Role, path: Path, trained: Mapping[str, Any]
     for name, value, before in pairs:
         if value != before:
             raise CheckpointError(
-                f"{name}={value}, but {path} was trained with {before}: set it so, or name other weights"
+                f"{name}={value}, but {path} was trained with {before}: use that value, or other weights"
             )
 
 

@@ -114,7 +114,7 @@ def _training_clips(dataset: Dataset, prepared: Prepared, recipe: Recipe, seed: 
         raise DataError(f"{dataset.name}: none of its {len(prepared.clips)} clips is a training clip: nothing to learn")
     held_out = _stratified(prepared, train, recipe.held_out, seed)
     if len(held_out) == len(train):
-        raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips to learn from")
+        raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips for training")
     return train, held_out
 
 

@@ -48,7 +48,7 @@ class Recipe:
         if len(self.rotation) != 3 or not all(isinstance(angle, int | float) for angle in self.rotation):
             raise SettingError(f"recipe.rotation={list(self.rotation)} must hold three angles, in degrees")
         if not all(isinstance(epoch, int) for epoch in self.milestones):
-            raise SettingError(f"recipe.milestones={list(self.milestones)} must be epochs, whole numbers")
+            raise SettingError(f"recipe.milestones={list(self.milestones)} must be epochs (whole numbers)")
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0."""
