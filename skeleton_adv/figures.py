@@ -23,7 +23,7 @@ def write_all(runs: Sequence[Run], out: Path, experiment: str | None = None) -> 
 
 
 def write_one(runs: Sequence[Run], clip: str, out: Path) -> list[Path]:
-    """Write the film strip and the animation of one clip, by name or number, for each run that has kept it."""
+    """Write the film strip and the animation of one clip, by name or number, for each run that has saved it."""
     paths = []
     for name, (run,) in groups([run for run in runs if FILMS.takes(run) and find(run, clip)], FILMS.name, FILMS.apart):
         for pair in pairs(run, find(run, clip)):
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", default="outputs/figures", type=Path, help="folder for the figures")
     parser.add_argument("--clip", help="draw only this clip, by name or number: a film strip and an animation")
     parser.add_argument("--strict", action="store_true", help="refuse unfinished runs")
-    parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # what is done anyway
+    parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # now the default
     arguments = parser.parse_args()
     try:
         runs = finished(arguments.runs, arguments.strict)

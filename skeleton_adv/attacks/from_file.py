@@ -16,8 +16,8 @@ from skeleton_adv.runs.clips import SavedClips
 def from_file(model: Model, batch: SkeletonBatch, *, path: str, targeted: bool = False) -> AttackResult:
     """The clips of the run in the folder ``path``, which was made with ``runtime.save_clips=true``.
 
-    Costs one look at the victim and no gradient. Raises ``RunError`` if a clip is missing, of another
-    shape, or moves what cannot move.
+    Costs one forward pass and no gradient. Raises ``RunError`` if a clip is missing, of another
+    shape, or moves an immovable entry.
     """
     x_adv = torch.as_tensor(SavedClips(Path(path)).load(batch.index.tolist())).to(batch.x)
     if x_adv.shape != batch.x.shape:

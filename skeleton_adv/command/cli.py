@@ -1,4 +1,4 @@
-"""The command line before Hydra: hints for misspelt names, refusals of what cannot run, errors in one line."""
+"""The command line before Hydra: hints for misspelt names, one-line errors for what cannot run."""
 
 import errno
 import sys
@@ -48,10 +48,10 @@ SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
 
 def translated(arguments: list[str]) -> list[str]:
-    """The same command as Hydra takes it: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
+    """The same command in Hydra's terms: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
 
-    ``~/`` at the start of a value is the home folder. Raises ``SettingError`` if training without noise is swept
-    beside training with it, because these are two options of a group.
+    ``~/`` at the start of a value is the home folder. Raises ``SettingError`` if a sweep contains training
+    with and without noise, because these are two options of a group.
     """
     words: list[str] = []
     for word in arguments:
@@ -127,7 +127,7 @@ def _swept(config: DictConfig, overrides: Sequence[Override]) -> list[Override]:
 
 
 def _check_size(overrides: Sequence[Override]) -> None:
-    """Raise ``SettingError`` if a sweep has more runs than anybody waits for."""
+    """Raise ``SettingError`` if a sweep has too many runs."""
     runs = 1
     for override in overrides:
         runs *= count_of(override, MAX_RUNS)
@@ -138,7 +138,7 @@ def _check_size(overrides: Sequence[Override]) -> None:
 def _variants(
     chosen: Sequence[Override], swept: Sequence[Override], options: Mapping[str, Any]
 ) -> list[tuple[str, ...]]:
-    """The chosen options, then once more for each further option that is swept, with the first of all others."""
+    """The chosen options, and one variant per further swept option, with the first value of all others."""
     every = [*chosen, *(override for override in swept if override.key_or_group in options)]
     first = _firsts(every)
     others = [
@@ -150,7 +150,7 @@ def _variants(
 
 
 def _check_groups(chosen: Sequence[Override], options: Mapping[str, Any], folders: tuple[Path, ...]) -> None:
-    """Raise ``SettingError`` if a chosen option does not exist, or if its group is of another task."""
+    """Raise ``SettingError`` if a chosen option does not exist, or if its group belongs to another task."""
     tasks = [override for override in chosen if override.key_or_group in ("task", "experiment")]
     for override in tasks:
         _check_options(override, list(options[override.key_or_group]))
@@ -190,7 +190,7 @@ def _check_keys(
     chosen: Sequence[Override],
     folders: tuple[Path, ...],
 ) -> None:
-    """Raise ``SettingError`` unless every key that is typed, or swept by an experiment's file, exists."""
+    """Raise ``SettingError`` unless every typed key, and every key that an experiment's file sweeps, exists."""
     for override in (*overrides, *swept):
         key = override.key_or_group
         if key in options or override.is_delete() or override.is_add() or key.startswith("hydra"):
@@ -208,7 +208,7 @@ def _check_keys(
 
 
 def _without(config: DictConfig, key: str, chosen: Sequence[Override]) -> str:
-    """Why an experiment cannot sweep ``key``: which of the chosen options does not have it."""
+    """Why an experiment cannot sweep ``key``: the chosen option that does not have it."""
     group = key.partition(".")[0]
     option = config.hydra.runtime.choices.get(group)
     guilty = f"{group}={option}" if any(override.key_or_group == group for override in chosen) else None
@@ -223,7 +223,7 @@ def _or(names: Sequence[str]) -> str:
 
 
 def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Override]) -> None:
-    """Raise ``SettingError`` if an option's file sets more of Hydra than what is swept: it could run anything."""
+    """Raise ``SettingError`` if an option's file sets more of Hydra than a sweep: it could run anything."""
     now, usual = (OmegaConf.to_container(composed.hydra) for composed in (config, usual_config))
     assert isinstance(usual, dict) and isinstance(now, dict)
     for node in (usual, now):
@@ -277,7 +277,7 @@ def _meaning(config: DictConfig, key: str, folders: tuple[Path, ...]) -> str:
 
 
 def flags_last(arguments: list[str]) -> list[str]:
-    """The same command with its flags behind: Hydra's parser refuses values on both sides of a flag."""
+    """The same command with its flags last: Hydra's parser refuses values on both sides of a flag."""
     values, flags = split(arguments)
     return values + flags
 
@@ -329,7 +329,7 @@ def _holds(config: DictConfig, key: str) -> bool:
 def fail(error: BaseException, arguments: Sequence[str] = ()) -> None:
     """One line on the standard error stream; if a file cannot be written, with the setting that moves it.
 
-    ``arguments`` are the command line, which says where its files are.
+    ``arguments`` are the command line, which determines where its files are.
     """
     text = " ".join(str(error).split())
     if isinstance(error, OSError):
@@ -353,7 +353,7 @@ def _keys_of(filename: str | Path, arguments: list[str]) -> list[str]:
 
 
 def _places(arguments: list[str]) -> dict[str, str]:
-    """Every setting that names a place -> what it is in this command."""
+    """Every setting that names a path -> its value in this command."""
     try:
         words = _firsts([parse(word) for word in split(arguments)[0]])
         config = composed(words, config_folders(arguments))

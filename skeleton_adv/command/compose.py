@@ -1,4 +1,4 @@
-"""What was typed, parsed word by word and composed by Hydra; each error is one line."""
+"""The command line, parsed word by word and composed by Hydra; each error is one line."""
 
 from functools import cache
 from itertools import pairwise
@@ -21,7 +21,7 @@ TAKE_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", 
 
 
 def split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The values, and the flags with what they take."""
+    """The values, and the flags with their arguments."""
     values: list[str] = []
     flags: list[str] = []
     for before, word in pairwise(["", *arguments]):
@@ -51,7 +51,7 @@ def open_folders(arguments: list[str]) -> tuple[Path, ...]:
 
 
 def groups(*folders: Path) -> dict[str, dict[str, str]]:
-    """Group -> option -> what its file says about it, in one line."""
+    """Group -> option -> the title of its file."""
     found: dict[str, dict[str, str]] = {recipes.GROUP: recipes.titles(*folders)}
     for folder in (CONF, *folders):
         for group, option, path in option_files(folder):
@@ -111,7 +111,7 @@ def count_of(override: Override, most: int) -> int:
 
 
 def each_of(override: Override) -> list[str]:
-    """The override as text, once for each of the values that it sweeps."""
+    """The override as text, once per value that it sweeps."""
     line = override.input_line or ""
     if not override.is_sweep_override():
         return [line]

@@ -28,7 +28,7 @@ Flags:
 
 
 def help_text(arguments: list[str]) -> str:
-    """The groups and options, those of ``--config-dir`` among them, and the settings of every task."""
+    """The groups and options, including those of ``--config-dir``, and the settings of every task."""
     folders = open_folders(arguments)
     options = groups(*folders)
     defaults = _defaults(options["task"], folders)
@@ -49,7 +49,7 @@ def help_text(arguments: list[str]) -> str:
 
 
 def _defaults(tasks: dict[str, str], folders: tuple[Path, ...]) -> dict[str, str]:
-    """Group -> its default option; a group that only some tasks have is found there."""
+    """Group -> its default option; a group that only some tasks have is found in their files."""
     found = dict(composed((), folders).hydra.runtime.choices)
     for task in tasks:
         found = {**composed((f"task={task}",), folders).hydra.runtime.choices, **found}

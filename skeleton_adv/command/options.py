@@ -1,4 +1,4 @@
-"""The folders of options: which groups and options they hold, read within bounds before Hydra reads them."""
+"""The folders of options: which groups and options they contain, read within limits before Hydra reads them."""
 
 import os
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def option_files(folder: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def title(path: Path) -> str:
-    """What the first line of an option's file says about it."""
+    """The first line of an option's file."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     return next((line for line in lines if not line.startswith("# @")), "").removeprefix("# ")
 
@@ -69,8 +69,8 @@ def read(path: Path) -> str:
 def check_text(text: str) -> None:
     """Raise ``ValueError`` or ``YAMLError`` unless ``text`` is one YAML document within the bounds.
 
-    Only events are read, and what an alias repeats is counted without being built, so that nested aliases cost
-    nothing.
+    Only events are read, and the nodes that an alias repeats are counted without being built, so nested aliases
+    cost nothing.
     """
     sizes: dict[str, int] = {}  # nodes below each anchor
     open_nodes: list[tuple[str | None, int]] = []  # anchor, and number of nodes before it

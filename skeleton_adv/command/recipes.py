@@ -20,30 +20,30 @@ from skeleton_adv.core.ranges import nearest
 
 GROUP = "recipe"
 TARGET = "skeleton_adv.train.Recipe"
-_Files = Mapping[str, Mapping[str, Any]]  # model -> what its files say, ours first
+_Files = Mapping[str, Mapping[str, Any]]  # model -> its files, the built-in one first
 
 
 def files(*folders: Path) -> list[Path]:
-    """The files of recipes, ours first."""
+    """The recipe files, the built-in ones first."""
     return [path for folder in (CONF, *folders) for path in sorted((folder / GROUP).glob("*.yaml"))]
 
 
 def titles(*folders: Path) -> dict[str, str]:
     """``<model>/<entry>`` -> what the model's file says about its recipes, in one line."""
-    said = {path.stem: title(path) for path in reversed(files(*folders))}  # ours has the word
+    said = {path.stem: title(path) for path in reversed(files(*folders))}  # the built-in title has precedence
     return {option: said[option.partition("/")[0]] for option in load(*folders)}
 
 
 def entries(*folders: Path) -> dict[str, list[str]]:
-    """Model -> the entries of its file, and of the model's that it is like."""
+    """Model -> the entries of its file, and of the file that it is ``like``."""
     listed = _listed(folders)
     return {model: sorted(_entries(model, listed, ())) for model in listed}
 
 
 def load(*folders: Path) -> dict[str, dict[str, Any]]:
-    """``<model>/<entry>`` -> the recipe's settings, for every entry and every dataset; ours and those of ``folders``.
+    """``<model>/<entry>`` -> the recipe's settings, for every entry and every dataset, built-in or in ``folders``.
 
-    A file of ``folders`` adds entries to ours of the same model, or replaces them.
+    A file in ``folders`` adds entries to the built-in ones of the same model, or replaces them.
     """
     listed = _listed(folders)
     datasets = {

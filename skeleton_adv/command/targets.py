@@ -1,7 +1,7 @@
 """Which functions and classes a configuration may call, decided by name before anything is imported.
 
-A YAML file may name what its group is for, and nothing else: another person's file runs none of their code, and no
-function of this package that was not made for it. What was typed as ``..._target_=`` on the command line is trusted.
+A YAML file may only name targets of its own group: another person's file can run neither their own code nor an
+unrelated function of this package. What was typed as ``..._target_=`` on the command line is trusted.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from skeleton_adv.command.cli import SPECIAL
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import check_call
 
-# What the program gives to an attack, a network or a defense when it calls it; no settings.
+# Arguments that the program passes to an attack, a network or a defense; these are not settings.
 RESERVED = (
     *("model", "batch", "targeted", "trace", "network", "skeleton"),
     *("num_joints", "channels", "num_classes", "num_frames", "num_persons"),
@@ -24,7 +24,7 @@ _ANY = (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)
 
 
 class Place(NamedTuple):
-    """A part of the configuration that is made by a call: from which package, and whether the program calls it."""
+    """A part of the configuration that a call builds: its package, and whether the program makes a later call."""
 
     key: str
     package: str
@@ -53,9 +53,9 @@ MADE = (  # each of these is one call
 
 
 def check_targets(settings: Mapping[str, Any], typed_targets: Mapping[str, str]) -> None:
-    """Raise ``SettingError`` unless every ``_target_`` is allowed where it is, and can be called with its settings.
+    """Raise ``SettingError`` unless every ``_target_`` is allowed in its place and accepts its settings.
 
-    ``typed_targets`` are the keys that end in ``_target_`` of the command line, with their values.
+    ``typed_targets`` are the keys on the command line that end in ``_target_``, with their values.
     """
     _check(settings, "", typed_targets)
 
@@ -111,7 +111,7 @@ def _check_name(name: str, key: str, place: Place | None, node: Mapping[str, Any
 
 
 def _check_origin(target: Any, name: str, key: str, place: Place, partial: bool) -> None:
-    """Raise ``SettingError`` if ``target`` only passes through the package, or is a function that would be called."""
+    """Raise ``SettingError`` if ``target`` is only imported by the package, or is a function that would be called."""
     origin = getattr(target, "__module__", None) or "nowhere"
     if origin != place.package and not origin.startswith(f"{place.package}."):
         raise SettingError(f"{key}_target_={name} lies outside {place.package}: it is defined in {origin}")
@@ -128,9 +128,9 @@ def _choice(key: str) -> str:
 
 
 def check_settings(key: str, target: Callable[..., Any], settings: Any, given: tuple[str, ...] | None = None) -> None:
-    """Raise ``SettingError`` unless ``target`` can be called with ``settings`` and what is ``given`` later.
+    """Raise ``SettingError`` unless ``target`` accepts ``settings`` and what is ``given`` later.
 
-    What is given later is not the user's to set; with ``RESERVED`` more may come, and nothing is missing.
+    Users cannot set what is given later; with ``RESERVED`` more may follow, and nothing is missing.
     """
     try:
         parameters = signature(target).parameters
@@ -153,7 +153,7 @@ def check_settings(key: str, target: Callable[..., Any], settings: Any, given: t
 
 
 def _located(key: str, name: str) -> Callable[..., Any]:
-    """What ``name`` names, found as Hydra finds it: attributes first, then modules."""
+    """The object that ``name`` names, located as Hydra does: attributes first, then modules."""
     first, *rest = name.split(".")
     try:
         found: Any = import_module(first)

@@ -1,4 +1,4 @@
-"""The files of a dataset: their list, and the facts that show whether one has changed."""
+"""The files of a dataset: their list, and the facts that reveal a change."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,10 @@ from skeleton_adv.core.errors import DataError
 
 
 def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path, tuple[int, ...]]]:
-    """The files of the folder ``root`` that end as ``like`` does, sorted, each with the numbers in its name.
+    """The files of the folder ``root`` with the ending of ``like``, sorted, each with the numbers in its name.
 
-    ``name`` is the form of a name, with a group for each number; ``like`` is an example of it.
-    Raises ``DataError`` if the folder does not exist, holds no such file, or a name has another form.
+    ``name`` is the pattern of a name, with a group per number; ``like`` is an example of it.
+    Raises ``DataError`` if the folder does not exist, contains no such file, or a name does not match.
     """
     folder, suffix = Path(root).expanduser(), Path(like).suffix
     if not folder.is_dir():
@@ -34,7 +34,7 @@ def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path,
 
 
 def file_facts(path: Path) -> tuple[str, int, int]:
-    """A file's name, size and time of change in ns; raises ``DataError`` if it cannot be reached."""
+    """A file's name, size and modification time in ns; raises ``DataError`` if it cannot be reached."""
     try:
         stat = path.stat()
     except (OSError, ValueError) as error:

@@ -16,7 +16,7 @@ from skeleton_adv.core.skeleton import OPENPOSE18
 from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, Split
 
 LISTED_BODIES = 5  # the public pipeline reads a frame's first five
-MOST_FRAMES = 3000  # clips last ten seconds; an index beyond this is damage
+MOST_FRAMES = 3000  # clips last ten seconds; a larger index is damage
 SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
 
 
@@ -24,12 +24,12 @@ SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
 class Kinetics(Dataset):
     """Kinetics-skeleton of ST-GCN (Yan et al., arXiv 1801.07455): 260,000 clips, 400 actions, 18 joints.
 
-    ``root`` holds ``kinetics_train`` and ``kinetics_val``, folders of a JSON file per clip, and beside
-    each its ``..._label.json``. Channels are x and y as shares of the image, from its middle, y up,
+    ``root`` contains ``kinetics_train`` and ``kinetics_val``, folders with one JSON file per clip, and beside
+    each its ``..._label.json``. Channels are x and y as fractions of the image, from its middle, y up,
     and the detector's score. Read as 2s-AGCN's pipeline reads it: the first five bodies of a frame,
-    of which the ``num_persons`` with the highest sum of scores are kept, frame by frame, so that
-    persons may swap places; a joint of score 0 does not exist. A clip's label is its ``label_index``.
-    A part of the set, whose indices have gaps, has ``num_actions`` classes all the same, so that
+    of which the ``num_persons`` with the highest sum of scores are kept, frame by frame, so
+    persons may swap places; a joint with score 0 does not exist. A clip's label is its ``label_index``.
+    A part of the set, whose indices have gaps, still has ``num_actions`` classes, so that
     weights of the whole set fit; those without a clip are named ``class_<index>``. Raises
     ``DataError`` with file and frame.
     """
@@ -105,7 +105,7 @@ def _labels(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_openpose_file(path: Path) -> np.ndarray:
-    """The bodies of one file, (F, 5, 18, 3): x and y as shares of the image, y down, and score; 0 where none is.
+    """The bodies of one file, (F, 5, 18, 3): x and y as fractions of the image, y down, and score; 0 where none is.
 
     A frame is at its ``frame_index``; frames that the file does not list are empty.
     """
@@ -154,7 +154,7 @@ def _body(listed: Any, where: str) -> np.ndarray:
 def keep_surest(bodies: np.ndarray, num_persons: int) -> RawClip:
     """The ``num_persons`` bodies of each frame with the highest sum of scores, as the public pipeline orders them.
 
-    Takes (F, P, 18, 3) as ``read_openpose_file`` gives it. What has score 0 is 0 and does not exist.
+    Takes (F, P, 18, 3) as ``read_openpose_file`` gives it. Joints with score 0 are 0 and do not exist.
     """
     order = np.argsort(-bodies[..., 2].sum(axis=2), axis=1, kind="stable")[:, :num_persons]
     kept = np.take_along_axis(bodies, order[:, :, None, None], axis=1)

@@ -1,7 +1,7 @@
 """Arrays of MATLAB 5 files (.mat).
 
-Read here rather than by ``scipy.io.loadmat``, which crashes the process on some damaged files and
-takes gigabytes for a small file that decompresses to them.
+Not ``scipy.io.loadmat``, which crashes the process on some damaged files and allocates
+gigabytes for a small file that decompresses to them.
 """
 
 import struct
@@ -23,7 +23,7 @@ _COMPLEX = 0x800
 def read_array(path: Path, name: str) -> np.ndarray:
     """The variable ``name`` of a file, a real array of float64 or float32.
 
-    Raises ``DataError`` if the file is damaged or too large, or holds no such array.
+    Raises ``DataError`` if the file is damaged or too large, or contains no such array.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -50,7 +50,7 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
     while place < len(content):
         kind, size = struct.unpack_from(f"{order}II", content, place)
         start, padding = place + 8, 0 if kind == _COMPRESSED else -size % 8
-        if kind >> 16:  # at most four bytes, in the place of the size
+        if kind >> 16:  # at most four bytes, in place of the size
             kind, size, start, padding = kind & 0xFFFF, kind >> 16, place + 4, 0
         place = max(place + 8, start + size + padding)
         if start + size > len(content) or (start == place - 4 and size > 4):

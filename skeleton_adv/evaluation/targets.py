@@ -1,4 +1,4 @@
-"""Which class a targeted attack is to reach."""
+"""The target class of a targeted attack."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def targets(
 
 
 def random_target(seed: int, index: int, label: int, num_classes: int) -> int:
-    """A class other than ``label``, drawn from (seed, clip) alone."""
+    """A class other than ``label``, drawn from (seed, clip) only."""
     stream = hashlib.sha256(f"target {seed} {index}".encode()).digest()
     drawn = int(np.random.Generator(np.random.PCG64(int.from_bytes(stream[:8]))).integers(num_classes - 1))
     return drawn + (drawn >= label)

@@ -23,15 +23,15 @@ PARTS = ("architecture", "preprocess")
 
 
 def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
-    """The network that a checkpoint is of, without its preprocessing: ``load_victim`` has both.
+    """The network of a checkpoint, without its preprocessing: ``load_victim`` returns both.
 
-    Layout, widths, joints and classes are read off the keys. Given clips as a dataset has them, what it
-    returns is mostly wrong: UTD-MHAD's HCN is right about 8.4 % of the test clips instead of 93.5 %.
+    Layout, widths, joints and classes are inferred from the keys. On a dataset's clips without preprocessing,
+    its predictions are mostly wrong: UTD-MHAD's HCN is correct on 8.4 % of the test clips instead of 93.5 %.
 
     Reads HCN-pytorch's ``.pth.tar``, the HCN authors' later layout (whose motion starts with a zero
     frame), 2s-AGCN's bare state dict with or without ``module.`` and the released weights' renamed
     keys, both streams of 2s-AGCN in one file under ``joint.`` and ``bone.``, and ``.safetensors``.
-    HCN-pytorch's own motion is assumed for its layout, and a joint stream for 2s-AGCN's: no shape tells.
+    HCN-pytorch's own motion is assumed for its layout, and a joint stream for 2s-AGCN's: shapes do not show these.
     Raises ``CheckpointError`` naming the keys that do not fit; never executes a pickle.
     """
     named = source if isinstance(source, str | Path) else "the state dict"
@@ -47,11 +47,11 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
 
 
 def load_victim(path: str | Path) -> Network:
-    """The recogniser that a checkpoint of this program is of: preprocessing and network, in evaluation mode.
+    """The recogniser of a checkpoint of this program: preprocessing and network, in evaluation mode.
 
     Takes clips (N, C, T, V, M) as ``load_batch`` gives them for the dataset settings of its JSON (frames,
     persons and space are those it was trained with) and returns logits (N, num_classes). Both parts are made
-    from that JSON, which lies beside the weights. Raises ``CheckpointError`` if there is none, or if it names
+    from that JSON, which is beside the weights. Raises ``CheckpointError`` if there is none, or if it names
     anything but models and datasets of this program.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Weights on the disk: written whole with what is known of them, and read without executing anything."""
+"""Weights on disk: written whole with their facts, and read without executing anything."""
 
 import hashlib
 import pickle
@@ -15,7 +15,7 @@ from skeleton_adv.core.files import digest, read_json, write_json, write_whole
 from skeleton_adv.models.layouts import canonical, is_skelact
 from skeleton_adv.models.network import Network
 
-# NumPy scalars, which HCN-pytorch puts beside its weights; they hold no code.
+# NumPy scalars, which HCN-pytorch stores with its weights; they contain no code.
 _SCALAR = np.float64(0).__reduce__()[0]
 _NUMPY: list[Any] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
@@ -26,22 +26,22 @@ _NUMPY: list[Any] = [
 
 
 def save_weights(network: Network, path: Path, about: Mapping[str, Any], half: bool = False) -> None:
-    """Write the model's weights as ``.safetensors``; beside them, as JSON, what is known of them and their SHA-256."""
+    """Write the model's weights as ``.safetensors``; beside them, as JSON, their facts and SHA-256."""
     from safetensors.torch import save
 
     weights = {key: value.detach().cpu().contiguous() for key, value in network.model.state_dict().items()}
     stored = save(
         {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}
     )
-    # What is known comes first: weights are never there without it.
+    # The facts come first: weights never exist without them.
     write_json(path.with_suffix(".json"), {**about, "weights": hashlib.sha256(stored).hexdigest()})
     write_whole(path, stored)
 
 
 def load_weights(network: Network, path: Path) -> dict[str, Any]:
-    """Fill the network's model from a checkpoint, ours or a public one; return what the JSON beside it says.
+    """Load a checkpoint, ours or a public one, into the network's model; return the JSON beside it.
 
-    Raises ``CheckpointError`` if the file is damaged, is not the one that its JSON is of (``weights``, its
+    Raises ``CheckpointError`` if the file is damaged, is not the one that its JSON describes (``weights``, its
     SHA-256, which older ones lack), or if its keys, shapes or values do not fit.
     """
     about = path.with_suffix(".json")
@@ -60,7 +60,7 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: str, way_out: str = "") -> None:
-    """Give a model its weights in its own precision.
+    """Load weights into a model in its own precision.
 
     Raises ``CheckpointError`` naming keys that do not fit, or whose values are not finite.
     """
@@ -85,7 +85,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: s
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """A file's weights by name, with ``module.`` and what precedes it stripped.
 
-    Raises ``CheckpointError`` if it is no safe checkpoint.
+    Raises ``CheckpointError`` if it is not a safe checkpoint.
     """
     content: Any
     try:
@@ -99,7 +99,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         reason = str(error).partition("\n")[0][:120]
         raise CheckpointError(f"{path} contains more than weights and is not executed ({reason})") from None
-    except Exception as error:  # safetensors, zip and pickle each have their own
+    except Exception as error:  # safetensors, zip and pickle each raise their own
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise CheckpointError(f"{path} is not a readable checkpoint ({reason})") from None
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):

@@ -1,4 +1,4 @@
-"""``task=certify``: certify the test clips by randomized smoothing, a row for each."""
+"""``task=certify``: certify the test clips by randomized smoothing, one row per clip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_n
 
 @dataclass(frozen=True)
 class Task:
-    """Certificates of the victim under noise, with whatever defense draws none of its own."""
+    """Certificates of the victim under noise, with any defense that draws no noise."""
 
     defense: Callable[[nn.Module], nn.Module]
     smoothing: Smoothing
     seed: Whole
 
     def run(self, job: Job) -> Path:
-        """Certify the test clips; resume what was begun, within a clip too; do nothing if all is done."""
+        """Certify the test clips; resume an unfinished run, even within a clip; do nothing if all clips are done."""
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         path = find_checkpoint(job, job.victim)
@@ -74,7 +74,7 @@ class Task:
         }
 
     def check(self, job: Job) -> None:
-        """Raise ``SettingError`` if nothing can be certified so."""
+        """Raise ``SettingError`` if these settings certify nothing."""
         least = least_draws(self.smoothing.alpha)
         if self.smoothing.n < least:
             raise SettingError(
@@ -84,7 +84,7 @@ class Task:
         check_option(self.defense, str(job.choices["defense"]))
 
     def _warn(self, trained: float | None) -> None:
-        """Say if a victim is certified with other noise than it was ``trained`` with; None: nobody recorded it."""
+        """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded."""
         if trained != self.smoothing.sigma:
             known = "unrecorded noise" if trained is None else f"noise of {trained:g}"
             log(f"the victim is trained with {known}, certified with {self.smoothing.sigma:g}: accuracy may be low")

@@ -1,4 +1,4 @@
-"""``task=export``: a generated dataset's clips as the files that the readers of the real set take."""
+"""``task=export``: a generated dataset's clips as files in the format of the real set."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
