@@ -265,7 +265,7 @@ def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind,
     """
     header = content.partition(b"\n")[0].decode(errors="replace").split(",")
     if header != list(columns):
-        raise RunError(f"{path} does not have the columns that its run.json declares: {way_out}")
+        raise RunError(f"{path} has other columns than its run.json declares: {way_out}")
     texts = [name for name, kind in columns.items() if kind == "text"]
     try:
         rows = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, "str"), low_memory=False)

@@ -20,8 +20,8 @@ class Recipe:
     a training window keeps. ``rotation``: largest angles in degrees about x, y and z, drawn uniformly for each clip.
     ``random_move``: x and y of each clip rotate, scale and shift over its frames, see ``moved``. ``clip_norm``:
     largest norm of a gradient. ``dropout``: the rate of every dropout layer (None: the model's own). ``held_out``: the
-    fraction of training clips on which the number of epochs is chosen (0: all ``epochs`` run). ``half``: the weights are
-    stored as float16. ``noise_warmup``: the fraction of the epochs in which training noise grows to its deviation.
+    fraction of training clips on which the number of epochs is chosen (0: all ``epochs`` run). ``half``: store weights
+    as float16. ``noise_warmup``: the fraction of the epochs in which training noise grows to its deviation.
     """
 
     epochs: Count = 400
