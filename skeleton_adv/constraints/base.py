@@ -1,4 +1,4 @@
-"""What a constraint is: limits that a clean clip sets, per entry."""
+"""Constraints: per-entry limits derived from a clean clip."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,14 +19,14 @@ Unit = Literal["share", "rad", "m"]
 class Limits:
     """A constraint applied to a batch: the clean clips' reference values, computed once.
 
-    K entries a clip: every frame and person of every bone, angle or joint. Relative measures are
+    K entries per clip: every frame and person of every bone, angle or joint. Relative measures are
     ``deviation / scale``; an entry is within its limit if ``deviation <= tolerance``.
     """
 
     deviation: Callable[[Tensor], Tensor]  # x_adv (N, C, T, V, M) -> (N, K), metres or radians
     tolerance: Tensor  # (N, K), in the deviation's unit
     scale: Tensor  # (N, K), in the deviation's unit
-    slack: Tensor  # (N, K), what rounding is allowed
+    slack: Tensor  # (N, K), the slack for rounding
     exists: Tensor  # (N, K) bool
 
     def measure(self, x_adv: Tensor) -> Tensor:
@@ -44,9 +44,9 @@ class Limits:
 
 
 class Constraint(ABC):
-    """A limit on the body, by the clip's own clean values.
+    """A limit on the body, relative to the clip's own clean values.
 
-    ``symbol`` and ``unit`` are those of its relative measure, for the heads of tables.
+    ``symbol`` and ``unit`` describe its relative measure in table heads.
     """
 
     name: ClassVar[str]
@@ -55,7 +55,7 @@ class Constraint(ABC):
 
     @abstractmethod
     def on(self, batch: SkeletonBatch) -> Limits:
-        """The limits that the clean clips of ``batch`` set."""
+        """The limits for the clean clips of ``batch``."""
 
     def violation(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
         """(N, K) relative excess over the tolerance."""

@@ -1,8 +1,8 @@
-"""What a body can do: limits on bone lengths, joint angles and speeds, as first-class objects.
+"""Body constraints: limits on bone lengths, joint angles and speeds, as first-class objects.
 
 Zheng et al., Towards Understanding the Adversarial Vulnerability of Skeleton-based Action
-Recognition (arXiv 2005.07151), Eqs. 4 to 7. One object serves an attack's Lagrangian, the columns
-of the tables and the check whether a clip is feasible.
+Recognition (arXiv 2005.07151), Eqs. 4 to 7. The same object serves an attack's Lagrangian, the columns
+of the tables and the feasibility check.
 """
 
 from dataclasses import dataclass
@@ -91,11 +91,11 @@ class JointAngle(Constraint):
 
 @dataclass(frozen=True)
 class Speed(Constraint):
-    """Speeds change by at most the share ``eps``.
+    """Speeds change by at most the fraction ``eps``.
 
     ``reading``: ``speed`` bounds the difference of speeds ``| |v'| - |v| |`` (the paper, Eq. 7),
-    ``velocity`` the norm of the velocities' difference ``|v' - v|`` (released code; stricter, since
-    it sees turns). The tolerance is ``max(eps |v|, floor dt)``, ``floor`` in metres a second.
+    ``velocity`` the norm of the velocities' difference ``|v' - v|`` (released code; stricter, because
+    it includes turns). The tolerance is ``max(eps |v|, floor dt)``, ``floor`` in metres per second.
     """
 
     eps: NonNegative = 0.1

@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Range:
-    """An interval, written as mathematicians do: ``Range("[0, 1)")``."""
+    """An interval in mathematical notation: ``Range("[0, 1)")``."""
 
     text: str
 
@@ -46,14 +46,14 @@ def nearest(name: str, names: list[str]) -> str:
 def check_value(key: str, value: Any, hint: Any) -> None:
     """Raise ``SettingError`` naming ``key`` unless ``value`` fits the annotation ``hint``.
 
-    Only plain annotations are judged (numbers, text, choices, ranges, None); others pass.
+    Only plain annotations are checked (numbers, text, choices, ranges, None); others pass.
     """
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         check_value(key, value, args[0])
         for bound in args[1:]:
             if isinstance(bound, Range) and value not in bound:
-                raise SettingError(f"{key}={value} is out of range: it must lie in {bound.text}")
+                raise SettingError(f"{key}={value} is out of range: it must be in {bound.text}")
     elif origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return
@@ -87,7 +87,7 @@ def _problem(key: str, value: Any, hint: Any) -> SettingError | None:
 
 
 def check_call(target: Callable[..., Any], settings: Mapping[str, Any], prefix: str = "") -> None:
-    """Raise ``SettingError`` if ``settings`` hold a name that ``target`` lacks, or a value it forbids."""
+    """Raise ``SettingError`` if ``settings`` contain a name that ``target`` lacks, or a value it forbids."""
     parameters = inspect.signature(target).parameters
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     for name, value in settings.items():

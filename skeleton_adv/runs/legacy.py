@@ -1,6 +1,6 @@
-"""Runs of earlier versions: the facts that their ``run.json`` does not state, derived from what it does.
+"""Runs of earlier versions: the facts that their ``run.json`` lacks, derived from those that it contains.
 
-This is the only place where a dataset, a defense or an option is known by its name.
+Only this module recognises a dataset, a defense or an option by its name.
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ ATTACK_ORDER = (
 
 
 def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """What ``run.json`` says, with the facts that an earlier version left out.
+    """The content of ``run.json``, with the facts that an earlier version left out.
 
-    Raises ``KeyError``, ``TypeError`` or ``AttributeError`` if it is not that of a run.
+    Raises ``KeyError``, ``TypeError`` or ``AttributeError`` if it does not describe a run.
     """
     if "kind" in about:
         return dict(about)

@@ -1,4 +1,4 @@
-"""Where the weights of a job's networks are, and what is known of them."""
+"""Where the weights of a job's networks are, and the facts about them."""
 
 import shlex
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from skeleton_adv.models.weights import load_weights
 
 
 def role_settings(job: Job, role: Role) -> dict[str, Any]:
-    """What the numbers of a network depend on, weights aside: its constructors and the shape of its input."""
+    """The settings that a network's numbers depend on besides weights: its constructors and input shape."""
     return {role.key: dict(role.settings), "dataset": job.dataset_settings}
 
 
@@ -27,7 +27,7 @@ def checkpoint_name(job: Job, role: Role) -> str:
 
 
 def find_checkpoint(job: Job, role: Role) -> Path:
-    """The weights to load: as named, else those trained here, else those that come with the program."""
+    """The weights to load: those named, otherwise those trained here, otherwise those shipped with the program."""
     if role.model.checkpoint:
         places = [Path(role.model.checkpoint).expanduser()]
     else:
@@ -41,7 +41,7 @@ def find_checkpoint(job: Job, role: Role) -> Path:
 
 
 def _training(job: Job, role: Role) -> str:
-    """The command that trains the weights of a network, as far as it can be told."""
+    """The command that trains the weights of a network, as far as it is known."""
     if not (role.has_option and str(job.choices.get("dataset")).isidentifier()):
         return "task=train and the same words"
     given = [word.lstrip("+") for word in shlex.split(job.command)]
@@ -56,11 +56,11 @@ def _training(job: Job, role: Role) -> str:
 
 
 def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) -> tuple[Network, dict[str, Any]]:
-    """A network with its weights, and what is known of their training.
+    """A network with its weights, and the facts about their training.
 
-    That is its own word on its accuracy, the ``training`` by name and settings (``unknown``: nobody recorded
-    it), the noise in it, and whether it was on these clips. Raises ``CheckpointError`` if it was of a network
-    of another meaning.
+    The facts are the recorded accuracy, the ``training`` by name and settings (``unknown``: not recorded), its
+    noise, and whether it was on these clips. Raises ``CheckpointError`` if the network was trained with other
+    settings.
     """
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
@@ -70,7 +70,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     if here is False:
         other = about.get("dataset", "other clips")
         other = f"another {other} (by its clips or dataset.seed)" if other == job.dataset.name else other
-        log(f"{checkpoint} was trained on {other}: clips of this test may have been its training clips")
+        log(f"{checkpoint} was trained on {other}: its training clips may include clips of this test set")
     return network, {
         "checkpoint_accuracy": about.get("test_accuracy"),
         "training": _training_of(settings) if settings else {"name": "unknown"},
@@ -104,7 +104,7 @@ def _training_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_training(job: Job, role: Role, path: Path, trained: Mapping[str, Any]) -> None:
-    """Raise ``CheckpointError`` if the weights were trained in a network of another meaning."""
+    """Raise ``CheckpointError`` if the weights were trained in a network with other settings."""
     model, data = trained.get("model", {}), trained.get("dataset", {})
     ours = {f"{part}.{name}": value for part in role.settings for name, value in role.settings[part].items()}
     theirs = {f"{part}.{name}": value for part in model for name, value in model[part].items()}
@@ -113,7 +113,7 @@ def _check_training(job: Job, role: Role, path: Path, trained: Mapping[str, Any]
     for name, value, before in pairs:
         if value != before:
             raise CheckpointError(
-                f"{name}={value}, but {path} was trained with {before}: set it so, or name other weights"
+                f"{name}={value}, but {path} was trained with {before}: use that value, or other weights"
             )
 
 
@@ -121,7 +121,7 @@ _SHAPE = ("space", "num_persons")
 
 
 def trained_here(job: Job, about: Mapping[str, Any], prepared: Prepared) -> bool | None:
-    """Whether weights were trained on these very clips; None: on a dataset of this name, or nobody knows on what."""
+    """Whether weights were trained on these clips; None: unknown, or on a dataset of this name."""
     if about.get("dataset", job.dataset.name) != job.dataset.name:
         return False
     digest = (about.get("settings") or {}).get("prepared")

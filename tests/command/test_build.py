@@ -19,7 +19,7 @@ from skeleton_adv.defenses import check_option, none
 from skeleton_adv.tasks.weights import find_checkpoint
 
 VALUES = [
-    ("attack.beta=-3", "attack.beta=-3 is out of range: it must lie in (0, inf)"),
+    ("attack.beta=-3", "attack.beta=-3 is out of range: it must be in (0, inf)"),
     ("attack.beta=abc", "attack.beta='abc' must be a number"),
     ("attack.outer_steps=1.5", "attack.outer_steps=1.5 must be a whole number"),
     ("attack.keep=bets", "attack.keep=bets is not a choice: did you mean 'best'?"),
