@@ -1,6 +1,7 @@
 """Records -> figures as PNG, PDF and CSV: ``python -m skeleton_adv.figures``. No torch here."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -69,6 +70,9 @@ def main() -> None:
             )
         for path in paths:
             print(path)
+    except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

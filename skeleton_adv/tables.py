@@ -1,6 +1,7 @@
 """Records -> tables as Markdown, LaTeX and CSV: ``python -m skeleton_adv.tables``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -64,6 +65,9 @@ def main() -> None:
         runs = finished(arguments.runs, arguments.strict)
         for path in show_and_write(runs, arguments.out, arguments.wide):
             print(path)
+    except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

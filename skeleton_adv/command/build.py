@@ -4,6 +4,7 @@ import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -13,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from skeleton_adv.command.cli import check_values
+from skeleton_adv.command.compose import split
 from skeleton_adv.command.job import Job, Model, Role, Runtime, Session, Task
 from skeleton_adv.command.targets import check_settings, check_targets
 from skeleton_adv.constraints import Constraint
@@ -58,7 +60,7 @@ def build_job(
         runtime=Runtime(**objects["runtime"]),
         settings=settings,
         choices=names,
-        command=_command(overrides),
+        command=_command(overrides, typed),
         sweep=sweep,
         session=session or Session(),
     )
@@ -169,9 +171,11 @@ def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict
     return {group: option for group, option in choices.items() if "/" not in group} | named
 
 
-def _command(overrides: list[str]) -> str:
-    """The command that makes these numbers, without the paths of one machine."""
+def _command(overrides: list[str], typed: list[str]) -> str:
+    """The command that makes these numbers, without the paths of one machine but for a folder of options."""
     local = ("runtime.", "dataset.root=", "hydra")
     kept = [o for o in overrides if not o.startswith(local) or o.startswith("runtime.limit=")]
     named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]
-    return f"python -m skeleton_adv {shlex.join(named)}".strip()
+    flags = split(typed)[1]
+    folders = [word for before, word in pairwise(["", *flags]) if "--config-dir" in (before, word.partition("=")[0])]
+    return f"python -m skeleton_adv {shlex.join([*folders, *named])}".strip()

@@ -141,7 +141,7 @@ def check_settings(key: str, target: Callable[..., Any], settings: Any, given: t
     taken = sorted({*(given or ())} & {*settings} & {*parameters})
     if taken:
         raise SettingError(f"{key}{taken[0]} is not a setting: the program sets it")
-    check_call(target, settings, key)
+    check_call(target, settings, key, given or ())
     required = [
         name
         for name, p in parameters.items()

@@ -1,6 +1,7 @@
 """The defense of Zheng et al.: Gaussian noise, a temporal filter, and the mean over many draws."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ class NoiseFilter(nn.Module):
     """
 
     weights: Tensor | None
+    OFF: ClassVar[Mapping[str, Any]] = {"sigma": 0.0, "taps": None}  # the settings under which it does nothing
     OPTIONS = ("noise_filter", "noise", "temporal_filter")
 
     @staticmethod

@@ -40,7 +40,7 @@ def notes(table: Table, *runs: Run, wide: bool = True) -> str:
 
 def test_every_table_is_found_and_declared_in_few_lines() -> None:
     names = {*NAMED}
-    assert names == {"benchmark", "certified", "table1", "table2", "table3", "table4", "table5"}
+    assert {"benchmark", "certified", "table1", "table2", "table3", "table4", "table5"} <= names
 
 
 def test_each_run_is_in_its_table() -> None:
