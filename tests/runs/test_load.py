@@ -236,6 +236,9 @@ def test_a_run_in_two_folders_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_part_of_the_wrong_type_is_told(tmp_path: Path, changes: Any) -> None:
+    made = write(tmp_path / "a", about(), six_rows())
+    stated = json.loads((made / "run.json").read_text())
+    stated |= changes | {"settings": stated["settings"] | changes.get("settings", {})}
+    (made / "run.json").write_text(json.dumps(stated))
     with pytest.raises(RunError, match="is damaged"):
-        write(tmp_path / "a", about(**changes), six_rows())
-        load_run(tmp_path / "a")
+        load_run(made)
