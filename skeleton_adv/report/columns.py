@@ -28,8 +28,14 @@ def text(row: Row, key: str) -> str:
 
 
 def number(form: str = ".3f", factor: float = 1) -> Callable[[Row, str], str]:
-    """How a number is written."""
-    return lambda row, key: format(factor * row[key], form) if known(row, key) else ""
+    """How a number is written; what is no number, as it is."""
+
+    def written(row: Row, key: str) -> str:
+        if not known(row, key) or isinstance(row[key], str):
+            return text(row, key)
+        return format(factor * row[key], form)
+
+    return written
 
 
 def tally(hits: float) -> str:

@@ -213,10 +213,12 @@ def _empty_row(row: Row) -> bool:
     return "clips" in row and row["clips"] == 0
 
 
-def _rank(column: Column, row: Row) -> tuple[bool, Any]:
+def _rank(column: Column, row: Row) -> tuple[int, Any]:
+    """What a row is sorted by: numbers first, then words, then nothing."""
     if not known(row, column.key):
-        return True, 0
-    return False, column.rank(row[column.key]) if column.rank else row[column.key]
+        return 2, 0
+    value = column.rank(row[column.key]) if column.rank else row[column.key]
+    return int(isinstance(value, str)), value
 
 
 def _side_by_side(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:

@@ -47,9 +47,7 @@ def where(runs: Sequence[Run]) -> str:
         " or ".join(sorted(shape)) if alike else f"{name}: {' or '.join(sorted(shape))}"
         for name, shape in sorted(shapes.items())
     ]
-    conf = "/".join(
-        f"{value:g}" for value in sorted({one.of_attack["conf"] for one in runs if "conf" in one.of_attack})
-    )
+    conf = "/".join(sorted({_number(one.of_attack["conf"]) for one in runs if "conf" in one.of_attack}, key=_size))
     conf = conf if run.kind == "attack" else ""
     inside = "; ".join([space, *dict.fromkeys(words), *([f"confidence {conf}"] if conf else [])])
     return f"on {run.dataset}{stand_in} ({inside})"
@@ -73,8 +71,21 @@ def victim(run: Run) -> str:
 def means(run: Run) -> str:
     """The attack by its name, and by its beta or its budget."""
     attack = run.of_attack
-    words = run.attack + (f" β={attack['beta']:g}" if "beta" in attack else "")
-    return words + (f" {attack['norm']} ε={attack['eps']:g}" if {"eps", "norm"} <= attack.keys() else "")
+    words = run.attack + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
+    return words + (f" {attack['norm']} ε={_number(attack['eps'])}" if {"eps", "norm"} <= attack.keys() else "")
+
+
+def _size(number: str) -> tuple[bool, float, str]:
+    """What written settings are sorted by: numbers by their size, before words."""
+    try:
+        return False, float(number), ""
+    except ValueError:
+        return True, 0.0, number
+
+
+def _number(value: Any) -> str:
+    """A setting as it is written; one of an attack from outside the package may be no number."""
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def deed(run: Run, target: str = "") -> str:

@@ -123,7 +123,8 @@ class Run:
 
     def _part(self, name: str) -> Named:
         part: Named = self.settings.get(name) or {}
-        return part
+        # A part from outside the package may give any value to a name that tables know: a list is no cell.
+        return {key: str(value) if isinstance(value, list) else value for key, value in part.items()}
 
     def array(self, column: str) -> np.ndarray:
         """(N,) values of a column."""

@@ -400,3 +400,16 @@ def test_two_runs_of_one_place_are_never_one_of_them() -> None:
     runs = [replace(one, access="scores") for one in runs]
     with pytest.raises(RunError, match="abc and b"):
         TABLE4.rows(runs)
+
+
+@pytest.mark.parametrize("odd", [[0.01, 0.02], "auto", None])
+def test_settings_of_foreign_parts_may_be_no_numbers(odd: object, tmp_path: Path) -> None:
+    defense = dict.fromkeys(("sigma", "taps", "draws", "eot"), odd)
+    attack = dict.fromkeys(("beta", "eps", "norm", "conf", "keep"), odd)
+    own = [
+        defended(0.01, True, 0.5, identity="b"),
+        defended(0.01, True, 0.5, settings={"defense": defense, "attack": attack}, choices={"attack": "mine"}),
+    ]
+    free = [admm(), admm(settings={"attack": attack}, identity="c", access="scores", choices={"attack": "mine"})]
+    for table, runs in by_table([*own, *free]):
+        assert write(table, runs, table.rows(runs), [*own, *free], tmp_path, wide=True)

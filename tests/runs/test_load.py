@@ -236,11 +236,9 @@ def test_a_run_in_two_folders_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_part_of_the_wrong_type_is_told(tmp_path: Path, changes: Any) -> None:
-    write(tmp_path / "a", about(), six_rows())
-    path = tmp_path / "a" / "run.json"
-    told = json.loads(path.read_text())
-    for name, value in changes.items():
-        told[name] = {**told[name], **value} if isinstance(value, dict) else value
-    path.write_text(json.dumps(told))
+    made = write(tmp_path / "a", about(), six_rows())
+    stated = json.loads((made / "run.json").read_text())
+    stated |= changes | {"settings": stated["settings"] | changes.get("settings", {})}
+    (made / "run.json").write_text(json.dumps(stated))
     with pytest.raises(RunError, match="is damaged"):
-        load_run(tmp_path / "a")
+        load_run(made)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from skeleton_adv.report.columns import (
     ACCURACY,
@@ -30,7 +31,7 @@ from skeleton_adv.runs.load import Run
 
 
 def notes(runs: Sequence[Run]) -> str:
-    eot = sorted({int(run.of_defense.get("eot", 1)) if run.randomised else 1 for run in runs})
+    eot = sorted({run.of_defense.get("eot", 1) if run.randomised else 1 for run in runs}, key=str)
     asked = sorted({int(run.array("judgements").max()) for run in runs})
     return (
         "Oblivious: made on the undefended network, as in the paper. Adaptive: made on the defended one, by the mean "
@@ -39,7 +40,7 @@ def notes(runs: Sequence[Run]) -> str:
     )
 
 
-def _either(values: Sequence[int]) -> str:
+def _either(values: Sequence[Any]) -> str:
     return " or ".join(map(str, values))
 
 
