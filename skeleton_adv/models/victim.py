@@ -79,7 +79,7 @@ class View:
             return torch.where(logits.isfinite().all(dim=1), logits.argmax(dim=1), -1)
 
         def none(x: Tensor) -> Tensor:
-            raise AttackError("the attack called the victim, but declares that it needs no access")
+            raise AttackError("the attack called the victim, but declares that it needs none: declare its access")
 
         return {"gradients": gradients, "scores": scores, "labels": labels, "none": none}[access]
 

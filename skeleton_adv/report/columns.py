@@ -175,8 +175,9 @@ def _hyper(name: str) -> Value:
 
 def _method(row: Row, _: str) -> str:
     """The attack with its beta or its budget."""
-    parts = [text(row, "attack"), f"β={row['beta']:g}" if known(row, "beta") else "", text(row, "norm")]
-    return " ".join(filter(None, [*parts, f"ε={row['eps']:g}" if known(row, "eps") else ""]))
+    beta, eps = (number("g")(row, key) for key in ("beta", "eps"))
+    parts = [text(row, "attack"), f"β={beta}" if beta else "", text(row, "norm"), f"ε={eps}" if eps else ""]
+    return " ".join(filter(None, parts))
 
 
 GOAL = Column(
@@ -256,8 +257,8 @@ def _share(key: str, head: str, column: str, note: str = "", **more: Any) -> Col
     return Column(key, head, lambda run: stats.over_aimed(run, column, **options), rate, note, **more)
 
 
-FEASIBLE_NOTE = "Feasible: every constraint is satisfied by every joint in every frame."
-RIGHT_NOTE = "First right: of the clips that the victim classifies correctly before the attack."
+FEASIBLE_NOTE = "Feasible: every joint satisfies every constraint in every frame."
+RIGHT_NOTE = "Correct before: of the clips that the victim classifies correctly before the attack."
 CLEAN = Column("clean_accuracy", "clean accuracy", stats.clean_accuracy, rate, always=True, once=True)
 SUCCESS = _share(
     "success",
@@ -267,12 +268,12 @@ SUCCESS = _share(
     always=True,
 )
 SUCCESS_IF_RIGHT = _share(
-    "success_if_right", "success if first right", "success_share", RIGHT_NOTE, right_only=True, always=True
+    "success_if_right", "success if correct before", "success_share", RIGHT_NOTE, right_only=True, always=True
 )
 FEASIBLE = _share("feasible_success", "feasible success", "success_share", FEASIBLE_NOTE, feasible=True)
 FEASIBLE_IF_RIGHT = _share(
     "feasible_success_if_right",
-    "feasible success if first right",
+    "feasible success if correct before",
     "success_share",
     f"{RIGHT_NOTE} {FEASIBLE_NOTE}",
     right_only=True,
@@ -288,7 +289,7 @@ ACCURACY = _share(
 )
 FOUND = _share(
     "found",
-    "success on its source",
+    "success on the surrogate",
     "found",
     "On its source: by the attack's own word, against the network that it was made on.",
 )

@@ -96,8 +96,6 @@ class Table:
             row = found.setdefault(self._place(run), leading | {"differs": apart})
             prefix = f"{self.beside.value(run)}_".replace(" ", "_") if self.beside else ""
             values = {name: value for _, cells in measured for name, value in cells(run).items()}
-            if self.beside and f"{prefix}run" in row:
-                raise RunError(f"{run.folder}: nothing in {self.title} tells it from run {row[f'{prefix}run']}")
             values["run"] = run.identity
             if f"{prefix}run" in row:
                 raise RunError(f"{row[f'{prefix}run']} and {run.identity} are of one place in {self.name}")

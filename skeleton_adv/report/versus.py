@@ -81,7 +81,7 @@ def _constraints(scope: Scope) -> list[Column]:
 
 AGAINST_ADMM = Second(
     name="_against_admm",
-    heading="Over the clips that were first right and that both attacks fool, C&W / ADMM:",
+    heading="Over the clips that are correct before and that both attacks fool, C&W / ADMM:",
     rows=rows,
     columns=(
         Column("setting", "goal"),

@@ -142,7 +142,7 @@ def test_a_broken_file_is_named_with_its_frame(kind: str, tmp_path: Path) -> Non
 
 
 def test_broken_lists_of_labels_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"dataset\.root=.* holds neither"):
+    with pytest.raises(DataError, match=r"dataset\.root=.* contains neither"):
         Kinetics(str(tmp_path / "nowhere")).clips()
     root = write_set(tmp_path / "set")
     (root / "kinetics_val/d.json").unlink()

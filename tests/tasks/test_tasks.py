@@ -255,7 +255,7 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
     for change, message in (
         ("targeted=true", "was made with target=None, not random"),
         ("dataset.num_frames=48", "was made with dataset.num_frames=32, not 48"),
-        ("runtime.limit=4", "holds 3 clips, but not number"),
+        ("runtime.limit=4", "contains 3 clips, but not number"),
         ("attack.path=nowhere", "attack.path=nowhere is not a finished run"),
     ):
         refused = run(folder, *rest, "attack=from_file", f"attack.path={made}", change)
