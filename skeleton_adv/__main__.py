@@ -73,7 +73,6 @@ def main() -> None:
         if "--version" in arguments:
             print(f"skeleton_adv {__version__}")
             return
-        arguments = cli.translated(arguments)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
         arguments = cli.translated(arguments)
         cli.check_arguments(arguments)
@@ -81,6 +80,9 @@ def main() -> None:
         command = Command(arguments)
         hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")(command.job)()
         command.report()
+    except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
         cli.fail(error, arguments)
         sys.exit(2)

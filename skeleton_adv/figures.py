@@ -70,6 +70,9 @@ def main() -> None:
             )
         for path in paths:
             print(path)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

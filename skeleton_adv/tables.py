@@ -65,6 +65,9 @@ def main() -> None:
         runs = finished(arguments.runs, arguments.strict)
         for path in show_and_write(runs, arguments.out, arguments.wide):
             print(path)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -247,7 +247,9 @@ CLIPS = Column(
     "clips",
     "clips",
     lambda run: {"clips": run.done, "test_clips": run.total},
-    lambda row, key: f"{row[key]:.0f} of {row['test_clips']:.0f}" if known(row, "test_clips") else "",
+    lambda row, key: (
+        f"{row[key]:.0f} of {row['test_clips']:.0f}" if known(row, key) and known(row, "test_clips") else ""
+    ),
     once=True,
 )
 

@@ -205,7 +205,11 @@ class Task:
         if job.surrogate is not None:
             source, theirs = trained_network(job, job.surrogate, weights["surrogate"], prepared)
             attacked = defended(source, none)
-            training |= {"surrogate_noise": theirs["trained_noise"], "surrogate_training": theirs["training"]}
+            training |= {
+                "seeds": training["seeds"] | theirs["seeds"],
+                "surrogate_noise": theirs["trained_noise"],
+                "surrogate_training": theirs["training"],
+            }
         elif not self.adaptive:
             attacked = defended(network, none)
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace

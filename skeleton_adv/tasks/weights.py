@@ -59,8 +59,8 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     """A network with its weights, and the facts about their training.
 
     The facts are the recorded accuracy, the ``training`` by name and settings (``unknown``: not recorded), its
-    noise, and whether it was on these clips. Raises ``CheckpointError`` if the network was trained with other
-    settings.
+    noise, its seed, and whether it was on these clips. Raises ``CheckpointError`` if the network was trained
+    with other settings.
     """
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
@@ -76,6 +76,8 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
         "training": _training_of(settings) if settings else {"name": "unknown"},
         "trained_noise": settings.get("noise", 0.0) if settings else None,
         "trained_here": here,
+        # Of weights that are named by their path, the setting says nothing.
+        "seeds": {role.key: seed if type(seed := settings.get("seed")) is int else role.model.seed},
     }
 
 

@@ -193,6 +193,15 @@ def test_what_is_not_known_of_a_training_is_not_made_up(mat_folder: Path, tmp_pa
             trained_network(job, job.victim, path, prepared)
 
 
+def test_weights_go_by_the_seed_of_their_training(mat_folder: Path, tmp_path: Path) -> None:
+    job = job_of(["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.seed=3"])
+    prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
+    network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
+    for about, seed in (({"settings": {"seed": 1}}, 1), ({}, 3)):
+        save_weights(network, path, about)
+        assert trained_network(job, job.victim, path, prepared)[1]["seeds"] == {"model": seed}
+
+
 def test_identity_holds_all_that_changes_a_number_and_nothing_else(
     place: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
