@@ -48,7 +48,7 @@ def before(place: str, law: list[list[str]]) -> set[str]:
 
 @each
 def test_imports_run_one_way(path: Path) -> None:
-    place, name = top(path), str(path.relative_to(PACKAGE))
+    place = top(path)
     own = {full.split(".")[1] for full in imported(path) if full.startswith("skeleton_adv.")} - {"__version__", place}
     if place == "__init__":
         assert not own

@@ -18,9 +18,9 @@ Value = Callable[[Run], Any]
 RATES = "Rates are percentages with 95 % Wilson intervals and counts."
 
 
-def known(row: Row, key: str) -> bool:
-    """Whether a row has a value there."""
-    return key in row and bool(pd.notna(row[key])) and row[key] != ""
+def known(row: Row, *keys: str) -> bool:
+    """Whether a row has a value in each of these places."""
+    return all(key in row and bool(pd.notna(row[key])) and row[key] != "" for key in keys)
 
 
 def text(row: Row, key: str) -> str:
