@@ -34,11 +34,11 @@ class Command:
     session: "Session | None" = None
 
     def job(self, config: DictConfig) -> None:
-        """Run one job; a user's mistake is told at once, and the other jobs of a sweep go on."""
+        """Run one job; a user's mistake is reported at once, and the other jobs of a sweep continue."""
         now = HydraConfig.get()
         overrides = list(now.overrides.task)
         try:
-            from skeleton_adv import tasks  # with it comes torch, which --help does without
+            from skeleton_adv import tasks  # imports torch, which --help does not require
             from skeleton_adv.command.build import build_job, sweep_of
             from skeleton_adv.command.job import Session
 
@@ -55,7 +55,7 @@ class Command:
             self.failed.append(" ".join(overrides))
 
     def report(self) -> None:
-        """Show the runs that have ended, with the tables and figures of their experiment."""
+        """Show the finished runs, with the tables and figures of their experiment."""
         if self.finished:
             from skeleton_adv import figures, tables
 
@@ -73,7 +73,6 @@ def main() -> None:
         if "--version" in arguments:
             print(f"skeleton_adv {__version__}")
             return
-        arguments = cli.translated(arguments)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
         arguments = cli.translated(arguments)
         cli.check_arguments(arguments)
@@ -81,11 +80,14 @@ def main() -> None:
         command = Command(arguments)
         hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")(command.job)()
         command.report()
+    except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
         cli.fail(error, arguments)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr)
+        print("\ninterrupted: run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     if command.failed:
         if len(command.failed) + len(command.finished) > 1:

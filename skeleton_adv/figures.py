@@ -1,6 +1,7 @@
 """Records -> figures as PNG, PDF and CSV: ``python -m skeleton_adv.figures``. No torch here."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ def write_all(runs: Sequence[Run], out: Path, experiment: str | None = None) -> 
 
 
 def write_one(runs: Sequence[Run], clip: str, out: Path) -> list[Path]:
-    """Write the film strip and the animation of one clip, by name or number, for each run that has kept it."""
+    """Write the film strip and the animation of one clip, by name or number, for each run that has saved it."""
     paths = []
     for name, (run,) in groups([run for run in runs if FILMS.takes(run) and find(run, clip)], FILMS.name, FILMS.apart):
         for pair in pairs(run, find(run, clip)):
@@ -31,7 +32,7 @@ def write_one(runs: Sequence[Run], clip: str, out: Path) -> list[Path]:
             paths += save(*strip(pair), out / run.dataset, film)
             paths.append(animate(pair, out / run.dataset / f"{film}.gif"))
     if not paths:
-        raise RunError(f"--clip {clip}: no run has kept such a clip; make one with runtime.save_clips=true")
+        raise RunError(f"--clip {clip}: no run has saved this clip; run with runtime.save_clips=true")
     return paths
 
 
@@ -44,17 +45,19 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     for path in paths:
         print(f"figure:  {path}")
     if not paths:
-        print("no figure: these runs hold nothing that it shows (film strips: no clip was right before and fooled)")
+        print(
+            "no figure: these runs contain nothing to draw (film strips require a fooled clip that was correct before)"
+        )
 
 
 def main() -> None:
     """Draw the figures of all finished runs below a folder."""
     parser = argparse.ArgumentParser(prog="python -m skeleton_adv.figures", description=main.__doc__)
-    parser.add_argument("runs", nargs="?", default="outputs/runs", type=Path, help="folder of the runs")
-    parser.add_argument("--out", default="outputs/figures", type=Path, help="folder of the figures")
-    parser.add_argument("--clip", help="draw this clip only, by name or number: its film strip and its animation")
-    parser.add_argument("--strict", action="store_true", help="refuse runs that have not ended")
-    parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # what is done anyway
+    parser.add_argument("runs", nargs="?", default="outputs/runs", type=Path, help="folder with the runs")
+    parser.add_argument("--out", default="outputs/figures", type=Path, help="folder for the figures")
+    parser.add_argument("--clip", help="draw only this clip, by name or number: a film strip and an animation")
+    parser.add_argument("--strict", action="store_true", help="refuse unfinished runs")
+    parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # now the default
     arguments = parser.parse_args()
     try:
         runs = finished(arguments.runs, arguments.strict)
@@ -62,11 +65,17 @@ def main() -> None:
         paths = write_one(runs, clip, out) if clip else write_all(runs, out)
         if not paths:
             raise RunError(
-                f"{arguments.runs} holds nothing to draw: no certificates, no transfer, no attack in an l2 ball "
-                "against a defense, and no clip that was kept with runtime.save_clips=true, right before, and fooled"
+                f"{arguments.runs} contains nothing to draw: no certificates, no transfer, no attack in an l2 ball "
+                "against a defense, and no saved clip (runtime.save_clips=true) that was correct before and is fooled"
             )
         for path in paths:
             print(path)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,6 +1,7 @@
 """Records -> tables as Markdown, LaTeX and CSV: ``python -m skeleton_adv.tables``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from skeleton_adv.runs.load import Run, load_run
 
 
 def show_and_write(runs: Sequence[Run], out: Path, wide: bool = False) -> list[Path]:
-    """Show every table of every dataset among the runs; write each, a dataset's in a folder of its own."""
+    """Show every table of every dataset among the runs; write them, with one folder per dataset."""
     paths = []
     for here in by_dataset(runs):
         for table, own in by_table(here):
@@ -38,7 +39,7 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
 
 
 def _of_experiment(experiment: str, runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
-    """An experiment's own table with its runs; else one of all its runs, under its name."""
+    """An experiment's own table with its runs; without one, a table of all its runs under its name."""
     for table in TABLES:
         own = [run for run in runs if table.takes and table.kind == run.kind and table.takes(run)]
         if own and table.name == experiment:
@@ -54,16 +55,22 @@ def _of_experiment(experiment: str, runs: Sequence[Run]) -> list[tuple[Table, li
 def main() -> None:
     """Show and write the tables of all finished runs below a folder."""
     parser = argparse.ArgumentParser(prog="python -m skeleton_adv.tables", description=main.__doc__)
-    parser.add_argument("runs", nargs="?", default="outputs/runs", type=Path, help="folder of the runs")
-    parser.add_argument("--out", default="outputs/tables", type=Path, help="folder of the tables")
-    parser.add_argument("--wide", action="store_true", help="all columns, not only the ten most important")
-    parser.add_argument("--strict", action="store_true", help="refuse runs that have not ended")
-    parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # what is done anyway
+    parser.add_argument("runs", nargs="?", default="outputs/runs", type=Path, help="folder with the runs")
+    parser.add_argument("--out", default="outputs/tables", type=Path, help="folder for the tables")
+    parser.add_argument("--wide", action="store_true", help="show all columns, not only the ten most important")
+    parser.add_argument("--strict", action="store_true", help="refuse unfinished runs")
+    parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # now the default
     arguments = parser.parse_args()
     try:
         runs = finished(arguments.runs, arguments.strict)
         for path in show_and_write(runs, arguments.out, arguments.wide):
             print(path)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

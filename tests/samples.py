@@ -7,14 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from skeleton_adv.constraints import BoneLength, JointAngle, Speed
+from skeleton_adv.core.skeleton import KINECT20
 from skeleton_adv.runs.folder import RunFolder
 from skeleton_adv.runs.load import Run, load_run
 from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, KINDS, constraint_columns, kind_of
 
 CONSTRAINTS = {
-    "bone": {"symbol": "ΔB/B", "unit": "share"},
-    "angle": {"symbol": "ΔJ", "unit": "rad"},
-    "speed": {"symbol": "ΔS/S", "unit": "share"},
+    one.name: {"symbol": one.symbol, "unit": one.unit, "remark": one.remark(KINECT20)}
+    for one in (BoneLength(), JointAngle(), Speed())
 }
 TYPES = {"int": 0, "float": 0.125, "bool": False, "text": ""}
 

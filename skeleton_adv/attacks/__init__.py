@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import signature
+from inspect import getsourcefile, signature, unwrap
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
 from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.files import digest
 from skeleton_adv.runs.schema import Columns
 
 __all__ = ["Access", "Attack", "AttackResult", "Model", "access_of", "name_of", "needs", "own_columns", "passes_of"]
@@ -21,16 +23,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class AttackResult:
-    """What an attack found; success is judged by others, from ``x_adv`` alone."""
+    """The result of an attack; success is judged elsewhere, from ``x_adv`` alone."""
 
     x_adv: Tensor  # (N, C, T, V, M), detached; equal to the clean clips where nothing may move
     found: Tensor  # (N,) bool: the attack believes that the clip fools the model
     trace: dict[str, Tensor] | None = None  # name -> (steps, N), for figures
-    columns: dict[str, Tensor] = field(default_factory=dict)  # name -> (N,), those that the attack declares
+    columns: dict[str, Tensor] = field(default_factory=dict)  # name -> (N,), the declared columns
 
 
 class Attack(Protocol):
-    """With ``targeted``, ``batch.y`` holds the classes to reach, else the classes to leave."""
+    """With ``targeted``, ``batch.y`` contains the classes to reach, otherwise the true classes."""
 
     def __call__(self, model: Model, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult: ...
 
@@ -43,13 +45,13 @@ class _Needs:
 
 
 def needs(access: Access, columns: Columns | None = None, passes: Callable[..., int] | None = None) -> Callable[[F], F]:
-    """Declare how much of the victim an attack must see, and the ``columns`` that it adds to its rows.
+    """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
 
-    ``gradients``: its calls can be differentiated (a white box, or a surrogate); ``scores``: they give
-    logits; ``labels``: predicted classes (N,), -1 where the logits are not finite; ``none``: it may not
-    call. Evaluation hands the attack no more than that. ``columns`` maps names to the kinds ``float``,
+    ``gradients``: calls are differentiable (a white box, or a surrogate); ``scores``: they return
+    logits; ``labels``: predicted classes (N,), -1 where the logits are not finite; ``none``: no calls
+    are allowed. Evaluation gives the attack no more than that. ``columns`` maps names to the kinds ``float``,
     ``int`` and ``bool``; ``AttackResult.columns`` then has a tensor (N,) for each. ``passes(**settings)`` is
-    how often the attack asks the model, for the time that a run has left.
+    how often the attack calls the model, for the estimate of the time left.
     """
 
     def declared(attack: F) -> F:
@@ -60,7 +62,7 @@ def needs(access: Access, columns: Columns | None = None, passes: Callable[..., 
 
 
 def access_of(attack: Callable[..., Any]) -> Access:
-    """What an attack needs to see; one that declares nothing counts as needing gradients."""
+    """The access that an attack requires; without a declaration, gradients."""
     return _needs_of(attack).access
 
 
@@ -70,7 +72,7 @@ def own_columns(attack: Callable[..., Any]) -> Columns:
 
 
 def passes_of(attack: Callable[..., Any]) -> int | None:
-    """How often an attack with its settings asks the model; None if it does not declare it."""
+    """How often an attack with its settings calls the model; None if not declared."""
     declared = _needs_of(attack).passes
     parameters = signature(attack).parameters.items()
     values = {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
@@ -81,6 +83,14 @@ def name_of(attack: Callable[..., Any]) -> str:
     """An attack's name, for messages."""
     function = _function(attack)
     return str(getattr(function, "__name__", type(function).__name__))
+
+
+def source_of(attack: Callable[..., Any]) -> dict[str, str]:
+    """Digest of the file of an attack from outside this package, which has no revision; nothing for one of ours."""
+    function = _function(attack)
+    file = getsourcefile(unwrap(function))
+    ours = str(getattr(function, "__module__", "")).startswith("skeleton_adv.")
+    return {} if ours or file is None else {"source": digest(Path(file))}
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:

@@ -37,19 +37,19 @@ def admm(
     (Zheng et al., arXiv 2005.07151), Algorithm 1.
 
     ``lr`` and displacements are in metres. Untargeted, the loss is the margin with confidence
-    ``conf``; targeted, the cross-entropy or the margin. ``reduction`` says what the inner products
-    with a constraint's entries are: ``mean`` over those that exist, clip by clip (so that beta
-    means the same for one person as for two), ``mean_all`` over all, absent persons included (the
-    released code), ``sum`` (the paper's text). ``keep``: the ``last`` iterate, or the ``best``: of
-    those that fool the model the one whose largest violation is least, else the last. One Adam runs
-    through all steps, as in the released code. With ``trace``, the main loss and each constraint's
+    ``conf``; targeted, the cross-entropy or the margin. ``reduction`` defines the inner
+    products with a constraint's entries: ``mean`` over existing entries, per clip (so that beta means
+    the same for one person and for two), ``mean_all`` over all, including absent persons (the released
+    code), ``sum`` (the paper's text). ``keep``: the ``last`` iterate, or the ``best``: among those that
+    fool the model, the one with the smallest maximum violation, otherwise the last. One Adam optimiser
+    runs through all steps, as in the released code. With ``trace``, the main loss and each constraint's
     term at every inner step are returned.
     """
     x_adv = batch.x.clone().requires_grad_()
     limits = {name: constraint.on(batch) for name, constraint in constraints.items()}
     weights = {name: _weights(limit, reduction) for name, limit in limits.items()}
     duals = {name: torch.zeros_like(limit.tolerance) for name, limit in limits.items()}
-    # Adam leaves an entry whose gradient is always 0 where it is: what is absent never moves.
+    # Adam does not move an entry whose gradient is always 0, so absent joints never move.
     movable = batch.movable
     adam = torch.optim.Adam([x_adv], lr=lr)
     best, least = batch.x.clone(), torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)

@@ -1,4 +1,4 @@
-"""The attack of Carlini and Wagner: the least l2 that fools, with no limit on what a body can do."""
+"""The attack of Carlini and Wagner: the least l2 that fools the model, without body constraints."""
 
 import torch
 from torch import Tensor
@@ -25,15 +25,15 @@ def cw(
 ) -> AttackResult:
     """Towards Evaluating the Robustness of Neural Networks (Carlini and Wagner, arXiv 1608.04644), l2.
 
-    Minimises ``|d|^2 + c max(margin + conf, 0)`` in metres, for ``search_steps`` values of c:
-    each clip's own, halved between its bounds where it succeeded, ten times larger where it never
-    did. Coordinates are unbounded, so there is no box and no change of variables. Each clip keeps the
-    shortest d that fooled the model; where none did, the last iterate with ``found`` False. With
-    ``abort_early`` a clip rests once a tenth of the steps has not lowered its loss by a ten-thousandth.
-    Unlike the paper's, Adam's second moment is one number a clip and its rate falls to 0: with one a
-    coordinate and a constant rate, short d came out up to 1.4 times too long on a linear victim.
-    A model that draws noise may be fooled once by luck: ``conf`` above 0 makes that rarer. A search goes
-    on to its last step though all of its clips rest, so that no clip's draws depend on the others.
+    Minimises ``|d|^2 + c max(margin + conf, 0)`` in metres, for ``search_steps`` values of c
+    per clip: bisected after a success, ten times larger while there is none.
+    Coordinates are unbounded, so there is no box and no change of variables. Each clip keeps the
+    shortest d that fools the model; if none does, the last iterate with ``found`` False. With
+    ``abort_early`` a clip stops once a tenth of the steps does not lower its loss by a ten-thousandth.
+    Unlike in the paper, Adam's second moment is one number per clip and its rate falls to 0: with one per
+    coordinate and a constant rate, short d are up to 1.4 times too long on a linear victim.
+    A model that draws noise may be fooled once by chance: ``conf`` above 0 makes that rarer. A search
+    takes all its steps even if all clips have stopped, so that no clip's draws depend on the others.
     """
     n, per_clip = len(batch), (-1, 1, 1, 1, 1)
     movable = batch.movable
@@ -80,6 +80,6 @@ def cw(
 
 
 def _still(model: Model, x_adv: Tensor, batch: SkeletonBatch, targeted: bool) -> Tensor:
-    """(N,) bool: the clip that is returned fools the model, rounded as it is."""
+    """(N,) bool: the returned clip fools the model after rounding."""
     with torch.no_grad():
         return fooled(model(x_adv), batch.y, targeted)

@@ -16,14 +16,14 @@ from skeleton_adv.runs.clips import SavedClips
 def from_file(model: Model, batch: SkeletonBatch, *, path: str, targeted: bool = False) -> AttackResult:
     """The clips of the run in the folder ``path``, which was made with ``runtime.save_clips=true``.
 
-    Costs one look at the victim and no gradient. Raises ``RunError`` if a clip is missing, of another
-    shape, or moves what cannot move.
+    Costs one forward pass and no gradient. Raises ``RunError`` if a clip is missing, of another
+    shape, or moves an immovable entry.
     """
     x_adv = torch.as_tensor(SavedClips(Path(path)).load(batch.index.tolist())).to(batch.x)
     if x_adv.shape != batch.x.shape:
-        raise RunError(f"{path} holds clips of shape {tuple(x_adv.shape[1:])}, not {tuple(batch.x.shape[1:])}")
+        raise RunError(f"{path} contains clips of shape {tuple(x_adv.shape[1:])}, not {tuple(batch.x.shape[1:])}")
     if not ((x_adv == batch.x) | batch.movable | ~x_adv.isfinite()).all():
-        raise RunError(f"{path} holds clips of other data: joints that do not exist have moved")
+        raise RunError(f"{path} contains clips of other data: it moves joints that do not exist")
     # A clip that diverged is not finite anywhere, absent joints included.
     x_adv = torch.where(batch.movable | x_adv.isfinite(), x_adv, batch.x)
     classes = model(x_adv)

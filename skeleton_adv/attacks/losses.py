@@ -1,4 +1,4 @@
-"""Losses that attacks descend, one value a clip, and the test whether a clip is fooled."""
+"""Losses that attacks descend, one value per clip, and the test whether a clip fools the model."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from torch import Tensor
 def margin(logits: Tensor, y: Tensor, targeted: bool = False) -> Tensor:
     """(N,) ``z_y - max_{k != y} z_k``, or its negative if ``targeted``: below 0 means fooled."""
     true = logits.gather(1, y[:, None])[:, 0]
-    # -inf, not a large number: logits may lie anywhere (log-probabilities are all negative).
+    # -inf, not a large number: logits may have any value (log-probabilities are all negative).
     other = logits.scatter(1, y[:, None], -torch.inf).amax(dim=1)
     return other - true if targeted else true - other
 
@@ -19,14 +19,14 @@ def hinge(logits: Tensor, y: Tensor, targeted: bool, conf: float) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """(N,) cross-entropy, each clip for itself."""
+    """(N,) cross-entropy per clip."""
     return F.cross_entropy(logits, y, reduction="none")
 
 
 def fooled(logits: Tensor, y: Tensor, targeted: bool) -> Tensor:
-    """(N,) bool: the predicted class is the target, or if not ``targeted``, another than ``y``.
+    """(N,) bool: the predicted class is the target, or if not ``targeted``, any class but ``y``.
 
-    Logits that are not finite predict no class: they fool nobody.
+    Logits that are not finite predict no class, so they never count as fooled.
     """
     hit = logits.argmax(dim=1) == y
     return (hit if targeted else ~hit) & logits.isfinite().all(dim=1)

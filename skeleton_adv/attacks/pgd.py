@@ -1,4 +1,4 @@
-"""Projected gradient descent in an l2 or l-infinity ball; FGSM, BIM, MI-FGSM and I-FGVM are settings of it."""
+"""Projected gradient descent in an l2 or l-infinity ball; FGSM, BIM, MI-FGSM and I-FGVM are special cases."""
 
 from typing import Literal
 
@@ -33,21 +33,21 @@ def pgd(
 ) -> AttackResult:
     """Towards Deep Learning Models Resistant to Adversarial Attacks (Madry et al., arXiv 1706.06083).
 
-    ``eps`` and ``step`` are metres: of the whole clip's displacement for ``l2``, of a coordinate's
-    for ``linf``. ``direction``: ``steepest`` goes ``step`` far (the sign of the gradient, or its
-    direction in l2), ``value`` goes ``step`` times the gradient (I-FGVM). ``momentum`` adds that
-    share of the last gradients, each divided by its l1 norm (MI-FGSM, Dong et al., arXiv
-    1710.06081). What may not move is taken out of the gradient before it is normalised, and of the
-    random start. Each clip returns, of all restarts, the iterate of least loss among those that fool
-    the model, else among all: the whole budget is spent, also where the model draws noise and fooling it
-    once may be luck.
+    ``eps`` and ``step`` are in metres: the whole clip's displacement for ``l2``, each coordinate's
+    for ``linf``. ``direction``: ``steepest`` moves by ``step`` (along the sign of the gradient, or its
+    direction in l2), ``value`` moves by ``step`` times the gradient (I-FGVM). ``momentum`` adds that
+    fraction of the last gradients, each divided by its l1 norm (MI-FGSM, Dong et al., arXiv
+    1710.06081). Immovable entries are masked out of the gradient before normalisation, and out of the
+    random start. Each clip returns, over all restarts, the iterate of least loss among those that fool
+    the model, otherwise among all: the attack uses its whole budget even if the model draws noise, when
+    fooling it once may be chance.
     """
     ball, movable = Ball(norm, eps), batch.movable
     x_best, lowest = batch.x, torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
     found = torch.zeros_like(lowest, dtype=torch.bool)
 
     def objective(logits: Tensor) -> Tensor:
-        """(N,) what is made small."""
+        """(N,) the objective to minimise."""
         if loss == "margin":
             return margin(logits, batch.y, targeted)
         return cross_entropy(logits, batch.y) * (1 if targeted else -1)
@@ -69,7 +69,7 @@ def pgd(
                 break
             (gradient,) = torch.autograd.grad(value.sum(), delta)
             with torch.no_grad():
-                gradient = torch.where(movable, gradient, 0)  # not a product: 0 times infinity is no number
+                gradient = torch.where(movable, gradient, 0)  # not a product: 0 times infinity is not a number
                 if momentum:
                     size = gradient.abs().flatten(1).sum(dim=1)
                     memory = gradient = momentum * memory + gradient / wide(size.clamp(min=1e-30))

@@ -1,4 +1,4 @@
-"""How often each class is the answer under noise."""
+"""How often each class is predicted under noise."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,19 +21,19 @@ def count_classes(
     seed: int,
     purpose: str,
 ) -> Tensor:
-    """(N, K + 1) how often each class is the answer under Gaussian noise, for these numbers of draws.
+    """(N, K + 1) how often each class is predicted under Gaussian noise, for these numbers of draws.
 
-    The last column counts draws without an answer: those whose logits are not finite.
-    Noise of ``sigma`` falls on the coordinates of existing joints only: a certificate covers no
-    others. Clip n's draw d is its own whatever the batch, so a count may be taken in parts.
-    ``at_once`` draws of all clips make one pass of ``logits(x, batch)`` of at_once x N clips.
+    The last column counts draws without a prediction, because their logits are not finite.
+    Noise of ``sigma`` is added to the coordinates of existing joints only: a certificate covers no
+    others. Clip n's draw d does not depend on the batch, so counts may be taken in parts.
+    One pass of ``logits(x, batch)`` takes ``at_once`` draws of all clips, at_once x N clips in all.
     """
     counts = torch.zeros(len(batch), num_classes + 1, dtype=torch.long, device=batch.x.device)
     wide = _repeated(batch, at_once)
     for start in range(draws.start, draws.stop, at_once):
         numbers = range(start, min(start + at_once, draws.stop))
         noise = [normal(batch.x, batch.index, seed, purpose, number) for number in numbers]
-        noise += [torch.zeros_like(batch.x)] * (at_once - len(numbers))  # a pass never changes its shape
+        noise += [torch.zeros_like(batch.x)] * (at_once - len(numbers))  # the shape of a pass never changes
         with torch.no_grad():
             said = logits(wide.x + sigma * torch.cat(noise) * wide.movable, wide)
         answers = torch.where(said.isfinite().all(dim=1), said.argmax(dim=1), num_classes)

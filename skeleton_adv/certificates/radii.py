@@ -1,4 +1,4 @@
-"""Certified radii by randomized smoothing: the paper's form, and today's standard."""
+"""Certified radii by randomized smoothing: the paper's form and Cohen et al.'s."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ ABSTAIN = -1
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is certified of one clip: within ``radius`` the smoothed victim answers ``pred``."""
+    """The certificate of one clip: within ``radius`` the smoothed victim predicts ``pred``."""
 
     pred: int  # ABSTAIN if nothing is certified
     radius: float  # l2 over the coordinates of existing joints, in the clips' unit; 0 if abstained
@@ -23,8 +23,8 @@ def cohen(selection: Tensor, estimation: Tensor, sigma: float, alpha: float, los
 
     ``selection`` and ``estimation`` are counts (K,) of classes under independent draws: the first
     choose the class, the second bound its probability by Clopper and Pearson's one-sided interval at
-    ``alpha``. ``lost`` draws of the second kind gave no class, since their logits were not finite: they
-    count against the chosen one. Holds with probability 1 - alpha at least.
+    ``alpha``. ``lost`` draws of the second kind have no class, because their logits are not finite: they
+    count against the chosen one. Holds with probability at least 1 - alpha.
     """
     from scipy.stats import norm
 
@@ -42,9 +42,9 @@ def zheng(counts: Tensor, sigma: float, alpha: float, lost: int = 0) -> Certific
     p_A and p_B bound the first and the second class of the same ``counts`` (K,) by Goodman's
     simultaneous intervals at ``alpha`` over all classes. These are asymptotic: with 60 classes of few
     counts, nominal 95 % cover 80 to 87 % (simulated in ``tests/certificates``), so this is the paper's
-    number and no proof. Nothing abstains; the radius is 0 at least. ``lost`` draws gave no class, since
-    their logits were not finite: if there are any they are a class of their own, which may come second;
-    only if it comes first, nothing is certified.
+    number and not a proof. It never abstains; the radius is at least 0. ``lost`` draws have no class, because
+    their logits are not finite: they count as a class of their own, which may come second;
+    if it comes first, nothing is certified.
     """
     from scipy.stats import norm
 
@@ -61,7 +61,7 @@ def zheng(counts: Tensor, sigma: float, alpha: float, lost: int = 0) -> Certific
 
 def clopper_pearson(hits: int, draws: int, alpha: float) -> float:
     """The one-sided lower bound of a probability at confidence 1 - alpha (Clopper and Pearson, 1934)."""
-    from scipy.stats import beta  # a second of every start, if imported above
+    from scipy.stats import beta  # importing this at the top would slow every start by a second
 
     return float(beta.ppf(alpha, hits, draws - hits + 1)) if hits else 0.0
 
@@ -77,5 +77,5 @@ def goodman(counts: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
 
 
 def least_draws(alpha: float) -> int:
-    """The draws below which even unanimous ones certify nothing: alpha^(1/n) must exceed 1/2."""
+    """The fewest draws that can certify anything when all agree: alpha^(1/n) must exceed 1/2."""
     return math.floor(math.log2(1 / alpha)) + 1

@@ -12,9 +12,9 @@ Confidence = Annotated[float, Range("(0, 0.5)")]
 class Smoothing:
     """How clips are certified.
 
-    ``sigma``: of the noise, in metres (images: shares). ``n0`` draws choose a class, ``n`` others bound
-    its probability. ``alpha``: the chance of a false radius. ``paper_alpha``: that of the paper's form,
-    which takes the ``n`` for both. ``clips`` and ``at_once``: clips and draws of one pass.
+    ``sigma``: noise, in metres (images: fractions). ``n0`` draws choose a class, ``n`` others bound
+    its probability. ``alpha``: the probability of a wrong radius. ``paper_alpha``: that of the paper's form,
+    which uses the ``n`` draws for both. ``clips`` and ``at_once``: clips and draws per pass.
     """
 
     sigma: Positive = 0.25

@@ -1,1 +1,1 @@
-"""What was typed, made into a job."""
+"""From the command line to a job."""

@@ -1,9 +1,10 @@
-"""A composed configuration -> the job that it describes, with every name and value checked before anything is made."""
+"""A composed configuration -> the job that it describes; every name and value is checked before anything is built."""
 
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -13,10 +14,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from skeleton_adv.command.cli import check_values
+from skeleton_adv.command.compose import split
 from skeleton_adv.command.job import Job, Model, Role, Runtime, Session, Task
 from skeleton_adv.command.targets import check_settings, check_targets
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.train.training import Training
 
 GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
 # Settings of every task; all others are a task's own.
@@ -32,10 +35,10 @@ def build_job(
     sweep: Mapping[str, Any] | None = None,
     session: Session | None = None,
 ) -> Job:
-    """Check every name and value of a composed configuration, then make its objects.
+    """Check every name and value of a composed configuration, then build its objects.
 
-    ``overrides`` are one run's, ``typed`` the words of the command line: what only a file sweeps is not among them.
-    ``find_task`` gives the class of a task by its name; ``sweep`` is what the job is a part of, see ``sweep_of``.
+    ``overrides`` are one run's; ``typed`` are the words of the command line, without what only a file sweeps.
+    ``find_task`` returns the class of a task by its name; ``sweep`` is the sweep around the job, see ``sweep_of``.
     """
     check_values(config)
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -57,7 +60,7 @@ def build_job(
         runtime=Runtime(**objects["runtime"]),
         settings=settings,
         choices=names,
-        command=_command(overrides),
+        command=_command(overrides, typed),
         sweep=sweep,
         session=session or Session(),
     )
@@ -71,18 +74,19 @@ def _instantiated(settings: Any) -> Any:
 
 
 def _typed_targets(overrides: Sequence[str], typed: Sequence[str]) -> dict[str, str]:
-    """The keys that name what is called, with their values, of those overrides that were typed."""
+    """The typed overrides that end in ``_target_``, with their values."""
     asked = {word.partition("=")[0] for word in typed}
     pairs = [word.partition("=")[::2] for word in overrides]
     return {key.lstrip("+"): value for key, value in pairs if key in asked and key.endswith("_target_")}
 
 
 def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str, Any] | None:
-    """What a sweep varies, key -> its values as text, and how many jobs it has; None if it varies nothing.
+    """What a sweep varies (key -> its values as text), which keys were typed, and its jobs; None if it varies nothing.
 
-    ``params`` are those of an experiment's file, ``typed`` the words of the command line, which go before them.
+    ``params`` come from an experiment's file; ``typed``, the words of the command line, has precedence.
     """
     swept = {str(key): str(value) for key, value in (params or {}).items()}
+    words = {word.partition("=")[0].lstrip("+") for word in typed}
     for word in (word for word in typed if "=" in word and not word.startswith("-")):
         key = word.partition("=")[0].lstrip("+")
         override = OverridesParser.create().parse_override(word)
@@ -92,11 +96,12 @@ def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str
             swept.pop(key, None)
     parsed = [OverridesParser.create().parse_override(f"{key}={value}") for key, value in swept.items()]
     counts = [len(list(one.sweep_string_iterator())) if one.is_sweep_override() else 1 for one in parsed]
-    return {"params": swept, "jobs": math.prod(counts)} if swept else None
+    told = [key for key in swept if key in words]
+    return {"params": swept, "typed": told, "jobs": math.prod(counts)} if swept else None
 
 
 def _check_settings(settings: dict[str, Any], task: type[Task]) -> None:
-    """Raise ``SettingError`` unless each part of the settings has the names and values that it may have."""
+    """Raise ``SettingError`` unless each part of the settings has allowed names and values."""
     own = {name: value for name, value in settings.items() if name not in COMMON}
     check_settings("", task, own)
     for name in ("runtime", "model", "dataset", "training"):
@@ -135,23 +140,29 @@ def _check_kinds(objects: Mapping[str, Any], settings: Mapping[str, Any]) -> Non
     """Raise ``SettingError`` if a part is of the wrong kind."""
     parts = {name: objects[name] for name in ("attack", "defense") if name in objects}
     parts["dataset"] = getattr(objects["dataset"], "clips", None)
-    parts["training"] = getattr(objects["training"], "clip", None)
+    for training in ("training", "surrogate_training"):
+        if training in objects and not (isinstance(objects[training], Training) and hasattr(objects[training], "name")):
+            raise SettingError(f"{training}={settings[training]} is no way of training: choose one with {training}=...")
+    if not objects.get("surrogate") and (idle := objects.get("surrogate_training")) and idle.identity():
+        raise SettingError("surrogate_training: there is no surrogate: choose one with model@surrogate=...")
     for role in ("model", "surrogate"):
         if objects.get(role):
             parts |= {f"{role}.{name}": objects[role].get(name) for name in ("architecture", "preprocess")}
     for name, part in parts.items():
         if not callable(part):
-            raise SettingError(f"{name} is none: choose one with {name.partition('.')[0]}=...")
+            raise SettingError(f"{name} is not set: choose one with {name.partition('.')[0]}=...")
     constraints = objects.get("constraint", {"": None})
     if not isinstance(constraints, Mapping) or not constraints:
-        raise SettingError(f"constraint={settings['constraint']} must hold constraints by name: choose constraint=...")
+        raise SettingError(f"constraint={settings['constraint']} must map names to constraints: choose constraint=...")
     for name, constraint in constraints.items():
         if name and (not isinstance(constraint, Constraint) or not name.isidentifier()):
-            raise SettingError(f"constraint.{name}={settings['constraint'][name]} is no constraint")
+            raise SettingError(
+                f"constraint.{name}={settings['constraint'][name]} is not a constraint: choose constraint=..."
+            )
 
 
 def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict[str, Any]:
-    """The option of each group; what was typed in its place goes by its own name, or a table would take it for it."""
+    """The option of each group; a typed ``_target_`` has its own name, so that tables tell them apart."""
     own = {group: group for group in ("attack", "defense", "dataset", "training")}
     own |= {f"{role}.architecture": group for role, group in GROUPS.items()}
     named = {
@@ -160,9 +171,11 @@ def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict
     return {group: option for group, option in choices.items() if "/" not in group} | named
 
 
-def _command(overrides: list[str]) -> str:
-    """The command that makes these numbers, without the places of one machine."""
+def _command(overrides: list[str], typed: list[str]) -> str:
+    """The command that makes these numbers, without the paths of one machine but for a folder of options."""
     local = ("runtime.", "dataset.root=", "hydra")
     kept = [o for o in overrides if not o.startswith(local) or o.startswith("runtime.limit=")]
     named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]
-    return f"python -m skeleton_adv {shlex.join(named)}".strip()
+    flags = split(typed)[1]
+    folders = [word for before, word in pairwise(["", *flags]) if "--config-dir" in (before, word.partition("=")[0])]
+    return f"python -m skeleton_adv {shlex.join([*folders, *named])}".strip()

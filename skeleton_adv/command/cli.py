@@ -1,4 +1,4 @@
-"""The command line before Hydra: hints for misspelt names, refusals of what cannot run, errors in one line."""
+"""The command line before Hydra: hints for misspelt names, one-line errors for what cannot run."""
 
 import errno
 import sys
@@ -48,10 +48,10 @@ SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
 
 def translated(arguments: list[str]) -> list[str]:
-    """The same command as Hydra takes it: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
+    """The same command in Hydra's terms: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
 
-    ``~/`` at the start of a value is the home folder. Raises ``SettingError`` if training without noise is swept
-    beside training with it, because these are two options of a group.
+    ``~/`` at the start of a value is the home folder. Raises ``SettingError`` if a sweep contains training
+    with and without noise, because these are two options of a group.
     """
     words: list[str] = []
     for word in arguments:
@@ -64,7 +64,7 @@ def translated(arguments: list[str]) -> list[str]:
             group, place = ("training@surrogate_training", "surrogate_training")
         none = [_is_zero(part) for part in value.split(",")]
         if any(none) and not all(none):
-            raise SettingError(f"{word} sweeps training without noise beside training with it: run {key}=0 by itself")
+            raise SettingError(f"{word} sweeps training with and without noise: run {key}=0 separately")
         if not any(none):
             words += [f"{group}=noise", f"{place}.sigma={value}"]
         elif key == "model.noise":
@@ -102,10 +102,10 @@ def check_arguments(arguments: list[str]) -> None:
     sweeping = bool(MULTIRUN & {*arguments}) or (config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN")
     for override in overrides:
         if override.is_sweep_override() and not sweeping:
-            raise SettingError(f"{override.input_line} names several values: add -m to run them all")
+            raise SettingError(f"{override.input_line} has several values: add -m to run them all")
     if MULTIRUN & {*arguments} and not overrides:
         raise SettingError(
-            "-m sweeps nothing: list the values of a key with commas (attack.beta=0.1,1), or leave -m out"
+            "-m has nothing to sweep: list the values of a key with commas (attack.beta=0.1,1), or remove -m"
         )
     for words in _variants(chosen, swept, options):
         _check_keys(composed(words, folders), overrides, swept, options, chosen, folders)
@@ -127,18 +127,18 @@ def _swept(config: DictConfig, overrides: Sequence[Override]) -> list[Override]:
 
 
 def _check_size(overrides: Sequence[Override]) -> None:
-    """Raise ``SettingError`` if a sweep has more runs than anybody waits for."""
+    """Raise ``SettingError`` if a sweep has too many runs."""
     runs = 1
     for override in overrides:
         runs *= count_of(override, MAX_RUNS)
         if runs > MAX_RUNS:
-            raise SettingError(f"{override.input_line} makes this more than {MAX_RUNS:,} runs: sweep fewer values")
+            raise SettingError(f"{override.input_line} gives more than {MAX_RUNS:,} runs: sweep fewer values")
 
 
 def _variants(
     chosen: Sequence[Override], swept: Sequence[Override], options: Mapping[str, Any]
 ) -> list[tuple[str, ...]]:
-    """The chosen options, then once more for each further option that is swept, with the first of all others."""
+    """The chosen options, and one variant per further swept option, with the first value of all others."""
     every = [*chosen, *(override for override in swept if override.key_or_group in options)]
     first = _firsts(every)
     others = [
@@ -150,7 +150,7 @@ def _variants(
 
 
 def _check_groups(chosen: Sequence[Override], options: Mapping[str, Any], folders: tuple[Path, ...]) -> None:
-    """Raise ``SettingError`` if a chosen option does not exist, or if its group is of another task."""
+    """Raise ``SettingError`` if a chosen option does not exist, or if its group belongs to another task."""
     tasks = [override for override in chosen if override.key_or_group in ("task", "experiment")]
     for override in tasks:
         _check_options(override, list(options[override.key_or_group]))
@@ -159,7 +159,7 @@ def _check_groups(chosen: Sequence[Override], options: Mapping[str, Any], folder
     for override in chosen:
         key, group = group_key(override), override.key_or_group
         if override.is_delete() and known.get(key) is not None:
-            raise SettingError(f"{override.input_line} leaves no {group}: choose another with {key}=...")
+            raise SettingError(f"{override.input_line} removes {group}: choose an option with {key}=...")
         if override.is_add() or override.is_delete():
             continue
         if key not in known and group != recipes.GROUP:
@@ -190,7 +190,7 @@ def _check_keys(
     chosen: Sequence[Override],
     folders: tuple[Path, ...],
 ) -> None:
-    """Raise ``SettingError`` unless every key that is typed, or swept by an experiment's file, exists."""
+    """Raise ``SettingError`` unless every typed key, and every key that an experiment's file sweeps, exists."""
     for override in (*overrides, *swept):
         key = override.key_or_group
         if key in options or override.is_delete() or override.is_add() or key.startswith("hydra"):
@@ -208,14 +208,14 @@ def _check_keys(
 
 
 def _without(config: DictConfig, key: str, chosen: Sequence[Override]) -> str:
-    """Why an experiment cannot sweep ``key``: which of the chosen options does not have it."""
+    """Why an experiment cannot sweep ``key``: the chosen option that does not have it."""
     group = key.partition(".")[0]
     option = config.hydra.runtime.choices.get(group)
     guilty = f"{group}={option}" if any(override.key_or_group == group for override in chosen) else None
     experiment = f"experiment={config.get('experiment')}"
     if guilty is None:
-        return f"{experiment} sweeps {key}, which does not exist with the chosen options: leave one of them out"
-    return f"{experiment} sweeps {key}, which {guilty} does not have: leave {guilty} or {experiment} out"
+        return f"{experiment} sweeps {key}, which does not exist with the chosen options: remove one of them"
+    return f"{experiment} sweeps {key}, which {guilty} does not have: remove {guilty} or {experiment}"
 
 
 def _or(names: Sequence[str]) -> str:
@@ -223,7 +223,7 @@ def _or(names: Sequence[str]) -> str:
 
 
 def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Override]) -> None:
-    """Raise ``SettingError`` if an option's file sets more of Hydra than what is swept: it could run anything."""
+    """Raise ``SettingError`` if an option's file sets more of Hydra than a sweep: it could run anything."""
     now, usual = (OmegaConf.to_container(composed.hydra) for composed in (config, usual_config))
     assert isinstance(usual, dict) and isinstance(now, dict)
     for node in (usual, now):
@@ -234,8 +234,8 @@ def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Over
     for name in map(str, now):
         if now[name] != usual.get(name):
             raise SettingError(
-                f"{' '.join(_firsts(chosen))} sets hydra.{name} in its file, which may set hydra.mode and "
-                "hydra.sweeper.params only: if you trust it, set the rest on the command line"
+                f"{' '.join(_firsts(chosen))} sets hydra.{name} in its file, which may only set hydra.mode and "
+                "hydra.sweeper.params: if you trust it, set the rest on the command line"
             )
 
 
@@ -248,7 +248,7 @@ def check_values(config: DictConfig, folders: tuple[Path, ...] = ()) -> None:
             value()
         except OmegaConfBaseException as error:
             reason = str(error).splitlines()[0]
-            raise SettingError(f"{key} refers to what cannot be found: {reason}") from None
+            raise SettingError(f"{key} cannot be resolved: {reason}") from None
 
 
 def _open_values(config: Any, prefix: str) -> Iterator[tuple[str, bool, Callable[[], Any]]]:
@@ -277,7 +277,7 @@ def _meaning(config: DictConfig, key: str, folders: tuple[Path, ...]) -> str:
 
 
 def flags_last(arguments: list[str]) -> list[str]:
-    """The same command with its flags behind: Hydra's parser refuses values on both sides of a flag."""
+    """The same command with its flags last: Hydra's parser refuses values on both sides of a flag."""
     values, flags = split(arguments)
     return values + flags
 
@@ -294,14 +294,14 @@ def _check_flags(arguments: list[str]) -> None:
         value = value if equals else after
         takes = flag in CHOICES or flag in ("--package", "-p", "--config-dir", "-cd")
         if equals and not takes:
-            raise SettingError(f"{flag} takes no value: leave ={value} out")
+            raise SettingError(f"{flag} takes no value: remove ={value}")
         if takes and not value and flag not in ("--info", "-i"):
             raise SettingError(f"{flag} needs a value: {flag} {_or(CHOICES[flag]) if flag in CHOICES else '...'}")
         if value and value not in CHOICES.get(flag, (value,)):
             raise SettingError(f"{flag} {value} is not a choice: {nearest(value, list(CHOICES[flag]))}")
     modes = [word for word in flags if word.partition("=")[0] in MODES]
     if len(modes) > 1:
-        raise SettingError(f"{modes[0]} and {modes[1]} exclude each other: give one of them")
+        raise SettingError(f"{modes[0]} and {modes[1]} cannot be combined: use one of them")
 
 
 def _check_key(config: DictConfig, key: str, options: list[str]) -> None:
@@ -329,15 +329,15 @@ def _holds(config: DictConfig, key: str) -> bool:
 def fail(error: BaseException, arguments: Sequence[str] = ()) -> None:
     """One line on the standard error stream; if a file cannot be written, with the setting that moves it.
 
-    ``arguments`` are the command line, which says where its files are.
+    ``arguments`` are the command line, which determines where its files are.
     """
     text = " ".join(str(error).split())
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" for {error.filename}" if error.filename else ""
-            text = f"the disk is full: no space is left{where}; free some and give the same command again"
+            text = f"the disk is full: no space is left{where}; free some and run the same command again"
         keys = _keys_of(error.filename, list(arguments)) if isinstance(error.filename, str | Path) else []
-        text += f"; {_or(keys)} can name another place" if keys else ""
+        text += f"; {_or(keys)} can name another folder" if keys else ""
     print(f"error: {text}", file=sys.stderr, flush=True)
 
 
@@ -353,7 +353,7 @@ def _keys_of(filename: str | Path, arguments: list[str]) -> list[str]:
 
 
 def _places(arguments: list[str]) -> dict[str, str]:
-    """Every setting that names a place -> what it is in this command."""
+    """Every setting that names a path -> its value in this command."""
     try:
         words = _firsts([parse(word) for word in split(arguments)[0]])
         config = composed(words, config_folders(arguments))

@@ -1,4 +1,4 @@
-"""What was typed, parsed word by word and composed by Hydra; each error is one line."""
+"""The command line, parsed word by word and composed by Hydra; each error is one line."""
 
 from functools import cache
 from itertools import pairwise
@@ -21,7 +21,7 @@ TAKE_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", 
 
 
 def split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The values, and the flags with what they take."""
+    """The values, and the flags with their arguments."""
     values: list[str] = []
     flags: list[str] = []
     for before, word in pairwise(["", *arguments]):
@@ -51,7 +51,7 @@ def open_folders(arguments: list[str]) -> tuple[Path, ...]:
 
 
 def groups(*folders: Path) -> dict[str, dict[str, str]]:
-    """Group -> option -> what its file says about it, in one line."""
+    """Group -> option -> the title of its file."""
     found: dict[str, dict[str, str]] = {recipes.GROUP: recipes.titles(*folders)}
     for folder in (CONF, *folders):
         for group, option, path in option_files(folder):
@@ -68,7 +68,7 @@ def composed(words: tuple[str, ...], folders: tuple[Path, ...] = ()) -> DictConf
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", [*words, *places], return_hydra_config=True)
     except RecursionError:
-        raise SettingError(f"{' '.join(words)}: the defaults of an option lead back to itself") from None
+        raise SettingError(f"{' '.join(words)}: the defaults of an option refer back to it") from None
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         reason = " ".join(str(error).split()).partition(" Config search path:")[0]
         raise SettingError(reason or f"{' '.join(words)} cannot be composed: {type(error).__name__}") from None
@@ -80,7 +80,7 @@ def parse(word: str) -> Override:
         return OverridesParser.create().parse_override(word)
     except (HydraException, RecursionError, ValueError):
         raise SettingError(
-            f"'{word}' is not of the form key=value (quote values that contain commas, spaces, = or letters outside "
+            f"'{word}' must have the form key=value (quote values that contain commas, spaces, = or letters outside "
             "ASCII: \"target='a=b'\")"
         ) from None
 
@@ -94,7 +94,7 @@ def values_of(override: Override) -> list[Any]:
     except (HydraException, ValueError):
         listed = []
     if not listed:
-        raise SettingError(f"{override.input_line} names no values that can be run one by one: list them with commas")
+        raise SettingError(f"{override.input_line} is not a list of values: separate them with commas")
     return listed
 
 
@@ -111,7 +111,7 @@ def count_of(override: Override, most: int) -> int:
 
 
 def each_of(override: Override) -> list[str]:
-    """The override as text, once for each of the values that it sweeps."""
+    """The override as text, once per value that it sweeps."""
     line = override.input_line or ""
     if not override.is_sweep_override():
         return [line]

@@ -11,24 +11,24 @@ INTRODUCTION = """\
 Attack, defend and certify skeleton-based action recognition.
 
   python -m skeleton_adv attack=admm model=hcn                one run
-  python -m skeleton_adv -m attack.beta=0.1,1,10              a sweep: one run for each value
-  python -m skeleton_adv experiment=table1 dataset=utd_mhad   all runs of a table of the paper
+  python -m skeleton_adv -m attack.beta=0.1,1,10              a sweep: one run per value
+  python -m skeleton_adv experiment=table1 dataset=utd_mhad   all runs for one of the paper's tables
   python -m skeleton_adv task=train dataset=utd_mhad          train a victim
-  python -m skeleton_adv.tables outputs/runs                  make tables from finished runs
+  python -m skeleton_adv.tables outputs/runs                  show the tables of finished runs
 
-Choose an option of a group with GROUP=OPTION, and set a value with KEY=VALUE, such as attack.beta=10.
+Choose an option of a group with GROUP=OPTION. Set a value with KEY=VALUE, such as attack.beta=10.
 The default option of each group is marked with *."""
-SURROGATE = "model@surrogate=OPTION computes the attack on another model than the victim (transfer)."
+SURROGATE = "model@surrogate=OPTION computes the attack on a surrogate instead of the victim (transfer)."
 CLOSING = """\
 Flags:
-  -m, --multirun       run every combination of the values that are listed with commas
-  --cfg job            show the whole configuration of a run, and do not run it
-  --config-dir FOLDER  use the options in FOLDER too
+  -m, --multirun       run every combination of values listed with commas
+  --cfg job            show the full configuration of a run without running it
+  --config-dir FOLDER  also use the options in FOLDER
   --version            show the version"""
 
 
 def help_text(arguments: list[str]) -> str:
-    """The groups and options, those of ``--config-dir`` among them, and the settings of every task."""
+    """The groups and options, including those of ``--config-dir``, and the settings of every task."""
     folders = open_folders(arguments)
     options = groups(*folders)
     defaults = _defaults(options["task"], folders)
@@ -39,7 +39,7 @@ def help_text(arguments: list[str]) -> str:
         for option, title in titles.items() if group != recipes.GROUP else ():
             lines.append(f"  {'*' if option == defaults.get(group) else ' '} {option:<18} {title}")
         lines += [f"    ({SURROGATE})"] if group == "model" else []
-    lines += ["", "Settings of every task, with their defaults (set nested ones as runtime.limit=100):", ""]
+    lines += ["", "Settings of every task, with their defaults (set nested ones like this: runtime.limit=100):", ""]
     lines += _indented(_settings(CONF / "config.yaml"))
     for task in options["task"]:
         path = next(path for folder in (CONF, *folders) if (path := folder / "task" / f"{task}.yaml").is_file())
@@ -49,7 +49,7 @@ def help_text(arguments: list[str]) -> str:
 
 
 def _defaults(tasks: dict[str, str], folders: tuple[Path, ...]) -> dict[str, str]:
-    """Group -> its default option; a group that only some tasks have is found there."""
+    """Group -> its default option; a group that only some tasks have is found in their files."""
     found = dict(composed((), folders).hydra.runtime.choices)
     for task in tasks:
         found = {**composed((f"task={task}",), folders).hydra.runtime.choices, **found}
@@ -58,13 +58,13 @@ def _defaults(tasks: dict[str, str], folders: tuple[Path, ...]) -> dict[str, str
 
 def _recipes(folders: tuple[Path, ...]) -> list[str]:
     """The recipes by name; models with the same names share a line."""
-    lines = ["    The recipe of the chosen model and dataset is the default; recipe=MODEL/DATASET names another one."]
+    lines = ["    The recipe of the chosen model and dataset is the default; recipe=MODEL/DATASET selects another one."]
     sharing: dict[tuple[str, ...], list[str]] = {}
     for model, names in recipes.entries(*folders).items():
         sharing.setdefault(tuple(names), []).append(model)
     for shared, models in sharing.items():
         named = ", ".join(name for name in shared if name != "default")
-        more = "; one recipe for all other datasets" if "default" in shared else ""
+        more = "; the default for all other datasets" if "default" in shared else ""
         line = f"{', '.join(models)}: {named}{more}"
         lines += wrap(line, 110, initial_indent="    ", subsequent_indent="      ")
     return lines

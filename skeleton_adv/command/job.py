@@ -1,4 +1,4 @@
-"""A command made into objects: the data, the networks, what is to be done with them, and where."""
+"""A command made into objects: the data, the networks, the task, and the places."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,15 +37,15 @@ class Runtime:
         check_call(Runtime, vars(self), "runtime.")
         for name, value in vars(self).items():
             if isinstance(value, str) and not value.strip():
-                raise SettingError(f"runtime.{name} is empty: give it a value or leave it out")
+                raise SettingError(f"runtime.{name} is empty: set a value or remove it")
 
     @property
     def saving(self) -> bool:
-        """Whether clips are kept; with their trace, they are too."""
+        """Whether clips are saved; saving the trace implies it."""
         return self.save_clips or self.save_trace
 
     def torch_device(self) -> str:
-        """The device by torch's name; ``auto`` is a GPU if there is one, set to give the same numbers again."""
+        """The device by torch's name; ``auto`` is a GPU if there is one, set to be deterministic."""
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
@@ -61,7 +61,7 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Model:
-    """The settings of a network: its constructors, where its weights are, and which training of it is meant."""
+    """The settings of a network: its constructors, where its weights are, and the seed of its training."""
 
     architecture: Callable[..., nn.Module]
     preprocess: Callable[..., nn.Module]
@@ -81,15 +81,15 @@ class Role:
 
     @property
     def has_option(self) -> bool:
-        """Whether it was chosen by an option's name, not typed out."""
+        """Whether it was chosen by an option's name, not by a typed ``_target_``."""
         return self.option.isidentifier()
 
 
 class Task(Protocol):
-    """What a command asks to be done; its fields are what ``conf/task/<name>.yaml`` adds to the settings."""
+    """The task of a command; its fields are the settings in ``conf/task/<name>.yaml``."""
 
     def run(self, job: "Job") -> Path | None:
-        """Do it; return the folder of the run, if it made one."""
+        """Run the task; return the folder of the run, if there is one."""
         ...
 
 
@@ -97,7 +97,7 @@ class Task(Protocol):
 class Session:
     """What the jobs of one command may share."""
 
-    # Answers about clean clips, by victim and chunk: the runs of a sweep need not ask for them again.
+    # Predictions on clean clips, by victim and chunk, which the runs of a sweep share.
     clean: dict[str, Answers] = field(default_factory=dict)
 
 
@@ -120,7 +120,7 @@ class Job:
     def __post_init__(self) -> None:
         if self.dataset.num_frames >= WHOLE and self.dataset.test_crop != 1:
             raise SettingError(
-                f"dataset.num_frames={self.dataset.num_frames} lays clips out as recorded, none of it cut away: "
+                f"dataset.num_frames={self.dataset.num_frames} uses clips as recorded, without cropping: "
                 "add dataset.test_crop=1"
             )
 

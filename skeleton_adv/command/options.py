@@ -1,4 +1,4 @@
-"""The folders of options: which groups and options they hold, read within bounds before Hydra reads them."""
+"""The folders of options: which groups and options they contain, read within limits before Hydra reads them."""
 
 import os
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def files(folder: Path) -> Iterator[Path]:
         entries += len(folders) + len(names)
         found += [Path(place) / name for name in names if name.endswith(".yaml")]
         if entries > MAX_ENTRIES or len(found) > MAX_FILES:
-            raise SettingError(f"--config-dir {folder} contains too many files: name a folder of options only")
+            raise SettingError(f"--config-dir {folder} contains too many files: use a folder of options only")
     yield from sorted(path for path in found if path.is_file())
 
 
@@ -40,7 +40,7 @@ def option_files(folder: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def title(path: Path) -> str:
-    """What the first line of an option's file says about it."""
+    """The first line of an option's file."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     return next((line for line in lines if not line.startswith("# @")), "").removeprefix("# ")
 
@@ -69,8 +69,8 @@ def read(path: Path) -> str:
 def check_text(text: str) -> None:
     """Raise ``ValueError`` or ``YAMLError`` unless ``text`` is one YAML document within the bounds.
 
-    Only events are read, and what an alias repeats is counted without being built, so that nested aliases cost
-    nothing.
+    Only events are read, and the nodes that an alias repeats are counted without being built, so nested aliases
+    cost nothing.
     """
     sizes: dict[str, int] = {}  # nodes below each anchor
     open_nodes: list[tuple[str | None, int]] = []  # anchor, and number of nodes before it
@@ -88,12 +88,12 @@ def check_text(text: str) -> None:
             sizes |= {event.anchor: 1} if event.anchor else {}
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise ValueError(f"line {event.start_mark.line + 1}: *{event.anchor} repeats nothing that is complete")
+                raise ValueError(f"line {event.start_mark.line + 1}: *{event.anchor} refers to no complete anchor")
             nodes += sizes[event.anchor]
         if len(open_nodes) > MAX_DEPTH or nodes > MAX_NODES:
             raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels or has more than {MAX_NODES:,} nodes")
     if documents > 1:
-        raise ValueError("it contains several documents: an option is one")
+        raise ValueError("it contains several documents: keep one per file")
 
 
 def _reason(error: Exception) -> str:

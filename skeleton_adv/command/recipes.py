@@ -20,30 +20,30 @@ from skeleton_adv.core.ranges import nearest
 
 GROUP = "recipe"
 TARGET = "skeleton_adv.train.Recipe"
-_Files = Mapping[str, Mapping[str, Any]]  # model -> what its files say, ours first
+_Files = Mapping[str, Mapping[str, Any]]  # model -> its files, the built-in one first
 
 
 def files(*folders: Path) -> list[Path]:
-    """The files of recipes, ours first."""
+    """The recipe files, the built-in ones first."""
     return [path for folder in (CONF, *folders) for path in sorted((folder / GROUP).glob("*.yaml"))]
 
 
 def titles(*folders: Path) -> dict[str, str]:
     """``<model>/<entry>`` -> what the model's file says about its recipes, in one line."""
-    said = {path.stem: title(path) for path in reversed(files(*folders))}  # ours has the word
+    said = {path.stem: title(path) for path in reversed(files(*folders))}  # the built-in title has precedence
     return {option: said[option.partition("/")[0]] for option in load(*folders)}
 
 
 def entries(*folders: Path) -> dict[str, list[str]]:
-    """Model -> the entries of its file, and of the model's that it is like."""
+    """Model -> the entries of its file, and of the file that it is ``like``."""
     listed = _listed(folders)
     return {model: sorted(_entries(model, listed, ())) for model in listed}
 
 
 def load(*folders: Path) -> dict[str, dict[str, Any]]:
-    """``<model>/<entry>`` -> the recipe's settings, for every entry and every dataset; ours and those of ``folders``.
+    """``<model>/<entry>`` -> the recipe's settings, for every entry and every dataset, built-in or in ``folders``.
 
-    A file of ``folders`` adds entries to ours of the same model, or replaces them.
+    A file in ``folders`` adds entries to the built-in ones of the same model, or replaces them.
     """
     listed = _listed(folders)
     datasets = {
@@ -83,19 +83,19 @@ def _file(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise SettingError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise SettingError(f"{path} must map datasets to the settings of a recipe")
+        raise SettingError(f"{path} must map datasets to recipe settings")
     found = {str(name): entry for name, entry in content.items()}
     for name, entry in found.items():
         valid = isinstance(entry, str) if name == "like" else isinstance(entry, dict)
         if not valid or not name.isidentifier():
-            raise SettingError(f"{path}: '{name}' must be a dataset with settings of a recipe, or like: <model>")
+            raise SettingError(f"{path}: '{name}' must be a dataset with recipe settings, or like: <model>")
     return found
 
 
 def _entries(model: str, listed: _Files, seen: tuple[str, ...]) -> dict[str, tuple[str, Any]]:
     """The entries of a model, those of the model it is like included -> the model in whose file it is, the entry."""
     if model in seen:
-        raise SettingError(f"recipe/{model}.yaml: like: {' -> '.join([*seen, model])} leads back to itself")
+        raise SettingError(f"recipe/{model}.yaml: like: {' -> '.join([*seen, model])} is a cycle")
     if model not in listed:
         raise SettingError(f"recipe/{seen[-1]}.yaml: like: {model} is not a model: {nearest(model, [*listed])}")
     like = listed[model].get("like")
@@ -107,7 +107,7 @@ def _entry(model: str, name: str, listed: _Files, seen: tuple[str, ...]) -> dict
     """An entry's settings, what it is like included."""
     here = f"{model}/{name}"
     if here in seen:
-        raise SettingError(f"recipe {here}: like: {' -> '.join([*seen, here])} leads back to itself")
+        raise SettingError(f"recipe {here}: like: {' -> '.join([*seen, here])} is a cycle")
     entries = _entries(model, listed, ()) if model in listed else {}
     if name not in entries:
         raise SettingError(f"recipe {seen[-1]}: like: {here} is not an entry: {nearest(name, [*(entries or listed)])}")

@@ -1,7 +1,7 @@
 """Which functions and classes a configuration may call, decided by name before anything is imported.
 
-A YAML file may name what its group is for, and nothing else: another person's file runs none of their code, and no
-function of this package that was not made for it. What was typed as ``..._target_=`` on the command line is trusted.
+A YAML file may only name targets of its own group: another person's file can run neither their own code nor an
+unrelated function of this package. What was typed as ``..._target_=`` on the command line is trusted.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from skeleton_adv.command.cli import SPECIAL
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import check_call
 
-# What the program gives to an attack, a network or a defense when it calls it; no settings.
+# Arguments that the program passes to an attack, a network or a defense; these are not settings.
 RESERVED = (
     *("model", "batch", "targeted", "trace", "network", "skeleton"),
     *("num_joints", "channels", "num_classes", "num_frames", "num_persons"),
@@ -24,7 +24,7 @@ _ANY = (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)
 
 
 class Place(NamedTuple):
-    """A part of the configuration that is made by a call: from which package, and whether the program calls it."""
+    """A part of the configuration that a call builds: its package, and whether the program makes a later call."""
 
     key: str
     package: str
@@ -53,16 +53,16 @@ MADE = (  # each of these is one call
 
 
 def check_targets(settings: Mapping[str, Any], typed_targets: Mapping[str, str]) -> None:
-    """Raise ``SettingError`` unless every ``_target_`` is allowed where it is, and can be called with its settings.
+    """Raise ``SettingError`` unless every ``_target_`` is allowed in its place and accepts its settings.
 
-    ``typed_targets`` are the keys that end in ``_target_`` of the command line, with their values.
+    ``typed_targets`` are the keys on the command line that end in ``_target_``, with their values.
     """
     _check(settings, "", typed_targets)
 
 
 def _check(node: Any, key: str, typed: Mapping[str, str]) -> None:
     if isinstance(node, str) and "${" in node:
-        raise SettingError(f"{key.rstrip('.')}={node} is not a plain value: interpolations are resolved once only")
+        raise SettingError(f"{key.rstrip('.')}={node} is not a plain value: an interpolation cannot contain another")
     if isinstance(node, list):
         for number, item in enumerate(node):
             _check(item, f"{key}{number}.", typed)
@@ -72,7 +72,7 @@ def _check(node: Any, key: str, typed: Mapping[str, str]) -> None:
         _check_target(node, key, typed)
     elif key in MADE:
         place = key.rstrip(".")
-        raise SettingError(f"{place} has no _target_, so nothing makes it: choose an option with {_choice(key)}=...")
+        raise SettingError(f"{place} has no _target_, so it cannot be built: choose an option with {_choice(key)}=...")
     for name, item in node.items():
         _check(item, f"{key}{name}.", typed)
 
@@ -90,7 +90,7 @@ def _check_target(node: Mapping[str, Any], key: str, typed: Mapping[str, str]) -
         _check_name(name, key, place, node)
     partial = bool(node.get("_partial_"))
     if place is not None and key == place.key and key in MADE and partial != place.partial:
-        why = "the program calls it later" if place.partial else "it is made before anything runs"
+        why = "the program calls it later" if place.partial else "it is built before the run"
         raise SettingError(f"{key}_partial_ must be {str(place.partial).lower()}: {why}")
     target = _located(key, name)
     if not trusted and place is not None:
@@ -103,7 +103,7 @@ def _check_name(name: str, key: str, place: Place | None, node: Mapping[str, Any
     """Raise ``SettingError``, before any import, unless a file may name ``name`` here."""
     trust = f"if you trust it, set {key}_target_={name} on the command line"
     if place is None:
-        raise SettingError(f"{key}_target_={name}: nothing is called here; {trust}")
+        raise SettingError(f"{key}_target_={name}: this setting is not called; {trust}")
     if not name.startswith(f"{place.package}.") or not all(part.isidentifier() for part in name.split(".")):
         raise SettingError(f"{key}_target_={name} lies outside {place.package}: {trust}")
     if "_args_" in node:
@@ -111,14 +111,14 @@ def _check_name(name: str, key: str, place: Place | None, node: Mapping[str, Any
 
 
 def _check_origin(target: Any, name: str, key: str, place: Place, partial: bool) -> None:
-    """Raise ``SettingError`` if ``target`` only passes through the package, or is a function that would be called."""
+    """Raise ``SettingError`` if ``target`` is only imported by the package, or is a function that would be called."""
     origin = getattr(target, "__module__", None) or "nowhere"
     if origin != place.package and not origin.startswith(f"{place.package}."):
         raise SettingError(f"{key}_target_={name} lies outside {place.package}: it is defined in {origin}")
     if not partial and not isclass(target):
         raise SettingError(f"{key}_target_={name} must be a class, or have _partial_: true")
     if key == place.key and not {*place.takes} <= {*signature(target).parameters}:
-        raise SettingError(f"{key}_target_={name} is not made for this: it does not take {', '.join(place.takes)}")
+        raise SettingError(f"{key}_target_={name} does not fit here: it does not accept {', '.join(place.takes)}")
 
 
 def _choice(key: str) -> str:
@@ -128,20 +128,20 @@ def _choice(key: str) -> str:
 
 
 def check_settings(key: str, target: Callable[..., Any], settings: Any, given: tuple[str, ...] | None = None) -> None:
-    """Raise ``SettingError`` unless ``target`` can be called with ``settings`` and what is ``given`` later.
+    """Raise ``SettingError`` unless ``target`` accepts ``settings`` and what is ``given`` later.
 
-    What is given later is not the user's to set; with ``RESERVED`` more may come, and nothing is missing.
+    Users cannot set what is given later; with ``RESERVED`` more may follow, and nothing is missing.
     """
     try:
         parameters = signature(target).parameters
     except (TypeError, ValueError):  # written in C, and silent about what it takes
         return
     if not isinstance(settings, dict):
-        raise SettingError(f"{key.rstrip('.')}={settings} must hold settings: {', '.join(parameters)}")
+        raise SettingError(f"{key.rstrip('.')}={settings} must contain settings: {', '.join(parameters)}")
     taken = sorted({*(given or ())} & {*settings} & {*parameters})
     if taken:
-        raise SettingError(f"{key}{taken[0]} is not a setting: the program gives it")
-    check_call(target, settings, key)
+        raise SettingError(f"{key}{taken[0]} is not a setting: the program sets it")
+    check_call(target, settings, key, given or ())
     required = [
         name
         for name, p in parameters.items()
@@ -153,7 +153,7 @@ def check_settings(key: str, target: Callable[..., Any], settings: Any, given: t
 
 
 def _located(key: str, name: str) -> Callable[..., Any]:
-    """What ``name`` names, found as Hydra finds it: attributes first, then modules."""
+    """The object that ``name`` names, located as Hydra does: attributes first, then modules."""
     first, *rest = name.split(".")
     try:
         found: Any = import_module(first)

@@ -1,4 +1,4 @@
-"""What a body can do: limits on bone lengths, joint angles and speeds; and balls around a clip."""
+"""Constraints: limits on bone lengths, joint angles and speeds, and balls around a clip."""
 
 from skeleton_adv.constraints.ball import Ball, Norm
 from skeleton_adv.constraints.base import SLACK, Constraint, Limits, Unit

@@ -1,4 +1,4 @@
-"""A ball around the clean clip: the budget of PGD and its kin, as a constraint."""
+"""A ball around the clean clip: the budget of PGD and its variants, as a constraint."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,9 +16,9 @@ Norm = Literal["l2", "linf"]
 
 @dataclass(frozen=True)
 class Ball(Constraint):
-    """``|x' - x| <= eps`` metres: of the whole clip for ``l2``, of every coordinate for ``linf``.
+    """``|x' - x| <= eps`` metres: over the whole clip for ``l2``, per coordinate for ``linf``.
 
-    Joints that do not exist and channels that are no coordinates are not part of it.
+    It does not include joints that do not exist or channels that are not coordinates.
     """
 
     norm: Norm = "linf"
@@ -60,7 +60,7 @@ class Ball(Constraint):
         return gradient.sign() if self.norm == "linf" else unit(gradient)
 
     def draw(self, batch: SkeletonBatch, seed: int, purpose: str, draw: int) -> Tensor:
-        """Displacements (N, C, T, V, M) drawn uniformly from the ball of what may move."""
+        """Displacements (N, C, T, V, M) drawn uniformly from the ball, over movable entries."""
         movable = batch.movable.to(batch.x.dtype)
         if self.norm == "linf":
             return self.eps * (2 * uniform(batch.x, batch.index, seed, purpose, draw) - 1) * movable

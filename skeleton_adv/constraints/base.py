@@ -1,4 +1,4 @@
-"""What a constraint is: limits that a clean clip sets, per entry."""
+"""Constraints: per-entry limits derived from a clean clip."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.skeleton import Skeleton
 
 SLACK = 1e-6  # metres by which rounding may move a length of a feasible clip
 Unit = Literal["share", "rad", "m"]
@@ -18,14 +19,14 @@ Unit = Literal["share", "rad", "m"]
 class Limits:
     """A constraint applied to a batch: the clean clips' reference values, computed once.
 
-    K entries a clip: every frame and person of every bone, angle or joint. Relative measures are
+    K entries per clip: every frame and person of every bone, angle or joint. Relative measures are
     ``deviation / scale``; an entry is within its limit if ``deviation <= tolerance``.
     """
 
     deviation: Callable[[Tensor], Tensor]  # x_adv (N, C, T, V, M) -> (N, K), metres or radians
     tolerance: Tensor  # (N, K), in the deviation's unit
     scale: Tensor  # (N, K), in the deviation's unit
-    slack: Tensor  # (N, K), what rounding is allowed
+    slack: Tensor  # (N, K), the slack for rounding
     exists: Tensor  # (N, K) bool
 
     def measure(self, x_adv: Tensor) -> Tensor:
@@ -43,9 +44,9 @@ class Limits:
 
 
 class Constraint(ABC):
-    """A limit on the body, by the clip's own clean values.
+    """A limit on the body, relative to the clip's own clean values.
 
-    ``symbol`` and ``unit`` are those of its relative measure, for the heads of tables.
+    ``symbol`` and ``unit`` describe its relative measure in table heads.
     """
 
     name: ClassVar[str]
@@ -54,7 +55,7 @@ class Constraint(ABC):
 
     @abstractmethod
     def on(self, batch: SkeletonBatch) -> Limits:
-        """The limits that the clean clips of ``batch`` set."""
+        """The limits for the clean clips of ``batch``."""
 
     def violation(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
         """(N, K) relative excess over the tolerance."""
@@ -63,6 +64,10 @@ class Constraint(ABC):
     def satisfied(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
         """(N,) bool, judged in float64."""
         return self.on(batch.to(dtype=torch.float64)).satisfied(x_adv.double())
+
+    def remark(self, skeleton: Skeleton) -> str:
+        """What a reader of a table must know of the measure beyond its symbol; mostly nothing."""
+        return ""
 
     def project(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor | None:
         """The nearest clips (N, C, T, V, M) that satisfy the constraint; None if no closed form is known."""

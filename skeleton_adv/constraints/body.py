@@ -1,8 +1,8 @@
-"""What a body can do: limits on bone lengths, joint angles and speeds, as first-class objects.
+"""Body constraints: limits on bone lengths, joint angles and speeds, as first-class objects.
 
 Zheng et al., Towards Understanding the Adversarial Vulnerability of Skeleton-based Action
-Recognition (arXiv 2005.07151), Eqs. 4 to 7. One object serves an attack's Lagrangian, the columns
-of the tables and the check whether a clip is feasible.
+Recognition (arXiv 2005.07151), Eqs. 4 to 7. The same object serves an attack's Lagrangian, the columns
+of the tables and the feasibility check.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from skeleton_adv.core.geometry import (
     velocities_exist,
 )
 from skeleton_adv.core.ranges import NonNegative, check_call
+from skeleton_adv.core.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ class JointAngle(Constraint):
 
 @dataclass(frozen=True)
 class Speed(Constraint):
-    """Speeds change by at most the share ``eps``.
+    """Speeds change by at most the fraction ``eps``.
 
     ``reading``: ``speed`` bounds the difference of speeds ``| |v'| - |v| |`` (the paper, Eq. 7),
-    ``velocity`` the norm of the velocities' difference ``|v' - v|`` (released code; stricter, since
-    it sees turns). The tolerance is ``max(eps |v|, floor dt)``, ``floor`` in metres a second.
+    ``velocity`` the norm of the velocities' difference ``|v' - v|`` (released code; stricter, because
+    it includes turns). The tolerance is ``max(eps |v|, floor dt)``, ``floor`` in metres per second.
     """
 
     eps: NonNegative = 0.1
@@ -105,6 +106,12 @@ class Speed(Constraint):
 
     def __post_init__(self) -> None:
         check_call(Speed, vars(self), f"constraint.{self.name}.")
+
+    def remark(self, skeleton: Skeleton) -> str:
+        return (
+            f"{self.symbol} divides by the speed plus {skeleton.speed_floor:g} of the clips' unit per frame: for a "
+            "joint that hardly moves it is many times smaller than |S' − S|/S."
+        )
 
     def on(self, batch: SkeletonBatch) -> Limits:
         clean = velocities(batch.x, batch.skeleton)

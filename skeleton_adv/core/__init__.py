@@ -1,1 +1,1 @@
-"""What flows through the program, and what everyone needs."""
+"""The data that flows through the program, and what every part requires."""

@@ -1,6 +1,6 @@
-"""How much of a victim somebody may see."""
+"""How much of a victim an attack may see."""
 
 from typing import Literal
 
-# What a call of the victim gives: logits that can be differentiated, logits, predicted classes, or nothing at all.
+# What a call of the victim returns: differentiable logits, logits, predicted classes, or nothing.
 Access = Literal["gradients", "scores", "labels", "none"]

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from skeleton_adv.core.skeleton import Skeleton
 
-# With so many frames, the longest that NTU RGB+D and Kinetics have, clips lie in a batch as recorded,
-# frames that do not exist after them; with fewer they are cropped and resampled.
+# With this many frames, the maximum in NTU RGB+D and Kinetics, clips keep their recorded frames in a batch,
+# followed by frames that do not exist; with fewer, clips are cropped and resampled.
 WHOLE = 300
 
 
@@ -67,10 +67,10 @@ class SkeletonBatch:
 
 @dataclass(frozen=True)
 class Context:
-    """Which clips a victim looks at, and for whom: what a randomised victim draws its noise from.
+    """Which clips a victim sees, and for what purpose: this determines the noise of a randomised victim.
 
     Noise comes from (seed, purpose, clip index, draw), so that an attack, the choice of a class and
-    the final judgement never share a stream. ``draw`` counts the looks of one purpose.
+    the final judgement never share a stream. ``draw`` counts the draws of one purpose.
     """
 
     mask: Tensor  # (N, 1, T, V, M) bool: which joints exist

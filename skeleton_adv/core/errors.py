@@ -1,8 +1,8 @@
-"""A user's mistakes. Each message is one line that names the file or key, the value and the way out."""
+"""Users' mistakes. Each message is one line that names the file or key, the value and the way out."""
 
 
 class UserError(ValueError):
-    """Something that the user can mend; shown without a traceback."""
+    """An error that the user can fix; shown without a traceback."""
 
 
 class SettingError(UserError):
@@ -22,4 +22,4 @@ class RunError(UserError):
 
 
 class AttackError(UserError):
-    """An attack did what it declared not to need, or returned clips that no attack may return."""
+    """An attack exceeded its declared access, or returned clips that are not allowed."""

@@ -13,7 +13,7 @@ from skeleton_adv.core.errors import RunError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; what is written there is synced and takes its place at the end.
+    """A temporary path beside ``path``; the file written there is synced and replaces ``path`` at the end.
 
     Nothing appears at ``path``, and nothing is left beside it, if the body raises.
     """
@@ -42,7 +42,7 @@ def write_json(path: Path, content: Mapping[str, Any], sort_keys: bool = False) 
 
 
 def _sync_folder(folder: Path) -> None:
-    """See a rename on the disk, where the system can."""
+    """Sync a rename to the disk, if the system supports it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

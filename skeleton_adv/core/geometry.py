@@ -13,7 +13,7 @@ from skeleton_adv.core.skeleton import Skeleton
 class _Length(torch.autograd.Function):
     """Euclidean length over dimension 1, with the gradient 0 where the length is 0.
 
-    In closed form, since a strided ``norm`` and its autograd cost ten times as much.
+    In closed form, because a strided ``norm`` and its autograd cost ten times as much.
     """
 
     @staticmethod
@@ -57,7 +57,7 @@ def bones_exist(batch: SkeletonBatch) -> Tensor:
 
 
 def velocities(x: Tensor, skeleton: Skeleton) -> Tensor:
-    """(N, C, T-1, V, M) displacement from each frame to the next, metres a frame."""
+    """(N, C, T-1, V, M) displacement from each frame to the next, metres per frame."""
     x = coordinates(x, skeleton)
     return x[:, :, 1:] - x[:, :, :-1]
 
@@ -67,7 +67,7 @@ def velocities_exist(batch: SkeletonBatch) -> Tensor:
     return batch.mask[:, 0, 1:] & batch.mask[:, 0, :-1]
 
 
-@cache  # index tensors are made once a device: copying them to a GPU would stall it at every step
+@cache  # index tensors are made once per device: copying them to a GPU would stall it at every step
 def _bones(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor]:
     children, parents = torch.tensor(skeleton.bones, device=device).T.contiguous()
     return children, parents
@@ -89,7 +89,7 @@ def triples(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor, T
 
 
 def joint_angles(x: Tensor, batch: SkeletonBatch) -> tuple[Tensor, Tensor]:
-    """(N, T, A, M) angles in radians, and bool: both bones have a length."""
+    """(N, T, A, M) angles in radians, and bool: both bones have a nonzero length."""
     x = coordinates(x, batch.skeleton)
     ends, middles, others = torch.tensor(batch.skeleton.angles, device=x.device).T
     first = x.index_select(3, ends) - x.index_select(3, middles)

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a clip: the same in any batch, on any device, in any order."""
+"""Random numbers per clip: the same in any batch, on any device, in any order."""
 
 import hashlib
 import math
@@ -12,7 +12,7 @@ _SECOND = 0x94D049BB133111EB - 2**64
 
 
 def normal(like: Tensor, index: Tensor, seed: int, purpose: str, draw: int = 0) -> Tensor:
-    """Standard normal numbers in the shape, type and place of ``like`` (N, ...).
+    """Standard normal numbers with the shape, type and device of ``like`` (N, ...).
 
     Clip n's numbers depend on ``index[n]`` (N,), ``seed``, ``purpose`` and ``draw`` alone; other
     values of any of these give independent ones. SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) of

@@ -1,4 +1,4 @@
-"""Progress for people who watch, and for logs that nobody watches."""
+"""Progress on a terminal and in logs."""
 
 import sys
 import time
@@ -11,10 +11,10 @@ BAR_SECONDS = 0.5
 
 
 class Progress:
-    """A bar on a terminal, else a log line every half a minute, with the time left.
+    """A bar on a terminal, otherwise a log line every half minute, with the time left.
 
-    Items may take minutes each, so passes of a network are counted too: ``pulse`` is told of every one.
-    ``passes`` is how many an item is expected to need; None: as many as the item before, once there is one.
+    Items may take minutes each, so passes of a network are counted too: call ``pulse`` for every one.
+    ``passes`` is the expected number per item; None: as many as the item before.
     """
 
     def __init__(self, what: str, passes: int | None = None) -> None:
@@ -42,13 +42,13 @@ class Progress:
                 self._bar.close()
 
     def pulse(self) -> None:
-        """A network has made one more pass."""
+        """Count one pass of a network."""
         self._pulses += 1
         self._show_if_due()
 
     @property
     def share(self) -> float:
-        """What part of all items is done, that of the current item included as far as its passes tell."""
+        """The fraction of all items that is done, including the current item by its passes."""
         within = min(self._pulses / self._expected, 1.0) if self._expected else 0.0
         return (self._done + within) / max(self._total, 1)
 
@@ -69,7 +69,7 @@ class Progress:
 
 
 class _Bar:
-    """tqdm's bar, moved to where the work is."""
+    """tqdm's bar, set to the current position."""
 
     def __init__(self, what: str, total: int) -> None:
         from tqdm import tqdm
@@ -86,7 +86,7 @@ class _Bar:
 
 
 def _clock(seconds: float) -> str:
-    """A duration in words that are read at a glance."""
+    """A duration in words."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Range:
-    """An interval, written as mathematicians do: ``Range("[0, 1)")``."""
+    """An interval in mathematical notation: ``Range("[0, 1)")``."""
 
     text: str
 
@@ -46,14 +46,14 @@ def nearest(name: str, names: list[str]) -> str:
 def check_value(key: str, value: Any, hint: Any) -> None:
     """Raise ``SettingError`` naming ``key`` unless ``value`` fits the annotation ``hint``.
 
-    Only plain annotations are judged (numbers, text, choices, ranges, None); others pass.
+    Only plain annotations are checked (numbers, text, choices, ranges, None); others pass.
     """
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         check_value(key, value, args[0])
         for bound in args[1:]:
             if isinstance(bound, Range) and value not in bound:
-                raise SettingError(f"{key}={value} is out of range: it must lie in {bound.text}")
+                raise SettingError(f"{key}={value} is out of range: it must be in {bound.text}")
     elif origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return
@@ -86,13 +86,20 @@ def _problem(key: str, value: Any, hint: Any) -> SettingError | None:
     return None
 
 
-def check_call(target: Callable[..., Any], settings: Mapping[str, Any], prefix: str = "") -> None:
-    """Raise ``SettingError`` if ``settings`` hold a name that ``target`` lacks, or a value it forbids."""
+def check_call(
+    target: Callable[..., Any], settings: Mapping[str, Any], prefix: str = "", hidden: Collection[str] = ()
+) -> None:
+    """Raise ``SettingError`` if ``settings`` contain a name that ``target`` lacks, or a value it forbids.
+
+    ``hidden`` parameters are no settings, so no hint names them.
+    """
     parameters = inspect.signature(target).parameters
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     for name, value in settings.items():
         if name not in parameters:
-            raise SettingError(f"unknown key '{prefix}{name}': {nearest(name, list(parameters))}")
+            raise SettingError(
+                f"unknown key '{prefix}{name}': {nearest(name, [one for one in parameters if one not in hidden])}"
+            )
         check_value(prefix + name, value, hints.get(name, Any))
 
 

@@ -11,8 +11,8 @@ class Skeleton:
     ``parents[v]`` is the joint that precedes ``v`` (the root precedes itself). ``angles`` are
     triples ``(end, middle, end)``. ``coords`` are the channels that hold coordinates; any other
     channel (a detector's score) is never perturbed. ``center`` is the joint that victims centre on.
-    ``length_floor`` and ``speed_floor`` keep relative changes of bones and speeds from a division by
-    0, in the unit of the coordinates.
+    ``length_floor`` and ``speed_floor`` prevent division by 0 in relative changes of bones and speeds,
+    in the unit of the coordinates.
     """
 
     name: str
@@ -23,14 +23,14 @@ class Skeleton:
     channels: int = 3
     coords: tuple[int, ...] = (0, 1, 2)
     length_floor: float = 1e-5  # metres, added to a bone that is divided by (released code)
-    speed_floor: float = 1e-4  # metres a frame, likewise
+    speed_floor: float = 1e-4  # metres per frame, likewise
 
     def __post_init__(self) -> None:
         if len(self.parents) != len(self.joints):
             raise ValueError(f"{self.name}: {len(self.parents)} parents for {len(self.joints)} joints")
         joints = {*self.parents, self.center, *(joint for triple in self.angles for joint in triple)}
         if not joints <= set(range(self.num_joints)):
-            raise ValueError(f"{self.name}: a joint index lies outside 0..{self.num_joints - 1}")
+            raise ValueError(f"{self.name}: a joint index is outside 0..{self.num_joints - 1}")
 
     @property
     def num_joints(self) -> int:
@@ -42,7 +42,7 @@ class Skeleton:
 
     @cached_property
     def bones(self) -> tuple[tuple[int, int], ...]:
-        """Pairs ``(joint, parent)``, one for every joint but the root, in joint order."""
+        """Pairs ``(joint, parent)``, one for every joint except the root, in joint order."""
         return tuple((joint, parent) for joint, parent in enumerate(self.parents) if joint != parent)
 
 

@@ -1,1 +1,1 @@
-"""Datasets, and the prepared clips that training, every T and every victim share."""
+"""Datasets, and the prepared clips that trainings, all T and all victims share."""

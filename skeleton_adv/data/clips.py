@@ -1,4 +1,4 @@
-"""How a dataset's raw clips become batches of the attack space."""
+"""From a dataset's raw clips to batches in the attack space."""
 
 import hashlib
 import random
@@ -37,8 +37,8 @@ def resample(raw: RawClip, start: int, length: int, num_frames: int) -> tuple[np
     """Frames ``[start, start + length)`` resampled linearly to ``num_frames``.
 
     Returns frames (C, T, V, M) and existence (T, V, M). Positions are those of a bilinear resize
-    with ``align_corners=False``, as HCN's public feeder has it. A resampled frame exists only if
-    every frame that it draws on does. ``WHOLE`` frames or more are filled with those frames as they are.
+    with ``align_corners=False``, as in HCN's public feeder. A resampled frame exists only if
+    all its source frames do. With ``WHOLE`` frames or more, the original frames are kept unchanged.
     """
     if num_frames >= WHOLE:
         return _as_recorded(raw, start, min(length, num_frames), num_frames)
@@ -64,13 +64,13 @@ def _as_recorded(raw: RawClip, start: int, length: int, num_frames: int) -> tupl
 
 
 def centre_crop(length: int, ratio: float) -> tuple[int, int]:
-    """Start and length of the central ``ratio`` of a clip, as HCN's public feeder cuts it."""
+    """Start and length of the central ``ratio`` of a clip, as in HCN's public feeder."""
     bias = int((1 - ratio) * length / 2)
     return bias, length - 2 * bias
 
 
 def random_crop(length: int, low: float, num_frames: int, rng: random.Random) -> tuple[int, int]:
-    """Start and length of a random window of ``low`` to all of a clip, no shorter than ``num_frames`` if resampled."""
+    """Start and length of a random window of ``low`` to all of a clip, at least ``num_frames`` long if resampled."""
     least = num_frames if num_frames < WHOLE else 2
     window = min(max(int(length * rng.uniform(low, 1.0)), least), length)
     return rng.randint(0, length - window), window

@@ -1,4 +1,4 @@
-"""What every dataset offers. Imports no torch, so that processes that only read files start fast."""
+"""The interface of datasets. Imports no torch, so that processes that only read files start fast."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -13,12 +13,12 @@ from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.files import file_facts
 
 Split = Literal["train", "test"]
-Space = Literal["camera", "normalised"]  # as recorded, or centred and turned by 2s-AGCN's pre-normalisation
-OnError = Literal["stop", "skip"]  # what a preparation does at a broken file
-Unit = Literal["m", "image"]  # metres, or shares of the image
+Space = Literal["camera", "normalised"]  # as recorded, or centred and rotated by 2s-AGCN's pre-normalisation
+OnError = Literal["stop", "skip"]  # what preparation does with a broken file
+Unit = Literal["m", "image"]  # metres, or fractions of the image
 PaperSet = Literal["NTU RGB+D, cross-subject", "NTU RGB+D, cross-view", "Kinetics"]  # Zheng et al.'s
-AFTER_READING = ("root", "num_frames", "test_crop", "space", "on_error")  # settings that change no clip as read
-LARGEST: dict[Unit, float] = {"m": 100.0, "image": 1000.0}  # a coordinate beyond is damage
+AFTER_READING = ("root", "num_frames", "test_crop", "space", "on_error")  # settings that do not change clips as read
+LARGEST: dict[Unit, float] = {"m": 100.0, "image": 1000.0}  # a larger coordinate is damage
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RawClip(NamedTuple):
     exists: np.ndarray  # (F, V, M) bool
 
     def padded(self, num_persons: int) -> "RawClip":
-        """The clip with absent bodies after its own, ``num_persons`` in all."""
+        """The clip with absent bodies added after its own, ``num_persons`` in all."""
         absent = num_persons - self.frames.shape[-1]
         frames = np.pad(self.frames, [(0, 0), (0, 0), (0, 0), (0, absent)])
         return RawClip(frames, np.pad(self.exists, [(0, 0), (0, 0), (0, absent)]))
@@ -45,7 +45,7 @@ class RawClip(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(ABC):
-    """A set of labelled clips. ``read`` gives one of them as recorded; nothing is held in memory.
+    """A set of labelled clips. ``read`` returns one of them as recorded; nothing is kept in memory.
 
     A new dataset is a frozen dataclass that derives from this one and defines ``name``, ``skeleton``,
     ``all_classes``, ``clips`` and ``read``, and either ``path`` or ``fingerprint``. Its own fields are
@@ -53,9 +53,9 @@ class Dataset(ABC):
 
     - ``num_frames``: T, the frames of a batch;
     - ``num_persons``: M, the bodies of a clip; absent ones are 0;
-    - ``test_crop``: central share of a clip that is kept at test time;
+    - ``test_crop``: central fraction of a clip that is kept at test time;
     - ``space``: ``camera``, or ``normalised``;
-    - ``on_error``: what a preparation does at a broken file.
+    - ``on_error``: what preparation does with a broken file.
 
     Raises ``SettingError`` for a setting out of range.
     """
@@ -84,7 +84,7 @@ class Dataset(ABC):
 
     @property
     def num_actions(self) -> int | None:
-        """How many actions are used, the first ones; a setting of most datasets. None: all."""
+        """The number of actions used, from the first; a setting of most datasets. None: all."""
         return None
 
     @property
@@ -99,17 +99,17 @@ class Dataset(ABC):
 
     @property
     def unit(self) -> Unit:
-        """Unit of the coordinates: metres, or shares of the image."""
+        """Unit of the coordinates: metres, or fractions of the image."""
         return "m"
 
     @property
     def stands_for(self) -> PaperSet | None:
-        """The paper's set beside whose published numbers this dataset's are shown. None: beside no numbers."""
+        """The paper's dataset whose published numbers are shown beside this one's. None: no numbers."""
         return None
 
     @property
     def stand_in(self) -> bool:
-        """Whether this is other data than the paper's, in the place of the paper's; every table says so."""
+        """Whether this dataset is a stand-in for the paper's; every table says so."""
         return False
 
     @property
@@ -130,7 +130,7 @@ class Dataset(ABC):
         raise NotImplementedError(f"{type(self).__name__} defines neither path nor fingerprint")
 
     def fingerprint(self) -> str:
-        """Digest of what a preparation reads: the settings, the clips, and each file's size and time of change."""
+        """Digest of the input of preparation: the settings, the clips, and each file's size and modification time."""
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in AFTER_READING}
         clips = self.clips()
         facts = [file_facts(path) for path in dict.fromkeys(map(self.path, clips))]

@@ -1,4 +1,4 @@
-"""The files of a dataset: their list, and the facts that show whether one has changed."""
+"""The files of a dataset: their list, and the facts that reveal a change."""
 
 import re
 from pathlib import Path
@@ -7,39 +7,39 @@ from skeleton_adv.core.errors import DataError
 
 
 def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path, tuple[int, ...]]]:
-    """The files of the folder ``root`` that end as ``like`` does, sorted, each with the numbers in its name.
+    """The files of the folder ``root`` with the ending of ``like``, sorted, each with the numbers in its name.
 
-    ``name`` is the form of a name, with a group for each number; ``like`` is an example of it.
-    Raises ``DataError`` if the folder does not exist, holds no such file, or a name has another form.
+    ``name`` is the pattern of a name, with a group per number; ``like`` is an example of it.
+    Raises ``DataError`` if the folder does not exist, contains no such file, or a name does not match.
     """
     folder, suffix = Path(root).expanduser(), Path(like).suffix
     if not folder.is_dir():
         raise DataError(
             f"dataset.root={root} is not a folder: put the dataset's files ({like}, ...) there, "
-            "or name their folder with dataset.root=..."
+            "or set dataset.root=... to their folder"
         )
     paths = sorted(path for path in folder.iterdir() if path.suffix == suffix)
     if not paths:
-        raise DataError(f"dataset.root={root} holds no {suffix} file, such as {like}")
+        raise DataError(f"dataset.root={root} contains no {suffix} file, such as {like}")
     files = []
     for path in paths:
         match = name.fullmatch(path.name)
         if not match:
             raise DataError(
-                f"{path}: the name is not of the form of {like}, or a number in it is out of range; "
-                "rename the file or take it out of the folder"
+                f"{path}: the name is not like {like}, or a number in it is out of range: "
+                "rename the file or remove it from the folder"
             )
         files.append((path, tuple(map(int, match.groups()))))
     return files
 
 
 def file_facts(path: Path) -> tuple[str, int, int]:
-    """A file's name, size and time of change in ns; raises ``DataError`` if it cannot be reached."""
+    """A file's name, size and modification time in ns; raises ``DataError`` if it cannot be reached."""
     try:
         stat = path.stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"{path} cannot be reached ({reason}): complete the folder, or take the file out of it and out of its lists"
+            f"{path} cannot be reached ({reason}): complete the folder, or remove the file from it and from its lists"
         ) from None
     return path.name, stat.st_size, stat.st_mtime_ns

@@ -16,7 +16,7 @@ from skeleton_adv.core.skeleton import OPENPOSE18
 from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, Split
 
 LISTED_BODIES = 5  # the public pipeline reads a frame's first five
-MOST_FRAMES = 3000  # clips last ten seconds; an index beyond this is damage
+MOST_FRAMES = 3000  # clips last ten seconds; a larger index is damage
 SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
 
 
@@ -24,12 +24,12 @@ SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
 class Kinetics(Dataset):
     """Kinetics-skeleton of ST-GCN (Yan et al., arXiv 1801.07455): 260,000 clips, 400 actions, 18 joints.
 
-    ``root`` holds ``kinetics_train`` and ``kinetics_val``, folders of a JSON file per clip, and beside
-    each its ``..._label.json``. Channels are x and y as shares of the image, from its middle, y up,
+    ``root`` contains ``kinetics_train`` and ``kinetics_val``, folders with one JSON file per clip, and beside
+    each its ``..._label.json``. Channels are x and y as fractions of the image, from its middle, y up,
     and the detector's score. Read as 2s-AGCN's pipeline reads it: the first five bodies of a frame,
-    of which the ``num_persons`` with the highest sum of scores are kept, frame by frame, so that
-    persons may swap places; a joint of score 0 does not exist. A clip's label is its ``label_index``.
-    A part of the set, whose indices have gaps, has ``num_actions`` classes all the same, so that
+    of which the ``num_persons`` with the highest sum of scores are kept, frame by frame, so
+    persons may swap places; a joint with score 0 does not exist. A clip's label is its ``label_index``.
+    A part of the set, whose indices have gaps, still has ``num_actions`` classes, so that
     weights of the whole set fit; those without a clip are named ``class_<index>``. Raises
     ``DataError`` with file and frame.
     """
@@ -66,8 +66,8 @@ class Kinetics(Dataset):
         paths = {path: SPLITS[folder] for folder in SPLITS if (path := self._label_file(folder)).is_file()}
         if not paths:
             raise DataError(
-                f"dataset.root={self.root} holds neither kinetics_train_label.json nor kinetics_val_label.json: "
-                "put Kinetics-skeleton's folders and label files there, or name their folder with dataset.root=..."
+                f"dataset.root={self.root} contains neither kinetics_train_label.json nor kinetics_val_label.json: "
+                "put Kinetics-skeleton's folders and label files there, or set dataset.root=... to their folder"
             )
         names: dict[int, str] = {}
         clips: dict[str, Clip] = {}
@@ -77,7 +77,7 @@ class Kinetics(Dataset):
                 if names.setdefault(label, facts["label"]) != facts["label"]:
                     raise DataError(f"{path}: label_index {label} is {names[label]!r} and also {facts['label']!r}")
                 if name in clips:
-                    raise DataError(f"{path}: {name} is listed as a {clips[name].split} clip too")
+                    raise DataError(f"{path}: {name} is also listed as a {clips[name].split} clip")
                 if facts["has_skeleton"]:
                     clips[name] = Clip(name, label, split)
         return names, tuple(clips.values())
@@ -90,12 +90,12 @@ def _labels(path: Path) -> dict[str, dict[str, Any]]:
     """A label JSON: clip -> has_skeleton, label, label_index; raises ``DataError`` naming the entry."""
     content = _json(path)
     if not isinstance(content, dict) or not content:
-        raise DataError(f"{path}: should be an object with an entry for every clip")
+        raise DataError(f"{path}: must be an object with one entry per clip")
     for name, facts in content.items():
         kinds = {"has_skeleton": bool, "label": str, "label_index": int}
         if not isinstance(facts, dict) or any(type(facts.get(key)) is not kind for key, kind in kinds.items()):
             raise DataError(
-                f"{path}: entry {name!r} should hold has_skeleton, label and label_index, it is {facts!r:.80}"
+                f"{path}: entry {name!r} must contain has_skeleton, label and label_index, but is {facts!r:.80}"
             )
         if not 0 <= facts["label_index"] < 400 or "/" in name or not name.isprintable():
             raise DataError(
@@ -105,14 +105,14 @@ def _labels(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_openpose_file(path: Path) -> np.ndarray:
-    """The bodies of one file, (F, 5, 18, 3): x and y as shares of the image, y down, and score; 0 where none is.
+    """The bodies of one file, (F, 5, 18, 3): x and y as fractions of the image, y down, and score; 0 where none is.
 
     A frame is at its ``frame_index``; frames that the file does not list are empty.
     """
     content = _json(path)
     frames = content.get("data") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
-        raise DataError(f"{path}: holds no list of frames, 'data'")
+        raise DataError(f"{path}: contains no list of frames, 'data'")
     places = []
     for number, frame in enumerate(frames, start=1):
         place = frame.get("frame_index") if isinstance(frame, dict) else None
@@ -124,7 +124,7 @@ def read_openpose_file(path: Path) -> np.ndarray:
     if len(set(places)) < len(places):
         raise DataError(f"{path}: two frames have the same frame_index")
     if max(places) < 1:
-        raise DataError(f"{path}: holds one frame only")
+        raise DataError(f"{path}: contains only one frame")
     bodies = np.zeros((max(places) + 1, LISTED_BODIES, OPENPOSE18.num_joints, 3))
     for place, frame in zip(places, frames, strict=True):
         for body, listed in enumerate(frame["skeleton"][:LISTED_BODIES]):
@@ -141,11 +141,11 @@ def _body(listed: Any, where: str) -> np.ndarray:
         values = listed.get(key) if isinstance(listed, dict) else None
         if not isinstance(values, list) or len(values) != size:
             found = len(values) if isinstance(values, list) else "no"
-            raise DataError(f"{where}: {found} numbers of {key}, not {size}")
+            raise DataError(f"{where}: {found} numbers in {key}, not {size}")
         if any(type(value) not in (int, float) for value in values):
-            raise DataError(f"{where}: {key} holds what is no number")
+            raise DataError(f"{where}: {key} contains a value that is not a number")
         if not all(abs(value) < LARGEST["image"] for value in values):
-            raise DataError(f"{where}: {key} holds a value that is not finite, or far outside the image")
+            raise DataError(f"{where}: {key} contains a value that is not finite or is far outside the image")
         column = np.array(values, dtype=np.float64)
         columns.append(column.reshape(OPENPOSE18.num_joints, -1))
     return np.concatenate(columns, axis=1)
@@ -154,7 +154,7 @@ def _body(listed: Any, where: str) -> np.ndarray:
 def keep_surest(bodies: np.ndarray, num_persons: int) -> RawClip:
     """The ``num_persons`` bodies of each frame with the highest sum of scores, as the public pipeline orders them.
 
-    Takes (F, P, 18, 3) as ``read_openpose_file`` gives it. What has score 0 is 0 and does not exist.
+    Takes (F, P, 18, 3) as ``read_openpose_file`` gives it. Joints with score 0 are 0 and do not exist.
     """
     order = np.argsort(-bodies[..., 2].sum(axis=2), axis=1, kind="stable")[:, :num_persons]
     kept = np.take_along_axis(bodies, order[:, :, None, None], axis=1)

@@ -1,7 +1,7 @@
 """Arrays of MATLAB 5 files (.mat).
 
-Read here rather than by ``scipy.io.loadmat``, which crashes the process on some damaged files and
-takes gigabytes for a small file that decompresses to them.
+Not ``scipy.io.loadmat``, which crashes the process on some damaged files and allocates
+gigabytes for a small file that decompresses to them.
 """
 
 import struct
@@ -23,7 +23,7 @@ _COMPLEX = 0x800
 def read_array(path: Path, name: str) -> np.ndarray:
     """The variable ``name`` of a file, a real array of float64 or float32.
 
-    Raises ``DataError`` if the file is damaged or too large, or holds no such array.
+    Raises ``DataError`` if the file is damaged or too large, or contains no such array.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -31,7 +31,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
         content = path.read_bytes()
         order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[124:128])
         if order is None:
-            raise ValueError("not of MATLAB 5, 6 or 7: save it with the option -v7")
+            raise ValueError("not a MATLAB 5, 6 or 7 file: save it with -v7")
         for kind, body in _elements(content[128:], order):
             if kind == _COMPRESSED:
                 kind, body = next(_elements(_decompressed(body), order))
@@ -50,11 +50,11 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
     while place < len(content):
         kind, size = struct.unpack_from(f"{order}II", content, place)
         start, padding = place + 8, 0 if kind == _COMPRESSED else -size % 8
-        if kind >> 16:  # at most four bytes, in the place of the size
+        if kind >> 16:  # at most four bytes, in place of the size
             kind, size, start, padding = kind & 0xFFFF, kind >> 16, place + 4, 0
         place = max(place + 8, start + size + padding)
         if start + size > len(content) or (start == place - 4 and size > 4):
-            raise ValueError("an element is longer than what holds it")
+            raise ValueError("an element is longer than its container")
         yield kind, content[start : start + size]
 
 

@@ -32,13 +32,13 @@ MISSING = Path(__file__).parent / "ntu_missing_skeletons.txt"
 class NTU(Dataset):
     """NTU RGB+D (Shahroudy et al., arXiv 1604.02808) and NTU RGB+D 120 (Liu et al., arXiv 1905.04757): 25 joints.
 
-    ``root`` holds the files ``S...C...P...R...A....skeleton``, 56,880 or 114,480 of them; both sets
-    may lie in one folder. The 302 and 535 broken samples that every study drops are left out.
+    ``root`` contains the files ``S...C...P...R...A....skeleton``, 56,880 or 114,480 of them; both sets
+    may be in one folder. The 302 and 535 broken samples are left out, as in all studies.
     ``protocol``: ``cs`` trains on 20 of 40 subjects, ``cv`` on cameras 2 and 3, ``xsub120`` on 53 of
-    106 subjects and ``xset120`` on setups of even number. Of the bodies that frames list first, the
-    ``num_persons`` that move most are kept, in the order in which they are listed. This holds for
-    every victim, since the attack space comes after body selection; HCN-pytorch takes the first two
-    listed bodies, which may be others where a clip lists three or more. Raises ``DataError`` with
+    106 subjects and ``xset120`` on even-numbered setups. Of the bodies that frames list first, the
+    ``num_persons`` that move most are kept, in listed order. This holds for
+    every victim, because body selection precedes the attack space; HCN-pytorch uses the first two
+    listed bodies, which may differ if a clip lists three or more. Raises ``DataError`` with
     file and line.
     """
 
@@ -61,7 +61,7 @@ class NTU(Dataset):
 
     @property
     def stand_in(self) -> bool:
-        return self.protocol.endswith("120")  # the paper has the first sixty actions
+        return self.protocol.endswith("120")  # the paper uses the first sixty actions
 
     @property
     def stands_for(self) -> PaperSet:
@@ -141,7 +141,7 @@ def energy(frames: np.ndarray, exists: np.ndarray) -> float:
 
 
 def write_skeleton_file(path: Path, joints: np.ndarray, listed: np.ndarray) -> None:
-    """Write bodies (F, P, 25, 3), metres, as NTU's text, each in the frames where ``listed`` (F, P) has it."""
+    """Write bodies (F, P, 25, 3), metres, as NTU's text, each in the frames where ``listed`` (F, P) is true."""
     lines = [str(len(joints))]
     for bodies, there in zip(joints, listed, strict=True):
         lines.append(str(there.sum()))
@@ -153,14 +153,14 @@ def write_skeleton_file(path: Path, joints: np.ndarray, listed: np.ndarray) -> N
 
 
 class _Cursor:
-    """A file's lines from top to bottom; every complaint names the line."""
+    """A file's lines from top to bottom; every error names the line."""
 
     def __init__(self, path: Path, lines: list[str]) -> None:
         self._path, self._lines, self._next = path, lines, 0
 
     def skip(self, what: str) -> str:
         if self._next >= len(self._lines):
-            raise DataError(f"{self._path}:{self._next}: the file ends where {what} should follow")
+            raise DataError(f"{self._path}:{self._next}: the file ends before {what}")
         self._next += 1
         return self._lines[self._next - 1]
 
@@ -181,10 +181,10 @@ class _Cursor:
             try:
                 x, y, z = map(float, line.split(maxsplit=3)[:3])
             except ValueError:
-                raise DataError(f"{self._path}:{self._next}: not a joint's coordinates: {line[:40]!r}") from None
+                raise DataError(f"{self._path}:{self._next}: not the coordinates of a joint: {line[:40]!r}") from None
             joints[joint] = x, y, z
         wrong = outside(joints, "m").any(axis=1)
         if wrong.any():
             number = self._next - count + int(wrong.argmax()) + 1
-            raise DataError(f"{self._path}:{number}: a coordinate is not finite or beyond {LARGEST['m']:g} m")
+            raise DataError(f"{self._path}:{number}: a coordinate is not finite or exceeds {LARGEST['m']:g} m")
         return joints

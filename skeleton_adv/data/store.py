@@ -25,7 +25,7 @@ from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, Prepared, RawClip,
 
 FORMAT = 2
 LISTING, LISTING_DIGEST, FRAMES, EXISTS = "store.json", "store.sha256", "frames.npy", "exists.npy"
-CLIPS_A_WORKER = 200  # fewer are read before a further process has started
+CLIPS_A_WORKER = 200  # fewer are read before another process has started
 CLIPS_A_TASK = 16
 Watch = Callable[[Iterable[Clip], int], Iterable[Clip]]  # passes clips on and shows how many of a total are done
 
@@ -33,9 +33,9 @@ Watch = Callable[[Iterable[Clip], int], Iterable[Clip]]  # passes clips on and s
 class Store:
     """The prepared clips in ``folder``; opening it reads and checks the list of clips, not the frames.
 
-    A clip is checked against its own digest the first time that it is loaded. ``digest`` is that of
-    all frames, labels and splits: the same on every machine. Raises ``DataError`` if the list, the
-    kind and size of an array, or a clip is not as it was written.
+    A clip is checked against its own digest the first time that it is loaded. ``digest`` covers
+    all frames, labels and splits: it is the same on every machine. Raises ``DataError`` if the list, the
+    type or size of an array, or a clip has changed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,13 +43,13 @@ class Store:
         self._checked: set[int] = set()
         try:
             self._open(folder)
-        except Exception as error:  # json and numpy raise a dozen kinds for a damaged file
+        except Exception as error:  # json and numpy raise many kinds for a damaged file
             raise self._damaged(f"{type(error).__name__}: {error}") from None
 
     def _open(self, folder: Path) -> None:
         listing = (folder / LISTING).read_bytes()
         if hashlib.sha256(listing).hexdigest() != (folder / LISTING_DIGEST).read_text(encoding="ascii"):
-            raise ValueError(f"{LISTING} is not as it was written")
+            raise ValueError(f"{LISTING} has changed")
         content = json.loads(listing)
         self.digest: str = content["digest"]
         self.clips = tuple(Clip(**clip) for clip in content["clips"])
@@ -61,24 +61,24 @@ class Store:
         self._exists = _mapped(folder / EXISTS, np.dtype(np.bool_), (shape[0], *shape[2:]))
 
     def raw(self, index: int) -> RawClip:
-        """A clip by its number; raises ``DataError`` if it is not as it was written."""
+        """A clip by its number; raises ``DataError`` if it has changed."""
         part = slice(self._starts[index], self._starts[index + 1])
         raw = RawClip(np.asarray(self._frames[part]), np.asarray(self._exists[part]))
         if index not in self._checked:
             if _digest(raw) != self._digests[index]:
-                raise self._damaged(f"clip {self.clips[index].name} is not as it was written")
+                raise self._damaged(f"clip {self.clips[index].name} has changed")
             self._checked.add(index)
         return raw
 
     def _damaged(self, what: str) -> DataError:
-        return DataError(f"{self._folder} is damaged ({what}): delete it, and it is prepared again")
+        return DataError(f"{self._folder} is damaged ({what}): delete it, and run again to prepare it")
 
 
 def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """A ``.npy`` file, mapped; raises ``ValueError`` unless it is of this kind and shape."""
     array: np.ndarray = np.load(path, mmap_mode="r")
     if array.dtype != dtype or array.shape != shape:
-        raise ValueError(f"{path.name} holds {array.dtype} {array.shape}, not {dtype} {shape}")
+        raise ValueError(f"{path.name} contains {array.dtype} {array.shape}, not {dtype} {shape}")
     return array
 
 
@@ -87,12 +87,12 @@ def _digest(raw: RawClip) -> str:
 
 
 def prepare(dataset: Dataset, cache: Path, watch: Watch = lambda clips, total: clips, workers: int = 1) -> Prepared:
-    """Read all of a dataset's clips into a store below ``cache``, or open the one that is there.
+    """Read all clips of a dataset into a store below ``cache``, or open the existing one.
 
-    A generator needs no store: its clips are made when they are asked for.
+    A generator requires no store: its clips are made on demand.
 
-    The store appears whole or not at all: it is built in a folder of its own and renamed at the
-    end, so an interrupted preparation starts cleanly. Raises ``DataError`` at the first broken
+    The store appears whole or not at all: it is built in a separate folder and renamed at the
+    end, so an interrupted preparation leaves nothing behind. Raises ``DataError`` at the first broken
     file; with ``dataset.on_error="skip"`` such files are left out and listed in ``Store.skipped``.
     """
     if dataset.generated:
@@ -127,7 +127,7 @@ def _build(dataset: Dataset, folder: Path, watch: Watch, workers: int) -> None:
         for clip, raw in zip(watch(listed, len(listed)), found, strict=True):
             if isinstance(raw, DataError):
                 if dataset.on_error == "stop":
-                    raise DataError(f"{raw}; mend or remove it, or leave such files out: dataset.on_error=skip")
+                    raise DataError(f"{raw}; repair or remove the file, or skip such files with dataset.on_error=skip")
                 skipped.append(Skipped(clip.name, str(raw)))
                 continue
             total.update(repr((clip, raw.frames.shape)).encode() + raw.frames.tobytes() + raw.exists.tobytes())
@@ -150,14 +150,14 @@ def _build(dataset: Dataset, folder: Path, watch: Watch, workers: int) -> None:
 
 
 def _check_listed(dataset: Dataset, clips: Sequence[Clip]) -> None:
-    """Raise ``DataError`` unless every clip has a name of its own and the label of a class."""
+    """Raise ``DataError`` unless every clip has a unique name and a valid label."""
     names: set[str] = set()
     num_classes = len(dataset.classes)
     for clip in clips:
         if clip.name in names:
             raise DataError(f"{dataset.name}: two clips have the name {clip.name}")
         if not 0 <= clip.label < num_classes:
-            raise DataError(f"{dataset.name}: clip {clip.name} has label {clip.label}, of {num_classes} classes")
+            raise DataError(f"{dataset.name}: clip {clip.name} has label {clip.label}, not 0 to {num_classes - 1}")
         names.add(clip.name)
 
 
@@ -190,7 +190,7 @@ def read_checked(dataset: Dataset, clip: Clip) -> RawClip:
     wrong = outside(frames, dataset.unit).any(axis=(1, 2, 3))
     if wrong.any():
         raise DataError(
-            f"{where}: frame {int(wrong.argmax()) + 1} holds a value that is not finite or beyond "
+            f"{where}: frame {int(wrong.argmax()) + 1} contains a value that is not finite or exceeds "
             f"{LARGEST[dataset.unit]:g} {dataset.unit}"
         )
     return raw
@@ -202,16 +202,16 @@ def _shape(dataset: Dataset) -> tuple[int, int, int]:
 
 
 def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator[RawClip | DataError]:
-    """Each clip in turn, or what is wrong with it; read by ``workers`` processes if the files are many."""
+    """Each clip in turn, or its error; read by ``workers`` processes if there are many files."""
     workers = min(workers, len(clips) // CLIPS_A_WORKER)
     if workers < 2:
         yield from (_read(dataset, clip) for clip in clips)
         return
-    # Not forked: a fork of a process whose threads are at work may never wake.
+    # Not forked: a fork of a process with active threads may hang.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _keep, (_bare(dataset),))
     try:
         parts = [clips[start : start + CLIPS_A_TASK] for start in range(0, len(clips), CLIPS_A_TASK)]
-        ahead = 4 * workers  # so that what has been read and not yet written stays small
+        ahead = 4 * workers  # limits the data that is read but not yet written
         with _interrupts_ignored():  # inherited by the workers: Ctrl-C is for the process that the user started
             waiting = deque(pool.submit(_read_kept, part) for part in parts[:ahead])
         for part in [*parts[ahead:], *([None] * ahead)]:
@@ -221,7 +221,7 @@ def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator
                 waiting.append(pool.submit(_read_kept, part))
     except BrokenProcessPool:
         raise DataError(
-            "a process that reads files was killed, perhaps for want of memory: try runtime.workers=1"
+            "a process that reads files was killed, perhaps because memory ran out: try runtime.workers=1"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -229,7 +229,7 @@ def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    if current_thread() is not main_thread():  # only the main thread may say what signals do
+    if current_thread() is not main_thread():  # only the main thread may set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -240,7 +240,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _bare(dataset: Dataset) -> Dataset:
-    """The dataset without what it has looked up, which would be sent to every worker."""
+    """The dataset without its cached values, which would be sent to every worker."""
     return replace(dataset)
 
 
@@ -263,7 +263,7 @@ def _read_kept(clips: Sequence[Clip]) -> list[RawClip | DataError]:
 
 
 class Generated:
-    """Clips of a generator, each made when it is first asked for and kept in memory."""
+    """Clips of a generator, each made on first use and kept in memory."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.clips = dataset.clips()

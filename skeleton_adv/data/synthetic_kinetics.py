@@ -35,7 +35,7 @@ class SyntheticKinetics(Dataset):
     """Procedural human motion in the form of Kinetics-skeleton (Yan et al., arXiv 1801.07455).
 
     The people, actions and cameras of ``SyntheticMotion``, projected on an image and found by a
-    detector that errs, is less sure of hidden joints and now and then misses one. Test clips show
+    detector that makes errors, is less sure of hidden joints and sometimes misses one. Test clips show
     other people than training clips.
     """
 
@@ -61,7 +61,7 @@ class SyntheticKinetics(Dataset):
         return keep_surest(self._detected(clip), self.num_persons)
 
     def write(self, clips: Iterable[Clip], folder: Path) -> None:
-        """Write these clips below ``folder`` as Kinetics-skeleton has them, with their label files."""
+        """Write these clips below ``folder`` in Kinetics-skeleton's format, with their label files."""
         written = []
         for clip in clips:
             place = folder / ("kinetics_train" if clip.split == "train" else "kinetics_val")
@@ -80,7 +80,7 @@ class SyntheticKinetics(Dataset):
         return SyntheticMotion("cs", self.num_actions, self.repetitions, self.seed)
 
     def _detected(self, clip: Clip) -> np.ndarray:
-        """What the detector reports, (F, P, 18, 3): x and y as shares of the image, y down, and score."""
+        """What the detector reports, (F, P, 18, 3): x and y as fractions of the image, y down, and score."""
         motion = self._motion
         seen = motion.camera(clip).view(motion.performance(clip))  # (F, P, 25, 3)
         joints = seen[:, :, _FROM] + _face(seen)

@@ -15,9 +15,9 @@ def none(network: nn.Module) -> nn.Module:
 
 
 def check_option(defense: Callable[[nn.Module], nn.Module], chosen: str) -> None:
-    """Raise ``SettingError`` if a defense's values make another option of it than was ``chosen``.
+    """Raise ``SettingError`` if a defense's values are those of another option than ``chosen``.
 
-    A defense that comes as several options, ``OPTIONS``, tells by ``named(**values)`` which one its values are.
+    A defense with several options lists them in ``OPTIONS``; ``named(**values)`` returns the one that the values make.
     """
     made: Any = getattr(defense, "func", defense)
     if not hasattr(made, "named") or chosen not in made.OPTIONS:

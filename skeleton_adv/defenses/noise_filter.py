@@ -1,6 +1,7 @@
-"""The defense of Zheng et al.: Gaussian noise, a temporal filter, and the mean of many such looks."""
+"""The defense of Zheng et al.: Gaussian noise, a temporal filter, and the mean over many draws."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,19 +21,20 @@ class NoiseFilter(nn.Module):
     """Towards Understanding the Adversarial Vulnerability of Skeleton-based Action Recognition
     (Zheng et al., arXiv 2005.07151), Algorithm 2.
 
-    Logits are the mean over ``draws`` looks at the clip, each with Gaussian noise of ``sigma``
-    metres on every joint that exists and then filtered over time. An attack that knows the defense
-    averages over ``eot`` draws instead (expectation over transformation, Athalye et al., arXiv
-    1707.07397), always fresh ones. The released code's filter of 5 taps lags by a frame; this one is
-    centred, repeats the frames at both ends, and skips frames that do not exist.
+    Logits are the mean over ``draws`` draws; each adds Gaussian noise of ``sigma`` metres to every
+    joint that exists and then filters over time. An adaptive attack averages over ``eot`` fresh draws
+    instead (expectation over transformation, Athalye et al., arXiv 1707.07397). The released code's
+    filter of 5 taps lags by one frame; this one is centred, repeats the frames at both ends, and skips
+    frames that do not exist.
     """
 
     weights: Tensor | None
+    OFF: ClassVar[Mapping[str, Any]] = {"sigma": 0.0, "taps": None}  # the settings under which it does nothing
     OPTIONS = ("noise_filter", "noise", "temporal_filter")
 
     @staticmethod
     def named(sigma: float, taps: int | None) -> str:
-        """The option that these values are."""
+        """The option that these values make."""
         if sigma > 0:
             return "noise" if taps is None else "noise_filter"
         return "none" if taps is None else "temporal_filter"
@@ -54,8 +56,8 @@ class NoiseFilter(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:  # (N, C, T, V, M) -> (N, K)
-        looks = (self.eot if context.purpose == "attack" else self.draws) if self.sigma else 1
-        logits = [self.network(self._seen(x, context, context.draw * looks + look), context) for look in range(looks)]
+        draws = (self.eot if context.purpose == "attack" else self.draws) if self.sigma else 1
+        logits = [self.network(self._seen(x, context, context.draw * draws + draw), context) for draw in range(draws)]
         return torch.stack(logits).mean(dim=0)
 
     def _seen(self, x: Tensor, context: Context, draw: int) -> Tensor:
@@ -70,7 +72,7 @@ class NoiseFilter(nn.Module):
 def smooth(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
     """x (N, C, T, V, M) filtered over time by centred ``weights`` (K,), the frames at both ends repeated.
 
-    A frame that does not exist in ``mask`` (N, 1, T, V, M) has no weight; the others' weights then
+    A frame that does not exist in ``mask`` (N, 1, T, V, M) has no weight; the other weights then
     add up to 1 (normalised convolution).
     """
     there = mask.to(x.dtype)
@@ -81,7 +83,7 @@ def smooth(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
 
 
 def _matrix(num_frames: int, weights: Tensor) -> Tensor:
-    """(T, T): what each frame gives to each filtered one."""
+    """(T, T): the weight of each frame in each filtered one."""
     frames = torch.arange(num_frames, device=weights.device)
     matrix = torch.zeros(num_frames, num_frames, device=weights.device, dtype=weights.dtype)
     for place, weight in enumerate(weights):

@@ -1,1 +1,1 @@
-"""Victims put to the test: one file for each kind of row."""
+"""Evaluation of victims: one file per kind of row."""

@@ -26,11 +26,11 @@ Row = dict[str, Any]  # column -> plain value
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One attack against one victim, judged by the same constraints for every attack.
+    """One attack against one victim; every attack is judged by the same constraints.
 
-    The attack sees ``attacked``: the victim itself (white box), its undefended network (unaware of
-    the defense), or another network (transfer); and of it no more than it declares to need. Success is
-    the victim's to judge.
+    The attack sees ``attacked``: the victim itself (white box), its undefended network (oblivious
+    to the defense), or another network (transfer), with no more than its declared access. The victim
+    judges success.
     """
 
     dataset: Dataset
@@ -43,8 +43,8 @@ class Evaluation:
     target: Target
     seed: int
     batch_size: int
-    judgements: int = 10  # of a victim that draws noise; any other is asked once
-    # The victim's answers about clean clips, by chunk: evaluations of one victim may share them.
+    judgements: int = 10  # for a victim that draws noise; any other is judged once
+    # The victim's predictions on clean clips, by chunk, which evaluations of one victim may share.
     clean: MutableMapping[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     @property
@@ -54,9 +54,7 @@ class Evaluation:
         for more in (ATTACK.columns, constraint_columns(self.constraints), own_columns(self.attack)):
             twice = sorted({*found} & {*more})
             if twice:
-                raise SettingError(
-                    f"two columns of a row are named {twice[0]}: rename the constraint or the attack's own"
-                )
+                raise SettingError(f"two columns are named {twice[0]}: rename the constraint or the attack's column")
             found |= more
         return found
 
@@ -71,8 +69,8 @@ class Evaluation:
     ) -> None:
         """Attack the clips of ``order`` that are not ``done``, appending rows chunk by chunk.
 
-        With ``save``, clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask``, and what the attack tells
-        of its course, ``trace.*`` (n, steps), are saved, before their rows, where not ``saved`` yet.
+        With ``save``, clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask``, and the attack's
+        trace, ``trace.*`` (n, steps), are saved before their rows, unless already ``saved``.
         """
         held = (done,) if save is None else (done, saved)
         left = chunks_left(order, self.batch_size, *held)
@@ -89,7 +87,7 @@ class Evaluation:
         batch = load_batch(self.dataset, self.prepared, padded(numbers, self.batch_size)).to(self.victim.device)
         goal = batch.with_labels(self._targets(batch)) if self.targeted else batch
         view = self.attacked.view(batch, "attack", self.seed)
-        # A copy, because an attack that writes into its clips would be judged against what it wrote.
+        # A copy, because an attack that overwrites its clips would be judged against the overwritten ones.
         result = self.attack(view.limited(access_of(self.attack)), _copied(goal), targeted=self.targeted)
         x_adv = self._accepted(result, batch)
         verdict = self._verdict(batch, goal, x_adv)
@@ -118,8 +116,8 @@ class Evaluation:
     def _accepted(self, result: AttackResult, batch: SkeletonBatch) -> Tensor:
         """The adversarial clips in float32, judged as they would be saved.
 
-        Raises ``AttackError`` if they are none, or if what may not move has. A clip that diverged is none
-        of these: its joints are not finite, and it has fooled nobody.
+        Raises ``AttackError`` if the result is not a batch of clips, or if an immovable entry has moved. A
+        diverged clip raises no error: its joints are not finite, and it counts as a failure.
         """
         name, n = f"attack {name_of(self.attack)}", len(batch)
         if result.x_adv.shape != batch.x.shape:
@@ -142,18 +140,18 @@ class Evaluation:
         if moved.any():
             clip = self.prepared.clips[int(batch.index[moved][0])].name
             raise AttackError(
-                f"{name} moved what may not move in clip {clip}: change x only where batch.movable is true"
+                f"{name} moved an immovable entry in clip {clip}: change x only where batch.movable is true"
             )
         return x_adv
 
     def _verdict(self, batch: SkeletonBatch, goal: SkeletonBatch, x_adv: Tensor) -> dict[str, Tensor]:
-        """Columns (N,) of what the victim says of the clips, of the adversarial ones, and of noise of the same l2."""
+        """Columns (N,) of the victim's judgements of clean clips, adversarial clips, and noise of the same l2."""
         times = self.judgements if self.victim.randomised else 1
         chunk = tuple(batch.index.tolist())
         if chunk not in self.clean:
             self.clean[chunk] = self._judged(batch, batch.x, "clean", times)
         clean, adversarial = self.clean[chunk], self._judged(batch, x_adv, "judge", times)
-        # Once is enough for a sign: it is a sum over clips, and noise of its own differs from clip to clip.
+        # One judgement is enough: the sign is a sum over clips, and each clip has its own noise.
         control = self._judged(batch, noise_control(x_adv, batch, self.seed), "control", 1)
         shares = {
             "clean_share": clean == batch.y,
@@ -172,9 +170,9 @@ class Evaluation:
         }
 
     def _judged(self, batch: SkeletonBatch, x: Tensor, purpose: str, times: int) -> Tensor:
-        """(times, N) the victim's answers, each with fresh noise; -1 where clip or logits are not finite.
+        """(times, N) the victim's predictions, each with fresh noise; -1 where clip or logits are not finite.
 
-        A diverged attack has fooled nobody, whatever class comes first among NaNs.
+        A diverged attack is a failure, whatever class comes first among NaNs.
         """
         view = self.victim.view(batch, purpose, self.seed)
         answers = []
@@ -186,7 +184,7 @@ class Evaluation:
         return torch.stack(answers)
 
     def _fooled(self, answers: Tensor, goal: SkeletonBatch) -> Tensor:
-        """(J, N) bool: which answers are what the attack wanted."""
+        """(J, N) bool: which predictions are successes of the attack."""
         hit = answers == goal.y
         return (hit if self.targeted else ~hit) & (answers >= 0)
 
@@ -203,7 +201,7 @@ def _copied(batch: SkeletonBatch) -> SkeletonBatch:
 
 
 def _array(values: Tensor) -> np.ndarray:
-    """Values as they are kept: real numbers in float32."""
+    """Values as stored: real numbers in float32."""
     values = values.detach().cpu()
     array: np.ndarray = np.ascontiguousarray((values.float() if values.is_floating_point() else values).numpy())
     return array

@@ -1,4 +1,4 @@
-"""Victim x clips -> certificates, counted in parts that survive a kill."""
+"""Victim x clips -> certificates, counted in resumable parts."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,14 +21,14 @@ from skeleton_adv.evaluation.chunks import chunks_left, padded
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import CERTIFICATE, Columns
 
-SAVE_SECONDS = 30.0  # between savings of a clip's counts
+SAVE_SECONDS = 30.0  # between saves of a clip's counts
 
 
 @dataclass(frozen=True)
 class Certification:
     """Certificates of one smoothed victim, in the space after resampling, for existing joints only.
 
-    A clip without any (a detector's lone frames, once resampled) is abstained on.
+    It abstains on a clip without any (a detector's isolated frames, after resampling).
     """
 
     dataset: Dataset
@@ -50,12 +50,12 @@ class Certification:
         progress: Callable[[Iterable[int], int], Iterable[int]],
         state: Path,
     ) -> None:
-        """Certify the clips of ``order`` that are not ``done``; ``state`` keeps the counts of those at work."""
+        """Certify the clips of ``order`` that are not ``done``; ``state`` keeps the counts of unfinished clips."""
         left = chunks_left(order, self.smoothing.clips, done)
         for place in progress(range(len(left)), len(left)):
             rows = self._certify(left[place], state)
             append([row for row in rows if row["index"] not in done])
-            state.unlink(missing_ok=True)
+        state.unlink(missing_ok=True)  # that of a process, too, that was killed after its last rows
 
     def _certify(self, numbers: list[int], state: Path) -> list[dict[str, Any]]:
         began = time.perf_counter()
@@ -100,14 +100,14 @@ class Certification:
         }
 
     def _clean(self, batch: SkeletonBatch) -> list[bool]:
-        """Which clips the victim gets right without noise; none whose logits are not finite."""
+        """Which clips the victim classifies correctly without noise; never those with non-finite logits."""
         with torch.no_grad():
             logits = self.victim.view(batch, "clean", self.seed)(batch.x)
         right: list[bool] = ((logits.argmax(dim=1) == batch.y) & logits.isfinite().all(dim=1)).tolist()
         return right
 
     def _counts(self, batch: SkeletonBatch, purpose: str, draws: int, state: Path) -> Tensor:
-        """(N, K + 1) counts on the CPU; what ``state`` holds of them is not counted again."""
+        """(N, K + 1) counts on the CPU; counts in ``state`` are not repeated."""
         how, index = self.smoothing, batch.index.tolist()
         counts, first = torch.zeros(len(batch), len(self.dataset.classes) + 1, dtype=torch.long), 0
         held = _load(state)
@@ -142,7 +142,7 @@ class Certification:
 
 
 def _load(state: Path) -> dict[str, np.ndarray] | None:
-    """What a file of counts holds; None if there is none, or if a crash has cut it."""
+    """The content of a file of counts; None if it does not exist or is truncated."""
     if not state.exists():
         return None
     try:
@@ -153,7 +153,7 @@ def _load(state: Path) -> dict[str, np.ndarray] | None:
 
 
 def _fit(held: dict[str, np.ndarray], purpose: str, counts: Tensor, draws: int) -> bool:
-    """Whether the counts that a file holds have the shape of ``counts``, and add up to the draws that it states."""
+    """Whether the counts in a file have the shape of ``counts`` and sum to the stated number of draws."""
     if purpose not in held or f"{purpose}_done" not in held:
         return False
     found, done = held[purpose], held[f"{purpose}_done"]

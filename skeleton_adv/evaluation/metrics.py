@@ -1,4 +1,4 @@
-"""How far an adversarial clip lies from its clean one, measured per clip: every value is (N,)."""
+"""How far an adversarial clip is from its clean one, per clip: every value is (N,)."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ from skeleton_adv.core.geometry import coordinates, joint_angles, velocities, ve
 def measure(x_adv: Tensor, batch: SkeletonBatch, constraints: Mapping[str, Constraint]) -> dict[str, Tensor]:
     """All measures of the paper's tables, for x_adv (N, C, T, V, M), in float64.
 
-    Distances as ``distances`` has them; of each constraint the mean and the maximum over the
-    entries that exist and whether it is satisfied; the true change of angles; the kinetic energy;
+    The values of ``distances``; for each constraint, the mean and the maximum over existing
+    entries and whether it is satisfied; the true change of angles; the kinetic energy;
     and ``feasible``: every constraint is satisfied.
     """
     clean = batch.to(dtype=torch.float64)
@@ -33,7 +33,7 @@ def measure(x_adv: Tensor, batch: SkeletonBatch, constraints: Mapping[str, Const
 
 
 def distances(x_adv: Tensor, batch: SkeletonBatch) -> dict[str, Tensor]:
-    """``l2`` over the whole clip and ``linf`` over coordinates, metres; ``rms_mm`` a joint and frame."""
+    """``l2`` over the whole clip and ``linf`` over coordinates, metres; ``rms_mm`` per joint and frame."""
     difference = coordinates(x_adv - batch.x, batch.skeleton).flatten(1)
     l2 = difference.norm(dim=1)
     joints = batch.mask.flatten(1).sum(dim=1).clamp(min=1).to(l2.dtype)

@@ -1,4 +1,4 @@
-"""Signs that an attack is weaker than it could be, one value a clip, in the manner of AutoAttack's checks."""
+"""Signs that an attack is weaker than it could be, one value per clip, similar to AutoAttack's checks."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ FALL = 0.01  # of the margin, or of 1 if that is more
 
 
 def gradient_norm(view: View, batch: SkeletonBatch) -> Tensor:
-    """(N,) norm of the cross-entropy's gradient at the clean clips, over what may move, per metre.
+    """(N,) norm of the cross-entropy's gradient at the clean clips, over movable entries, per metre.
 
     Reliable Evaluation of Adversarial Robustness (Croce and Hein, arXiv 2003.01690): a gradient of 0
     means that it is masked, not that the victim is robust.
@@ -38,7 +38,7 @@ def still_falling(answers: list[Tensor], y: Tensor, targeted: bool) -> Tensor:
 
 
 def noise_control(x_adv: Tensor, batch: SkeletonBatch, seed: int) -> Tensor:
-    """Clips (N, C, T, V, M) with Gaussian noise on what may move, of the l2 that the attack spent on each."""
+    """Clips (N, C, T, V, M) with Gaussian noise on movable entries, of the same l2 as the attack's perturbation."""
     noise: Tensor = normal(batch.x, batch.index, seed, "control") * batch.movable
     spent = torch.linalg.vector_norm(((x_adv - batch.x) * batch.movable).flatten(1), dim=1)
     scale: Tensor = spent / torch.linalg.vector_norm(noise.flatten(1), dim=1).clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""Which class a targeted attack is to reach."""
+"""The target class of a targeted attack."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def targets(
 
 
 def random_target(seed: int, index: int, label: int, num_classes: int) -> int:
-    """A class other than ``label``, drawn from (seed, clip) alone."""
+    """A class other than ``label``, drawn from (seed, clip) only."""
     stream = hashlib.sha256(f"target {seed} {index}".encode()).digest()
     drawn = int(np.random.Generator(np.random.PCG64(int.from_bytes(stream[:8]))).integers(num_classes - 1))
     return drawn + (drawn >= label)
@@ -47,6 +47,6 @@ def resolve_class(target: Target, classes: Sequence[str]) -> int:
         return list(classes).index(text)
     if text.lstrip("-").isdigit():
         if not 0 <= int(text) < len(classes):
-            raise SettingError(f"target={target} is out of range: classes are numbered 0 to {len(classes) - 1}")
+            raise SettingError(f"target={target} is out of range: classes are numbered from 0 to {len(classes) - 1}")
         return int(text)
-    raise SettingError(f"target={target} is no class: {nearest(text, ['random', 'least_likely', *classes])}")
+    raise SettingError(f"target={target} is not a class: {nearest(text, ['random', 'least_likely', *classes])}")

@@ -21,8 +21,8 @@ Width = Annotated[int, Range("[4, 1024]")]
 class AGCN(nn.Module):
     """One stream of Two-Stream Adaptive Graph Convolutional Networks (Shi et al., arXiv 1805.07694).
 
-    Layers, names and order of weights are those of the authors' code, whose checkpoints load as they
-    are. Input (N, C, T, V, M) of any T, output logits (N, num_classes). An absent person is averaged in.
+    Layers, names and order of weights match the authors' code, whose checkpoints load
+    directly. Input (N, C, T, V, M) of any T, output logits (N, num_classes). An absent person is averaged in.
     """
 
     layers: ClassVar[Mapping[str, bool]] = _LAYERS
@@ -62,7 +62,7 @@ class TwoStreamAGCN(nn.Module):
     """2s-AGCN as a whole: the sum of the logits of a joint stream and a bone stream.
 
     The authors' fusion adds raw outputs with weight 1. Gradients flow through the bone map too. Each
-    stream is trained for itself: see ``streams``.
+    stream is trained separately: see ``streams``.
     """
 
     layers: ClassVar[Mapping[str, bool]] = {
@@ -173,7 +173,7 @@ class _Spatial(nn.Module):
 
 
 def _filtered(x: Tensor, convs: nn.ModuleList, bias: bool) -> Tensor:
-    """(N, len(convs), outputs, T, V): what each of these 1x1 convolutions makes of x (N, C, T, V)."""
+    """(N, len(convs), outputs, T, V): the output of each of these 1x1 convolutions on x (N, C, T, V)."""
     y = _stacked(convs, "weight").flatten(0, 1).flatten(1) @ x.flatten(2)
     if bias:
         y = y + _stacked(convs, "bias").flatten()[:, None]

@@ -23,15 +23,15 @@ PARTS = ("architecture", "preprocess")
 
 
 def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
-    """The network that a checkpoint is of, without its preprocessing: ``load_victim`` has both.
+    """The network of a checkpoint, without its preprocessing: ``load_victim`` returns both.
 
-    Layout, widths, joints and classes are read off the keys. Given clips as a dataset has them, what it
-    returns is mostly wrong: UTD-MHAD's HCN is right about 8.4 % of the test clips instead of 93.5 %.
+    Layout, widths, joints and classes are inferred from the keys. On a dataset's clips without preprocessing,
+    its predictions are mostly wrong: UTD-MHAD's HCN is correct on 8.4 % of the test clips instead of 93.5 %.
 
     Reads HCN-pytorch's ``.pth.tar``, the HCN authors' later layout (whose motion starts with a zero
     frame), 2s-AGCN's bare state dict with or without ``module.`` and the released weights' renamed
     keys, both streams of 2s-AGCN in one file under ``joint.`` and ``bone.``, and ``.safetensors``.
-    HCN-pytorch's own motion is assumed for its layout, and a joint stream for 2s-AGCN's: no shape tells.
+    HCN-pytorch's own motion is assumed for its layout, and a joint stream for 2s-AGCN's: shapes do not show these.
     Raises ``CheckpointError`` naming the keys that do not fit; never executes a pickle.
     """
     named = source if isinstance(source, str | Path) else "the state dict"
@@ -41,24 +41,24 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
     try:
         model = _build(weights, skelact)
     except (KeyError, ZeroDivisionError, IndexError) as error:
-        raise CheckpointError(f"{named} is of no layout known here: it lacks or misshapes {error}") from None
+        raise CheckpointError(f"{named} has no layout known here: it lacks or misshapes {error}") from None
     fill(model, weights, str(named), type(model).__name__)
     return model.eval()
 
 
 def load_victim(path: str | Path) -> Network:
-    """The recogniser that a checkpoint of this program is of: preprocessing and network, in evaluation mode.
+    """The recogniser of a checkpoint of this program: preprocessing and network, in evaluation mode.
 
     Takes clips (N, C, T, V, M) as ``load_batch`` gives them for the dataset settings of its JSON (frames,
     persons and space are those it was trained with) and returns logits (N, num_classes). Both parts are made
-    from that JSON, which lies beside the weights. Raises ``CheckpointError`` if there is none, or if it names
+    from that JSON, which is beside the weights. Raises ``CheckpointError`` if there is none, or if it names
     anything but models and datasets of this program.
     """
     path = Path(path)
     about = path.with_suffix(".json")
     if not about.exists():
         raise CheckpointError(
-            f"{path} has no {about.name} beside it, which says what it is: load_checkpoint reads public checkpoints, "
+            f"{path} has no {about.name} beside it to describe it: load_checkpoint reads public checkpoints, "
             "without their preprocessing"
         )
     settings = read_json(about, CheckpointError).get("settings", {})
@@ -68,7 +68,7 @@ def load_victim(path: str | Path) -> Network:
         root = {"root": ""} if "root" in signature(data).parameters else {}  # no clip is read
         network = build_network(parts["architecture"], parts["preprocess"], data(**root))
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{about} does not say how {path.name} was made ({error}): it is no victim's") from None
+        raise CheckpointError(f"{about} does not say how {path.name} was made ({error}): it is no victim") from None
     load_weights(network, path)
     return network.eval()
 
@@ -78,7 +78,7 @@ def _made(about: Path, settings: Mapping[str, Any], group: str, kind: type) -> C
     name = str(settings["_target_"])
     module, _, attribute = name.rpartition(".")
     if not re.fullmatch(rf"skeleton_adv\.{group}(\.[a-z]\w*)*", module):
-        raise CheckpointError(f"{about} names {name}, which is not of skeleton_adv.{group}: build it yourself")
+        raise CheckpointError(f"{about} names {name}, which is not in skeleton_adv.{group}: build it yourself")
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError):
@@ -114,6 +114,6 @@ def _agcn(weights: Mapping[str, Tensor]) -> tuple[Skeleton, int, int, int, int]:
     joints, channels = weights["l1.gcn1.PA"].shape[-1], weights["l1.gcn1.conv_a.0.weight"].shape[1]
     skeletons = {skeleton.num_joints: skeleton for skeleton in SKELETONS.values()}
     if joints not in skeletons:
-        raise CheckpointError(f"l1.gcn1.PA is of {joints} joints: graphs of {sorted(skeletons)} are known")
+        raise CheckpointError(f"l1.gcn1.PA has {joints} joints: known graphs have {sorted(skeletons)}")
     persons = weights["data_bn.weight"].shape[0] // (joints * channels)
     return skeletons[joints], weights["fc.weight"].shape[0], persons, channels, weights["l1.tcn1.bn.weight"].shape[0]

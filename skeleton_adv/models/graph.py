@@ -1,4 +1,4 @@
-"""The graph over joints that graph convolutions work on, derived from the skeleton's tree."""
+"""The graph over joints for graph convolutions, derived from the skeleton's tree."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from skeleton_adv.core.skeleton import Skeleton
 # recorded order of joints suggests, and OpenPose's hips to the shoulders.
 _CENTER = {"ntu25": 20, "kinect20": 1, "openpose18": 1}
 _ATTACHED = {"ntu25": {21: 22, 23: 24}, "openpose18": {8: 2, 11: 5}}
-# Where the bones of the bone stream begin, if not at the centre.
+# Where the bones of the bone stream start, if not at the centre.
 _BONES_FROM = {"openpose18": 0}
 
 

@@ -17,8 +17,8 @@ _BY_PERSON = (*("conv1", "conv2", "conv3", "conv4"), *("conv1m", "conv2m", "conv
 class HCN(nn.Module):
     """Co-occurrence Feature Learning from Skeleton Data (Li et al., arXiv 1804.06055).
 
-    Layers, names and order of weights are those of the public implementation HCN-pytorch, whose
-    checkpoints load as they are. It differs from the paper in conv2's width, which there is the
+    Layers, names and order of weights match the public implementation HCN-pytorch, whose
+    checkpoints load directly. It differs from the paper in conv2's width, which there is the
     number of frames. ``motion``: ``resize`` stretches the T-1 differences to T frames (HCN-pytorch),
     ``zero_first`` puts a zero frame first (the authors' later code). Persons are fused by their
     maximum after conv6. Input (N, C, T, V, M), output logits (N, num_classes).
@@ -43,7 +43,7 @@ class HCN(nn.Module):
         super().__init__()
         width = conv2 or num_frames
         if num_frames % 16 or width % 16:
-            raise SettingError(f"HCN needs num_frames={num_frames} and conv2={width} to be multiples of 16")
+            raise SettingError(f"HCN requires multiples of 16: num_frames={num_frames}, conv2={width}")
         self.num_frames, self.motion = num_frames, motion
         self.register_buffer("stretch", _stretch(num_frames), persistent=False)
         self.conv1, self.conv2, self.conv3, self.conv4 = _stream(channels, width, num_joints, dropout)
@@ -70,7 +70,7 @@ class HCN(nn.Module):
         return logits
 
     def _difference(self, x: Tensor) -> Tensor:
-        """Motion between frames, (N*M, C, T, V), as one of the two definitions has it."""
+        """Motion between frames, (N*M, C, T, V), by one of the two definitions."""
         difference = x[:, :, 1:] - x[:, :, :-1]
         if self.motion == "zero_first":
             return F.pad(difference, (0, 0, 1, 0))
@@ -85,7 +85,7 @@ def _stretch(num_frames: int) -> Tensor:
 
 
 def _stream(channels: int, width: int, num_joints: int, dropout: float) -> tuple[nn.Module, ...]:
-    """conv1 to conv4, which positions and motion have each for themselves."""
+    """conv1 to conv4, with separate weights for positions and motion."""
     return (
         nn.Sequential(nn.Conv2d(channels, 64, 1), nn.ReLU()),
         nn.Conv2d(64, width, (3, 1), padding=(1, 0)),

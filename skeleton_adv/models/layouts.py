@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-# The HCN authors' later code (skelact) names the same layers otherwise.
+# The HCN authors' later code (skelact) names the same layers differently.
 _SKELACT = {"cls_head.fc": "fc8"} | {
     f"backbone.net_{branch}.{place}": f"conv{number}{suffix}"
     for branch, suffix in (("l", ""), ("m", "m"))
@@ -15,12 +15,12 @@ _BARE = ("conv2", "conv2m", "fc8")  # layers that are no first member of a seque
 
 
 def is_skelact(weights: Mapping[str, Tensor]) -> bool:
-    """Whether these weights are of the HCN authors' later code, whose motion and preprocessing are others."""
+    """Whether these weights are from the HCN authors' later code, with another motion and preprocessing."""
     return any(key.startswith("backbone.") for key in weights)
 
 
 def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights under the names that the modules here have."""
+    """The same weights under the names of the modules here."""
     return {_canonical(key): value for key, value in weights.items()}
 
 

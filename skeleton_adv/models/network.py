@@ -23,16 +23,16 @@ class Network(nn.Module):
         return logits
 
     def streams(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The logits of each part of the model that is trained for itself; mostly there is one."""
+        """The logits of each separately trained part of the model; usually there is one."""
         streams: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(self.model, "streams", None)
         return streams(self.preprocess(x)) if streams else (self(x),)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """What the model's layers make of x (N, C, T, V, M), by name and in order; the last are the logits (N, K).
+        """The outputs of the model's layers on x (N, C, T, V, M), by name and in order; the last are the logits (N, K).
 
         The model declares them as ``layers``: names of its submodules, each with True if it sees persons one
         by one, and its output is then (N, M, ...), else (N, ...). One pass; gradients flow. A model that
-        declares none has ``logits`` alone.
+        declares none has only ``logits``.
         """
         layers: Mapping[str, bool] = getattr(self.model, "layers", {})
         found: dict[str, Tensor] = {}
@@ -58,10 +58,10 @@ class Network(nn.Module):
 def build_network(
     architecture: Callable[..., nn.Module], preprocess: Callable[..., nn.Module], dataset: Dataset
 ) -> Network:
-    """An untrained network for a dataset, from whatever of its facts the constructors ask for.
+    """An untrained network for a dataset, from the dataset facts that the constructors accept.
 
-    Any module will do, from outside the package too: ``skeleton``, ``num_joints``, ``channels``,
-    ``num_classes``, ``num_frames``, ``num_persons`` and ``space`` are given to whoever names them.
+    Any module works, even from outside the package: ``skeleton``, ``num_joints``, ``channels``,
+    ``num_classes``, ``num_frames``, ``num_persons`` and ``space`` are passed to constructors that name them.
     """
     facts = {
         "skeleton": dataset.skeleton,

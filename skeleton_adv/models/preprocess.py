@@ -1,4 +1,4 @@
-"""What victims do to their input before the network sees it, as differentiable modules."""
+"""Preprocessing of victims, as differentiable modules."""
 
 from typing import Literal
 
@@ -11,11 +11,11 @@ from skeleton_adv.core.skeleton import Skeleton
 
 
 class CenterPerFrame(nn.Module):
-    """Subtract the first person's centre joint, frame by frame, from every joint of everybody.
+    """Subtract the first person's centre joint, frame by frame, from every joint of every person.
 
     HCN-pytorch's ``origin_transfer``. As there, an absent second person is moved too, from 0 to
     minus the centre: published weights expect it. Clips of image coordinates pass unchanged: no public
-    pipeline centres them, and a score is no place.
+    pipeline centres them, and a score is not a position.
     """
 
     def __init__(self, skeleton: Skeleton) -> None:
@@ -31,12 +31,12 @@ class CenterPerFrame(nn.Module):
 class PreNormalize(nn.Module):
     """2s-AGCN's ``pre_normalization``: order persons by energy, centre each frame, rotate by the first.
 
-    The person who moves most comes first; every frame is moved so that that person's ``center`` lies
+    The person who moves most comes first; every frame is moved so that this person's ``center`` is
     at 0; then everything is rotated so that the first frame's spine points along z, and then so that
-    its shoulders lie along x. What is exactly 0 does not exist and stays 0. All of it is
-    differentiated through, the order of persons aside. A clip of ``WHOLE`` frames is first repeated
+    its shoulders are along x. Entries that are exactly 0 do not exist and stay 0. Everything is
+    differentiable except the order of persons. A clip of ``WHOLE`` frames is first repeated
     until it fills them, as in the authors' pipeline: a repeated frame is a copy of the one that an
-    attack moves. In the ``normalised`` space that repetition is all that is left to do. Clips of image
+    attack moves. In the ``normalised`` space, only that repetition remains. Clips of image
     coordinates pass unchanged, as in the authors' pipeline for Kinetics.
     """
 
@@ -58,7 +58,7 @@ class PreNormalize(nn.Module):
         return x if self.done else self.turn(x)
 
     def turn(self, x: Tensor) -> Tensor:
-        """x (N, C, T, V, M), whose first person leads, centred in every frame and turned by the first one."""
+        """x (N, C, T, V, M), with the most active person first, centred in every frame and rotated by the first one."""
         exists = (x != 0).any(dim=1, keepdim=True)
         x = torch.where(exists, x - x[:, :, :, self.center : self.center + 1, :1], 0)
         axes = torch.eye(3, dtype=x.dtype, device=x.device)
@@ -78,7 +78,7 @@ class PreNormalize(nn.Module):
 def _repeated(x: Tensor) -> Tensor:
     """(N, T, M) the frame that stands at each place once a person's frames are repeated to fill all T.
 
-    A person who is there from the start keeps gaps in between; one who is not loses every empty frame.
+    A person who is present from the start keeps gaps in between; otherwise every empty frame is dropped.
     """
     there = (x.detach() != 0).any(dim=3).any(dim=1)  # (N, T, M)
     place = torch.arange(x.shape[2], device=x.device).view(1, -1, 1).expand_as(there)

@@ -1,4 +1,4 @@
-"""Clips moved into another space before anything else sees them."""
+"""Clips moved into another space before any other step."""
 
 import numpy as np
 import torch
@@ -10,9 +10,9 @@ from skeleton_adv.models.preprocess import PreNormalize
 
 
 class Normalised:
-    """Prepared clips after 2s-AGCN's pre-normalisation, which victims then leave out.
+    """Prepared clips after 2s-AGCN's pre-normalisation, which victims then skip.
 
-    Still in metres, but the person who moves most comes first, and every frame is centred and turned:
+    Still in metres, but the person who moves most comes first, and every frame is centred and rotated:
     the space that the file names in Zheng et al.'s code suggest for their experiments. As in
     2s-AGCN's pipeline, a person who is absent from the first frame loses every empty frame. A joint
     that does not exist stays at 0. Raises ``SettingError`` for joints in an image.
@@ -20,7 +20,7 @@ class Normalised:
 
     def __init__(self, prepared: Prepared, skeleton: Skeleton) -> None:
         if len(skeleton.coords) < 3:
-            raise SettingError("dataset.space=normalised is for joints in space: an image cannot be turned")
+            raise SettingError("dataset.space=normalised requires joints in 3-D: use dataset.space=camera")
         self.clips, self.digest, self.skipped = prepared.clips, prepared.digest, prepared.skipped
         self._prepared, self._normalise = prepared, PreNormalize(skeleton)
 

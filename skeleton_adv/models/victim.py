@@ -1,4 +1,4 @@
-"""What is attacked: a recogniser and its defense as one differentiable module, and what may be seen of it."""
+"""The victim: a recogniser and its defense as one differentiable module, and the access to it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from skeleton_adv.core.errors import AttackError
 class Victim:
     """A defended network, frozen and in evaluation mode; attacks see it through a ``View``.
 
-    ``asked`` is called whenever the victim is.
+    ``asked`` is called on every call of the victim.
     """
 
     def __init__(
@@ -25,11 +25,11 @@ class Victim:
         asked: Callable[[], None] = lambda: None,
     ) -> None:
         self.module = defense(network).to(device).eval().requires_grad_(False)
-        self.randomised = bool(getattr(self.module, "randomised", False))  # draws noise at every look
+        self.randomised = bool(getattr(self.module, "randomised", False))  # draws fresh noise at every call
         self.device, self._asked = device, asked
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
-        """The victim as one purpose sees it while it works on these clips."""
+        """A view of the victim for one purpose on these clips."""
         return View(self.module, Context(batch.mask, batch.movable, batch.index, seed, purpose), self._asked)
 
 
@@ -37,7 +37,7 @@ class View:
     """The victim on a batch's clips: ``view(x)`` gives logits, and queries are counted.
 
     ``forwards`` and ``gradients`` count passes over the batch, which is passes over each clip;
-    ``answers`` are the logits that were given, (N, K) each. An attack gets what ``limited`` gives.
+    ``answers`` are the returned logits, (N, K) each. An attack receives the result of ``limited``.
     """
 
     def __init__(self, module: nn.Module, context: Context, asked: Callable[[], None] = lambda: None) -> None:
@@ -55,11 +55,11 @@ class View:
         return logits
 
     def limited(self, access: Access) -> Callable[[Tensor], Tensor]:
-        """A function that gives no more than ``access`` allows, and whose calls count as this view's.
+        """A function that returns no more than ``access`` allows, and whose calls count as this view's.
 
         ``gradients``: logits (N, K) that can be differentiated; ``scores``: logits that cannot; ``labels``:
-        predicted classes (N,), -1 where logits are not finite; ``none``: nothing, a call is refused. Raises
-        ``AttackError`` at a call that asks for more than is allowed.
+        predicted classes (N,), -1 where logits are not finite; ``none``: calls are refused. Raises
+        ``AttackError`` at a call that requests more than is allowed.
         """
 
         def gradients(x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class View:
             return torch.where(logits.isfinite().all(dim=1), logits.argmax(dim=1), -1)
 
         def none(x: Tensor) -> Tensor:
-            raise AttackError("the attack asked the victim, but declares that it needs none of its answers")
+            raise AttackError("the attack called the victim, but declares that it needs none: declare its access")
 
         return {"gradients": gradients, "scores": scores, "labels": labels, "none": none}[access]
 

@@ -1,4 +1,4 @@
-"""Weights on the disk: written whole with what is known of them, and read without executing anything."""
+"""Weights on disk: written whole with their facts, and read without executing anything."""
 
 import hashlib
 import pickle
@@ -15,7 +15,7 @@ from skeleton_adv.core.files import digest, read_json, write_json, write_whole
 from skeleton_adv.models.layouts import canonical, is_skelact
 from skeleton_adv.models.network import Network
 
-# NumPy scalars, which HCN-pytorch puts beside its weights; they hold no code.
+# NumPy scalars, which HCN-pytorch stores with its weights; they contain no code.
 _SCALAR = np.float64(0).__reduce__()[0]
 _NUMPY: list[Any] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
@@ -26,41 +26,41 @@ _NUMPY: list[Any] = [
 
 
 def save_weights(network: Network, path: Path, about: Mapping[str, Any], half: bool = False) -> None:
-    """Write the model's weights as ``.safetensors``; beside them, as JSON, what is known of them and their SHA-256."""
+    """Write the model's weights as ``.safetensors``; beside them, as JSON, their facts and SHA-256."""
     from safetensors.torch import save
 
     weights = {key: value.detach().cpu().contiguous() for key, value in network.model.state_dict().items()}
     stored = save(
         {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}
     )
-    # What is known comes first: weights are never there without it.
+    # The facts come first: weights never exist without them.
     write_json(path.with_suffix(".json"), {**about, "weights": hashlib.sha256(stored).hexdigest()})
     write_whole(path, stored)
 
 
 def load_weights(network: Network, path: Path) -> dict[str, Any]:
-    """Fill the network's model from a checkpoint, ours or a public one; return what the JSON beside it says.
+    """Load a checkpoint, ours or a public one, into the network's model; return the JSON beside it.
 
-    Raises ``CheckpointError`` if the file is damaged, is not the one that its JSON is of (``weights``, its
+    Raises ``CheckpointError`` if the file is damaged, is not the one that its JSON describes (``weights``, its
     SHA-256, which older ones lack), or if its keys, shapes or values do not fit.
     """
     about = path.with_suffix(".json")
     known = read_json(about, CheckpointError) if about.exists() else {}
     if path.exists() and known.get("weights", digest(path)) != digest(path):
         raise CheckpointError(
-            f"model.checkpoint={path} is not the file that {about.name} describes (its SHA-256 is another): "
+            f"model.checkpoint={path} is not the file that {about.name} describes (its SHA-256 differs): "
             "restore both, or train it again"
         )
-    way_out = ". Set the model's widths, dataset.num_frames and the dataset as in its training"
+    way_out = ". Use the model widths, dataset and dataset.num_frames of its training"
     weights = read_state_dict(path)
     if is_skelact(weights) and getattr(network.model, "motion", None) == "resize":
-        raise CheckpointError(f"model.checkpoint={path} is of the HCN authors' later code: choose model=hcn_skelact")
+        raise CheckpointError(f"model.checkpoint={path} is from the HCN authors' later code: choose model=hcn_skelact")
     fill(network.model, canonical(weights), f"model.checkpoint={path}", "this model and dataset", way_out)
     return known
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: str, way_out: str = "") -> None:
-    """Give a model its weights in its own precision.
+    """Load weights into a model in its own precision.
 
     Raises ``CheckpointError`` naming keys that do not fit, or whose values are not finite.
     """
@@ -77,7 +77,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: s
     broken = [key for key, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{named} holds weights that are not finite: {broken[0]} and {len(broken) - 1} more; train it again"
+            f"{named} contains weights that are not finite: {broken[0]} and {len(broken) - 1} more; train it again"
         )
     model.load_state_dict({**own, **{key: value.to(own[key].dtype) for key, value in weights.items()}})
 
@@ -85,7 +85,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: s
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """A file's weights by name, with ``module.`` and what precedes it stripped.
 
-    Raises ``CheckpointError`` if it is no safe checkpoint.
+    Raises ``CheckpointError`` if it is not a safe checkpoint.
     """
     content: Any
     try:
@@ -98,14 +98,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).partition("\n")[0][:120]
-        raise CheckpointError(f"{path} holds more than weights and is not executed ({reason})") from None
-    except Exception as error:  # safetensors, zip and pickle each have their own
+        raise CheckpointError(f"{path} contains more than weights and is not executed ({reason})") from None
+    except Exception as error:  # safetensors, zip and pickle each raise their own
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise CheckpointError(f"{path} is not a readable checkpoint ({reason})") from None
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} holds no state dict: it must map names to tensors, or hold 'state_dict'")
+        raise CheckpointError(f"{path} holds no state dict: it must map names to tensors, or contain 'state_dict'")
     return {str(key).rpartition("module.")[2]: value for key, value in content.items()}
 
 

@@ -47,4 +47,4 @@ def curve(run: Run, radii: Sequence[float], form: Form = "standard") -> pd.DataF
 
 def trained_with(row: Row, key: str) -> str:
     """The noise of a victim's training, as people read it."""
-    return f"{row[key]:g}" if known(row, key) else "not known"
+    return f"{row[key]:g}" if known(row, key) else "unknown"

@@ -18,9 +18,9 @@ Value = Callable[[Run], Any]
 RATES = "Rates are percentages with 95 % Wilson intervals and counts."
 
 
-def known(row: Row, key: str) -> bool:
-    """Whether a row has a value there."""
-    return key in row and bool(pd.notna(row[key])) and row[key] != ""
+def known(row: Row, *keys: str) -> bool:
+    """Whether a row has a value in each of these places."""
+    return all(key in row and bool(pd.notna(row[key])) and row[key] != "" for key in keys)
 
 
 def text(row: Row, key: str) -> str:
@@ -28,8 +28,14 @@ def text(row: Row, key: str) -> str:
 
 
 def number(form: str = ".3f", factor: float = 1) -> Callable[[Row, str], str]:
-    """How a number is written."""
-    return lambda row, key: format(factor * row[key], form) if known(row, key) else ""
+    """How a number is written; what is no number, as it is."""
+
+    def written(row: Row, key: str) -> str:
+        if not known(row, key) or isinstance(row[key], str):
+            return text(row, key)
+        return format(factor * row[key], form)
+
+    return written
 
 
 def tally(hits: float) -> str:
@@ -72,6 +78,7 @@ class Column:
     - ``always``: shown even where a table has more columns than people read
     - ``once``: of the row, not of each of the runs that stand side by side in it
     - ``rank``: by what a table is sorted; None: by the value
+    - ``pair``: the column that stands side by side with others of this name, all of them shown or none
     """
 
     key: str
@@ -84,6 +91,7 @@ class Column:
     always: bool = False
     once: bool = False
     rank: Callable[[Any], Any] | None = None
+    pair: str = ""
 
     def of(self, runs: Sequence[Run]) -> Callable[[Run], dict[str, Any]]:
         """The cells of each of these runs."""
@@ -165,8 +173,11 @@ def _hyper(name: str) -> Value:
     return lambda run: run.of_attack.get(name)
 
 
-def _budget(row: Row, _: str) -> str:
-    return " ".join(part for part in (text(row, "norm"), number("g")(row, "eps")) if part)
+def _method(row: Row, _: str) -> str:
+    """The attack with its beta or its budget."""
+    beta, eps = (number("g")(row, key) for key in ("beta", "eps"))
+    parts = [text(row, "attack"), f"β={beta}" if beta else "", text(row, "norm"), f"ε={eps}" if eps else ""]
+    return " ".join(filter(None, parts))
 
 
 GOAL = Column(
@@ -193,11 +204,11 @@ ATTACK_NAME = Column("attack", "attack", lambda run: run.attack)
 BETA = Column("beta", "β", _hyper("beta"), number("g"), covers=("attack.beta",))
 EPS = Column(
     "eps",
-    "ε {length}",
+    "",
     lambda run: {"norm": run.of_attack.get("norm"), "eps": run.of_attack.get("eps")},
-    _budget,
     covers=("attack.norm", "attack.eps"),
 )
+METHOD = (replace(ATTACK_NAME, show=_method), replace(BETA, head=""), EPS)  # one column for people, with beta or budget
 KEEP = Column(
     "keep",
     "iterate",
@@ -236,7 +247,9 @@ CLIPS = Column(
     "clips",
     "clips",
     lambda run: {"clips": run.done, "test_clips": run.total},
-    lambda row, key: f"{row[key]:.0f} of {row['test_clips']:.0f}" if known(row, "test_clips") else "",
+    lambda row, key: (
+        f"{row[key]:.0f} of {row['test_clips']:.0f}" if known(row, key) and known(row, "test_clips") else ""
+    ),
     once=True,
 )
 
@@ -246,8 +259,8 @@ def _share(key: str, head: str, column: str, note: str = "", **more: Any) -> Col
     return Column(key, head, lambda run: stats.over_aimed(run, column, **options), rate, note, **more)
 
 
-FEASIBLE_NOTE = "Feasible: every constraint is satisfied by every joint in every frame."
-RIGHT_NOTE = "First right: of the clips that the victim classifies correctly before the attack."
+FEASIBLE_NOTE = "Feasible: every joint satisfies every constraint in every frame."
+RIGHT_NOTE = "Correct before: of the clips that the victim classifies correctly before the attack."
 CLEAN = Column("clean_accuracy", "clean accuracy", stats.clean_accuracy, rate, always=True, once=True)
 SUCCESS = _share(
     "success",
@@ -257,12 +270,12 @@ SUCCESS = _share(
     always=True,
 )
 SUCCESS_IF_RIGHT = _share(
-    "success_if_right", "success if first right", "success_share", RIGHT_NOTE, right_only=True, always=True
+    "success_if_right", "success if correct before", "success_share", RIGHT_NOTE, right_only=True, always=True
 )
 FEASIBLE = _share("feasible_success", "feasible success", "success_share", FEASIBLE_NOTE, feasible=True)
 FEASIBLE_IF_RIGHT = _share(
     "feasible_success_if_right",
-    "feasible success if first right",
+    "feasible success if correct before",
     "success_share",
     f"{RIGHT_NOTE} {FEASIBLE_NOTE}",
     right_only=True,
@@ -278,7 +291,7 @@ ACCURACY = _share(
 )
 FOUND = _share(
     "found",
-    "success on its source",
+    "success on the surrogate",
     "found",
     "On its source: by the attack's own word, against the network that it was made on.",
 )
@@ -324,23 +337,19 @@ TRUE_ANGLE = Column(
 HOW = {"share": (" %", ".2f", 100.0), "rad": (" rad", ".3f", 1.0)}  # how a constraint's unit is written
 MEANS_NOTE = "Changes of constrained quantities are means over a clip's entries, then over clips; max: the maximum "
 MEANS_NOTE += "within a clip, mean / median over clips."
-# Of a constraint whose measure is not quite what its symbol says.
-REMARKS = {
-    "speed": "The change of speed is relative to the speed plus 0.0001 {length} per frame, so that of a joint that "
-    "hardly moves is up to 27 times smaller than |S' − S|/S."
-}
 
 
 def _written(name: str, scope: Scope) -> tuple[str, str, float]:
     """Head, form and factor of a constraint's columns."""
     symbol, unit = (scope.constraints[name][key] for key in ("symbol", "unit"))
-    suffix, form, factor = HOW.get(unit, (f" {unit}" if unit else "", ".3f", 1.0))
+    length = scope.unit.length if unit == "m" else unit  # of lengths: the clips' own
+    suffix, form, factor = HOW.get(unit, (f" {length}" if length else "", ".3f", 1.0))
     return symbol + suffix, form, factor
 
 
 def _mean_of(name: str, scope: Scope) -> Column:
     head, form, factor = _written(name, scope)
-    remark = REMARKS.get(name, "").format(length=scope.unit.length)
+    remark = scope.constraints[name].get("remark", "")
     return Column(
         name, head, lambda run: _if_there(run, name, "mean"), number(form, factor), f"{MEANS_NOTE} {remark}".strip()
     )

@@ -1,6 +1,6 @@
 """What sets runs apart that stand in one table: nothing is mixed silently. Linear in the number of runs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from skeleton_adv.report.stats import flat
@@ -24,7 +24,7 @@ def differences(runs: Sequence[Run], shown: Collection[str]) -> list[str]:
     likewise, and everything else among all runs.
     """
     settings = [flat(run.settings) for run in runs]
-    keys = sorted({key for one in settings for key in one} - {*shown})
+    keys = sorted({key for one in settings for key in one} - {*shown} - _copies(settings))
     groups = {key: GROUPS.get(key, GROUPS.get(key.partition(".")[0])) for key in keys}
     values: dict[tuple[str, Any], set[str]] = {}
     for run, one in zip(runs, settings, strict=True):
@@ -35,6 +35,13 @@ def differences(runs: Sequence[Run], shown: Collection[str]) -> list[str]:
         apart = [key for key, group in groups.items() if len(values[key, _option(run, group)]) > 1]
         told.append(", ".join(f"{key}={_short(one[key])}" for key in apart if one.get(key) is not None))
     return told
+
+
+def _copies(settings: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Keys of an attack's constraints that in every run are those by which all attacks are judged."""
+    keys = {key for one in settings for key in one if key.startswith("attack.constraints.")}
+    same = {key: key.replace("attack.constraints.", "constraint.") for key in keys}
+    return {key for key, other in same.items() if all(one.get(key) in (None, one.get(other)) for one in settings)}
 
 
 def _option(run: Run, group: str | None) -> Any:

@@ -45,23 +45,20 @@ def remarks(options: set[str]) -> list[str]:
 
 def facts(run: Run) -> dict[str, Any]:
     """What names the published cells beside a run, in the paper's words; None where the paper has none such."""
-    retrained = (run.victim, run.seeds.get("model"), run.weights) != (
-        run.surrogate,
-        run.seeds.get("surrogate"),
-        run.surrogate_weights,
-    )
     return {
         "split": named("data", run.stands_for),
         "setting": "targeted" if run.targeted else "untargeted",
         "model": named("model", run.victim),
         "source": named("model", run.surrogate),
-        "target": named("target", run.victim) if retrained else None,
+        "target": named("target", run.victim) if run.weights != run.surrogate_weights else None,
         "attack": named("attack", run.attack),
         "defense": named("defense", run.defense),
         "beta": run.of_attack.get("beta"),
         "sigma": run.of_defense.get("sigma"),
         "draws": run.of_defense.get("draws"),
-        "plain": run.training["name"] in words.PLAIN and not run.surrogate_noise,
+        "plain": not words.trained(run)
+        and not words.surrogate_trained(run)
+        and all(named("constraint", name) for name in run.constraints),
     }
 
 

@@ -83,7 +83,7 @@ def over_aimed(run: Run, column: str, right_only: bool = False, feasible: bool =
 
 
 def rates(run: Run) -> dict[str, Rate]:
-    """Accuracy before and after; success and feasible success, over all clips and over those first right.
+    """Accuracy before and after; success and feasible success, over all clips and over those correct before.
 
     In targeted runs, clips whose label is the target are left out, except from clean accuracy. ``found`` is
     the attack's own word; ``noise_success`` that of Gaussian noise of each adversarial clip's l2.

@@ -97,6 +97,8 @@ class Table:
             prefix = f"{self.beside.value(run)}_".replace(" ", "_") if self.beside else ""
             values = {name: value for _, cells in measured for name, value in cells(run).items()}
             values["run"] = run.identity
+            if f"{prefix}run" in row:
+                raise RunError(f"{row[f'{prefix}run']} and {run.identity} are of one place in {self.name}")
             row |= {name if name == "test_clips" else prefix + name: value for name, value in values.items()}
             row |= self.published.beside(published.facts(run)) if self.published else {}
         return found
@@ -192,13 +194,16 @@ def _head(column: Column, scope: Scope) -> str:
 def _most_important(columns: Sequence[Column], room: int) -> list[Column]:
     """As many columns as there is room for: those that are always shown, then the first; in their order."""
     wanted = sorted(columns, key=lambda column: not column.always)[: max(room, 1)]
-    return [column for column in columns if column in wanted]
+    halved = {column.pair for column in columns if column.pair and column not in wanted and not column.always}
+    return [column for column in columns if column in wanted and column.pair not in halved]
 
 
 def _either(texts: Sequence[str]) -> str:
-    """Some values of a column, each once; only the ends if they are many."""
-    counts = sorted(dict.fromkeys(filter(None, texts)), key=lambda one: (len(one), one))
-    return " or ".join(counts) if len(counts) <= 3 else f"{counts[0]} to {counts[-1]}"
+    """How many clips the rows are of, each number once; only the ends if they are many."""
+    each = sorted(dict.fromkeys(filter(None, texts)), key=lambda one: (len(one), one))
+    if len({one.partition(" of ")[2] for one in each}) == 1:
+        each = [*(one.partition(" of ")[0] for one in each[:-1]), each[-1]]
+    return " or ".join(each) if len(each) <= 3 else f"{each[0]} to {each[-1]}"
 
 
 def _empty_row(row: Row) -> bool:
@@ -206,10 +211,12 @@ def _empty_row(row: Row) -> bool:
     return "clips" in row and row["clips"] == 0
 
 
-def _rank(column: Column, row: Row) -> tuple[bool, Any]:
+def _rank(column: Column, row: Row) -> tuple[int, Any]:
+    """What a row is sorted by: numbers first, then words, then nothing."""
     if not known(row, column.key):
-        return True, 0
-    return False, column.rank(row[column.key]) if column.rank else row[column.key]
+        return 2, 0
+    value = column.rank(row[column.key]) if column.rank else row[column.key]
+    return int(isinstance(value, str)), value
 
 
 def _side_by_side(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
@@ -220,7 +227,10 @@ def _side_by_side(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column
         if column.key in rows[0]:
             found.append(column)
             continue
-        each = [replace(column, key=kind + column.key, head=f"{_named(kind)}: {column.head}") for kind in kinds]
+        each = [
+            replace(column, key=kind + column.key, head=f"{_named(kind)}: {column.head}", pair=column.key)
+            for kind in kinds
+        ]
         alike = all(len({one.show(row, one.key) for one in each} - {""}) <= 1 for row in rows)
         found += [_merged(column, each)] if column.once and alike else each
     return found

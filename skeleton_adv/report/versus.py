@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_adv.report.columns import Column, Row, Scope, number, text
+from skeleton_adv.report.columns import Column, Row, Scope, known, number, text
 from skeleton_adv.report.differences import differences
 from skeleton_adv.report.stats import mean
 from skeleton_adv.report.table import Second
@@ -61,9 +61,13 @@ def _row(cw: Run, admm: Run) -> dict[str, Any]:
 
 
 def _pair(form: str, factor: float = 1) -> Callable[[Row, str], str]:
-    return lambda row, key: (
-        " / ".join(format(factor * row[f"{key}_{kind}"], form) for kind in BOTH) if row["clips"] else ""
-    )
+    """How a measure of both attacks is written: C&W / ADMM."""
+
+    def written(row: Row, key: str) -> str:
+        values = [factor * row[name] for kind in BOTH if known(row, name := f"{key}_{kind}")]
+        return " / ".join(format(value, form) for value in values)
+
+    return written
 
 
 def _constraints(scope: Scope) -> list[Column]:
@@ -77,7 +81,7 @@ def _constraints(scope: Scope) -> list[Column]:
 
 AGAINST_ADMM = Second(
     name="_against_admm",
-    heading="Over the clips that were first right and that both attacks fool, C&W / ADMM:",
+    heading="Over the clips that are correct before and that both attacks fool, C&W / ADMM:",
     rows=rows,
     columns=(
         Column("setting", "goal"),

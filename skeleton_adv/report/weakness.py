@@ -36,7 +36,7 @@ def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
 def warnings(run: Run) -> list[str]:
     """What makes a run's attack look weaker than it could be, by its own rows."""
     found, count = [], len(run.records)
-    if run.randomised and run.access == "adaptive" and run.of_defense.get("eot", 1) < 2:
+    if run.randomised and run.access == "adaptive" and run.of_defense.get("eot", 1) in (0, 1):
         found.append("the victim draws noise and the attack averages over none: set defense.eot")
     # Of clips that are surely right the cross-entropy's gradient is tiny: the median alone says little.
     gradient = run.array("gradient")

@@ -46,6 +46,9 @@ def in_print(run: Run) -> bool:
 
 
 def is_white_box(run: Run, attack: str) -> bool:
-    """Whether a run is one of this attack (by the paper's name) that sees an undefended victim."""
-    plain = run.kind == "attack" and run.access == "white box" and run.defense is None
+    """Whether a run is one of this attack (by the paper's name) that sees an undefended victim.
+
+    Only on data that stands beside the paper's: on any other, all attacks are side by side in the benchmark table.
+    """
+    plain = run.kind == "attack" and run.access == "white box" and run.defense is None and run.stands_for is not None
     return plain and named("attack", run.attack) == attack and in_print(run)

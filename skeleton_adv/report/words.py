@@ -1,7 +1,7 @@
 """Runs in words: where they were made, by what, and on whom."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,9 +47,7 @@ def where(runs: Sequence[Run]) -> str:
         " or ".join(sorted(shape)) if alike else f"{name}: {' or '.join(sorted(shape))}"
         for name, shape in sorted(shapes.items())
     ]
-    conf = "/".join(
-        f"{value:g}" for value in sorted({one.of_attack["conf"] for one in runs if "conf" in one.of_attack})
-    )
+    conf = "/".join(sorted({_number(one.of_attack["conf"]) for one in runs if "conf" in one.of_attack}, key=_size))
     conf = conf if run.kind == "attack" else ""
     inside = "; ".join([space, *dict.fromkeys(words), *([f"confidence {conf}"] if conf else [])])
     return f"on {run.dataset}{stand_in} ({inside})"
@@ -73,8 +71,21 @@ def victim(run: Run) -> str:
 def means(run: Run) -> str:
     """The attack by its name, and by its beta or its budget."""
     attack = run.of_attack
-    words = run.attack + (f" β={attack['beta']:g}" if "beta" in attack else "")
-    return words + (f" {attack['norm']} ε={attack['eps']:g}" if {"eps", "norm"} <= attack.keys() else "")
+    words = run.attack + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
+    return words + (f" {attack['norm']} ε={_number(attack['eps'])}" if {"eps", "norm"} <= attack.keys() else "")
+
+
+def _size(number: str) -> tuple[bool, float, str]:
+    """What written settings are sorted by: numbers by their size, before words."""
+    try:
+        return False, float(number), ""
+    except ValueError:
+        return True, 0.0, number
+
+
+def _number(value: Any) -> str:
+    """A setting as it is written; one of an attack from outside the package may be no number."""
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def deed(run: Run, target: str = "") -> str:
@@ -88,10 +99,19 @@ def deed(run: Run, target: str = "") -> str:
 
 def trained(run: Run) -> str:
     """How a victim was trained if not plainly, in words: the noise's sigma, or the method with its settings."""
-    name = run.training["name"]
-    if run.trained_noise:
-        return f"trained with σ={run.trained_noise:g}"
-    more = " ".join(f"{key}={value}" for key, value in run.training.items() if key != "name")
+    return _trained(run.training, run.trained_noise)
+
+
+def surrogate_trained(run: Run) -> str:
+    """Likewise of a surrogate."""
+    return _trained(run.surrogate_training, run.surrogate_noise)
+
+
+def _trained(training: Mapping[str, Any], noise: float | None) -> str:
+    if noise:
+        return f"trained with σ={noise:g}"
+    name = training.get("name", "none")
+    more = " ".join(f"{key}={value}" for key, value in training.items() if key != "name")
     return "" if name in PLAIN else f"trained by {name} {more}".strip()
 
 
@@ -105,7 +125,9 @@ def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Ru
         model = {"model": run.victim, "surrogate": run.surrogate}[role]
         digest = {"model": run.weights, "surrogate": run.surrogate_weights}[role]
         sigma = {"model": run.trained_noise, "surrogate": run.surrogate_noise}[role]
+        method = "" if sigma else {"model": trained, "surrogate": surrogate_trained}[role](run)
         name = f"{model} s{run.seeds.get(role)}" + (f", σ={sigma:g}" if noise and sigma else "")
+        name += f", {method}" if method else ""
         return name, (None if noise else sigma), str(digest)
 
     roles = ("model", "surrogate") if any(run.surrogate for run in runs) else ("model",)

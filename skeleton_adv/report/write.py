@@ -38,7 +38,7 @@ def write(
         pages[table.second.name] = (pd.DataFrame(numbers), page(numbers, columns, (), scope, wide=True))
         lines += [table.second.heading, "", *_page(pages[table.second.name][1])]
     weak = [f"- {named(run)}: {words}" for run, words in signs(own, runs)] if table.kind == "attack" else []
-    lines += ["Signs of an attack weaker than it could be:", "", *weak, ""] if weak else []
+    lines += ["Signs that an attack is weaker than it could be:", "", *weak, ""] if weak else []
     lines += ["Made by:", "", *(f"    {command}" for command in commands(own)), ""]
     stem = out / own[0].dataset / table.name
     paths = [write_whole(stem.with_suffix(".md"), "\n".join(lines))]

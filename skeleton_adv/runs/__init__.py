@@ -1,1 +1,1 @@
-"""What is kept on the disk. No torch."""
+"""What is stored on disk. No torch."""

@@ -1,4 +1,4 @@
-"""Clips on the disk, clean and adversarial: a safetensors file for each chunk of a run. No torch here."""
+"""Clips on disk, clean and adversarial: a safetensors file for each chunk of a run. No torch here."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ class SavedClips:
     """The clips below a run's folder, ``clips/*.safetensors``.
 
     Each file holds clips (n, C, T, V, M) in float32, clean ``x`` and adversarial ``x_adv``, their
-    ``mask`` (n, 1, T, V, M), their numbers in the dataset ``index`` (n,), and, if it was kept, the
-    course of the attack's terms, ``trace.<name>`` (n, steps). A clip may be in two files, equal in both.
+    ``mask`` (n, 1, T, V, M), their numbers in the dataset ``index`` (n,), and, if it was saved, the
+    trace of the attack's terms, ``trace.<name>`` (n, steps). A clip may be in two files, equal in both.
     """
 
     def __init__(self, run: Path) -> None:
@@ -30,7 +30,7 @@ class SavedClips:
     ) -> None:
         """Write the file of one chunk, whole or not at all.
 
-        A file that is there and holds all of these arrays stays as it is, unless ``anew``.
+        An existing file with all of these arrays is kept, unless ``anew``.
         """
         from safetensors import safe_open
         from safetensors.numpy import save
@@ -44,7 +44,7 @@ class SavedClips:
         write_whole(path, save({**held, "index": np.array(index, dtype=np.int64)}, dict(provenance)))
 
     def places(self, *holding: str) -> dict[int, Place]:
-        """Number of a clip -> its place, for clips of which all these arrays were kept; only numbers are read.
+        """Number of a clip -> its place, for clips of which all these arrays were saved; only numbers are read.
 
         Raises ``RunError`` if a file is damaged.
         """
@@ -56,7 +56,7 @@ class SavedClips:
                 with safe_open(path, framework="np") as file:
                     numbers = file.get_tensor("index").tolist() if {*holding} <= {*file.keys()} else []
             except (SafetensorError, OSError) as error:
-                raise RunError(f"{path} is damaged ({error}): delete it and give its run's command again") from None
+                raise RunError(f"{path} is damaged ({error}): delete it and run its command again") from None
             found |= {number: (path, row) for row, number in enumerate(numbers)}
         return found
 
@@ -72,13 +72,13 @@ class SavedClips:
         missing = [number for number in index if number not in self._adversarial]
         if missing:
             raise RunError(
-                f"{self.folder} holds {len(self._adversarial)} clips, but not number {missing[0]}: give its run's "
-                "command again with runtime.save_clips=true, or ask for no more clips than it has (runtime.limit)"
+                f"{self.folder} contains {len(self._adversarial)} clips, but not number {missing[0]}: run its "
+                "command again with runtime.save_clips=true, or lower runtime.limit to the clips that it has"
             )
         return np.stack([read_row(self._adversarial[number], "x_adv") for number in index])
 
     def digest(self) -> str:
-        """SHA-256 over the adversarial clips and their numbers, whatever else is kept and in which files."""
+        """SHA-256 over the adversarial clips and their numbers, whatever else is saved and in which files."""
         total = hashlib.sha256()
         for number in sorted(self._adversarial):
             total.update(number.to_bytes(8) + self.load([number]).tobytes())

@@ -1,4 +1,4 @@
-"""The folder of a run: rows that survive a kill, and ``run.json`` as the mark of an end."""
+"""The folder of a run: rows that survive a kill, and ``run.json`` as the mark of completion."""
 
 import csv
 import io
@@ -19,10 +19,10 @@ Row = Mapping[str, Any]  # a value for each column
 
 
 class RunFolder:
-    """The rows of one run, its ``begun.json`` (what it was worked on with) and its ``run.json`` (written last).
+    """The rows of one run, its ``begun.json`` (versions and machines) and its ``run.json`` (written last).
 
     The columns are pinned in ``begun.json`` before the first row and repeated in ``run.json``: a later version
-    that has more of them continues an unfinished run with those that it was begun with.
+    with more columns continues an unfinished run with its original ones.
     """
 
     def __init__(self, path: Path, kind: RowKind) -> None:
@@ -46,9 +46,9 @@ class RunFolder:
             lock.release()
 
     def summary(self) -> dict[str, Any] | None:
-        """What ``run.json`` says, or None if the run has not ended.
+        """The content of ``run.json``, or None if the run is unfinished.
 
-        Raises ``RunError`` if the rows are not those that were there at its end.
+        Raises ``RunError`` if the rows have changed since it ended.
         """
         if not self._json.exists() or not self._csv.exists():
             return None
@@ -57,16 +57,16 @@ class RunFolder:
         if isinstance(rows, dict):
             if rows.get("digest") != digest(self._csv):
                 raise self._damaged("was changed after the run ended")
-            return summary
-        # Runs of an older version hold no digest: the number of rows has to do.
+            return summary if isinstance(summary.get("done"), int) else None
+        # Runs of an older version have no digest: the number of rows must suffice.
         return summary if self._csv.read_bytes().count(b"\n") - 1 == summary.get("done") else None
 
     def begin(self, columns: Columns, clips: Mapping[int, str], withdraw: bool = True) -> set[int]:
         """Repair a half-written last row and return the numbers of the clips whose rows are there.
 
         ``columns`` are those of a run that has no rows yet; ``clips`` maps the numbers of all clips to their
-        names. ``withdraw`` takes the mark of an end back. Raises ``RunError`` if a row is damaged, or of a clip
-        that does not exist.
+        names. ``withdraw`` removes the mark of completion. Raises ``RunError`` if a row is damaged or its
+        clip does not exist.
         """
         self._columns = columns
         self.path.mkdir(parents=True, exist_ok=True)
@@ -86,11 +86,11 @@ class RunFolder:
         self._columns = self._pinned(rows[0] if rows else [])
         numbers = [self._number(row, clips) for row in rows[1:]]
         if len({*numbers}) != len(numbers):
-            raise self._damaged("holds a clip twice")
+            raise self._damaged("contains a clip twice")
         return set(numbers)
 
     def note(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Remember in ``begun.json`` what this run was worked on with; return all that it was."""
+        """Record in ``begun.json`` the versions and machine of this process; return all that are recorded."""
         known = list(self._read_begun().get("with", []))
         if dict(facts) not in known:
             known.append(dict(facts))
@@ -98,7 +98,7 @@ class RunFolder:
         return known
 
     def compare(self, rows: Sequence[Row]) -> None:
-        """Raise ``RunError`` if clips that were attacked once more are not those of their rows.
+        """Raise ``RunError`` if clips that were attacked again do not match their rows.
 
         Answers must be the same and l2 within a hundredth: machines round differently, and attacks amplify it.
         """
@@ -107,19 +107,19 @@ class RunFolder:
         for row in (row for row in rows if str(row["index"]) in known):
             before = known[str(row["index"])]
             wrong = [name for name in ("clean_pred", "adv_pred", "success") if before[name] != str(row[name])]
-            # The l2 of a clip that diverged is no number.
+            # The l2 of a clip that diverged is not a number.
             if row["adv_pred"] >= 0 and not math.isclose(float(before["l2"]), row["l2"], rel_tol=0.01, abs_tol=1e-6):
                 wrong.append("l2")
             if wrong:
                 name = wrong[0]
                 raise RunError(
-                    f"clip {row['name']} came out with {name}={row[name]}, its row in {self._csv} says "
-                    f"{before[name]}: another machine or version made it, so delete {self.path} or set "
+                    f"clip {row['name']} now has {name}={row[name]}, but its row in {self._csv} says "
+                    f"{before[name]}: it comes from another machine or version: delete {self.path} or set "
                     "runtime.output_dir"
                 )
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Add rows in one write and see them on the disk."""
+        """Add rows in one write and sync them to disk."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([row.get(column, "") for column in self._columns] for row in rows)
@@ -129,23 +129,22 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def end(self, summary: Mapping[str, Any]) -> None:
-        """Write ``run.json``: the rows are as many as it says, they are all there, and it knows their digest."""
+        """Write ``run.json`` with the count and the digest of the rows, which are complete."""
         about = {"kind": self.kind.name, "schema": self.kind.schema, "columns": dict(self._columns)}
         rows = {"file": self._csv.name, "digest": digest(self._csv)}
         write_json(self._json, {**summary, **about, "rows": rows})
 
     def _pin(self, columns: Columns) -> None:
-        known = self._read_begun() if self._begun.exists() else {"with": []}
-        write_json(self._begun, {"columns": dict(columns), **known})
+        write_json(self._begun, {**self._read_begun(), "columns": dict(columns)})
 
     def _pinned(self, header: list[str]) -> Columns:
-        """The columns that this run was begun with; an older version pinned none, so there the header tells."""
+        """The columns that this run began with; an older version pinned none, so its header determines them."""
         pinned = self._read_begun().get("columns")
         if pinned is None and {*header} == {*self._columns}:
             pinned = {name: self._columns[name] for name in header}
             self._pin(pinned)
         if not isinstance(pinned, dict) or list(pinned) != header or not {*self.kind.columns} <= {*pinned}:
-            raise self._damaged("is damaged or of another version")
+            raise self._damaged("is damaged or from another version")
         return pinned
 
     def _read_begun(self) -> dict[str, Any]:
@@ -166,7 +165,7 @@ class RunFolder:
                 raise self._damaged(f"has {name}={cells[name]!r} in a row")
         number = int(cells["index"])
         if clips.get(number) != cells["name"]:
-            raise self._damaged(f"has a row of clip {number}, {cells['name']!r}, which this dataset does not have")
+            raise self._damaged(f"has a row for clip {number}, {cells['name']!r}, which this dataset does not have")
         return number
 
     def _damaged(self, how: str) -> RunError:

@@ -1,6 +1,6 @@
-"""Runs of earlier versions: the facts that their ``run.json`` does not state, derived from what it does.
+"""Runs of earlier versions: the facts that their ``run.json`` lacks, derived from those that it contains.
 
-This is the only place where a dataset, a defense or an option is known by its name.
+Only this module recognises a dataset, a defense or an option by its name.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,13 @@ from typing import Any
 from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, ColumnKind
 
 IMAGES = ("kinetics", "synthetic_kinetics")  # joints in an image, without depth
-CROSS_VIEW = ("ntu60_cv", "synthetic_cv")
+STANDS_FOR = {
+    **dict.fromkeys(IMAGES, "Kinetics"),
+    **dict.fromkeys(("ntu60_cv", "synthetic_cv"), "NTU RGB+D, cross-view"),
+    **dict.fromkeys(("ntu60_cs", "ntu120_xsub", "ntu120_xset", "synthetic_cs", "utd_mhad"), "NTU RGB+D, cross-subject"),
+}
 NAMES = {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
-CONSTRAINTS = {name: {"symbol": symbol, "unit": unit} for name, (symbol, unit) in NAMES.items()}
+FLOORS = {"m": 0.0001, "image": 0.001}  # that speeds are divided by besides, per frame
 # The columns of a row of attack in the order of the file.
 ATTACK_ORDER = (
     *("index", "name", "label", "target", "judgements", "clean_pred", "adv_pred", "clean_correct", "success"),
@@ -23,9 +27,9 @@ ATTACK_ORDER = (
 
 
 def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """What ``run.json`` says, with the facts that an earlier version left out.
+    """The content of ``run.json``, with the facts that an earlier version left out.
 
-    Raises ``KeyError``, ``TypeError`` or ``AttributeError`` if it is not that of a run.
+    Raises ``KeyError``, ``TypeError`` or ``AttributeError`` if it does not describe a run.
     """
     if "kind" in about:
         return dict(about)
@@ -36,15 +40,33 @@ def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "kind": kind,
         "schema": 2,
         "columns": _columns(kind),
-        "constraints": CONSTRAINTS if kind == ATTACK.name else {},
+        "constraints": _constraints("image" if image else "m") if kind == ATTACK.name else {},
         "access": _access(settings, choices),
         "unit": "image" if image else "m",
-        "stands_for": "Kinetics" if image else f"NTU RGB+D, cross-{'view' if dataset in CROSS_VIEW else 'subject'}",
+        "stands_for": STANDS_FOR.get(dataset),
         "randomised": choices["defense"] != "none" and bool(settings["defense"].get("sigma")),
-        "training": {"name": "noise", "sigma": noise} if noise else {"name": "unknown" if noise is None else "none"},
+        "training": _training(noise),
+        "surrogate_training": _training(about.get("surrogate_noise")) if choices.get("model@surrogate") else {},
         "experiment": None if experiment in (None, "null") else str(experiment),
     }
     return {**found, **about}
+
+
+def _constraints(unit: str) -> dict[str, dict[str, str]]:
+    """Symbols and units of the three constraints that there were, and what must be known of their measures."""
+    found = {name: {"symbol": symbol, "unit": one, "remark": ""} for name, (symbol, one) in NAMES.items()}
+    found["speed"]["remark"] = (
+        f"ΔS/S divides by the speed plus {FLOORS[unit]:g} of the clips' unit per frame: for a joint that hardly moves "
+        "it is many times smaller than |S' − S|/S."
+    )
+    return found
+
+
+def _training(noise: float | None) -> dict[str, Any]:
+    """How a network was trained, by the noise in it; None: nobody recorded it."""
+    if noise is None:
+        return {"name": "unknown"}
+    return {"name": "noise", "sigma": noise} if noise else {"name": "none"}
 
 
 def _access(settings: Mapping[str, Any], choices: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Finished runs, read back: what ``run.json`` says, typed, and a row for each clip. No torch here."""
+"""Finished runs, read back: the typed content of ``run.json``, and one row per clip. No torch here."""
 
 import hashlib
 import io
@@ -22,21 +22,22 @@ Named = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run: its rows, and what its ``run.json`` says."""
+    """A finished run: its rows and the content of its ``run.json``."""
 
-    records: pd.DataFrame  # a row for each clip, in the order of the dataset
+    records: pd.DataFrame  # one row per clip, in the order of the dataset
     folder: Path | None
     kind: str  # of its rows: attack or certificate
     identity: str
     dataset: str
     unit: str  # of lengths: m or image
-    stand_in: bool  # the clips stand in for a paper's
-    stands_for: str | None  # the paper's data beside whose cells these stand; None: no published cell
+    stand_in: bool  # the clips are a stand-in for the paper's
+    stands_for: str | None  # the paper's data whose published cells appear beside these; None: no published cell
     access: str  # what the attack sees of the victim
     randomised: bool  # the victim draws noise
     training: Named  # how the victim was trained: a name and its settings
     trained_noise: float | None  # sigma; None if not known
     surrogate_noise: float | None
+    surrogate_training: Named  # as ``training``; empty without a surrogate
     trained_here: bool | None  # on these clips
     seeds: Mapping[str, int]
     experiment: str | None
@@ -55,12 +56,12 @@ class Run:
 
     @property
     def victim(self) -> str:
-        """The network that is judged, by its option's name."""
+        """The victim, by its option's name."""
         return str(self.choices["model"])
 
     @property
     def surrogate(self) -> str | None:
-        """The network that the attack is made on, if it is another's."""
+        """The surrogate that the attack is made on, if there is one."""
         name = self.choices.get("model@surrogate")
         return str(name) if name else None
 
@@ -79,12 +80,12 @@ class Run:
 
     @property
     def target(self) -> str | None:
-        """The class that a targeted attack aims at, or how it is chosen."""
+        """The target class of a targeted attack, or how it is chosen."""
         return self.settings.get("target")
 
     @property
     def judgements(self) -> int:
-        """How often the victim is asked about a clip."""
+        """How often the victim judges each clip."""
         return int(self.settings.get("judgements", 1))
 
     @property
@@ -122,7 +123,8 @@ class Run:
 
     def _part(self, name: str) -> Named:
         part: Named = self.settings.get(name) or {}
-        return part
+        # A part from outside the package may give any value to a name that tables know: a list is no cell.
+        return {key: str(value) if isinstance(value, list) else value for key, value in part.items()}
 
     def array(self, column: str) -> np.ndarray:
         """(N,) values of a column."""
@@ -133,7 +135,7 @@ class Run:
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {}  # pandas takes its time to find a column
+        return {}  # pandas is slow to find a column
 
     @cached_property
     def aimed(self) -> np.ndarray:
@@ -157,9 +159,9 @@ FACTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("stands_for", "experiment"), (str, type(None))),
     **dict.fromkeys(("trained_noise", "surrogate_noise"), (float, int, type(None))),
     "trained_here": (bool, type(None)),
-    "sweep": (dict, type(None)),
+    **dict.fromkeys(("sweep", "surrogate_training"), (dict, type(None))),
 }
-DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": ""}
+DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": "", "surrogate_training": {}}
 
 
 def run_of(about: Mapping[str, Any], records: pd.DataFrame, folder: Path | None = None, kind: str = "attack") -> Run:
@@ -176,18 +178,21 @@ def _name_of(error: Exception) -> str:
 
 
 def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a ``Run`` among what ``run.json`` says; raises ``KeyError`` naming the first that is wrong."""
+    """The fields of a ``Run`` in ``run.json``; raises ``KeyError`` naming the first that is wrong."""
     facts: dict[str, Any] = {name: about.get(name) for name in FACTS}
     facts |= {name: about.get(name, default) for name, default in DEFAULTS.items()}
     for name, types in FACTS.items():
         if not isinstance(facts[name], types) or (isinstance(facts[name], bool) and bool not in types):
             raise KeyError(name)
     _check_settings(facts["kind"], facts["settings"], facts["choices"])
-    if not isinstance(facts["seeds"], dict) or not isinstance(facts["classes"], list):
+    if not isinstance(facts["seeds"], dict) or not all(type(seed) is int for seed in facts["seeds"].values()):
         raise KeyError("seeds")
+    if not isinstance(facts["classes"], list) or not isinstance(facts["surrogate_training"], dict):
+        raise KeyError("classes" if isinstance(facts["surrogate_training"], dict) else "surrogate_training")
     if not isinstance(facts["training"].get("name"), str):
         raise KeyError("training")
-    if not all(isinstance(one, dict) and {"symbol", "unit"} <= {*one} for one in facts["constraints"].values()):
+    said = [one.get(name) for one in facts["constraints"].values() for name in ("symbol", "unit")]
+    if not all(isinstance(word, str) for word in said):
         raise KeyError("constraints")
     return facts
 
@@ -200,20 +205,23 @@ def _check_settings(kind: str, settings: Named, choices: Named) -> None:
     wanted: dict[str, tuple[type, ...]] = {"smoothing": (dict,)}
     if kind == "attack":
         wanted = {"attack": (dict,), "targeted": (bool,), "target": (str, type(None))}
+    parts = ("dataset", "defense", "model")
+    wanted |= {name: (dict,) for name in parts if name in settings}
+    wanted |= {name: (str, type(None)) for name in ("checkpoint", "surrogate_checkpoint") if name in settings}
     for name, types in wanted.items():
         if name not in settings or not isinstance(settings[name], types):
             raise KeyError(f"settings.{name}")
 
 
 def load_run(folder: Path) -> Run | None:
-    """The run in ``folder``, of whatever kind; None if it has not ended.
+    """The run in ``folder``, of whatever kind; None if it is unfinished.
 
-    Raises ``RunError`` if its facts or rows are missing, damaged, doubled, of other columns, or not those it states.
+    Raises ``RunError`` if its facts or rows are missing, damaged, duplicate, of other columns, or not as declared.
     """
     path = folder / "run.json"
     if not path.exists():
         return None
-    way_out = f"delete the folder {folder}, and run again what you still need"
+    way_out = f"delete the folder {folder}, and run again if you need it"
     about = read_json(path, lambda message: RunError(f"{message.partition(': delete')[0]}: {way_out}"))
     kind = _kind(folder, about, way_out)
     rows, known = folder / kind.file, about.get("rows")
@@ -222,7 +230,7 @@ def load_run(folder: Path) -> Run | None:
     content = rows.read_bytes()
     stated = known.get("digest") if isinstance(known, dict) else None
     if stated and hashlib.sha256(content).hexdigest() != stated:
-        raise RunError(f"{rows} is not the file that run.json states (its digest differs): {way_out}")
+        raise RunError(f"{rows} is not the file that run.json describes (its digest differs): {way_out}")
     try:
         run = run_of(about, pd.DataFrame(), folder, kind.name)
     except RunError as error:
@@ -230,42 +238,42 @@ def load_run(folder: Path) -> Run | None:
     records = _rows(rows, content, _columns(run, kind, path, way_out), kind, way_out)
     numbers = records["index"].to_numpy()
     if not len(records) or len(np.unique(numbers)) != len(records) or len(records) != run.done:
-        raise RunError(f"{rows} holds {len(records)} rows, run.json says {run.done}: {way_out}")
+        raise RunError(f"{rows} contains {len(records)} rows, but run.json says {run.done}: {way_out}")
     return replace(run, records=records.take(np.argsort(numbers)).reset_index(drop=True))
 
 
 def _kind(folder: Path, about: Named, way_out: str) -> RowKind:
-    """The kind of a run's rows: as it states, or by the file that is there."""
+    """The kind of a run's rows: as declared, or by the file that exists."""
     stated = about.get("kind", next((one.name for one in KINDS.values() if (folder / one.file).exists()), "attack"))
     if not isinstance(stated, str) or stated not in KINDS:
-        raise RunError(f"{folder / 'run.json'} is of a kind that this version does not know ({stated}): {way_out}")
+        raise RunError(f"{folder / 'run.json'} has a kind that this version does not know ({stated}): {way_out}")
     kind = KINDS[stated]
     if about.get("schema", kind.schema) != kind.schema:
         raise RunError(
-            f"{folder / 'run.json'} is of schema {about['schema']}, this version reads {kind.schema}: {way_out}"
+            f"{folder / 'run.json'} has schema {about['schema']}, but this version reads {kind.schema}: {way_out}"
         )
     return kind
 
 
 def _columns(run: Run, kind: RowKind, path: Path, way_out: str) -> dict[str, str]:
-    """The columns of a run's rows as it states them; raises ``RunError`` if those of every such row are not there."""
+    """The columns of a run's rows as declared; raises ``RunError`` if a core column is absent."""
     for name, wanted in {**kind.columns, **constraint_columns(run.constraints)}.items():
         if run.columns.get(name) != wanted:
-            raise RunError(f"{path} states no column {name} of {wanted} values: {way_out}")
+            raise RunError(f"{path} declares no column {name} of {wanted} values: {way_out}")
     unknown = [name for name, one in run.columns.items() if one not in READ_AS]
     if unknown:
-        raise RunError(f"{path} states a column {unknown[0]} of {run.columns[unknown[0]]} values: {way_out}")
+        raise RunError(f"{path} declares a column {unknown[0]} of {run.columns[unknown[0]]} values: {way_out}")
     return dict(run.columns)
 
 
 def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind, way_out: str) -> pd.DataFrame:
-    """Rows of these columns; raises ``RunError`` naming the first column that does not hold what it should.
+    """Rows of these columns; raises ``RunError`` naming the first column with values of another kind.
 
-    A cell may be empty in a column of floats, and in one that not every row of this kind has.
+    A cell may be empty in a column of floats, and in an optional column.
     """
     header = content.partition(b"\n")[0].decode(errors="replace").split(",")
     if header != list(columns):
-        raise RunError(f"{path} has other columns than its run.json states: {way_out}")
+        raise RunError(f"{path} has other columns than its run.json declares: {way_out}")
     texts = [name for name, kind in columns.items() if kind == "text"]
     try:
         rows = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, "str"), low_memory=False)
@@ -276,14 +284,14 @@ def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind,
     for name, dtype in rows.dtypes.items() if len(rows) else ():
         wanted = columns[str(name)]
         if dtype.kind not in READ_AS[wanted] and not (name not in kind.columns and _may_be_empty(rows[name], wanted)):
-            raise RunError(f"{path} is damaged (its column {name} holds more than {wanted} values): {way_out}")
+            raise RunError(f"{path} is damaged (its column {name} does not contain only {wanted} values): {way_out}")
     odd = {name for name, dtype in rows.dtypes.items() if columns[str(name)] != "text" and dtype.kind in "Oi"}
     odd -= {name for name in odd if columns[str(name)] == "int" and rows[name].dtype.kind == "i"}
     return rows.astype(dict.fromkeys(odd, "float64")) if odd else rows
 
 
 def _may_be_empty(values: pd.Series, kind: str) -> bool:
-    """Whether the cells of a column are of a kind, but for empty ones."""
+    """Whether the cells of a column that are not empty are of a kind."""
     there = values.dropna()
     if kind == "int":
         return values.dtype.kind == "f" and bool((there == there.round()).all())
@@ -291,29 +299,29 @@ def _may_be_empty(values: pd.Series, kind: str) -> bool:
 
 
 def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
-    """All finished runs below a folder, in a fixed order, and the folders of those that have not ended.
+    """All finished runs below a folder, in a fixed order, and the folders of unfinished ones.
 
-    Raises ``RunError`` as ``load_run`` does, for two copies of one run, and if ``strict`` for one that has not ended.
+    Raises ``RunError`` as ``load_run`` does, for two copies of one run, and if ``strict`` for an unfinished one.
     """
     folders = sorted({path.parent for kind in KINDS.values() for path in root.rglob(kind.file)})
     loaded = [(folder, load_run(folder)) for folder in folders]
     unfinished = [folder for folder, run in loaded if run is None]
     if strict and unfinished:
         raise RunError(
-            f"{unfinished[0]} has no run.json, so it has not ended: give its command once more, "
-            "delete the folder, or do without --strict"
+            f"{unfinished[0]} has no run.json, so it is unfinished: run its command again, "
+            "delete the folder, or leave out --strict"
         )
     return each_once(run for _, run in loaded if run is not None), unfinished
 
 
 def each_once(found: Iterable[Run]) -> list[Run]:
-    """These runs; raises ``RunError`` if one is there twice, since it would count twice."""
+    """These runs; raises ``RunError`` for a duplicate, which would count twice."""
     places: dict[tuple[str, str, str], Path | None] = {}
     runs = []
     for run in found:
         one = (run.dataset, run.kind, run.identity)
         if one in places:
-            raise RunError(f"{places[one]} and {run.folder} are the same run: name a folder that holds one of them")
+            raise RunError(f"{places[one]} and {run.folder} are the same run: use a folder that contains one of them")
         places[one] = run.folder
         runs.append(run)
     return runs

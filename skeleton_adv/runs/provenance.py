@@ -1,4 +1,4 @@
-"""What a number's reader may ask later: versions, commit, machine, time."""
+"""Where a number comes from: versions, commit, machine, time."""
 
 import platform
 import subprocess
@@ -14,7 +14,7 @@ def now() -> str:
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """Versions of what computes, the commit of this package, and the machine."""
+    """Versions of the software, the commit of this package, and the machine."""
     changes = _git("status", "--porcelain", "--untracked-files=no")
     packages = ("skeleton_adv", "torch", "numpy", "scipy", "hydra-core", "omegaconf")
     return {
@@ -34,7 +34,7 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Answer of git about the repository that this package lies in; None if it lies in none, or without git."""
+    """Git's output for the repository that contains this package; None without a repository or without git."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""What a row of each kind of run holds: names and kinds of columns, written down before the first row."""
+"""The columns of each kind of row: their names and kinds, recorded before the first row."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ Columns = Mapping[str, ColumnKind]  # in the order of the file
 
 @dataclass(frozen=True)
 class RowKind:
-    """One kind of row: the file that holds it, and the columns that every such row has.
+    """One kind of row: the file that contains it, and the columns that every such row has.
 
-    ``schema`` is raised when one of these columns changes its meaning; a column that is added is no change.
+    ``schema`` is raised when one of these columns changes its meaning, but not when a column is added.
     """
 
     name: str
@@ -31,21 +31,21 @@ ATTACK = RowKind(
     columns={
         **CLIP,
         "target": "int",  # -1 if untargeted
-        "judgements": "int",  # how often the victim was asked: more than once if it draws noise
-        "clean_pred": "int",  # its most frequent answer; -1 where its logits are not finite
+        "judgements": "int",  # how often the victim judges the clip: more than once if it draws noise
+        "clean_pred": "int",  # its most frequent prediction; -1 where its logits are not finite
         "adv_pred": "int",  # likewise; -1 also if the attack diverged
         "clean_correct": "bool",
         "success": "bool",  # recomputed from the float32 clip by the deployed victim
-        "clean_share": "float",  # of the judgements that are right about the clean clip
-        "adv_share": "float",  # likewise about the adversarial one
+        "clean_share": "float",  # fraction of judgements that are correct on the clean clip
+        "adv_share": "float",  # likewise on the adversarial one
         "success_share": "float",
-        "found": "bool",  # the attack's own word
+        "found": "bool",  # whether the attack claims success
         "falling": "bool",  # it failed, and its margin was still falling at the last step
         "gradient": "float",  # norm of the cross-entropy's gradient at the clean clip, as the attack sees it, per metre
         "control_share": "float",  # success of Gaussian noise of the attack's l2
         "feasible": "bool",  # every constraint is satisfied
-        "l2": "float",  # metres (image: shares of it), over the whole clip
-        "linf": "float",  # metres, of one coordinate
+        "l2": "float",  # metres (image: fractions of it), over the whole clip
+        "linf": "float",  # metres, per coordinate
         "rms_mm": "float",  # l2 as rms millimetres per joint and frame (image: thousandths of it)
         "true_angle_mean": "float",  # radians
         "true_angle_max": "float",
@@ -63,7 +63,7 @@ CERTIFICATE = RowKind(
     columns={
         **CLIP,
         "pred": "int",  # -1 if the certificate abstains
-        "clean_correct": "bool",  # the victim without noise is right
+        "clean_correct": "bool",  # the victim without noise is correct
         "correct": "bool",  # of the smoothed victim's certified class
         "abstained": "bool",
         "radius": "float",  # l2 over existing joints' coordinates (Cohen et al.), in the clips' unit; 0 if abstained

@@ -1,4 +1,4 @@
-"""What one command does: one file for each task, found by its name."""
+"""The tasks of the command line: one file per task, found by its name."""
 
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ HELPERS = ("__init__", "memory", "resume", "weights")  # what several tasks need
 
 
 def names() -> list[str]:
-    """The tasks that there are."""
+    """The names of all tasks."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in HELPERS)
 
 
@@ -25,6 +25,6 @@ def find(name: str) -> type[Task]:
 
 
 def run(job: Job) -> Path | None:
-    """Do a job's task; return the folder of a run, if it made one."""
+    """Run a job's task; return the folder of the run, if there is one."""
     keep_freed_memory()
     return job.task.run(job)

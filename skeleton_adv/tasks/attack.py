@@ -1,4 +1,4 @@
-"""``task=attack``: attack the test clips, a row for each."""
+"""``task=attack``: attack the test clips, one row per clip."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ from skeleton_adv.runs.schema import ATTACK
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
 from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_network
 
-JUDGING = 4  # passes at least for a chunk beside the attack's: clean, adversarial, noise, gradient
-SEEDED = ("random", "least_likely")  # targets that are no class's name
+JUDGING = 4  # minimum passes per chunk besides the attack's: clean, adversarial, noise, gradient
+SEEDED = ("random", "least_likely")  # targets that are not class names
 OF_THE_ATTACK = ("attack", "constraint", "targeted", "target", "adaptive", "surrogate", "surrogate_checkpoint")
 
 
 @dataclass(frozen=True)
 class Task:
-    """An attack on a defended victim: on itself, on its undefended network, or on a surrogate of it."""
+    """An attack on a defended victim, on its undefended network, or on a surrogate."""
 
     attack: Attack
     constraint: Mapping[str, Constraint]
@@ -49,7 +49,7 @@ class Task:
     batch_size: Annotated[int, Range("[1, 4096]")]
 
     def run(self, job: Job) -> Path:
-        """Attack the test clips; resume what was begun; do nothing if all is done."""
+        """Attack the test clips; resume an unfinished run; do nothing if all clips are done."""
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         self._check_origin(job, prepared)
@@ -73,7 +73,7 @@ class Task:
         def work(done: set[int]) -> None:
             def keep(numbers: list[int], rows: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
                 folder.compare(rows)
-                # Clips of a process that died before it wrote their rows may be another machine's.
+                # Clips of a process that died before writing their rows may come from another machine.
                 SavedClips(folder.path).save(numbers, arrays, origin, anew=not done.issuperset(numbers))
 
             saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
@@ -102,43 +102,46 @@ class Task:
         }
 
     def check(self, job: Job) -> None:
-        """Raise ``SettingError`` if a setting would have no effect, or cannot mean anything."""
+        """Raise ``SettingError`` if a setting has no effect or no meaning."""
         if not self.adaptive and job.choices["defense"] == "none":
             raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
         if not self.adaptive and job.surrogate is not None:
-            raise SettingError("adaptive=false has no effect with a surrogate, which the defense never guards")
+            raise SettingError("adaptive=false has no effect with a surrogate, which is undefended: remove one")
         if job.runtime.save_trace and "trace" not in signature(self.attack).parameters:
             raise SettingError(
-                f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace, attack=admm does"
+                f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace: choose attack=admm"
             )
         if self.target not in SEEDED:
             resolve_class(self.target, job.dataset.classes)
         if self.target == "least_likely" and self._origin(job):
-            raise SettingError("target=least_likely: clips from a file aim at what another victim found least likely")
+            raise SettingError("target=least_likely has no effect on clips from a file: it is another victim's")
         if self.target != "random" and not self.targeted:
             raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
         check_option(self.defense, str(job.choices["defense"]))
 
     def _facts(self, job: Job, evaluation: Evaluation) -> dict[str, Any]:
-        """What ``run.json`` says of the attack's view of the victim, and of the constraints."""
+        """The facts in ``run.json`` about the attack's access to the victim and the constraints."""
         return {
             "access": self._access(job),
             "randomised": evaluation.victim.randomised,
-            "constraints": {name: {"symbol": c.symbol, "unit": c.unit} for name, c in self.constraint.items()},
+            "constraints": {
+                name: {"symbol": one.symbol, "unit": one.unit, "remark": one.remark(job.dataset.skeleton)}
+                for name, one in self.constraint.items()
+            },
         }
 
     def _access(self, job: Job) -> str:
-        """What the attack sees of the victim that judges it."""
-        if self._origin(job):
+        """The attack's access to the victim that judges it."""
+        access = attacks.access_of(self.attack)
+        if self._origin(job) or access == "none":
             return "none"
         if job.surrogate is not None:
             return "transfer"
-        access = attacks.access_of(self.attack)
+        if not self.adaptive:  # whatever it asks, it asks the undefended network
+            return "oblivious"
         if access != "gradients":
             return access
-        if job.choices["defense"] == "none":
-            return "white box"
-        return "adaptive" if self.adaptive else "oblivious"
+        return "white box" if job.choices["defense"] == "none" else "adaptive"
 
     def _target_name(self, job: Job) -> str | None:
         """The target as one name, however it was given; None if untargeted."""
@@ -149,15 +152,16 @@ class Task:
         return job.dataset.classes[resolve_class(self.target, job.dataset.classes)]
 
     def _origin(self, job: Job) -> Path | None:
-        """The run whose saved clips the attack gives again, if it does so."""
+        """The run whose saved clips the attack reuses, if any."""
         path = job.settings["attack"].get("path")
         return None if path is None else Path(path)
 
     def _attack_settings(self, job: Job) -> dict[str, Any]:
-        """An attack's settings, with saved clips known by their content, not by their place; and its revision."""
+        """An attack's settings, with saved clips identified by content, not by path; and its revision."""
         own, origin = dict(job.settings["attack"]), self._origin(job)
         revision = REVISIONS.get(str(own["_target_"]).rpartition(".")[2])
         own |= {"revision": revision} if revision else {}
+        own |= attacks.source_of(self.attack)
         return own | {"path": SavedClips(origin).digest()} if origin else own
 
     def _check_origin(self, job: Job, prepared: Prepared) -> None:
@@ -166,18 +170,20 @@ class Task:
         if run is None:
             return
         if not (run / "run.json").exists():
-            raise RunError(f"attack.path={run} is no finished run: it holds no run.json")
-        made = read_json(run / "run.json").get("settings", {})
+            raise RunError(f"attack.path={run} is not a finished run: it contains no run.json")
+        made = read_json(run / "run.json").get("settings")
+        if not isinstance(made, dict) or not isinstance(made.get("dataset"), dict):
+            raise RunError(f"attack.path={run}: its run.json does not say with which settings its clips were made")
         ours: dict[str, Any] = {"prepared": prepared.digest, "target": self._target_name(job)}
         ours |= {"targeted": self.targeted, "seed": self.seed}
         ours |= {f"dataset.{name}": value for name, value in job.dataset_settings.items()}
-        theirs = {**made, **{f"dataset.{name}": value for name, value in made.get("dataset", {}).items()}}
+        theirs = {**made, **{f"dataset.{name}": value for name, value in made["dataset"].items()}}
         for name, value in ours.items():
             if theirs.get(name) != value:
                 raise RunError(f"attack.path={run} was made with {name}={theirs.get(name)}, not {value}")
 
     def _saved(self, job: Job, run: Path) -> set[int]:
-        """The clips that are saved with all that the job wants to keep of them."""
+        """The clips that are saved with everything that the job keeps."""
         return {*SavedClips(run).places(*PAIR, *(["trace.loss"] if job.runtime.save_trace else []))}
 
     def _kept(self, job: Job, run: Path, order: list[int]) -> bool:
@@ -192,14 +198,18 @@ class Task:
         device: str,
         progress: Progress,
     ) -> tuple[Evaluation, dict[str, Any]]:
-        """The evaluation that a job asks for, and facts of the victim's training."""
+        """The evaluation that a job requests, and facts of the victim's training."""
         defended = partial(Victim, device=device, asked=progress.pulse)
         network, training = trained_network(job, job.victim, weights["model"], prepared)
         victim = attacked = defended(network, self.defense)
         if job.surrogate is not None:
             source, theirs = trained_network(job, job.surrogate, weights["surrogate"], prepared)
             attacked = defended(source, none)
-            training = {**training, "surrogate_noise": theirs["trained_noise"]}
+            training |= {
+                "seeds": training["seeds"] | theirs["seeds"],
+                "surrogate_noise": theirs["trained_noise"],
+                "surrogate_training": theirs["training"],
+            }
         elif not self.adaptive:
             attacked = defended(network, none)
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
@@ -218,6 +228,6 @@ class Task:
 
 
 def _victim_alone(settings: Mapping[str, Any], device: str) -> str:
-    """The identity of all that the answers about clean clips depend on."""
+    """The identity of everything that predictions on clean clips depend on."""
     kept = {name: value for name, value in settings.items() if name not in OF_THE_ATTACK}
     return identity(kept | {"device": device}, ATTACK.schema)

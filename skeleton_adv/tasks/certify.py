@@ -1,4 +1,4 @@
-"""``task=certify``: certify the test clips by randomized smoothing, a row for each."""
+"""``task=certify``: certify the test clips by randomized smoothing, one row per clip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_n
 
 @dataclass(frozen=True)
 class Task:
-    """Certificates of the victim under noise, with whatever defense draws none of its own."""
+    """Certificates of the victim under noise, with any defense that draws no noise."""
 
     defense: Callable[[nn.Module], nn.Module]
     smoothing: Smoothing
     seed: Whole
 
     def run(self, job: Job) -> Path:
-        """Certify the test clips; resume what was begun, within a clip too; do nothing if all is done."""
+        """Certify the test clips; resume an unfinished run, even within a clip; do nothing if all clips are done."""
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         path = find_checkpoint(job, job.victim)
@@ -51,7 +51,7 @@ class Task:
         victim = Victim(network, self.defense, device, progress.pulse)
         if victim.randomised:
             raise SettingError(
-                f"defense={job.choices['defense']} draws noise of its own: certify with none or temporal_filter"
+                f"defense={job.choices['defense']} draws its own noise: certify with defense=none or temporal_filter"
             )
         certification = Certification(job.dataset, prepared, victim, how, self.seed)
 
@@ -74,17 +74,17 @@ class Task:
         }
 
     def check(self, job: Job) -> None:
-        """Raise ``SettingError`` if nothing can be certified so."""
+        """Raise ``SettingError`` if these settings certify nothing."""
         least = least_draws(self.smoothing.alpha)
         if self.smoothing.n < least:
             raise SettingError(
-                f"smoothing.n={self.smoothing.n} draws certify nothing at alpha={self.smoothing.alpha:g}: "
-                f"take {least} at least"
+                f"smoothing.n={self.smoothing.n} draws certify nothing at smoothing.alpha={self.smoothing.alpha:g}: "
+                f"use at least {least}"
             )
         check_option(self.defense, str(job.choices["defense"]))
 
     def _warn(self, trained: float | None) -> None:
-        """Say if a victim is certified with other noise than it was ``trained`` with; None: nobody recorded it."""
+        """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded."""
         if trained != self.smoothing.sigma:
-            known = "noise that nobody recorded" if trained is None else f"noise of {trained:g}"
-            log(f"the victim was trained with {known}, certified with {self.smoothing.sigma:g}: it may do badly")
+            known = "unrecorded noise" if trained is None else f"noise of {trained:g}"
+            log(f"the victim is trained with {known}, certified with {self.smoothing.sigma:g}: accuracy may be low")

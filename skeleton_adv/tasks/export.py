@@ -1,4 +1,4 @@
-"""``task=export``: a generated dataset's clips as the files that the readers of the real set take."""
+"""``task=export``: a generated dataset's clips as files in the format of the real set."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Task:
         write: Callable[[Iterable[Clip], Path], None] | None = getattr(job.dataset, "write", None)
         if write is None:
             raise SettingError(
-                f"dataset={job.choices['dataset']} has files already: task=export is for the synthetic sets"
+                f"dataset={job.choices['dataset']} already consists of files: task=export is for synthetic sets"
             )
         listed = job.dataset.clips()
         numbers = [n for split in ("train", "test") for n in hashed_order(listed, split)[: job.runtime.limit]]

@@ -12,7 +12,7 @@ class Task:
     """The preparation of a dataset into its store."""
 
     def run(self, job: Job) -> None:
-        """Prepare the dataset and say what is in it."""
+        """Prepare the dataset and report its content."""
         prepared = prepared_clips(job)
         counts = {split: sum(clip.split == split for clip in prepared.clips) for split in ("train", "test")}
         for name, reason in prepared.skipped:

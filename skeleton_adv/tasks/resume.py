@@ -1,4 +1,4 @@
-"""What runs of every kind share: prepared clips, the facts of a run, and work that can be continued."""
+"""Shared by runs of every kind: prepared clips, the facts of a run, and resumable work."""
 
 import os
 import time
@@ -21,7 +21,7 @@ from skeleton_adv.runs.schema import Columns, RowKind
 
 
 def prepared_clips(job: Job) -> Prepared:
-    """The dataset's clips, prepared if they are not yet, in the space that the job asks for."""
+    """The dataset's clips, prepared if necessary, in the job's space."""
 
     def progress(clips: Iterable[Clip], total: int) -> Iterable[Clip]:
         return track(clips, total, f"preparing {job.dataset.name}")
@@ -30,7 +30,7 @@ def prepared_clips(job: Job) -> Prepared:
     prepared = prepare(job.dataset, Path(job.runtime.cache_dir), progress, job.runtime.workers or own or 1)
     if prepared.skipped:
         names = ", ".join(name for name, _ in prepared.skipped)
-        log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare tells why)")
+        log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare gives the reasons)")
     return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
 
 
@@ -39,12 +39,12 @@ def test_clips(job: Job, prepared: Prepared) -> list[int]:
     clips = hashed_order(prepared.clips, "test")
     if not clips:
         count = len(prepared.clips)
-        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.name} on")
+        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.name}")
     return clips
 
 
 def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict[str, Any]:
-    """What ``run.json``, or the JSON beside weights, says of a job."""
+    """The facts about a job in ``run.json`` or in the JSON beside weights."""
     return {
         "identity": key,
         "settings": dict(settings),
@@ -66,30 +66,30 @@ def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> di
 
 
 def times(start: str, began: float) -> dict[str, Any]:
-    """When work began (``start``; ``began`` by the monotonic clock) and ended, and how long it took."""
+    """When work began (``start``; ``began`` on the monotonic clock) and ended, and how long it took."""
     return {"began": start, "ended": now(), "seconds": round(time.monotonic() - began, 1)}
 
 
 def run_folder(job: Job, what: str, settings: Mapping[str, Any], kind: RowKind) -> RunFolder:
-    """The folder of a run, by its identity; raises ``SettingError`` if the same was run under other options' names."""
+    """The folder of a run, by its identity; raises ``SettingError`` if it exists under other options' names."""
     key = identity(settings, kind.schema)
     names = (job.dataset.name, job.victim.option, what, str(job.choices["defense"]), key)
     place = Path(job.runtime.output_dir).joinpath(*names)
     for other in Path(job.runtime.output_dir, job.dataset.name).glob(f"*/*/*/{key}"):
         if other != place and any(other.glob("*.csv")):
             raise SettingError(
-                f"the same was run under other names, in {other}: give those, move that folder here, {place}, "
+                f"the same was run under other names, in {other}: use those, move that folder to {place}, "
                 "or set another runtime.output_dir"
             )
     return RunFolder(place, kind)
 
 
 def is_done(folder: RunFolder, order: list[int], kept: Callable[[], bool] = lambda: True) -> bool:
-    """Whether all clips of ``order`` have their rows, and all that is to be ``kept`` of them is there; says so."""
+    """Whether all clips of ``order`` have their rows, and everything to be ``kept`` exists; logs it if so."""
     summary = folder.summary()
     if summary is None or summary["done"] < len(order) or not kept():
         return False
-    log(f"nothing to do: {summary['done']} of {summary['total']} clips are done in {folder.path}")
+    log(f"nothing to do: {summary['done']} of {summary.get('total', len(order))} clips are done in {folder.path}")
     return True
 
 
@@ -102,11 +102,11 @@ def carry_out(
     work: Callable[[set[int]], None],
     kept: Callable[[], bool] = lambda: True,
 ) -> Path:
-    """Do ``work`` on the clips that are not done, alone in the folder; write ``facts`` as the end."""
+    """Do ``work`` on the clips that are not done, with the folder locked; then write ``facts``."""
     with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
-        if not is_done(folder, order, kept):  # by the process that was waited for
+        if not is_done(folder, order, kept):  # by the other process
             before, start, began = folder.summary(), now(), time.monotonic()
-            # Clips that are only kept afterwards leave the rows, their provenance and the mark of an end alone.
+            # Clips that are saved later do not change the rows, their provenance or the mark of completion.
             ended = before is not None and before["done"] >= len(order)
             names = {number: clip.name for number, clip in enumerate(prepared.clips)}
             done = folder.begin(columns, names, withdraw=not ended)
@@ -118,10 +118,10 @@ def carry_out(
 
 
 def _noted(folder: RunFolder, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All that a run was worked on with, this time included; says so if that was not always the same."""
+    """All environments of a run, including this one; logs a warning if they differ."""
     commit = f"{facts['git_commit']}{' with changes' if facts['git_dirty'] else ''}"
     here = {"device": facts["device"], "threads": torch.get_num_threads(), "torch": torch.__version__, "commit": commit}
     worked = folder.note(here)
     if len(worked) > 1:
-        log(f"this run was begun otherwise ({worked[0]}): its rows may differ from those of a run of one kind")
+        log(f"this run began in another environment ({worked[0]}): its rows may differ")
     return worked

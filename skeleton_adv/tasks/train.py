@@ -1,4 +1,4 @@
-"""``task=train``: a victim's weights, and what is known of them."""
+"""``task=train``: a victim's weights, and the facts about them."""
 
 import time
 from collections.abc import Mapping
@@ -21,18 +21,18 @@ from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.fitted import Fitted
 from skeleton_adv.train.recipe import Course, Recipe
 
-TRAINING = 1  # to be raised with a change of how victims are trained
+TRAINING = 1  # raise it when the training of victims changes
 
 
 @dataclass(frozen=True)
 class Task:
-    """The training of a victim by a recipe."""
+    """The training of a victim with a recipe."""
 
     batch_size: Annotated[int, Range("[1, 4096]")]
     recipe: Recipe | None = None
 
     def run(self, job: Job) -> None:
-        """Train a victim and write its weights, with what is known of them; do nothing if they are there."""
+        """Train a victim and write its weights with their facts; do nothing if they exist."""
         recipe = self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         settings = self.settings(job, prepared)
@@ -40,7 +40,7 @@ class Task:
 
         def work(scratch: Path) -> Mapping[str, Any]:
             start, began = now(), time.monotonic()
-            clips = test_clips(job, prepared)  # an empty split shows before the hours of training
+            clips = test_clips(job, prepared)  # find an empty split before hours of training
             network, course = _fit(job, recipe, prepared, device, scratch)
             hits = correct(network, job.dataset, prepared, clips, self.batch_size)
             facts = {
@@ -65,20 +65,20 @@ class Task:
         assert self.recipe is not None
         own = job.victim.training.identity()
         recipe = asdict(self.recipe)
-        if not own:  # there is nothing that could grow
+        if not own:  # there is nothing to grow
             recipe["noise_warmup"] = 0.0
         settings = {"recipe": recipe, "prepared": prepared.digest, **role_settings(job, job.victim)}
         return {**settings, "seed": job.victim.model.seed, **own}
 
     def check(self, job: Job) -> Recipe:
-        """The recipe; raises ``SettingError`` if there is none, or if it cannot be followed on this data."""
+        """The recipe; raises ``SettingError`` if there is none, or if it does not fit this data."""
         if self.recipe is None:
             pair = f"model={job.victim.option} dataset={job.choices.get('dataset')}"
             raise SettingError(f"no recipe for {pair}: choose one with recipe=...")
         job.victim.training.check(self.recipe)
         if any(self.recipe.rotation) and len(job.dataset.skeleton.coords) < 3:
             raise SettingError(
-                f"recipe.rotation={list(self.recipe.rotation)} turns joints about three axes, but {job.dataset.name} "
+                f"recipe.rotation={list(self.recipe.rotation)} rotates joints about three axes, but {job.dataset.name} "
                 "has joints in an image: set recipe.rotation=[0,0,0], or recipe.random_move=true instead"
             )
         return self.recipe
@@ -88,7 +88,7 @@ class Task:
         named = job.victim.model.checkpoint
         path = Path(named or Path(job.runtime.checkpoint_dir) / checkpoint_name(job, job.victim)).expanduser()
         if path.suffix != ".safetensors":
-            raise SettingError(f"model.checkpoint={path}: weights are written as .safetensors, so let its name end so")
+            raise SettingError(f"model.checkpoint={path}: weights are written as .safetensors: rename the file")
         return path
 
 
@@ -110,7 +110,7 @@ def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Pat
     assert isinstance(network, Network)
     if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
         raise RunError(f"the training of {job.victim.option} diverged: lower recipe.lr, or set recipe.clip_norm")
-    if recipe.half:  # the accuracy to be stated is that of the weights as they are stored
+    if recipe.half:  # report the accuracy of the weights as stored
         for value in network.state_dict().values():
             if value.is_floating_point():
                 value.copy_(value.half())

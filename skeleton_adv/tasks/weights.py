@@ -1,4 +1,4 @@
-"""Where the weights of a job's networks are, and what is known of them."""
+"""Where the weights of a job's networks are, and the facts about them."""
 
 import shlex
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from skeleton_adv.models.weights import load_weights
 
 
 def role_settings(job: Job, role: Role) -> dict[str, Any]:
-    """What the numbers of a network depend on, weights aside: its constructors and the shape of its input."""
+    """The settings that a network's numbers depend on besides weights: its constructors and input shape."""
     return {role.key: dict(role.settings), "dataset": job.dataset_settings}
 
 
@@ -27,7 +27,7 @@ def checkpoint_name(job: Job, role: Role) -> str:
 
 
 def find_checkpoint(job: Job, role: Role) -> Path:
-    """The weights to load: as named, else those trained here, else those that come with the program."""
+    """The weights to load: those named, otherwise those trained here, otherwise those shipped with the program."""
     if role.model.checkpoint:
         places = [Path(role.model.checkpoint).expanduser()]
     else:
@@ -41,7 +41,7 @@ def find_checkpoint(job: Job, role: Role) -> Path:
 
 
 def _training(job: Job, role: Role) -> str:
-    """The command that trains the weights of a network, as far as it can be told."""
+    """The command that trains the weights of a network, as far as it is known."""
     if not (role.has_option and str(job.choices.get("dataset")).isidentifier()):
         return "task=train and the same words"
     given = [word.lstrip("+") for word in shlex.split(job.command)]
@@ -56,27 +56,46 @@ def _training(job: Job, role: Role) -> str:
 
 
 def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) -> tuple[Network, dict[str, Any]]:
-    """A network with its weights, and what is known of their training.
+    """A network with its weights, and the facts about their training.
 
-    That is its own word on its accuracy, the ``training`` by name and settings (``unknown``: nobody recorded
-    it), the noise in it, and whether it was on these clips. Raises ``CheckpointError`` if it was of a network
-    of another meaning.
+    The facts are the recorded accuracy, the ``training`` by name and settings (``unknown``: not recorded), its
+    noise, its seed, and whether it was on these clips. Raises ``CheckpointError`` if the network was trained
+    with other settings.
     """
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
-    settings = about.get("settings")
-    _check_training(job, role, checkpoint, settings or {})
+    settings = _settings_of(about, checkpoint)
+    _check_training(job, role, checkpoint, settings)
     here = trained_here(job, about, prepared)
     if here is False:
         other = about.get("dataset", "other clips")
         other = f"another {other} (by its clips or dataset.seed)" if other == job.dataset.name else other
-        log(f"{checkpoint} was trained on {other}: clips of this test may have been its training clips")
+        log(f"{checkpoint} was trained on {other}: its training clips may include clips of this test set")
     return network, {
         "checkpoint_accuracy": about.get("test_accuracy"),
-        "training": {"name": "unknown"} if settings is None else _training_of(settings),
-        "trained_noise": None if settings is None else settings.get("noise", 0.0),
+        "training": _training_of(settings) if settings else {"name": "unknown"},
+        "trained_noise": settings.get("noise", 0.0) if settings else None,
         "trained_here": here,
+        # Of weights that are named by their path, the setting says nothing.
+        "seeds": {role.key: seed if type(seed := settings.get("seed")) is int else role.model.seed},
     }
+
+
+def _settings_of(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The settings of a training; empty if they were not recorded. Raises ``CheckpointError`` if they are damaged."""
+    settings = about.get("settings")
+    found = {} if settings is None else settings
+    parts = [found, *(found.get(name, {}) for name in ("model", "dataset"))] if isinstance(found, dict) else [None]
+    parts += [*parts[1].values()] if len(parts) > 1 and isinstance(parts[1], dict) else []
+    training = found.get("training", {"name": "none"}) if isinstance(found, dict) else None
+    named = isinstance(training, dict) and isinstance(training.get("name"), str)
+    noise = found.get("noise", 0.0) if isinstance(found, dict) else None
+    if not (all(isinstance(part, dict) for part in parts) and named and type(noise) in (int, float)):
+        raise CheckpointError(
+            f"{path.with_suffix('.json')} does not say how {path.name} was trained, its settings are damaged: restore "
+            "it, or delete it if nobody knows"
+        )
+    return dict(found)
 
 
 def _training_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +106,7 @@ def _training_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_training(job: Job, role: Role, path: Path, trained: Mapping[str, Any]) -> None:
-    """Raise ``CheckpointError`` if the weights were trained in a network of another meaning."""
+    """Raise ``CheckpointError`` if the weights were trained in a network with other settings."""
     model, data = trained.get("model", {}), trained.get("dataset", {})
     ours = {f"{part}.{name}": value for part in role.settings for name, value in role.settings[part].items()}
     theirs = {f"{part}.{name}": value for part in model for name, value in model[part].items()}
@@ -96,7 +115,7 @@ def _check_training(job: Job, role: Role, path: Path, trained: Mapping[str, Any]
     for name, value, before in pairs:
         if value != before:
             raise CheckpointError(
-                f"{name}={value}, but {path} was trained with {before}: set it so, or name other weights"
+                f"{name}={value}, but {path} was trained with {before}: use that value, or other weights"
             )
 
 
@@ -104,8 +123,8 @@ _SHAPE = ("space", "num_persons")
 
 
 def trained_here(job: Job, about: Mapping[str, Any], prepared: Prepared) -> bool | None:
-    """Whether weights were trained on these very clips; None: on a dataset of this name, or nobody knows on what."""
+    """Whether weights were trained on these clips; None: unknown, or on a dataset of this name."""
     if about.get("dataset", job.dataset.name) != job.dataset.name:
         return False
-    digest = about.get("settings", {}).get("prepared")
+    digest = (about.get("settings") or {}).get("prepared")
     return None if digest is None else bool(digest == prepared.digest)

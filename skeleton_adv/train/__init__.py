@@ -1,4 +1,4 @@
-"""How victims are trained, and whatever else is fitted once on training clips."""
+"""The training of victims, and anything else that is fitted once on training clips."""
 
 from skeleton_adv.train.recipe import Recipe
 

@@ -1,4 +1,4 @@
-"""Training clips: cropped, turned, moved and changed at random."""
+"""Training clips: randomly cropped, rotated, moved and changed."""
 
 import math
 import random
@@ -22,16 +22,17 @@ def training_batch(
     training: Training,
     grown: float,
 ) -> SkeletonBatch:
-    """The clips with these numbers, each cropped, rotated, moved and changed by ``training`` at random.
+    """The clips with these numbers, each randomly cropped, rotated, moved and changed by ``training``.
 
-    ``grown``: the share of its full strength that ``training`` has at this epoch, in [0, 1].
+    ``grown``: the fraction of its full strength that ``training`` has at this epoch, in [0, 1].
     """
     x, mask, dt = [], [], []
     for number in numbers:
         raw = prepared.raw(number)
         start, length = random_crop(len(raw.frames), recipe.crop, dataset.num_frames, rng)
         frames, exists = resample(raw, start, length, dataset.num_frames)
-        frames = rotate(frames, [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation])
+        angles = [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation]
+        frames = rotate(frames, angles) if any(angles) else frames  # joints in an image may have two channels only
         if recipe.random_move:
             frames = moved(frames, exists, rng)
         x.append(training.clip(frames, exists, dataset.skeleton.coords, rng, grown))
@@ -48,7 +49,7 @@ def training_batch(
 
 
 def rotate(frames: np.ndarray, angles: Sequence[float]) -> np.ndarray:
-    """Coordinates (3, T, V, M) turned about the camera's x, then y, then z axis, by angles in radians."""
+    """Coordinates (3, T, V, M) rotated about the camera's x, then y, then z axis, by angles in radians."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -61,7 +62,7 @@ def rotate(frames: np.ndarray, angles: Sequence[float]) -> np.ndarray:
 
 
 def moved(frames: np.ndarray, exists: np.ndarray, rng: random.Random) -> np.ndarray:
-    """Joints (C, T, V, M) whose x and y turn, grow and drift steadily from the first frame to the last.
+    """Joints (C, T, V, M) whose x and y rotate, scale and shift steadily from the first frame to the last.
 
     ``random_move`` of Spatial Temporal Graph Convolutional Networks (Yan et al., arXiv 1801.07455), as
     2s-AGCN trains on Kinetics: at both ends one of these angles in degrees, scales and shifts. Unlike

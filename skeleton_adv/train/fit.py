@@ -31,10 +31,10 @@ def fit(
     log: Log,
     training: Training | None = None,
 ) -> tuple[nn.Module, Course]:
-    """Train ``build()`` by ``recipe``, test clips unread; return it with the course of its held-out accuracy.
+    """Train ``build()`` by ``recipe`` without test clips; return it with its held-out accuracies.
 
-    ``training`` is what it does beyond the recipe. ``scratch`` receives the state after every epoch: a killed
-    training ends with the weights that it would have had.
+    ``training`` is the part beyond the recipe. ``scratch`` receives the state after every epoch: a resumed
+    training ends with the same weights.
     """
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
     model, optimiser, progress = _restore(build, recipe, seed, device, scratch)
@@ -64,7 +64,7 @@ def fit(
 def correct(
     model: nn.Module, dataset: Dataset, prepared: Prepared, numbers: Sequence[int], batch_size: int
 ) -> list[bool]:
-    """Whether the model is right, for each of these clips."""
+    """Whether the model is correct on each of these clips."""
     model.eval()
     hits: list[bool] = []
     with torch.no_grad():
@@ -84,14 +84,14 @@ def _one_epoch(
     training: Training,
     where: tuple[int, str, int],
 ) -> float:
-    """One pass over ``clips``; the mean loss. ``where``: seed, phase and epoch, on which all that is drawn depends."""
+    """One pass over ``clips``; the mean loss. ``where``: seed, phase and epoch, which determine all draws."""
     rng, grown = random.Random(repr(where)), recipe.noise_share(where[2])
     order = rng.sample(clips, len(clips))
     for group in optimiser.param_groups:
         group["lr"] = recipe.rate(where[2])
     model.train()
     device, total = _device(model), torch.zeros((), device=_device(model))
-    # Dropout draws from the global generator: seeded for each epoch, and left as it was found.
+    # Dropout draws from the global generator: it is seeded per epoch and restored afterwards.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(rng.getrandbits(48))
         for start in range(0, len(order), recipe.batch_size):
@@ -108,18 +108,18 @@ def _one_epoch(
 
 
 def _training_clips(dataset: Dataset, prepared: Prepared, recipe: Recipe, seed: int) -> tuple[list[int], set[int]]:
-    """All training clips, and those of them that are held out to choose the number of epochs."""
+    """All training clips, and those held out to choose the number of epochs."""
     train = [i for i, clip in enumerate(prepared.clips) if clip.split == "train"]
     if not train:
         raise DataError(f"{dataset.name}: none of its {len(prepared.clips)} clips is a training clip: nothing to learn")
     held_out = _stratified(prepared, train, recipe.held_out, seed)
     if len(held_out) == len(train):
-        raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips to learn from")
+        raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips for training")
     return train, held_out
 
 
 def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -> set[int]:
-    """A ``share`` of the training clips, drawn so that classes keep their proportions."""
+    """A ``share`` of the training clips, stratified by class."""
     by_class: dict[int, list[int]] = {}
     for number in train:
         by_class.setdefault(prepared.clips[number].label, []).append(number)
@@ -166,7 +166,7 @@ def _restore(
 
 def _save(scratch: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Course) -> None:
     state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **vars(progress)}
-    content = BytesIO()  # torch's own writer tells of a full disk as of an error in the program
+    content = BytesIO()  # torch's own writer reports a full disk as an internal error
     torch.save(state, content)
     write_whole(scratch, content.getvalue())
 

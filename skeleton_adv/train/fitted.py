@@ -1,4 +1,4 @@
-"""Whatever is fitted once on training clips and used many times: settings -> tensors, known by their identity."""
+"""Anything fitted once on training clips and used many times: settings -> tensors, found by identity."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ from skeleton_adv.core.files import read_json
 class Fitted:
     """A fitted part: weights of a victim, a detector, an encoder, a perturbation.
 
-    ``path`` is its ``.safetensors`` file, with a JSON beside it of all that is known of it; ``identity`` is
-    that of its settings. ``fit`` writes both, once, and continues where a killed process stopped.
+    ``path`` is its ``.safetensors`` file, with a JSON of its facts beside it; ``identity`` is
+    that of its settings. ``fit`` writes both once, and resumes after a kill.
     """
 
     path: Path
@@ -25,30 +25,28 @@ class Fitted:
 
     @property
     def scratch(self) -> Path:
-        """Where the state of an unfinished fit is kept."""
+        """The path of the state of an unfinished fit."""
         return self.path.parent / f".{self.path.stem}-{self.identity}.pt"
 
     def is_there(self) -> bool:
-        """Whether it has been fitted; raises ``CheckpointError`` if something else is in its place."""
+        """Whether it is fitted; raises ``CheckpointError`` if something else is in its place."""
         about = self.path.with_suffix(".json")
         if not self.path.exists():
             return False
         if about.exists() and read_json(about, CheckpointError).get("identity") == self.identity:
             return True
         raise CheckpointError(
-            f"{self.path} exists, trained otherwise: delete it or set model.checkpoint=PATH or model.seed"
+            f"{self.path} exists and was trained otherwise: delete it, or set model.checkpoint=PATH or model.seed"
         )
 
     def fit(self, work: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """Let ``work(scratch)`` fit and write it, and return what it says; None if it is there already.
+        """Fit and write it with ``work(scratch)``, and return its facts; None if it exists.
 
-        Whoever else fits into this file is waited for.
+        Waits for any other process that fits this file.
         """
         with self._held():
-            if self.is_there():
-                return None
-            facts = work(self.scratch)
-            self.scratch.unlink(missing_ok=True)
+            facts = None if self.is_there() else work(self.scratch)
+            self.scratch.unlink(missing_ok=True)  # that of a process, too, that was killed after its last write
             return facts
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What a victim's training makes small."""
+"""The loss of a victim's training."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from skeleton_adv.models.network import Network
 
 
 def stream_cross_entropy(model: nn.Module, x: Tensor, y: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy on clips (N, C, T, V, M); a model of several streams learns each by itself: a sum."""
+    """Mean cross-entropy on clips (N, C, T, V, M); with several streams, the sum of their losses."""
     streams = model.streams(x) if isinstance(model, Network) else (model(x),)
     losses = [F.cross_entropy(logits, y, label_smoothing=label_smoothing) for logits in streams]
     return torch.stack(losses).sum()

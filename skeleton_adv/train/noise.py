@@ -1,4 +1,4 @@
-"""Training under Gaussian noise, which certificates need."""
+"""Training with Gaussian noise, which certificates require."""
 
 import random
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class GaussianNoise(Training):
     """Certified Adversarial Robustness via Randomized Smoothing (Cohen et al., arXiv 1902.02918), section 3.3.
 
     Every coordinate of every existing joint of every training clip gets Gaussian noise of deviation ``sigma``
-    (metres; joints in an image: shares of it). ``recipe.noise_warmup`` lets it grow over the first epochs.
-    With ``sigma`` 0 the weights are those of a training without noise.
+    (metres; joints in an image: fractions of it). ``recipe.noise_warmup`` lets it grow over the first epochs.
+    With ``sigma`` 0 the weights are those of training without noise.
     """
 
     sigma: NonNegative = 0.25
@@ -33,7 +33,7 @@ class GaussianNoise(Training):
         return f"noise{self.sigma:g}" if self.sigma else ""
 
     def identity(self) -> dict[str, Any]:
-        # Its name there is older than the group ``training``: weights of then are found again.
+        # Its name there predates the group ``training``, so that older weights are still found.
         return {"noise": self.sigma} if self.sigma else {}
 
     def check(self, recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""How long and with what a victim is trained, and the course of a training."""
+"""The recipe of a victim's training, and the progress of a training."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ class Recipe:
     """How a victim is trained.
 
     ``schedule``: ``exponential`` multiplies the rate by ``gamma`` after every epoch, ``steps`` at every epoch in
-    ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the least part of a clip that a
-    training window keeps. ``rotation``: largest angles in degrees about x, y and z, drawn uniformly for each clip.
-    ``random_move``: x and y of each clip turn, grow and drift over its frames, see ``moved``. ``clip_norm``:
-    largest norm of a gradient. ``dropout``: of every dropout layer (None: the model's own). ``held_out``: the share
-    of training clips on which the number of epochs is chosen (0: all ``epochs`` run). ``half``: the weights are
-    stored as float16. ``noise_warmup``: the share of the epochs in which training noise grows to its deviation.
+    ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the smallest fraction of a clip that
+    a training window keeps. ``rotation``: largest angles in degrees about x, y and z, drawn uniformly for each clip.
+    ``random_move``: x and y of each clip rotate, scale and shift over its frames, see ``moved``. ``clip_norm``:
+    largest norm of a gradient. ``dropout``: the rate of every dropout layer (None: the model's own). ``held_out``: the
+    fraction of training clips on which the number of epochs is chosen (0: all ``epochs`` run). ``half``: store weights
+    as float16. ``noise_warmup``: the fraction of the epochs in which training noise grows to its deviation.
     """
 
     epochs: Count = 400
@@ -48,7 +48,7 @@ class Recipe:
         if len(self.rotation) != 3 or not all(isinstance(angle, int | float) for angle in self.rotation):
             raise SettingError(f"recipe.rotation={list(self.rotation)} must hold three angles, in degrees")
         if not all(isinstance(epoch, int) for epoch in self.milestones):
-            raise SettingError(f"recipe.milestones={list(self.milestones)} must be epochs, whole numbers")
+            raise SettingError(f"recipe.milestones={list(self.milestones)} must be epochs (whole numbers)")
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0."""
@@ -59,13 +59,13 @@ class Recipe:
         return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
 
     def noise_share(self, epoch: int) -> float:
-        """What part of the training noise's deviation an epoch, counted from 0, has."""
+        """The fraction of the training noise's deviation at an epoch, counted from 0."""
         return min(1.0, (epoch + 1) / max(self.noise_warmup * self.epochs, 1))
 
 
 @dataclass
 class Course:
-    """Where a training stands after its last whole epoch; what a resumed one starts from."""
+    """The state of a training after its last whole epoch, from which it resumes."""
 
     phase: Literal["select", "refit", "done"] = "select"
     epoch: int = 0

@@ -1,4 +1,4 @@
-"""What a victim's training does beyond its recipe: the group ``training``."""
+"""The part of a victim's training beyond its recipe: the group ``training``."""
 
 import random
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from skeleton_adv.train.recipe import Recipe
 
 @dataclass(frozen=True)
 class Training:
-    """A way of training; this one adds nothing. Others override ``clip`` or ``loss``, and are one file each.
+    """A way of training; this one adds nothing. Others override ``clip`` or ``loss`` in one file each.
 
     The fields of a subclass are its settings: all of them belong to the identity of the weights.
     """
@@ -24,23 +24,23 @@ class Training:
 
     @property
     def tag(self) -> str:
-        """Its part of the name of the weights' file; empty for a training that adds nothing."""
+        """Its part of the weights' file name; empty for a training that adds nothing."""
         values = "_".join(f"{value:g}" if isinstance(value, float) else str(value) for value in asdict(self).values())
         return f"{self.name}{values}"
 
     def identity(self) -> dict[str, Any]:
-        """What it adds to the settings that make the weights themselves; nothing if it changes nothing."""
+        """What it adds to the identity of the weights; nothing if it changes nothing."""
         return {"training": {"name": self.name, **asdict(self)}}
 
     def check(self, recipe: Recipe) -> None:
-        """Raise ``SettingError`` if it cannot be done by this recipe."""
+        """Raise ``SettingError`` if it does not fit this recipe."""
 
     def clip(
         self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, grown: float
     ) -> np.ndarray:
-        """What is learnt from in place of a clip (C, T, V, M) whose joints ``exists`` (T, V, M), in its unit.
+        """The training clip in place of a clip (C, T, V, M) whose joints ``exists`` (T, V, M), in its unit.
 
-        ``coords`` are the channels of coordinates; ``grown`` in [0, 1] is the share of the full strength.
+        ``coords`` are the channels of coordinates; ``grown`` in [0, 1] is the fraction of the full strength.
         """
         return frames
 

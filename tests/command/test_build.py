@@ -1,6 +1,7 @@
 """A command becomes the job that it describes, or is refused in one line."""
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from jobs import job_of
 from omegaconf import OmegaConf
 
 from skeleton_adv import tasks
+from skeleton_adv.attacks import Access, needs
 from skeleton_adv.command import build, cli
 from skeleton_adv.command.job import Job
 from skeleton_adv.command.targets import check_targets
@@ -17,7 +19,7 @@ from skeleton_adv.defenses import check_option, none
 from skeleton_adv.tasks.weights import find_checkpoint
 
 VALUES = [
-    ("attack.beta=-3", "attack.beta=-3 is out of range: it must lie in (0, inf)"),
+    ("attack.beta=-3", "attack.beta=-3 is out of range: it must be in (0, inf)"),
     ("attack.beta=abc", "attack.beta='abc' must be a number"),
     ("attack.outer_steps=1.5", "attack.outer_steps=1.5 must be a whole number"),
     ("attack.keep=bets", "attack.keep=bets is not a choice: did you mean 'best'?"),
@@ -37,6 +39,50 @@ def test_a_value_out_of_range_is_named(override: str, message: str) -> None:
     with pytest.raises(SettingError) as caught:
         job_of([override])
     assert message in str(caught.value)
+
+
+TRAININGS = [
+    (["surrogate.noise=0.25"], "there is no surrogate"),
+    (["training@surrogate_training=noise"], "there is no surrogate"),
+    (["surrogate_training=null"], "surrogate_training=None is no way of training"),
+    (["model@surrogate=hcn", "surrogate_training=null"], "surrogate_training=None is no way of training"),
+    (["training._target_=skeleton_adv.train.training.Training"], "is no way of training"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), TRAININGS)
+def test_a_training_without_effect_or_meaning_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        job_of(words)
+
+
+def test_a_surrogate_may_be_trained_otherwise() -> None:
+    surrogate = job_of(["model@surrogate=hcn", "surrogate.noise=0.25"]).surrogate
+    assert surrogate is not None and surrogate.training.identity() == {"noise": 0.25}
+
+
+ACCESS = [
+    ("gradients", [], "white box"),
+    ("scores", [], "scores"),
+    ("gradients", ["defense=noise_filter"], "adaptive"),
+    ("labels", ["defense=noise_filter"], "labels"),
+    ("gradients", ["defense=noise_filter", "adaptive=false"], "oblivious"),
+    ("scores", ["defense=noise_filter", "adaptive=false"], "oblivious"),
+    ("labels", ["defense=noise_filter", "adaptive=false"], "oblivious"),
+    ("none", ["defense=noise_filter", "adaptive=false"], "none"),
+    ("labels", ["model@surrogate=hcn"], "transfer"),
+    ("none", ["model@surrogate=hcn"], "none"),
+]
+
+
+@pytest.mark.parametrize(("declared", "words", "access"), ACCESS)
+def test_an_attack_that_asks_the_undefended_network_is_oblivious(
+    declared: Access, words: list[str], access: str
+) -> None:
+    job = job_of(words)
+    task: Any = job.task
+    attack = needs(declared)(lambda model, batch, *, targeted=False: None)
+    assert replace(task, attack=attack)._access(job) == access
 
 
 def check(job: Job) -> None:
@@ -109,10 +155,15 @@ def test_a_setting_of_another_task_is_unknown(word: str) -> None:
 def test_a_sweep_is_told_with_the_number_of_its_jobs() -> None:
     params = {"targeted": "false,true", "attack.beta": "0.1,1,10"}
     assert build.sweep_of(None, ["attack.beta=1", "--cfg", "job"]) is None
-    assert build.sweep_of(params, []) == {"params": params, "jobs": 6}
-    assert build.sweep_of(params, ["-m", "attack.beta=3"]) == {"params": {"targeted": "false,true"}, "jobs": 2}
+    assert build.sweep_of(params, []) == {"params": params, "typed": [], "jobs": 6}
+    assert build.sweep_of(params, ["-m", "attack.beta=3"]) == {
+        "params": {"targeted": "false,true"},
+        "typed": [],
+        "jobs": 2,
+    }
     swept = build.sweep_of(params, ["attack.beta=1,2", "seed=range(0,4)"])
     assert swept is not None and swept["jobs"] == 16 and swept["params"]["attack.beta"] == "1,2"
+    assert swept["typed"] == ["attack.beta", "seed"]
 
 
 def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:

@@ -103,12 +103,12 @@ MISTAKES = [
     (["runtime.devise=cpu"], "did you mean 'runtime.device'?"),
     (["attack.beta=0.1,1", "-m", "sed=1"], "unknown key 'sed': did you mean 'seed'?"),
     (["--cgf"], "unknown option '--cgf': did you mean '--cfg'?"),
-    (["-m", "--cfg", "job"], "-m and --cfg exclude each other: give one of them"),
+    (["-m", "--cfg", "job"], "-m and --cfg cannot be combined"),
     (["recipe=null"], "recipe=null is not an option"),
-    (["-m", "attack=glob(*)"], "names no values that can be run one by one"),
-    (["-m", "attack.beta=range(1,0)"], "names no values that can be run one by one"),
-    (["-m", "attack.beta=interval(0,1)"], "names no values that can be run one by one"),
-    (["attack.beta"], "not of the form key=value"),
+    (["-m", "attack=glob(*)"], "attack=glob(*) is not a list of values"),
+    (["-m", "attack.beta=range(1,0)"], "attack.beta=range(1,0) is not a list of values"),
+    (["-m", "attack.beta=interval(0,1)"], "attack.beta=interval(0,1) is not a list of values"),
+    (["attack.beta"], "must have the form key=value"),
     (["attack.beta=0.1", "model=hcn,agn", "-m"], "model=agn is not an option"),
 ]
 
@@ -130,25 +130,25 @@ def test_mistakes_are_one_line_and_write_nothing(place: tuple[Path, list[str]], 
 
 
 ONE_LINERS = [
-    (["attack.beta=0.1,1"], "names several values: add -m"),
+    (["attack.beta=0.1,1"], "attack.beta=0.1,1 has several values: add -m"),
     (["task=train", "recipe.rotation=[1,2]", "recipe=hcn/utd_mhad"], "recipe.rotation=[1, 2] must hold three angles"),
     (["task=train", "recipe.rotation=[a,b,c]", "recipe=hcn/utd_mhad"], "recipe.rotation"),
-    (["model.architecture=null"], "model.architecture is none"),
+    (["model.architecture=null"], "model.architecture is not set"),
     (["~dataset.root"], "dataset.root is missing"),
-    (["runtime=null"], "runtime=None must hold settings"),
+    (["runtime=null"], "runtime=None must contain settings"),
     (["hydra.verbos=1"], "hydra.verbos"),
     (["--config-dir", "/nowhere"], "--config-dir /nowhere is not a folder"),
     (["defense=null"], "defense=null is not an option"),
     (["+attack.targeted=true"], "attack.targeted is not a setting"),
     (["+attack.model=3"], "attack.model is not a setting"),
     (["+model.architecture.num_joints=3"], "model.architecture.num_joints is not a setting"),
-    (["constraint.bone=null"], "constraint.bone=None is no constraint"),
+    (["constraint.bone=null"], "constraint.bone=None is not a constraint"),
     (["constraint={}"], "constraint"),
     (["target=wave"], "no effect on an untargeted attack"),
     (["attack._target_=3"], "attack._target_=3"),
     (["batch_size=99999999999999999999"], "batch_size=99999999999999999999 is out of range"),
     (["runtime.output_dir="], "runtime.output_dir is empty"),
-    (["runtime.cache_dir=/proc/nowhere"], "; runtime.cache_dir can name another place"),
+    (["runtime.cache_dir=/proc/nowhere"], "; runtime.cache_dir can name another folder"),
 ]
 
 

@@ -115,16 +115,16 @@ BROKEN = {
     "not text": ("ä" * 20, "not a readable text file"),
     "no frames": (change("file.data", []), "no list of frames"),
     "a list": ("[]", "no list of frames"),
-    "wrong joint count": (change("body.score", [0.5] * 17), "frame_index 4, body 2: 17 numbers of score, not 18"),
-    "no pose": (change("body.pose", None), "frame_index 4, body 2: no numbers of pose, not 36"),
-    "NaN": (change("body.pose", [float("nan")] * 36), "frame_index 4, body 2: pose holds a value that is not finite"),
-    "nested": (change("body.score", [[0.5]] * 18), "score holds what is no number"),
-    "far outside": (change("body.pose", [1e4] * 36), "frame_index 4, body 2: pose holds a value that is not finite"),
-    "huge": (change("body.score", [10**400] * 18), "score holds a value that is not finite, or far outside"),
+    "wrong joint count": (change("body.score", [0.5] * 17), "frame_index 4, body 2: 17 numbers in score, not 18"),
+    "no pose": (change("body.pose", None), "frame_index 4, body 2: no numbers in pose, not 36"),
+    "NaN": (change("body.pose", [float("nan")] * 36), "body 2: pose contains a value that is not finite"),
+    "nested": (change("body.score", [[0.5]] * 18), "score contains a value that is not a number"),
+    "far outside": (change("body.pose", [1e4] * 36), "frame_index 4, body 2: pose contains a value that is not finite"),
+    "huge": (change("body.score", [10**400] * 18), "score contains a value that is not finite or is far outside"),
     "too long a number": (change("body.score", [0.5] * 18).replace("0.5", "1" * 5000, 1), "not a readable text file"),
     "nobody": (json.dumps({"data": [{"frame_index": k, "skeleton": []} for k in range(3)]}), "no joint has a score"),
-    "true": (change("body.score", [True] * 18), "score holds what is no number"),
-    "words": (change("body.score", ["high"] * 18), "frame_index 4, body 2: score holds what is no number"),
+    "true": (change("body.score", [True] * 18), "score contains a value that is not a number"),
+    "words": (change("body.score", ["high"] * 18), "body 2: score contains a value that is not a number"),
     "negative": (change("frame.frame_index", -1), "frame 4 of 12 lacks a usable frame_index"),
     "twice": (change("frame.frame_index", 5), "two frames have the same frame_index"),
     "far": (change("frame.frame_index", 10**9), "frame 4 of 12 lacks a usable frame_index"),
@@ -142,7 +142,7 @@ def test_a_broken_file_is_named_with_its_frame(kind: str, tmp_path: Path) -> Non
 
 
 def test_broken_lists_of_labels_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"dataset\.root=.* holds neither"):
+    with pytest.raises(DataError, match=r"dataset\.root=.* contains neither"):
         Kinetics(str(tmp_path / "nowhere")).clips()
     root = write_set(tmp_path / "set")
     (root / "kinetics_val/d.json").unlink()
@@ -152,8 +152,8 @@ def test_broken_lists_of_labels_are_named(tmp_path: Path) -> None:
     good = {"has_skeleton": True, "label": "running", "label_index": 0}
     for entry, message in (
         ({"c": {**good, "label": "walking"}}, "label_index 0 is 'running' and also 'walking'"),
-        ({"a": good}, "a is listed as a train clip too"),
-        ({"c": {"label": "x"}}, "entry 'c' should hold has_skeleton"),
+        ({"a": good}, "a is also listed as a train clip"),
+        ({"c": {"label": "x"}}, "entry 'c' must contain has_skeleton"),
         ({"c": {**good, "label_index": 400}}, "entry 'c' has label_index 400"),
         ({"c\0": good}, "a bad name"),
         ({"\ud800": good}, "a bad name"),

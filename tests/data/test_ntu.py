@@ -119,14 +119,14 @@ def test_classes_are_named_once() -> None:
 TEXT = skeleton_text([[body] for body in moving(0, 3)])
 LINES = TEXT.splitlines()
 BROKEN = {
-    "empty": ("", ":0: the file ends where the number of frames"),
-    "truncated": ("\n".join(LINES[:40]), ":40: the file ends where joint"),
+    "empty": ("", ":0: the file ends before the number of frames"),
+    "truncated": ("\n".join(LINES[:40]), ":40: the file ends before joint"),
     "wrong joint count": (TEXT.replace("\n25\n", "\n24\n", 1), ":4: 24 joints, not 25"),
-    "not a number": (TEXT.replace(LINES[9].split()[0], "x.y", 1), ":10: not a joint's coordinates"),
-    "one coordinate": (TEXT.replace(LINES[9], "0.5", 1), ":10: not a joint's coordinates"),
+    "not a number": (TEXT.replace(LINES[9].split()[0], "x.y", 1), ":10: not the coordinates of a joint"),
+    "one coordinate": (TEXT.replace(LINES[9], "0.5", 1), ":10: not the coordinates of a joint"),
     "NaN": (TEXT.replace(LINES[9].split()[1], "nan", 1), ":10: a coordinate is not finite"),
-    "infinite as float32": (TEXT.replace(LINES[9].split()[1], "1e39", 1), ":10: a coordinate is not finite or beyond"),
-    "a thousand km": (TEXT.replace(LINES[9].split()[1], "-1e6", 1), ":10: a coordinate is not finite or beyond"),
+    "infinite as float32": (TEXT.replace(LINES[9].split()[1], "1e39", 1), ":10: a coordinate is not finite or exceeds"),
+    "a thousand km": (TEXT.replace(LINES[9].split()[1], "-1e6", 1), ":10: a coordinate is not finite or exceeds"),
     "5000 digits": (TEXT.replace("3\n", "9" * 5000 + "\n", 1), ":1: expected the number of frames"),
     "too many frames": (TEXT.replace("3\n", "900000000\n", 1), ":1: 900000000 frames"),
     "no body": ("3\n0\n0\n0\n", "no frame lists a body"),

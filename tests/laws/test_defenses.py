@@ -15,7 +15,13 @@ from skeleton_adv.models.victim import Victim
 
 every = pytest.mark.parametrize("name", options("defense"))
 bodies = pytest.mark.parametrize("skeleton", [NTU25, KINECT20, OPENPOSE18], ids=lambda s: s.name)
-OFF: dict[str, Any] = {"sigma": 0.0, "taps": None}  # the settings under which a defense does nothing
+
+
+def off_of(name: str) -> dict[str, Any]:
+    """The settings under which a defense does nothing, by its own word: ``OFF``; none if it has no strength."""
+    made = defense_of(name)
+    found: dict[str, Any] = getattr(getattr(made, "func", made), "OFF", {})
+    return found
 
 
 class Seen(nn.Module):
@@ -35,10 +41,10 @@ class Seen(nn.Module):
 def test_at_strength_0_it_is_the_identity(name: str) -> None:
     batch = make_batch(n=3, dtype=torch.float32)
     network = Seen(batch)
-    off = defense_of(name, **OFF)(network)
+    off = defense_of(name, **off_of(name))(network)
     for purpose in ("attack", "judge"):
         assert torch.equal(off(batch.x, context_of(batch, purpose=purpose)), network(batch.x))
-    assert not Victim(network, defense_of(name, **OFF), "cpu").randomised
+    assert not Victim(network, defense_of(name, **off_of(name)), "cpu").randomised
 
 
 @every

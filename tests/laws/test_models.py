@@ -86,7 +86,7 @@ def test_features_are_named_layers_the_last_of_them_the_logits(name: str, person
     network, x = network_of(name, NTU25, persons), clips(NTU25, persons).requires_grad_()
     layers = network.model.layers
     plain, found = network(x), network.features(x)
-    assert list(found) == list(layers) and len(found) > 5
+    assert list(found) == list(layers) and len(found) > 1
     last = list(found)[-1]
     assert torch.equal(found[last], plain) and torch.equal(network(x), plain)
     assert not [module for module in network.modules() if module._forward_hooks]

@@ -121,7 +121,7 @@ def test_a_clip_that_was_not_kept_and_a_damaged_file(tmp_path: Path) -> None:
     shown = kept(tmp_path)
     with pytest.raises(RunError, match="has not kept clip 7"):
         pairs(shown, [7])
-    with pytest.raises(RunError, match="--clip nothing: no run has kept such a clip"):
+    with pytest.raises(RunError, match="--clip nothing: no run has saved this clip"):
         write_one([shown], "nothing", tmp_path)
     file = tmp_path / "clips" / "000002_1.safetensors"
     file.write_bytes(file.read_bytes()[:-9])

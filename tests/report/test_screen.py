@@ -49,8 +49,8 @@ def test_after_a_run_success_is_shown_of_all_clips_and_of_those_first_right(
     shown = capsys.readouterr().out
     for head, rate in (
         ("success  ", "66.7 [30.0, 90.3] (4/6)"),
-        ("success if first right", "75.0 [30.1, 95.4] (3/4)"),
-        ("feasible success if first right", "25.0 [4.6, 69.9] (1/4)"),
+        ("success if correct before", "75.0 [30.1, 95.4] (3/4)"),
+        ("feasible success if correct before", "25.0 [4.6, 69.9] (1/4)"),
         ("feasible success  ", "33.3 [9.7, 70.0] (2/6)"),
     ):
         assert head in shown and rate in shown

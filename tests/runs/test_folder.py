@@ -38,9 +38,9 @@ def test_a_clip_that_comes_out_otherwise_is_told(tmp_path: Path) -> None:
     folder = begun(tmp_path / "run", row(0), row(1))
     folder.compare([row(1), row(0), row(2)])
     for changes, said in (
-        ({"adv_pred": 9}, r"clip_1 came out with adv_pred=9, its row .* says 2"),
-        ({"adv_pred": -1, "l2": math.nan}, r"clip_1 came out with adv_pred=-1, its row .* says 2"),
-        ({"l2": 0.2}, r"clip_1 came out with l2=0.2, its row"),
+        ({"adv_pred": 9}, r"clip_1 now has adv_pred=9, but its row .* says 2"),
+        ({"adv_pred": -1, "l2": math.nan}, r"clip_1 now has adv_pred=-1, but its row .* says 2"),
+        ({"l2": 0.2}, r"clip_1 now has l2=0.2, but its row"),
     ):
         with pytest.raises(RunError, match=said):
             folder.compare([row(0), row(1, **changes)])
@@ -93,14 +93,14 @@ def test_a_changed_row_of_an_ended_run_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("clip_1", "clip_7", r"row of clip 1, 'clip_7'"),
-        ("1,clip_1", "77,clip_77", r"row of clip 77"),
-        ("1,clip_1", "0,clip_0", "holds a clip twice"),
+        ("clip_1", "clip_7", r"row for clip 1, 'clip_7'"),
+        ("1,clip_1", "77,clip_77", r"row for clip 77"),
+        ("1,clip_1", "0,clip_0", "contains a clip twice"),
         ("1,clip_1,", "1,", "row of [0-9]+ cells"),
         ("1,clip_1,2,", "1,clip_1,two,", "label='two'"),
         ("1,clip_1,2,", "1,clip_1,2.5,", "label='2.5'"),
         ("1,clip_1,2,", "1,clip_1,,", "label=''"),
-        ("index,name", "number,name", "of another version"),
+        ("index,name", "number,name", "from another version"),
     ],
 )
 def test_rows_of_other_clips_and_damaged_rows_are_refused(tmp_path: Path, before: str, after: str, said: str) -> None:
@@ -183,3 +183,16 @@ def test_a_second_process_waits(tmp_path: Path, capsys: pytest.CaptureFixture[st
         events.append("second")
     thread.join()
     assert events == ["first", "second"] and "busy: waiting" in capsys.readouterr().out
+
+
+def test_a_run_that_ended_before_its_first_row_begins_with_the_columns_of_today(tmp_path: Path) -> None:
+    RunFolder(tmp_path, ATTACK).begin(COLUMNS, CLIPS)
+    (tmp_path / "records.csv").unlink()
+    more = {**COLUMNS, "more": "float"}
+    assert begin_again(tmp_path, more) == set() == begin_again(tmp_path, more)
+
+
+def test_an_end_that_counts_no_clips_is_none(tmp_path: Path) -> None:
+    folder = begun(tmp_path, row(0))
+    folder.end({})
+    assert folder.summary() is None and folder.begin(COLUMNS, CLIPS) == {0}

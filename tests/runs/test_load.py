@@ -164,6 +164,8 @@ def reordered(folder: Path) -> Path:
     [
         ({"dataset": "kinetics"}, {"unit": "image", "stands_for": "Kinetics"}),
         ({"dataset": "ntu60_cv"}, {"unit": "m", "stands_for": "NTU RGB+D, cross-view"}),
+        ({"dataset": "ntu120_xset"}, {"stands_for": "NTU RGB+D, cross-subject"}),
+        ({"dataset": "nw_ucla"}, {"unit": "m", "stands_for": None}),
         ({"trained_noise": None}, {"training": {"name": "unknown"}}),
         ({"trained_noise": 0.25}, {"training": {"name": "noise", "sigma": 0.25}}),
         ({"settings": {"attack": {"path": "digest"}}}, {"access": "none"}),
@@ -220,3 +222,23 @@ def test_a_run_in_two_folders_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"a and .*b are the same run"):
         load_runs(tmp_path)
     assert len(load_runs(tmp_path / "a")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": {"model": "x"}},
+        {"constraints": {"bone": {"symbol": 3, "unit": "share"}}},
+        {"settings": {"dataset": 3}},
+        {"settings": {"defense": "x"}},
+        {"settings": {"checkpoint": [1]}},
+        {"surrogate_training": 3},
+    ],
+)
+def test_a_part_of_the_wrong_type_is_told(tmp_path: Path, changes: Any) -> None:
+    made = write(tmp_path / "a", about(), six_rows())
+    stated = json.loads((made / "run.json").read_text())
+    stated |= changes | {"settings": stated["settings"] | changes.get("settings", {})}
+    (made / "run.json").write_text(json.dumps(stated))
+    with pytest.raises(RunError, match="is damaged"):
+        load_run(made)

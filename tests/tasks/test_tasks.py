@@ -171,6 +171,37 @@ def test_weights_that_were_trained_on_other_clips_are_named(
         assert warning in said and ("was trained on" in said) is (here is False)
 
 
+def test_what_is_not_known_of_a_training_is_not_made_up(mat_folder: Path, tmp_path: Path) -> None:
+    job = job_of(["dataset=utd_mhad", f"dataset.root={mat_folder}"])
+    prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
+    network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
+    for about in ({}, {"settings": {}}, {"settings": None}):
+        save_weights(network, path, about)
+        facts = trained_network(job, job.victim, path, prepared)[1]
+        assert (facts["training"], facts["trained_noise"]) == ({"name": "unknown"}, None)
+    for settings in (
+        "x",
+        {"model": 3},
+        {"model": {"architecture": 3}},
+        {"dataset": 3},
+        {"noise": "abc"},
+        {"training": "x"},
+        {"training": {}},
+    ):
+        save_weights(network, path, {"settings": settings})
+        with pytest.raises(CheckpointError, match=r"w\.json does not say how"):
+            trained_network(job, job.victim, path, prepared)
+
+
+def test_weights_go_by_the_seed_of_their_training(mat_folder: Path, tmp_path: Path) -> None:
+    job = job_of(["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.seed=3"])
+    prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
+    network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
+    for about, seed in (({"settings": {"seed": 1}}, 1), ({}, 3)):
+        save_weights(network, path, about)
+        assert trained_network(job, job.victim, path, prepared)[1]["seeds"] == {"model": seed}
+
+
 def test_identity_holds_all_that_changes_a_number_and_nothing_else(
     place: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,11 +264,15 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
     for change, message in (
         ("targeted=true", "was made with target=None, not random"),
         ("dataset.num_frames=48", "was made with dataset.num_frames=32, not 48"),
-        ("runtime.limit=4", "holds 3 clips, but not number"),
-        ("attack.path=nowhere", "is no finished run"),
+        ("runtime.limit=4", "contains 3 clips, but not number"),
+        ("attack.path=nowhere", "attack.path=nowhere is not a finished run"),
     ):
         refused = run(folder, *rest, "attack=from_file", f"attack.path={made}", change)
         assert refused.returncode == 2 and message in refused.stderr and refused.stderr.count("\n") == 1
+    for settings in (3, {"dataset": 3}):
+        (made / "run.json").write_text(json.dumps({"settings": settings}))
+        refused = run(folder, *rest, "attack=from_file", f"attack.path={made}")
+        assert refused.returncode == 2 and "does not say with which settings" in refused.stderr
 
 
 def test_the_course_of_an_attack_is_kept_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A depth camera in a room: where it stands, and how it mistakes and loses the joints it sees."""
+"""A depth camera in a room: its position, its errors, and the joints that it loses."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from skeleton_adv.core.skeleton import NTU25
 
-# Metres of error at 3 m: extremities are found worst. The short bones of hands and feet then
+# Metres of error at 3 m: extremities are the least accurate. The short bones of hands and feet then
 # jitter by a quarter of their length, long bones by a few per cent, as on real clips.
 _ERROR = {
     "elbow": 0.006,
@@ -22,7 +22,7 @@ _ERROR = {
 }
 _SCALE = np.array([_ERROR.get(name.removeprefix("left_").removeprefix("right_"), 0.005) for name in NTU25.joints])
 _MEMORY = 0.85  # correlation of the error from a frame to the next
-_DEPTH = np.array([1.0, 1.0, 1.3])  # depth is measured worse than place
+_DEPTH = np.array([1.0, 1.0, 1.3])  # depth is less accurate than position
 _CHEST = [NTU25.joints.index(name) for name in ("base_of_spine", "middle_of_spine", "spine")]
 _CHEST_SIZE = np.array([0.22, 0.4])  # metres, across and along, over which it hides less and less
 
@@ -53,7 +53,7 @@ def draw_camera(degrees: float, rng: np.random.Generator) -> Camera:
 
 
 def sense(seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Joints (F, P, V, 3) in camera coordinates as a depth camera reports them: with errors.
+    """Joints (F, P, V, 3) in camera coordinates as a depth camera reports them, with errors.
 
     The errors last for several frames, and grow with distance and where a chest hides the joint.
     """
@@ -68,7 +68,7 @@ def sense(seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def hidden(seen: np.ndarray) -> np.ndarray:
-    """How far each joint (F, P, V) lies behind some chest, from 0 (in sight) to 1 (hidden)."""
+    """How far each joint (F, P, V) is behind a chest, from 0 (in sight) to 1 (hidden)."""
     chest = seen[:, :, _CHEST].mean(2)[:, None, :, None]  # (F, 1, P, 1, 3)
     away = seen[:, :, None] - chest  # (F, P, P, V, 3): of every joint from every chest
     behind = ((away[..., 2] - 0.05) / 0.1).clip(0, 1)

@@ -18,7 +18,7 @@ from skeleton_adv.data.synthetic.kinematics import heading, pose
 from skeleton_adv.data.synthetic.motions import ACTIONS
 from skeleton_adv.data.synthetic.performer import Performer, draw_performer, perform
 
-GENERATOR = "1"  # raise it with every change that changes a clip
+GENERATOR = "1"  # raise it with every change to a clip
 NUM_SUBJECTS = 40
 CAMERAS = {1: 45.0, 2: 0.0, 3: -45.0}  # degrees: the second looks the subjects in the face
 FPS = 30.0
@@ -30,7 +30,7 @@ _DECIMALS = 5
 
 
 class _Code(NamedTuple):
-    """What a clip's name says, as NTU's names do."""
+    """The content of a clip's name, in NTU's format."""
 
     setup: int
     camera: int
@@ -52,8 +52,8 @@ def _setup(subject: int) -> int:
 class SyntheticMotion(Dataset):
     """Procedural human motion with NTU RGB+D's skeleton, cameras and splits (Shahroudy et al., arXiv 1604.02808).
 
-    A recording is a subject, an action and a repetition; three cameras see it, each with errors of its
-    own. A clip depends on ``seed`` and its name only. Raises ``ValueError`` for settings out of range.
+    A recording is a subject, an action and a repetition; three cameras see it, each with its own
+    errors. A clip depends only on ``seed`` and its name. Raises ``ValueError`` for settings out of range.
     """
 
     protocol: Literal["cs", "cv"] = "cs"
@@ -129,7 +129,7 @@ class SyntheticMotion(Dataset):
         return draw_camera(CAMERAS[code.camera], self._rng("camera", code.setup, code.camera))
 
     def stream(self, purpose: Purpose, clip: Clip) -> np.random.Generator:
-        """Random numbers for what one camera makes of a recording."""
+        """Random numbers for one camera's view of a recording."""
         code = self._code(clip)
         return self._rng(purpose, code.subject, code.action, code.repetition, code.camera)
 

@@ -11,7 +11,7 @@ from skeleton_adv.report.words import clips_of, unit_of, victim, where
 from skeleton_adv.runs.load import Run
 
 LINES = {
-    "oblivious": ("#0072B2", "o", "--", "attack oblivious of the defense"),
+    "oblivious": ("#0072B2", "o", "--", "oblivious attack"),
     "adaptive": ("#D55E00", "s", "-", "adaptive attack"),
     "noise": ("#009E73", "^", ":", "Gaussian noise of the same ℓ2"),
 }

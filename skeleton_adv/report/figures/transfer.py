@@ -32,7 +32,7 @@ def cells(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def draw(runs: Sequence[Run]) -> Iterator[Picture]:
-    """Success if first right of clips made on each row's network and judged by each column's, at one beta."""
+    """Success if correct before of clips made on each row's network and judged by each column's, at one beta."""
     frame = cells(runs)
     grid = frame.pivot(index="source", columns="target", values=SHOWN)
     figure = canvas(1.6 + 1.1 * grid.shape[1], 1.4 + 0.6 * grid.shape[0])
@@ -46,7 +46,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     axes.set_yticks(range(grid.shape[0]), grid.index)
     axes.set_xlabel("judged by")
     axes.set_ylabel("made on")
-    entitle(figure, f"Success if first right, %, β={frame['beta'][0]:g}, of {clips_of(runs)} {where(runs)}")
+    entitle(figure, f"Success if correct before, %, β={frame['beta'][0]:g}, of {clips_of(runs)} {where(runs)}")
     yield frame, figure, ""
 
 

@@ -2,18 +2,16 @@
 
 from skeleton_adv.report.columns import (
     ACCESS,
-    ATTACK_NAME,
-    BETA,
     CLEAN,
     CLIPS,
     CONSTRAINTS,
     DEFENSE,
-    EPS,
     FEASIBLE,
     FEASIBLE_IF_RIGHT,
     GOAL,
     KINETIC,
     L2,
+    METHOD,
     NOISE,
     OWN,
     RMS,
@@ -28,7 +26,7 @@ TABLE = Table(
     name="benchmark",
     title="Benchmark: attacks on equal terms",
     takes=None,
-    lead=(GOAL, VICTIM, DEFENSE, ACCESS, SURROGATE, ATTACK_NAME, BETA, EPS),
+    lead=(GOAL, VICTIM, DEFENSE, ACCESS, SURROGATE, *METHOD),
     columns=(
         *(CLIPS, CLEAN, SUCCESS, SUCCESS_IF_RIGHT, FEASIBLE_IF_RIGHT, RMS, L2, FEASIBLE, NOISE, CONSTRAINTS, KINETIC),
         OWN,

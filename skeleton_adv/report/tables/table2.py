@@ -41,5 +41,5 @@ TABLE = Table(
         {"paper_success": ("success_rate", 0.01)},
         given=lambda facts: facts["setting"] == "untargeted",
     ),
-    notes=lambda runs: "Success counts the judging network's clean errors too.",
+    notes=lambda runs: "Success includes the victim's clean errors.",
 )

@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from skeleton_adv.report.columns import (
     ACCURACY,
-    ATTACK_NAME,
-    BETA,
     CLEAN,
     CLIPS,
     DEFENSE,
     DRAWS,
-    EPS,
     FEASIBLE_IF_RIGHT,
     GOAL,
     L2,
     MEANS,
+    METHOD,
     NOISE,
     PAPER_ACCURACY,
     RMS,
@@ -32,7 +31,7 @@ from skeleton_adv.runs.load import Run
 
 
 def notes(runs: Sequence[Run]) -> str:
-    eot = sorted({int(run.of_defense.get("eot", 1)) if run.randomised else 1 for run in runs})
+    eot = sorted({run.of_defense.get("eot", 1) if run.randomised else 1 for run in runs}, key=str)
     asked = sorted({int(run.array("judgements").max()) for run in runs})
     return (
         "Oblivious: made on the undefended network, as in the paper. Adaptive: made on the defended one, by the mean "
@@ -41,7 +40,7 @@ def notes(runs: Sequence[Run]) -> str:
     )
 
 
-def _either(values: Sequence[int]) -> str:
+def _either(values: Sequence[Any]) -> str:
     return " or ".join(map(str, values))
 
 
@@ -49,11 +48,11 @@ TABLE = Table(
     name="table4",
     title="Table 4: defense by noise and temporal filter",
     takes=lambda run: run.defense is not None and run.access not in ("transfer", "none") and in_print(run),
-    lead=(GOAL, VICTIM, DEFENSE, SIGMA, TAPS, DRAWS, ATTACK_NAME, BETA, EPS),
+    lead=(GOAL, VICTIM, DEFENSE, SIGMA, TAPS, DRAWS, *METHOD),
     beside=Beside(lambda run: run.access, ("adaptive",)),
     columns=(
-        *(CLIPS, PAPER_ACCURACY, ACCURACY, CLEAN, FEASIBLE_IF_RIGHT, replace(SUCCESS, always=False)),
-        *(replace(SUCCESS_IF_RIGHT, always=False), NOISE, L2, RMS, MEANS),
+        *(CLIPS, replace(PAPER_ACCURACY, always=True), ACCURACY, CLEAN, replace(FEASIBLE_IF_RIGHT, always=False)),
+        *(replace(SUCCESS, always=False), replace(SUCCESS_IF_RIGHT, always=False), NOISE, L2, RMS, MEANS),
     ),
     published=Published(
         "table4",

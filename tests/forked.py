@@ -1,0 +1,101 @@
+"""Commands in forks of one process that has imported everything, to be killed at a chosen moment.
+
+``multiprocessing``'s fork server imports the program once and never computes, so that its forks are safe: no
+thread is at work in it. A command then costs what its work costs.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from jobs import job_of
+
+from skeleton_adv import tasks
+from skeleton_adv.evaluation import certify
+
+SERVER = get_context("forkserver")
+# What takes seconds to import; the tests' own modules are not on the server's path.
+SERVER.set_forkserver_preload(
+    [
+        *("pytest", "hydra", "skeleton_adv.command.build", *(f"skeleton_adv.tasks.{name}" for name in tasks.names())),
+        *("torch._dynamo", "safetensors.torch", "scipy.io", "scipy.stats", "numpy.random"),  # needed at work only
+    ]
+)
+WRITING = os.O_WRONLY | os.O_RDWR
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: ``seconds`` of work, ``changes`` to files by it; the last two only if it was not killed."""
+
+    killed: bool
+    seconds: float
+    changes: int
+
+
+def command(folder: Path, words: Sequence[str], *, after: float | None = None, at_change: int | None = None) -> Ended:
+    """Do a command in ``folder``; ``kill -9`` it ``after`` seconds of work, or just before its n-th change of a file.
+
+    Raises ``AssertionError`` with what it printed if it fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder.with_suffix(".log")
+    ours, theirs = SERVER.Pipe()
+    process = SERVER.Process(target=_work, args=(folder, log, list(words), at_change, theirs))
+    process.start()
+    theirs.close()
+    said: list[Any] = []
+    try:
+        said.append(ours.recv())  # work begins
+        began = time.perf_counter()
+        process.join(after)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        seconds = time.perf_counter() - began
+        said.append(ours.recv())
+    except EOFError:
+        process.join()
+    assert process.exitcode in (0, -signal.SIGKILL), log.read_text()
+    if process.exitcode:
+        assert said, "it was killed before it began to work"
+        return Ended(True, 0.0, 0)
+    return Ended(False, seconds, said[1])
+
+
+def _work(folder: Path, log: Path, words: list[str], at_change: int | None, told: Connection) -> None:
+    os.chdir(folder)
+    with open(log, "ab", buffering=0) as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    certify.SAVE_SECONDS = 0.0  # as if a pass took half a minute
+    torch.set_num_threads(1)
+    job = job_of(words)
+    changes = 0
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal changes
+        if _changes_a_file(event, arguments):
+            changes += 1
+            if changes == at_change:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    told.send("begun")
+    sys.addaudithook(watch)
+    tasks.run(job)
+    told.send(changes)
+
+
+def _changes_a_file(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether what Python is about to do (an audit event) writes, renames or removes a file."""
+    if event == "open":
+        return bool(arguments[2] & WRITING) and not str(arguments[0]).startswith("/dev/")
+    return event in ("os.rename", "os.remove", "os.truncate") and os.path.lexists(arguments[0])

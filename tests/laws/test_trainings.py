@@ -1,0 +1,61 @@
+"""Laws of every way of training in ``conf/training``."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_batch
+from jobs import job_of
+from options import options
+
+from skeleton_adv.command.job import Job
+from skeleton_adv.models.network import build_network
+from skeleton_adv.train.recipe import Recipe
+
+every = pytest.mark.parametrize("name", options("training"))
+WORDS = ("dataset.num_actions=3", "dataset.num_frames=16", "model.architecture.fc7=16")
+
+
+def job_with(name: str) -> Job:
+    return job_of([f"training={name}", *WORDS])
+
+
+def clip(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    batch = make_batch(n=1, t=16, dtype=torch.float32, seed=seed)
+    return batch.x[0].numpy().copy(), batch.mask[0, 0].numpy()
+
+
+@every
+def test_a_clip_depends_on_what_is_drawn_for_it_alone_and_absent_joints_stay(name: str) -> None:
+    training = job_with(name).victim.training
+    (frames, exists), seen = clip(), []
+    before = (torch.get_rng_state(), random.getstate(), repr(np.random.get_state()))  # noqa: NPY002
+    for _ in range(2):
+        seen.append(training.clip(frames.copy(), exists, (0, 1, 2), random.Random(3), 1.0))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), repr(np.random.get_state())) == before[1:]  # noqa: NPY002
+    assert np.array_equal(*seen) and seen[0].shape == frames.shape and seen[0].dtype == frames.dtype
+    assert (seen[0][:, ~exists] == frames[:, ~exists]).all()
+
+
+@every
+def test_the_loss_is_finite_and_every_weight_learns(name: str) -> None:
+    job = job_with(name)
+    network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset).train()
+    batch = make_batch(n=3, t=16, dtype=torch.float32)
+    torch.manual_seed(0)
+    loss = job.victim.training.loss(network, batch, Recipe(epochs=1))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.shape == () and loss.isfinite()
+    gradients: list[Any] = [weight.grad for weight in network.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient.any() for gradient in gradients)
+
+
+def test_each_has_a_name_a_tag_and_an_identity_of_its_own() -> None:
+    made = [job_with(name).victim.training for name in options("training")]
+    assert len({training.name for training in made}) == len(made)
+    assert len({training.tag for training in made}) == len(made)
+    assert len({repr(training.identity()) for training in made}) == len(made)
