@@ -1,12 +1,11 @@
 """Records -> figures as PNG, PDF and CSV: ``python -m skeleton_adv.figures``. No torch here."""
 
 import argparse
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from skeleton_adv.core.errors import RunError, UserError
+from skeleton_adv.core.ending import one_line
+from skeleton_adv.core.errors import RunError
 from skeleton_adv.report.canvas import save
 from skeleton_adv.report.draw import groups, write_drawing
 from skeleton_adv.report.figures import FIGURES
@@ -59,7 +58,7 @@ def main() -> None:
     parser.add_argument("--strict", action="store_true", help="refuse unfinished runs")
     parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # now the default
     arguments = parser.parse_args()
-    try:
+    with one_line():
         runs = finished(arguments.runs, arguments.strict)
         clip, out = arguments.clip, arguments.out
         paths = write_one(runs, clip, out) if clip else write_all(runs, out)
@@ -70,15 +69,6 @@ def main() -> None:
             )
         for path in paths:
             print(path)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Records -> tables as Markdown, LaTeX and CSV: ``python -m skeleton_adv.tables``."""
 
 import argparse
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from skeleton_adv.core.errors import UserError
+from skeleton_adv.core.ending import one_line
 from skeleton_adv.report.show import by_dataset, finished, show, show_new
 from skeleton_adv.report.table import Table
 from skeleton_adv.report.tables import TABLES, by_table, plain
@@ -61,19 +59,10 @@ def main() -> None:
     parser.add_argument("--strict", action="store_true", help="refuse unfinished runs")
     parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # now the default
     arguments = parser.parse_args()
-    try:
+    with one_line():
         runs = finished(arguments.runs, arguments.strict)
         for path in show_and_write(runs, arguments.out, arguments.wide):
             print(path)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

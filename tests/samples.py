@@ -11,13 +11,19 @@ from skeleton_adv.constraints import BoneLength, JointAngle, Speed
 from skeleton_adv.core.skeleton import KINECT20
 from skeleton_adv.runs.folder import RunFolder
 from skeleton_adv.runs.load import Run, load_run
-from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, KINDS, constraint_columns, kind_of
+from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, KINDS, constraint_columns
 
 CONSTRAINTS = {
     one.name: {"symbol": one.symbol, "unit": one.unit, "remark": one.remark(KINECT20)}
     for one in (BoneLength(), JointAngle(), Speed())
 }
 TYPES = {"int": 0, "float": 0.125, "bool": False, "text": ""}
+
+
+def kind_of(value: Any) -> str:
+    """The kind of a plain value, as a column holds it."""
+    kinds = {bool: "bool", int: "int", float: "float"}
+    return kinds.get(type(value), "text")
 
 
 def about(**changes: Any) -> dict[str, Any]:

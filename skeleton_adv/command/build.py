@@ -172,7 +172,7 @@ def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict
 
 
 def _command(overrides: list[str], typed: list[str]) -> str:
-    """The command that makes these numbers, without the paths of one machine but for a folder of options."""
+    """The command that makes these numbers; of the paths of this machine it keeps only a typed ``--config-dir``."""
     local = ("runtime.", "dataset.root=", "hydra")
     kept = [o for o in overrides if not o.startswith(local) or o.startswith("runtime.limit=")]
     named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 ColumnKind = Literal["int", "float", "bool", "text"]
 Columns = Mapping[str, ColumnKind]  # in the order of the file
@@ -85,12 +85,3 @@ def constraint_columns(names: Iterable[str]) -> dict[str, ColumnKind]:
     for name in names:
         found |= {f"{name}_mean": "float", f"{name}_max": "float", f"{name}_ok": "bool"}
     return found
-
-
-def kind_of(value: Any) -> ColumnKind:
-    """The kind of a plain value, as a column holds it."""
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
-        return "int"
-    return "float" if isinstance(value, float) else "text"

@@ -1,0 +1,27 @@
+"""How a command ends when it cannot go on: one line, and an exit code."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from skeleton_adv.core.errors import UserError
+
+
+@contextmanager
+def one_line(interrupted: str = "interrupted") -> Iterator[None]:
+    """Exit with one line on the error stream: code 2 for a user's mistake, 130 (``interrupted``) after Ctrl-C.
+
+    If the reader of the output has left, as ``head`` does, exit with code 141 and say nothing.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\n{interrupted}", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
