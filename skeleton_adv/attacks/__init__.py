@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import getsourcefile, signature, unwrap
-from pathlib import Path
+from inspect import signature
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
 from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import SkeletonBatch
-from skeleton_adv.core.files import digest
 from skeleton_adv.runs.schema import Columns
 
 __all__ = ["Access", "Attack", "AttackResult", "Model", "access_of", "name_of", "needs", "own_columns", "passes_of"]
@@ -83,14 +81,6 @@ def name_of(attack: Callable[..., Any]) -> str:
     """An attack's name, for messages."""
     function = _function(attack)
     return str(getattr(function, "__name__", type(function).__name__))
-
-
-def source_of(attack: Callable[..., Any]) -> dict[str, str]:
-    """Digest of the file of an attack from outside this package, which has no revision; nothing for one of ours."""
-    function = _function(attack)
-    file = getsourcefile(unwrap(function))
-    ours = str(getattr(function, "__module__", "")).startswith("skeleton_adv.")
-    return {} if ours or file is None else {"source": digest(Path(file))}
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:

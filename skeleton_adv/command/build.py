@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from skeleton_adv.command.cli import check_values
 from skeleton_adv.command.compose import split
 from skeleton_adv.command.job import Job, Model, Role, Runtime, Session, Task
-from skeleton_adv.command.targets import check_settings, check_targets
+from skeleton_adv.command.targets import Trust, check_settings, check_targets
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.train.training import Training
@@ -43,10 +43,11 @@ def build_job(
     check_values(config)
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     experiment = settings.pop("experiment", None)
+    modules = _trusted_modules(settings.pop("trust", None), typed)
     task = find_task(str(settings.get("task")))
     _check_settings(settings, task)
     typed_targets = _typed_targets(overrides, typed)
-    check_targets(settings, typed_targets)
+    check_targets(settings, Trust(typed_targets, modules))
     objects = _instantiated(settings)
     _check_kinds(objects, settings)
     names = _names(choices, typed_targets) | {"experiment": experiment}
@@ -78,6 +79,19 @@ def _typed_targets(overrides: Sequence[str], typed: Sequence[str]) -> dict[str, 
     asked = {word.partition("=")[0] for word in typed}
     pairs = [word.partition("=")[::2] for word in overrides]
     return {key.lstrip("+"): value for key, value in pairs if key in asked and key.endswith("_target_")}
+
+
+def _trusted_modules(value: Any, typed: Sequence[str]) -> list[str]:
+    """The modules of ``trust=``; raises ``SettingError`` if a file sets it, or if it names no module."""
+    if value is None:
+        return []
+    modules = [str(module) for module in (value if isinstance(value, list) else [value])]
+    if not any(word.lstrip("+").startswith("trust=") for word in typed):
+        raise SettingError(f"trust={value} is set in a file: only the command line may trust a module")
+    for module in modules:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise SettingError(f"trust={module} is not the name of a module, such as trust=my_module")
+    return modules
 
 
 def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str, Any] | None:

@@ -50,11 +50,12 @@ SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 def translated(arguments: list[str]) -> list[str]:
     """The same command in Hydra's terms: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
 
-    ``~/`` at the start of a value is the home folder. Raises ``SettingError`` if a sweep contains training
-    with and without noise, because these are two options of a group.
+    ``model._target_=my_module.MyNet`` is ``model=own model.architecture._target_=my_module.MyNet``. ``~/`` at the
+    start of a value is the home folder. Raises ``SettingError`` if a sweep contains training with and without
+    noise, because these are two options of a group.
     """
     words: list[str] = []
-    for word in arguments:
+    for word in _own_networks(arguments):
         key, equals, value = word.partition("=")
         if key not in ("model.noise", "surrogate.noise") or not equals:
             words.append(f"{key}{equals}{_at_home(value)}" if equals and not word.startswith("-") else word)
@@ -69,6 +70,21 @@ def translated(arguments: list[str]) -> list[str]:
             words += [f"{group}=noise", f"{place}.sigma={value}"]
         elif key == "model.noise":
             words.append(f"{group}=none")
+    return words
+
+
+def _own_networks(arguments: list[str]) -> list[str]:
+    words = list(arguments)
+    for role, group in (("model", "model"), ("surrogate", "model@surrogate")):
+        short = f"{role}._target_="
+        if not any(word.startswith(short) for word in words):
+            continue
+        words = [
+            word.replace(short, f"{role}.architecture._target_=", 1) if word.startswith(short) else word
+            for word in words
+        ]
+        if not any(word.startswith(f"{group}=") for word in words):
+            words.insert(0, f"{group}=own")
     return words
 
 

@@ -70,6 +70,18 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A trained network that Python code passes in, instead of weights in a file.
+
+    ``facts`` are those of ``tasks.weights.Weights.load``; ``digest`` covers the weights and the network's source.
+    """
+
+    network: nn.Module
+    digest: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Role:
     """A network of a job: the victim, or the surrogate that an attack is made on."""
 
@@ -78,6 +90,7 @@ class Role:
     model: Model
     training: Training
     settings: Mapping[str, Any]  # of its constructors, as plain values
+    given: Given | None = None
 
     @property
     def has_option(self) -> bool:

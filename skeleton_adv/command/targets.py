@@ -1,12 +1,16 @@
 """Which functions and classes a configuration may call, decided by name before anything is imported.
 
 A YAML file may only name targets of its own group: another person's file can run neither their own code nor an
-unrelated function of this package. What was typed as ``..._target_=`` on the command line is trusted.
+unrelated function of this package. The command line may trust more: one function or class as ``..._target_=``, or
+all files' use of a module as ``trust=my_module``. Only then is the current folder searched for modules.
 """
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from inspect import Parameter, isclass, signature
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -52,46 +56,61 @@ MADE = (  # each of these is one call
 )
 
 
-def check_targets(settings: Mapping[str, Any], typed_targets: Mapping[str, str]) -> None:
-    """Raise ``SettingError`` unless every ``_target_`` is allowed in its place and accepts its settings.
+@dataclass(frozen=True)
+class Trust:
+    """What the command line trusts beyond this package.
 
-    ``typed_targets`` are the keys on the command line that end in ``_target_``, with their values.
+    ``targets``: keys that end in ``_target_``, with their values; ``modules``: those that any file may name.
     """
-    _check(settings, "", typed_targets)
+
+    targets: Mapping[str, str] = field(default_factory=dict)
+    modules: Collection[str] = ()
+
+    def covers(self, key: str, name: str) -> bool:
+        """Whether ``name`` may be imported for the setting ``key``, wherever it is from."""
+        return self.targets.get(key) == name or any(name.startswith(f"{module}.") for module in self.modules)
 
 
-def _check(node: Any, key: str, typed: Mapping[str, str]) -> None:
+def check_targets(settings: Mapping[str, Any], trust: Trust) -> None:
+    """Raise ``SettingError`` unless every ``_target_`` is allowed in its place and accepts its settings."""
+    _check(settings, "", trust)
+
+
+def _check(node: Any, key: str, trust: Trust) -> None:
     if isinstance(node, str) and "${" in node:
         raise SettingError(f"{key.rstrip('.')}={node} is not a plain value: an interpolation cannot contain another")
     if isinstance(node, list):
         for number, item in enumerate(node):
-            _check(item, f"{key}{number}.", typed)
+            _check(item, f"{key}{number}.", trust)
     if not isinstance(node, Mapping):
         return
     if "_target_" in node:
-        _check_target(node, key, typed)
+        _check_target(node, key, trust)
     elif key in MADE:
         place = key.rstrip(".")
         raise SettingError(f"{place} has no _target_, so it cannot be built: choose an option with {_choice(key)}=...")
     for name, item in node.items():
-        _check(item, f"{key}{name}.", typed)
+        _check(item, f"{key}{name}.", trust)
 
 
-def _check_target(node: Mapping[str, Any], key: str, typed: Mapping[str, str]) -> None:
+def _check_target(node: Mapping[str, Any], key: str, trust: Trust) -> None:
     """Raise ``SettingError`` unless the call of one node is allowed and fits."""
-    name, trusted = node["_target_"], typed.get(f"{key}_target_") == node["_target_"]
+    name = node["_target_"]
     if not isinstance(name, str):
         raise SettingError(f"{key}_target_={name} must be the name of a class or function")
     for special in ("_partial_", "_recursive_"):
         if not isinstance(node.get(special, True), bool):
             raise SettingError(f"{key}{special}={node[special]} must be true or false")
     place = next((place for place in PLACES if key.startswith(place.key)), None)
+    trusted = trust.covers(f"{key}_target_", name)
     if not trusted:
         _check_name(name, key, place, node)
     partial = bool(node.get("_partial_"))
     if place is not None and key == place.key and key in MADE and partial != place.partial:
         why = "the program calls it later" if place.partial else "it is built before the run"
         raise SettingError(f"{key}_partial_ must be {str(place.partial).lower()}: {why}")
+    if trusted:
+        _search_current_folder()
     target = _located(key, name)
     if not trusted and place is not None:
         _check_origin(target, name, key, place, partial)
@@ -99,9 +118,17 @@ def _check_target(node: Mapping[str, Any], key: str, typed: Mapping[str, str]) -
     check_settings(key, target, own, RESERVED if partial else None)
 
 
+def _search_current_folder() -> None:
+    """Let modules in the current folder be imported, but none that has the name of an installed one."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+
+
 def _check_name(name: str, key: str, place: Place | None, node: Mapping[str, Any]) -> None:
     """Raise ``SettingError``, before any import, unless a file may name ``name`` here."""
-    trust = f"if you trust it, set {key}_target_={name} on the command line"
+    module = name.rpartition(".")[0]
+    trust = f"if you trust it, add {key}_target_={name} or trust={module} to the command line"
     if place is None:
         raise SettingError(f"{key}_target_={name}: this setting is not called; {trust}")
     if not name.startswith(f"{place.package}.") or not all(part.isidentifier() for part in name.split(".")):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.files import read_json
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
+from skeleton_adv.data.dataset import Dataset
 from skeleton_adv.models.agcn import AGCN, TwoStreamAGCN
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.layouts import canonical, is_skelact
@@ -54,7 +55,11 @@ def load_victim(path: str | Path) -> Network:
     from that JSON, which is beside the weights. Raises ``CheckpointError`` if there is none, or if it names
     anything but models and datasets of this program.
     """
-    path = Path(path)
+    return load_victim_and_dataset(Path(path))[0]
+
+
+def load_victim_and_dataset(path: Path) -> tuple[Network, Dataset]:
+    """The recogniser of ``load_victim``, and the dataset that it was trained on, without its files."""
     about = path.with_suffix(".json")
     if not about.exists():
         raise CheckpointError(
@@ -66,11 +71,12 @@ def load_victim(path: str | Path) -> Network:
         parts = {name: _made(about, settings["model"][name], "models", nn.Module) for name in PARTS}
         data = _made(about, settings["dataset"], "data", object)
         root = {"root": ""} if "root" in signature(data).parameters else {}  # no clip is read
-        network = build_network(parts["architecture"], parts["preprocess"], data(**root))
+        dataset = data(**root)
+        network = build_network(parts["architecture"], parts["preprocess"], dataset)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{about} does not say how {path.name} was made ({error}): it is no victim") from None
     load_weights(network, path)
-    return network.eval()
+    return network.eval(), dataset
 
 
 def _made(about: Path, settings: Mapping[str, Any], group: str, kind: type) -> Callable[..., Any]:

@@ -8,19 +8,34 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_adv.core.batch import Context
+from skeleton_adv.core.errors import SettingError
 from skeleton_adv.data.clips import Dataset
 
 
 class Network(nn.Module):
-    """A recogniser with its own preprocessing: attack space (N, C, T, V, M) -> logits (N, K)."""
+    """A recogniser with its own preprocessing: attack space (N, C, T, V, M) -> logits (N, K).
 
-    def __init__(self, preprocess: nn.Module, model: nn.Module) -> None:
+    ``num_classes`` is K; None: any. Raises ``SettingError`` if the model returns anything else.
+    """
+
+    def __init__(self, preprocess: nn.Module, model: nn.Module, num_classes: int | None = None) -> None:
         super().__init__()
-        self.preprocess, self.model = preprocess, model
+        self.preprocess, self.model, self.num_classes = preprocess, model, num_classes
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         logits: Tensor = self.model(self.preprocess(x))
+        fits = isinstance(logits, Tensor) and logits.shape == (len(x), self.num_classes or logits.shape[-1])
+        if not fits:
+            raise SettingError(self._misfit(logits, len(x)))
         return logits
+
+    def _misfit(self, logits: Any, clips: int) -> str:
+        found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        wanted = f"({clips}, {self.num_classes or 'num_classes'})"
+        return (
+            f"the network {type(self.model).__name__} returns {found} for {clips} clips: it must return logits "
+            f"{wanted}, one per class of the clips"
+        )
 
     def streams(self, x: Tensor) -> tuple[Tensor, ...]:
         """The logits of each separately trained part of the model; usually there is one."""
@@ -62,6 +77,7 @@ def build_network(
 
     Any module works, even from outside the package: ``skeleton``, ``num_joints``, ``channels``,
     ``num_classes``, ``num_frames``, ``num_persons`` and ``space`` are passed to constructors that name them.
+    ``preprocess`` is such a constructor too, or a plain function from clips to clips.
     """
     facts = {
         "skeleton": dataset.skeleton,
@@ -73,9 +89,30 @@ def build_network(
         "space": dataset.space,
     }
 
-    def asked(build: Callable[..., nn.Module]) -> dict[str, Any]:
+    def accepted(build: Callable[..., nn.Module]) -> dict[str, Any]:
         return {name: facts[name] for name in inspect.signature(build).parameters if name in facts}
 
-    network = Network(preprocess(**asked(preprocess)), architecture(**asked(architecture)))
+    front = Function(preprocess) if _maps_clips(preprocess, facts) else preprocess(**accepted(preprocess))
+    network = Network(front, architecture(**accepted(architecture)), len(dataset.classes))
     # Convolutions with few channels run a third faster so on a CPU; values do not change.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+class Function(nn.Module):
+    """A plain function as a module."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        mapped: Tensor = self.function(x)
+        return mapped
+
+
+def _maps_clips(build: Callable[..., Any], facts: Mapping[str, Any]) -> bool:
+    """Whether a callable maps clips to clips: its one required parameter is none of the facts of a dataset."""
+    if inspect.isclass(build) or inspect.isclass(getattr(build, "func", None)):
+        return False
+    required = [name for name, p in inspect.signature(build).parameters.items() if p.default is p.empty]
+    return len(required) == 1 and required[0] not in facts

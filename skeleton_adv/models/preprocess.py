@@ -10,6 +10,13 @@ from skeleton_adv.core.batch import WHOLE
 from skeleton_adv.core.skeleton import Skeleton
 
 
+class Unchanged(nn.Module):
+    """No preprocessing: the network receives the clips of the attack space."""
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
+        return x
+
+
 class CenterPerFrame(nn.Module):
     """Subtract the first person's centre joint, frame by frame, from every joint of every person.
 

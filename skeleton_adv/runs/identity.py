@@ -2,8 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import getsourcefile, unwrap
+from pathlib import Path
 from typing import Any
+
+from skeleton_adv.core.files import digest
 
 # Raised when a method gives different numbers, or rows with another meaning, for the same settings.
 REVISIONS = {"cw": 2, "pgd": 2, "certificate": 3}
@@ -29,3 +34,19 @@ def _canonical(value: Any, place: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [_canonical(item, place) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def source_of(code: Callable[..., Any]) -> dict[str, str]:
+    """Digest of the file that defines a function or class from outside this package; nothing for ours.
+
+    Our own methods have a revision instead. Code typed into an interpreter has no file and no digest.
+    """
+    while isinstance(code, partial):
+        code = code.func
+    if str(getattr(code, "__module__", "")).startswith("skeleton_adv."):
+        return {}
+    try:
+        file = getsourcefile(unwrap(code))
+    except TypeError:  # an object, or a class of an interactive session
+        return {}
+    return {"source": digest(Path(file))} if file is not None and Path(file).is_file() else {}

@@ -15,7 +15,7 @@ from skeleton_adv.attacks import Attack, AttackResult
 from skeleton_adv.command.job import Job
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import RunError, SettingError
-from skeleton_adv.core.files import digest, read_json
+from skeleton_adv.core.files import read_json
 from skeleton_adv.core.progress import Progress
 from skeleton_adv.core.ranges import Count, Range, Whole
 from skeleton_adv.data.clips import Prepared
@@ -24,10 +24,10 @@ from skeleton_adv.evaluation.attack import Evaluation
 from skeleton_adv.evaluation.targets import Target, resolve_class
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.clips import PAIR, SavedClips
-from skeleton_adv.runs.identity import REVISIONS, identity
+from skeleton_adv.runs.identity import REVISIONS, identity, source_of
 from skeleton_adv.runs.schema import ATTACK
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
-from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_network
+from skeleton_adv.tasks.weights import Weights, role_settings, weights_of
 
 JUDGING = 4  # minimum passes per chunk besides the attack's: clean, adversarial, noise, gradient
 SEEDED = ("random", "least_likely")  # targets that are not class names
@@ -53,7 +53,7 @@ class Task:
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         self._check_origin(job, prepared)
-        weights: dict[str, Path] = {role.key: find_checkpoint(job, role) for role in job.roles}
+        weights: dict[str, Weights] = {role.key: weights_of(job, role) for role in job.roles}
         settings = self.settings(job, prepared, weights)
         folder = run_folder(job, str(job.choices["attack"]), settings, ATTACK)
         everything = test_clips(job, prepared)
@@ -81,23 +81,24 @@ class Task:
 
         return carry_out(folder, order, evaluation.columns, prepared, facts, work, kept)
 
-    def settings(self, job: Job, prepared: Prepared, weights: Mapping[str, Path]) -> dict[str, Any]:
+    def settings(self, job: Job, prepared: Prepared, weights: Mapping[str, Weights]) -> dict[str, Any]:
         """Every setting that can change a number of a row."""
         more: dict[str, Any] = {}
         if job.surrogate is not None:
-            more |= role_settings(job, job.surrogate) | {"surrogate_checkpoint": digest(weights["surrogate"])}
+            more |= role_settings(job, job.surrogate) | {"surrogate_checkpoint": weights["surrogate"].digest}
         if job.choices["defense"] != "none":
             more |= {"adaptive": self.adaptive, "judgements": self.judgements}
         return {
             **more,
             **role_settings(job, job.victim),
-            **{name: job.settings[name] for name in ("constraint", "defense")},
+            "constraint": job.settings["constraint"],
+            "defense": job.settings["defense"] | source_of(self.defense),
             "targeted": self.targeted,
             "seed": self.seed,
             "batch_size": self.batch_size,
             "attack": self._attack_settings(job),
             "target": self._target_name(job),
-            "checkpoint": digest(weights["model"]),
+            "checkpoint": weights["model"].digest,
             "prepared": prepared.digest,
         }
 
@@ -161,7 +162,7 @@ class Task:
         own, origin = dict(job.settings["attack"]), self._origin(job)
         revision = REVISIONS.get(str(own["_target_"]).rpartition(".")[2])
         own |= {"revision": revision} if revision else {}
-        own |= attacks.source_of(self.attack)
+        own |= source_of(self.attack)
         return own | {"path": SavedClips(origin).digest()} if origin else own
 
     def _check_origin(self, job: Job, prepared: Prepared) -> None:
@@ -193,17 +194,17 @@ class Task:
         self,
         job: Job,
         prepared: Prepared,
-        weights: Mapping[str, Path],
+        weights: Mapping[str, Weights],
         settings: Mapping[str, Any],
         device: str,
         progress: Progress,
     ) -> tuple[Evaluation, dict[str, Any]]:
         """The evaluation that a job requests, and facts of the victim's training."""
         defended = partial(Victim, device=device, asked=progress.pulse)
-        network, training = trained_network(job, job.victim, weights["model"], prepared)
+        network, training = weights["model"].load(prepared)
         victim = attacked = defended(network, self.defense)
         if job.surrogate is not None:
-            source, theirs = trained_network(job, job.surrogate, weights["surrogate"], prepared)
+            source, theirs = weights["surrogate"].load(prepared)
             attacked = defended(source, none)
             training |= {
                 "seeds": training["seeds"] | theirs["seeds"],

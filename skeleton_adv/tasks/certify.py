@@ -11,17 +11,16 @@ from skeleton_adv.certificates.radii import least_draws
 from skeleton_adv.certificates.smoothing import Smoothing
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.files import digest
 from skeleton_adv.core.progress import Progress, log
 from skeleton_adv.core.ranges import Whole
 from skeleton_adv.data.clips import Prepared
 from skeleton_adv.defenses import check_option
 from skeleton_adv.evaluation.certify import Certification
 from skeleton_adv.models.victim import Victim
-from skeleton_adv.runs.identity import REVISIONS
+from skeleton_adv.runs.identity import REVISIONS, source_of
 from skeleton_adv.runs.schema import CERTIFICATE
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
-from skeleton_adv.tasks.weights import find_checkpoint, role_settings, trained_network
+from skeleton_adv.tasks.weights import Weights, role_settings, weights_of
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class Task:
         """Certify the test clips; resume an unfinished run, even within a clip; do nothing if all clips are done."""
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
-        path = find_checkpoint(job, job.victim)
-        settings = self.settings(job, prepared, path)
+        weights = weights_of(job, job.victim)
+        settings = self.settings(job, prepared, weights)
         folder = run_folder(job, "certify", settings, CERTIFICATE)
         everything = test_clips(job, prepared)
         order = everything[: job.runtime.limit]
         if is_done(folder, order):
             return folder.path
-        network, training = trained_network(job, job.victim, path, prepared)
+        network, training = weights.load(prepared)
         self._warn(training["trained_noise"])
         how = self.smoothing
         passes = -(-how.n0 // how.at_once) + -(-how.n // how.at_once) + 1
@@ -62,14 +61,15 @@ class Task:
         facts |= {"total": len(everything), "access": "none", "randomised": False, "constraints": {}}
         return carry_out(folder, order, certification.columns, prepared, facts, work)
 
-    def settings(self, job: Job, prepared: Prepared, checkpoint: Path) -> dict[str, Any]:
+    def settings(self, job: Job, prepared: Prepared, weights: Weights) -> dict[str, Any]:
         """Every setting that can change a certificate."""
         return {
             **role_settings(job, job.victim),
-            **{name: job.settings[name] for name in ("defense", "smoothing")},
+            "defense": job.settings["defense"] | source_of(self.defense),
+            "smoothing": job.settings["smoothing"],
             "seed": self.seed,
             "revision": REVISIONS["certificate"],
-            "checkpoint": digest(checkpoint),
+            "checkpoint": weights.digest,
             "prepared": prepared.digest,
         }
 

@@ -1,21 +1,48 @@
 """Where the weights of a job's networks are, and the facts about them."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from skeleton_adv.command.job import Job, Role
 from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.files import digest
 from skeleton_adv.core.progress import log
-from skeleton_adv.data.clips import Prepared
+from skeleton_adv.data.clips import Dataset, Prepared
 from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.probe import probe, sample
 from skeleton_adv.models.weights import load_weights
+from skeleton_adv.runs.identity import source_of
+
+Loaded = tuple[nn.Module, dict[str, Any]]  # a network, and the facts about its training
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of one network of a job: their digest, and a call that loads them into the network."""
+
+    digest: str
+    load: Callable[[Prepared], Loaded]
+
+
+def weights_of(job: Job, role: Role) -> Weights:
+    """The weights of a network, from a file or from Python; raises ``CheckpointError`` if there is no such file."""
+    if role.given is not None:
+        given = role.given
+        return Weights(given.digest, lambda prepared: (given.network, dict(given.facts)))
+    path = find_checkpoint(job, role)
+    return Weights(digest(path), lambda prepared: trained_network(job, role, path, prepared))
 
 
 def role_settings(job: Job, role: Role) -> dict[str, Any]:
     """The settings that a network's numbers depend on besides weights: its constructors and input shape."""
-    return {role.key: dict(role.settings), "dataset": job.dataset_settings}
+    made = {"architecture": role.model.architecture, "preprocess": role.model.preprocess}
+    parts = {name: {**settings, **source_of(made[name])} for name, settings in role.settings.items()}
+    return {role.key: parts, "dataset": job.dataset_settings}
 
 
 def checkpoint_name(job: Job, role: Role) -> str:
@@ -64,6 +91,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     """
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
+    check_foreign(network, job.dataset)
     settings = _settings_of(about, checkpoint)
     _check_training(job, role, checkpoint, settings)
     here = trained_here(job, about, prepared)
@@ -81,6 +109,15 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     }
 
 
+def check_foreign(network: Network, dataset: Dataset) -> None:
+    """Try a network from outside this package on a few clips; raises ``SettingError`` if it cannot be attacked."""
+    if type(network.model).__module__.startswith("skeleton_adv."):
+        return
+    body = dataset.skeleton
+    for warning in probe(network, sample(body.channels, dataset.num_frames, body.num_joints, dataset.num_persons)).warnings:
+        log(f"warning: {warning}")
+
+
 def _settings_of(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The settings of a training; empty if they were not recorded. Raises ``CheckpointError`` if they are damaged."""
     settings = about.get("settings")
@@ -93,7 +130,7 @@ def _settings_of(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if not (all(isinstance(part, dict) for part in parts) and named and type(noise) in (int, float)):
         raise CheckpointError(
             f"{path.with_suffix('.json')} does not say how {path.name} was trained, its settings are damaged: restore "
-            "it, or delete it if nobody knows"
+            "it, or delete it if the training is unknown"
         )
     return dict(found)
 

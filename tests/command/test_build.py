@@ -13,7 +13,7 @@ from skeleton_adv import tasks
 from skeleton_adv.attacks import Access, needs
 from skeleton_adv.command import build, cli
 from skeleton_adv.command.job import Job
-from skeleton_adv.command.targets import check_targets
+from skeleton_adv.command.targets import Trust, check_targets
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.defenses import check_option, none
 from skeleton_adv.tasks.weights import find_checkpoint
@@ -194,4 +194,4 @@ def test_no_way_round_the_guard(node: dict[str, Any]) -> None:
     settings: Any = OmegaConf.to_container(config)
     settings["defense"] = node
     with pytest.raises(SettingError):
-        check_targets(settings, {})
+        check_targets(settings, Trust())

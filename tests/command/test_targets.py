@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from skeleton_adv.command import cli, compose, recipes
-from skeleton_adv.command.targets import check_targets
+from skeleton_adv.command.targets import Trust, check_targets
 from skeleton_adv.core.errors import SettingError
 
 CHOSEN = ["attack", "constraint", "dataset", "defense", "model", "training"]
@@ -35,13 +35,13 @@ def filled(part: str, node: dict[str, Any]) -> dict[str, Any]:
     "word", [f"{group}={option}" for group, found in cli.groups().items() if group in CHOSEN for option in found]
 )
 def test_every_option_of_ours_is_allowed(word: str) -> None:
-    check_targets(settings_of(word, *(["attack.path=x"] if word == "attack=from_file" else [])), {})
+    check_targets(settings_of(word, *(["attack.path=x"] if word == "attack=from_file" else [])), Trust())
 
 
 def test_every_recipe_and_a_surrogate_are_allowed() -> None:
-    check_targets(settings_of("model@surrogate=agcn_small"), {})
+    check_targets(settings_of("model@surrogate=agcn_small"), Trust())
     for settings in recipes.load().values():
-        check_targets({"recipe": settings}, {})
+        check_targets({"recipe": settings}, Trust())
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ PARTS += ["model.preprocess", "recipe", "training", "runtime", "elsewhere"]
 @pytest.mark.parametrize("part", PARTS)
 def test_a_foreign_module_is_not_even_imported(part: str, evil: Path) -> None:
     with pytest.raises(SettingError, match=r"evilmod\.f"):
-        check_targets(filled(part, {"_target_": "evilmod.f", "_partial_": True}), {})
+        check_targets(filled(part, {"_target_": "evilmod.f", "_partial_": True}), Trust())
     assert not (evil / "ran").exists() and "evilmod" not in sys.modules
 
 
@@ -75,9 +75,9 @@ def test_what_was_typed_is_trusted_at_its_key_only(evil: Path) -> None:
         {"defense.command": "evilmod.f"},
     ):
         with pytest.raises(SettingError, match=r"defense\._target_=evilmod\.f lies outside skeleton_adv\.defenses"):
-            check_targets(settings, typed)
+            check_targets(settings, Trust(typed))
         assert not (evil / "ran").exists()
-    check_targets(settings, {"defense._target_": "evilmod.f"})
+    check_targets(settings, Trust({"defense._target_": "evilmod.f"}))
     assert (evil / "ran").exists()
 
 
@@ -103,7 +103,7 @@ FOREIGN = [
 @pytest.mark.parametrize(("part", "target"), FOREIGN)
 def test_a_file_may_not_call_what_its_group_is_not_for(part: str, target: str) -> None:
     with pytest.raises(SettingError, match=r"_target_="):
-        check_targets(filled(part, {"_target_": target, "_partial_": True}), {})
+        check_targets(filled(part, {"_target_": target, "_partial_": True}), Trust())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_file_may_not_call_what_its_group_is_not_for(part: str, target: str) -
 )
 def test_what_is_called_at_once_is_a_class_of_its_group(part: str, target: str) -> None:
     with pytest.raises(SettingError, match=r"_target_="):
-        check_targets(filled(part, {"_target_": target}), {})
+        check_targets(filled(part, {"_target_": target}), Trust())
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_what_is_called_at_once_is_a_class_of_its_group(part: str, target: str) 
 def test_a_part_that_cannot_be_made_is_named(part: str, change: dict[str, Any], named: str) -> None:
     node = settings_of()[part] | change
     with pytest.raises(SettingError, match=named.replace(".", r"\.")):
-        check_targets(filled(part, node), {})
+        check_targets(filled(part, node), Trust())
 
 
 @pytest.mark.parametrize("part", ["attack", "dataset", "defense", "model.architecture", "model.preprocess"])
 def test_a_part_without_a_target_is_named(part: str) -> None:
     with pytest.raises(SettingError, match=f"{part} has no _target_"):
-        check_targets(filled(part, {}), {})
+        check_targets(filled(part, {}), Trust())

@@ -1,0 +1,294 @@
+"""Clips for the Python API: arrays in memory, or a dataset's files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from skeleton_adv.api.jobs import job_of, word, words_of
+from skeleton_adv.api.victim import Victim, skeleton_of
+from skeleton_adv.core.errors import DataError, SettingError
+from skeleton_adv.core.progress import log
+from skeleton_adv.core.skeleton import Skeleton
+from skeleton_adv.data.arrays import to_raw, to_unit
+from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order
+from skeleton_adv.data.memory import Memory
+from skeleton_adv.tasks.resume import prepared_clips
+
+Layout = Literal["NTVC", "NCTVM"]
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """Labelled clips to attack, made by ``sa.clips`` or ``sa.load_clips``."""
+
+    dataset: Dataset
+    prepared: Prepared
+    numbers: tuple[int, ...]  # the clips' numbers in their dataset, in rising order
+    limit: int | None = None
+    words: tuple[str, ...] = ()  # what makes the dataset on a command line; empty for arrays
+    places: tuple[str, ...] = ()  # where its files are
+    unit: str = "m"
+    image_size: tuple[int, int] | None = None
+    layout: Layout = "NCTVM"
+    persons: int = 1  # in the arrays that were given, and in those that are returned
+    lengths: tuple[int, ...] = field(default=(), repr=False)  # frames of each clip as recorded
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __repr__(self) -> str:
+        frames = _span(self.lengths)
+        return f"<{len(self)} clips of {self.dataset.name}: {self.skeleton.name}, {frames} frames, {len(self.classes)} classes>"
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints and bones."""
+        return self.dataset.skeleton
+
+    @property
+    def names(self) -> list[str]:
+        return [self.prepared.clips[number].name for number in self.numbers]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) the class of each clip, from 0."""
+        return np.array([self.prepared.clips[number].label for number in self.numbers])
+
+    @property
+    def index(self) -> np.ndarray:
+        """(N,) the number of each clip in its dataset."""
+        return np.array(self.numbers)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.dataset.classes)
+
+    def returned(self, x: np.ndarray) -> np.ndarray:
+        """Clips (N, C, T, V, M) of the attack space in the unit and the layout that were given."""
+        x = to_unit(x[..., : self.persons], self.skeleton, unit=self.unit, image_size=self.image_size)
+        return x[..., 0].transpose(0, 2, 3, 1) if self.layout == "NTVC" else x
+
+    def for_victim(self, victim: Victim) -> Dataset:
+        """The dataset of these clips as the victim receives them; raises ``SettingError`` if they do not fit."""
+        _check_skeleton(self.skeleton, victim)
+        if self.words:
+            if len(self.classes) != victim.num_classes:
+                raise SettingError(
+                    f"the clips have {len(self.classes)} classes, but {victim.name} has {victim.num_classes}: use the "
+                    "victim's dataset and its number of classes (num_actions)"
+                )
+            return self.dataset
+        assert isinstance(self.dataset, Memory)
+        if self.persons > victim.num_persons:
+            raise SettingError(
+                f"the clips have {self.persons} persons, but {victim.name} takes {victim.num_persons}: keep only the "
+                "first ones, or give the victim num_persons"
+            )
+        classes = _class_names(self.dataset, victim, int(self.labels.max()))
+        shape = {"num_frames": victim.num_frames, "num_persons": victim.num_persons}
+        return replace(self.dataset, names_of_classes=classes, **shape)
+
+    def tell_frames(self, num_frames: int) -> None:
+        """Log how many frames the clips have before and after resampling, if these differ."""
+        if {*self.lengths} != {num_frames}:
+            log(f"clips of {_span(self.lengths)} frames are resampled to the victim's {num_frames}; x_adv has {num_frames}")
+
+
+def clips(
+    array: np.ndarray | Sequence[np.ndarray],
+    labels: Sequence[int] | Sequence[str] | np.ndarray,
+    *,
+    skeleton: str | Skeleton,
+    unit: str,
+    fps: float = 30.0,
+    mask: np.ndarray | Sequence[np.ndarray] | None = None,
+    image_size: tuple[int, int] | None = None,
+    classes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    title: str = "own",
+) -> Clips:
+    """Clips from arrays.
+
+    - ``array``: (N, T, V, C) for one person per clip, or (N, C, T, V, M); or a list of N arrays (T, V, C) or
+      (C, T, V, M) of different lengths. C is 3 for joints in space, 2 or 3 (with the detector's score) in an image
+    - ``labels``: N classes, as numbers from 0 or as names
+    - ``skeleton``: the order of the joints, by name or as a ``sa.Skeleton``
+    - ``unit``: ``m``, ``cm`` or ``mm``; in an image ``px`` with ``image_size=(width, height)``, or ``image``:
+      fractions of the image from its middle, y up
+    - ``fps``: frames per second
+    - ``mask``: which joints exist, (N, T, V) or (N, T, V, M). Without it, a joint with a NaN does not exist, nor does
+      a person whose joints are all exactly 0 in a frame
+    - ``classes``: names of all classes, in the order of the victim's logits
+    - ``names``: a unique name for each clip; ``title``: the name of all of them in tables
+
+    Raises ``DataError`` naming the clip and the way out if a value is damaged or the unit cannot be right.
+    """
+    body = skeleton_of(skeleton)
+    arrays, layout = _separate(array)
+    if len(labels) != len(arrays):
+        raise DataError(f"there are {len(arrays)} clips but {len(labels)} labels: give one label per clip")
+    persons = 1 if layout == "NTVC" else int(arrays[0].shape[3])
+    listed, class_names = _listed(labels, classes, names)
+    body = _with_channels(body, arrays[0].shape[2 if layout == "NTVC" else 0])
+    raw = tuple(
+        to_raw(
+            one,
+            body,
+            unit=unit,
+            image_size=image_size,
+            mask=None if mask is None else np.asarray(mask[number]),
+            num_persons=persons,
+            where=f"clip {listed[number].name}",
+        )
+        for number, one in enumerate(arrays)
+    )
+    flat = len(body.coords) < 3
+    data = Memory(
+        body=body,
+        arrays=raw,
+        listed=listed,
+        names_of_classes=class_names,
+        title=title,
+        recorded_fps=float(fps),
+        coordinates="image" if flat else "m",
+        num_persons=persons,
+        test_crop=1.0,
+    )
+    return Clips(
+        dataset=data,
+        prepared=_InMemory(data),
+        numbers=tuple(range(len(raw))),
+        unit=unit,
+        image_size=image_size,
+        layout=layout,
+        persons=persons,
+        lengths=tuple(len(one.frames) for one in raw),
+    )
+
+
+class _InMemory:
+    """The clips of a ``Memory`` as they are."""
+
+    skipped = ()
+
+    def __init__(self, data: Memory) -> None:
+        self.clips, self.digest, self._arrays = data.listed, data.fingerprint(), data.arrays
+
+    def raw(self, index: int) -> RawClip:
+        return self._arrays[index]
+
+
+def load_clips(
+    dataset: str,
+    root: str | Path | None = None,
+    *,
+    limit: int | None = None,
+    cache_dir: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    **settings: Any,
+) -> Clips:
+    """Test clips of a dataset (``sa.list("datasets")``), with its names and numbers, so that rows equal the command line's.
+
+    - ``root``: the folder with its files; generated datasets have none
+    - ``limit``: the first n clips of the fixed order, a fair sample; None: all
+    - ``settings``: of the dataset, such as ``num_actions=10``; the number of frames is the victim's
+    - ``cache_dir``: where the prepared clips are kept (``outputs/prepared``)
+
+    Raises ``DataError`` naming the file if one is missing or broken.
+    """
+    if "num_frames" in settings:
+        raise SettingError("num_frames is the victim's: set it in sa.load_victim or sa.Victim")
+    words = [word("dataset", dataset), *words_of("dataset.", settings), *overrides]
+    places = words_of("", {"dataset.root": root, "runtime.limit": limit, "runtime.cache_dir": cache_dir})
+    job = job_of(["task=prepare", *words, *(place for place in places if not place.startswith("runtime.limit"))])
+    prepared = prepared_clips(job)
+    order = hashed_order(prepared.clips, "test")[:limit]
+    if not order:
+        raise DataError(f"{job.dataset.name} has no test clips")
+    numbers = tuple(sorted(order))
+    return Clips(
+        dataset=job.dataset,
+        prepared=prepared,
+        numbers=numbers,
+        limit=limit,
+        words=tuple(words),
+        places=tuple(places),
+        unit=job.dataset.unit,
+        persons=job.dataset.num_persons,
+        lengths=tuple(len(prepared.raw(number).frames) for number in numbers),
+    )
+
+
+def _separate(array: np.ndarray | Sequence[np.ndarray]) -> tuple[list[np.ndarray], Layout]:
+    """The clips one by one, and their layout."""
+    if hasattr(array, "detach"):
+        array = array.detach().cpu().numpy()
+    arrays = [np.asarray(one.detach().cpu() if hasattr(one, "detach") else one) for one in array]
+    dims = {one.ndim for one in arrays}
+    if dims == {3}:
+        return arrays, "NTVC"
+    if dims == {4} and len({one.shape[3] for one in arrays}) == 1:
+        return arrays, "NCTVM"
+    shape = getattr(array, "shape", [one.shape for one in arrays[:3]])
+    raise DataError(f"clips must be (N, T, V, C) or (N, C, T, V, M), or a list of clips; got {shape}")
+
+
+def _listed(
+    labels: Sequence[Any] | np.ndarray, classes: Sequence[str] | None, names: Sequence[str] | None
+) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
+    """The clips by name and label, and the names of the classes."""
+    values = [getattr(label, "item", lambda label=label: label)() for label in labels]
+    given = tuple(map(str, classes)) if classes is not None else None
+    if all(isinstance(value, str) for value in values):
+        given = given or tuple(sorted({*values}))
+        unknown = [value for value in values if value not in given]
+        if unknown:
+            raise DataError(f"label {unknown[0]!r} is not among classes={list(given)}")
+        values = [given.index(value) for value in values]
+    wrong = [value for value in values if isinstance(value, bool) or not isinstance(value, int) or value < 0]
+    if wrong:
+        raise DataError(f"label {wrong[0]!r} is neither a class name nor a whole number from 0")
+    given = given or tuple(str(number) for number in range(max(values, default=0) + 1))
+    if max(values, default=0) >= len(given):
+        raise DataError(f"label {max(values)} has no name: classes has {len(given)} entries, numbered from 0")
+    width = len(str(len(values)))
+    names = [str(name) for name in names] if names is not None else [f"{n:0{width}}" for n in range(len(values))]
+    if len({*names}) != len(values):
+        raise DataError(f"names has {len({*names})} different entries for {len(values)} clips: give each a unique name")
+    return tuple(Clip(name, label, "test") for name, label in zip(names, values, strict=True)), given
+
+
+def _with_channels(skeleton: Skeleton, channels: int) -> Skeleton:
+    """The skeleton without its score, for arrays that have coordinates only."""
+    scored = skeleton.channels > len(skeleton.coords)
+    return skeleton.without_score() if scored and channels == len(skeleton.coords) else skeleton
+
+
+def _check_skeleton(skeleton: Skeleton, victim: Victim) -> None:
+    ours, theirs = (s.num_joints for s in (skeleton, victim.skeleton))
+    if (skeleton.joints, skeleton.channels) != (victim.skeleton.joints, victim.skeleton.channels):
+        raise SettingError(
+            f"{victim.name} expects the skeleton {victim.skeleton.name} ({theirs} joints, {victim.skeleton.channels} "
+            f"channels), but the clips have {skeleton.name} ({ours} joints, {skeleton.channels} channels)"
+        )
+
+
+def _class_names(data: Memory, victim: Victim, largest: int) -> tuple[str, ...]:
+    """The names of the victim's classes: the clips' own where they name all of them."""
+    if largest >= victim.num_classes:
+        raise SettingError(f"the clips have label {largest}, but {victim.name} has classes 0 to {victim.num_classes - 1}")
+    named = not all(name.isdigit() for name in data.names_of_classes)
+    if named and len(data.names_of_classes) != victim.num_classes:
+        raise SettingError(
+            f"the clips name {len(data.names_of_classes)} classes, but {victim.name} has {victim.num_classes}: give all of "
+            "them as classes=[...], in the order of its logits"
+        )
+    return data.names_of_classes if named else tuple(victim.classes)
+
+
+def _span(lengths: Sequence[int]) -> str:
+    low, high = min(lengths), max(lengths)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,207 @@
+"""What ``sa.attack`` and ``sa.certify`` return."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skeleton_adv.api.clips import Clips
+from skeleton_adv.core.errors import RunError
+from skeleton_adv.report import stats
+from skeleton_adv.report.certificates import accuracy
+from skeleton_adv.report.columns import show as as_text
+from skeleton_adv.report.show import new_runs
+from skeleton_adv.report.stats import Rate, rate
+from skeleton_adv.runs.clips import SavedClips
+from skeleton_adv.runs.load import Run
+
+
+@dataclass(frozen=True, eq=False)
+class _Finished:
+    """A finished run with its clips; the folder is temporary unless the caller named one."""
+
+    run: Run
+    clips: Clips = field(repr=False)
+    _temporary: "TemporaryDirectory[str] | None" = field(default=None, repr=False)
+
+    @property
+    def records(self) -> pd.DataFrame:
+        """One row per clip, in the order of the clips: the columns of ``records.csv``."""
+        return self.run.records
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.run.records["name"])
+
+    def table(self) -> str:
+        """The result as the command line prints it: counts, intervals, what the columns mean, and warnings."""
+        return new_runs([self.run])
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy the run into ``folder``: ``python -m skeleton_adv.tables FOLDER`` reads it, alone or among others.
+
+        Raises ``RunError`` if the folder already contains something else.
+        """
+        assert self.run.folder is not None
+        return _copied(self.run.folder, Path(folder), self.run.identity)
+
+    def __len__(self) -> int:
+        return len(self.run.records)
+
+
+class Result(_Finished):
+    """An attack on clips. Arrays are in the order, the layout and the unit of the clips; lengths in metres."""
+
+    @cached_property
+    def x_adv(self) -> np.ndarray:
+        """The adversarial clips, of the victim's number of frames."""
+        return self.clips.returned(self._saved("x_adv"))
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """The clean clips that ``x_adv`` was made from."""
+        return self.clips.returned(self._saved("x"))
+
+    @property
+    def success(self) -> np.ndarray:
+        """(N,) bool: whether the attack fools the victim. Clips that the victim gets wrong by itself count too."""
+        return self.run.array("success").astype(bool)
+
+    @property
+    def feasible(self) -> np.ndarray:
+        """(N,) bool: whether every joint satisfies every constraint in every frame."""
+        return self.run.array("feasible").astype(bool)
+
+    @property
+    def l2(self) -> np.ndarray:
+        """(N,) norm of the perturbation over the whole clip, metres (in an image: fractions of it)."""
+        return self.run.array("l2")
+
+    @property
+    def violations(self) -> pd.DataFrame:
+        """Change of every constrained quantity per clip, mean and maximum, and whether the constraint holds."""
+        names = [f"{name}_{part}" for name in self.run.constraints for part in ("mean", "max", "ok")]
+        return self.run.records[names]
+
+    @property
+    def clean_accuracy(self) -> Rate:
+        """The victim's accuracy on the clean clips, with its count and 95 % Wilson interval."""
+        return stats.clean_accuracy(self.run)
+
+    @property
+    def robust_accuracy(self) -> Rate:
+        """The victim's accuracy on the adversarial clips, with its count and 95 % Wilson interval."""
+        return stats.over_aimed(self.run, "adv_share")
+
+    @property
+    def success_rate(self) -> Rate:
+        """Share of clips that were correct before and are fooled, with its count and 95 % Wilson interval."""
+        return stats.over_aimed(self.run, "success_share", right_only=True)
+
+    def export(self, path: str | Path, format: str = "npz") -> Path:
+        """Write the adversarial clips as ``npz``, ``ctrgcn`` or ``pyskl``, as ``python -m skeleton_adv.export`` does."""
+        from skeleton_adv.report.export import export_run
+
+        return export_run(self.run, Path(path), format)
+
+    def __repr__(self) -> str:
+        rates = f"accuracy {as_text(self.clean_accuracy)} % clean, {as_text(self.robust_accuracy)} % under attack"
+        return f"<{self.run.attack} on {self.run.victim}: {rates}>"
+
+    def _saved(self, name: str) -> np.ndarray:
+        assert self.run.folder is not None
+        return SavedClips(self.run.folder).load(self.run.records["index"].tolist(), name)
+
+
+@dataclass(frozen=True, eq=False)
+class Results(Sequence[Result]):
+    """Attacks on the same clips, one per value of a setting."""
+
+    results: tuple[Result, ...]
+    swept: tuple[str, ...]  # the settings that have several values
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.results[place]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def table(self) -> str:
+        """All results in one table, as the command line prints it."""
+        return new_runs([result.run for result in self.results])
+
+    def curve(self) -> pd.DataFrame:
+        """Accuracy under attack by value, with 95 % Wilson intervals, counts, and the clean accuracy."""
+        rows = []
+        for result in self.results:
+            found = result.robust_accuracy
+            low, high = found.interval
+            row = {name: result.run.of_attack[name] for name in self.swept}
+            row |= {"accuracy": found.value, "low": low, "high": high, "clips": found.count}
+            rows.append(row | {"clean_accuracy": result.clean_accuracy.value})
+        return pd.DataFrame(rows)
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy every run into a folder of its own below ``folder``."""
+        for result in self.results:
+            result.save(Path(folder) / result.run.identity)
+        return Path(folder)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.results))
+
+
+class Certificates(_Finished):
+    """Certificates of clips, in the order of the clips; radii in metres (in an image: fractions of it)."""
+
+    @property
+    def radius(self) -> np.ndarray:
+        """(N,) certified l2 radius; 0 where the certificate abstains."""
+        return self.run.array("radius")
+
+    @property
+    def pred(self) -> np.ndarray:
+        """(N,) certified class; -1 where the certificate abstains."""
+        return self.run.array("pred")
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) bool: whether the certified class is the label."""
+        return self.run.array("correct").astype(bool)
+
+    @property
+    def clean_accuracy(self) -> Rate:
+        """Accuracy without noise, with its count and 95 % Wilson interval."""
+        return rate(self.run.array("clean_correct"))
+
+    def certified_accuracy(self, radius: float) -> Rate:
+        """Share of clips that are certified as their own class up to ``radius``."""
+        return accuracy(self.run, radius)
+
+    def __repr__(self) -> str:
+        return f"<certificates of {self.run.victim}: {as_text(self.certified_accuracy(0.0))} % certified as their class>"
+
+
+def _copied(source: Path, target: Path, identity: str) -> Path:
+    """A copy of a run's folder that appears whole or not at all."""
+    if target.exists() and any(target.iterdir()):
+        raise RunError(f"{target} already contains files: name a folder that does not exist yet")
+    part = target.with_name(f".{target.name}.{identity}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns(".lock"))
+        if target.exists():
+            target.rmdir()
+        part.replace(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target

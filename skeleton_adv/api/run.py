@@ -1,0 +1,212 @@
+"""``sa.attack`` and ``sa.certify``: the tasks of the command line, on Python's victims and clips."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from skeleton_adv import tasks
+from skeleton_adv.api.clips import Clips
+from skeleton_adv.api.jobs import job_of, merged, word, words_of
+from skeleton_adv.api.result import Certificates, Result, Results
+from skeleton_adv.api.victim import Victim
+from skeleton_adv.command.job import Job, Session
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import check_call
+from skeleton_adv.runs.load import load_run
+
+AttackFunction = Callable[..., Any]
+
+
+def attack(
+    victim: Victim,
+    clips: Clips,
+    attack: str | AttackFunction = "admm",
+    *,
+    targeted: bool = False,
+    target: str | int | None = None,
+    defense: str | None = None,
+    adaptive: bool | None = None,
+    surrogate: Victim | None = None,
+    seed: int | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    trace: bool = False,
+    overrides: Sequence[str] = (),
+    **settings: Any,
+) -> "Result | Results":
+    """Attack clips, and judge the result as the command line does: the same settings give the same rows.
+
+    - ``attack``: a name (``sa.list("attacks")``), or your own function ``(model, batch, *, targeted, **settings)``
+    - ``settings``: of the attack, such as ``beta=1.0`` or ``eps=0.01``. A list of values attacks once per value (and
+      once per combination of several lists) and returns ``Results``, whose ``curve()`` is accuracy by value
+    - ``targeted``, ``target``: reach a class (``random``, ``least_likely``, or a name or number)
+    - ``defense``: a name (``sa.list("defenses")``); ``adaptive=False`` attacks the undefended network
+    - ``surrogate``: another victim, on which the attack is computed (transfer)
+    - ``batch_size``: clips per pass, 64 as on the command line, or all of them if fewer clips of your own are given
+    - ``device``: ``auto``, ``cpu``, ``cuda``; ``out``: a folder of runs, where an interrupted call continues
+    - ``trace``: keep the terms of the objective at every step (ADMM)
+    - ``overrides``: further words of the command line, such as ``"constraint.bone.eps=0.02"``
+
+    Raises ``SettingError`` for an unknown name or a value out of range, with the nearest right one.
+    """
+    # Values that are the command line's defaults are left out of its words.
+    switches = {"targeted": targeted or None, "target": target, "adaptive": adaptive, "seed": seed}
+    size = batch_size or (None if clips.words else min(64, len(clips)))
+    words = words_of("", {"defense": defense, **switches, "batch_size": size})
+    words += ["runtime.save_trace=true"] if trace else []
+    clips.tell_frames(victim.num_frames)
+    session, results = Session(), []
+    swept = [name for name, value in settings.items() if isinstance(value, list)]
+    values = itertools.product(*(settings[name] for name in swept))
+    for chosen in values:
+        own = settings | dict(zip(swept, chosen, strict=True))
+        results.append(_attack(victim, clips, attack, own, [*words, *overrides], surrogate, device, out, session))
+    if not results:
+        raise SettingError(f"{swept[0]}=[] has no values: give at least one")
+    return Results(tuple(results), tuple(swept)) if swept else results[0]
+
+
+def _attack(
+    victim: Victim,
+    clips: Clips,
+    attack: str | AttackFunction,
+    settings: Mapping[str, Any],
+    words: Sequence[str],
+    surrogate: Victim | None,
+    device: str,
+    out: str | Path | None,
+    session: Session,
+) -> Result:
+    named = isinstance(attack, str)
+    own = [word("attack", attack), *words_of("attack.", settings)] if named else []
+    job = _job("attack", victim, clips, [*own, *words], device, session, surrogate)
+    if not isinstance(attack, str):
+        job = _with_attack(job, attack, settings)
+    if not (victim.model_words and clips.words and named and (surrogate is None or surrogate.model_words)):
+        shown = f"'{attack}'" if named else _name(attack)
+        given = "".join(f", {name}={value!r}" for name, value in settings.items())
+        more = f", overrides={list(words)}" if words else ""
+        job = replace(job, command=f"sa.attack({victim.name}, {clips.dataset.name}, {shown}{given}{more})")
+    folder, temporary = _ran(job, out)
+    return Result(_loaded(folder), clips, temporary)
+
+
+def certify(
+    victim: Victim,
+    clips: Clips,
+    *,
+    sigma: float | None = None,
+    n: int | None = None,
+    n0: int | None = None,
+    alpha: float | None = None,
+    defense: str | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Certificates:
+    """Certify clips by randomized smoothing (Cohen et al., arXiv 1902.02918), as ``task=certify`` does.
+
+    ``sigma`` is the noise in metres (in an image: fractions of it), ``n`` the draws that bound a probability,
+    ``n0`` those that choose the class, ``alpha`` the probability of a wrong radius. A victim that is trained with
+    the same noise has larger radii: ``sa.load_victim("hcn", dataset="utd_mhad", noise=0.1)``.
+    """
+    smoothing = {"sigma": sigma, "n": n, "n0": n0, "alpha": alpha}
+    smoothing |= {} if clips.words else {"clips": min(8, len(clips))}
+    words = [*words_of("", {"defense": defense, "seed": seed}), *words_of("smoothing.", smoothing), *overrides]
+    clips.tell_frames(victim.num_frames)
+    job = _job("certify", victim, clips, words, device, Session(), None)
+    if not (victim.model_words and clips.words):
+        given = "".join(f", {name}={value!r}" for name, value in smoothing.items() if value is not None)
+        job = replace(job, command=f"sa.certify({victim.name}, {clips.dataset.name}{given})")
+    folder, temporary = _ran(job, out)
+    return Certificates(_loaded(folder), clips, temporary)
+
+
+def _job(
+    task: str,
+    victim: Victim,
+    clips: Clips,
+    words: Sequence[str],
+    device: str,
+    session: Session,
+    surrogate: Victim | None,
+) -> Job:
+    """The job of the command line with this victim and these clips in place of its own."""
+    data = clips.for_victim(victim)
+    of_data = [word for word in victim.dataset_words if not clips.words or word.startswith("dataset.num_frames=")]
+    shape = merged(of_data, clips.words)
+    if clips.words and victim.num_frames != data.num_frames:
+        shape = merged(shape, words_of("dataset.", {"num_frames": victim.num_frames}))
+    other = _as_surrogate(surrogate) if surrogate is not None else []
+    runtime = [word("runtime.device", device)] if device != "auto" else []
+    job = job_of([f"task={task}", *merged(shape, victim.model_words, other, words), *clips.places, *runtime], session)
+    job = replace(job, victim=victim.role(job.victim))
+    if surrogate is not None and job.surrogate is not None:
+        clips.for_victim(surrogate)
+        job = replace(job, surrogate=surrogate.role(job.surrogate))
+    return job if clips.words else _with_clips(job, clips, victim)
+
+
+def _as_surrogate(victim: Victim) -> list[str]:
+    """The words of a victim as those of a surrogate."""
+    renamed = {"model": "model@surrogate", "training": "training@surrogate_training"}
+    words = []
+    for each in victim.model_words or ("model=hcn",):
+        key, _, value = each.partition("=")
+        head, dot, rest = key.partition(".")
+        place = {"model": "surrogate", "training": "surrogate_training"}.get(head, head) if dot else renamed.get(key, key)
+        words.append(f"{place}{dot}{rest}={value}")
+    return words
+
+
+def _with_clips(job: Job, clips: Clips, victim: Victim) -> Job:
+    """The job on clips in memory."""
+    data = clips.for_victim(victim)
+    settings = {"_target_": f"{type(data).__module__}.{type(data).__qualname__}", "name": data.name}
+    settings |= {name: getattr(data, name) for name in ("num_frames", "num_persons", "test_crop", "space")}
+    return replace(
+        job,
+        dataset=data,
+        settings={**job.settings, "dataset": settings},
+        choices={**job.choices, "dataset": data.name, "model": job.victim.option},
+    )
+
+
+def _with_attack(job: Job, function: AttackFunction, settings: Mapping[str, Any]) -> Job:
+    """The job with an attack of the user's own."""
+    hidden = ("model", "batch", "targeted", "trace")
+    check_call(function, settings, "", hidden)
+    missing = [name for name in ("model", "batch") if name not in signature(function).parameters]
+    if missing:
+        raise SettingError(f"the attack {_name(function)} does not accept {missing[0]}: it must take (model, batch, *, targeted)")
+    own = {"_target_": f"{function.__module__}.{_name(function)}", **settings}
+    task: Any = replace(job.task, attack=partial(function, **settings))  # type: ignore[type-var]
+    choices = {**job.choices, "attack": _name(function)}
+    return replace(job, task=task, settings={**job.settings, "attack": own}, choices=choices)
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+
+
+def _ran(job: Job, out: str | Path | None) -> tuple[Path, "TemporaryDirectory[str] | None"]:
+    """The folder of a job's run, below ``out`` or in a temporary folder."""
+    temporary = TemporaryDirectory(prefix="skeleton_adv_") if out is None else None
+    place = str(out) if temporary is None else temporary.name
+    saving = {"save_clips": True} if job.name == "attack" else {}
+    folder = tasks.run(replace(job, runtime=replace(job.runtime, output_dir=place, **saving)))
+    assert folder is not None
+    return folder, temporary
+
+
+def _loaded(folder: Path) -> Any:
+    run = load_run(folder)
+    assert run is not None
+    return run

@@ -1,0 +1,49 @@
+"""From the attack space to the units that a network was trained on."""
+
+import torch
+from torch import Tensor, nn
+
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import nearest
+from skeleton_adv.core.skeleton import Skeleton
+
+METRES = {"m": 1.0, "cm": 100.0, "mm": 1000.0}  # units in a metre
+IMAGE = ("image", "px")
+
+
+class Rescaled(nn.Module):
+    """Clips (N, C, T, V, M) of the attack space in another unit; absent joints, which are 0, stay 0.
+
+    ``m``, ``cm``, ``mm`` for joints in space. For joints in an image, ``image`` is the attack space itself (x and y as
+    fractions of the image from its middle, y up), and ``px`` are pixels from the upper left corner of an image of
+    ``image_size`` (width, height).
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, skeleton: Skeleton, unit: str, image_size: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        flat = len(skeleton.coords) < 3
+        units = IMAGE if flat else (*METRES,)
+        if unit not in units:
+            where = "in an image" if flat else "in space"
+            raise SettingError(f"unit={unit} does not fit {skeleton.name}, whose joints are {where}: {nearest(unit, [*units])}")
+        if (unit == "px") != (image_size is not None):
+            raise SettingError(f"unit={unit} with image_size={image_size}: give image_size=(width, height) exactly for px")
+        scale, offset = torch.ones(skeleton.channels), torch.zeros(skeleton.channels)
+        for axis, channel in enumerate(skeleton.coords):
+            if image_size is not None:
+                scale[channel] = image_size[axis] * (1, -1)[axis]
+                offset[channel] = image_size[axis] / 2
+            elif not flat:
+                scale[channel] = METRES[unit]
+        self.unchanged = bool((scale == 1).all() and (offset == 0).all())
+        self.register_buffer("scale", scale.view(1, -1, 1, 1, 1), persistent=False)
+        self.register_buffer("offset", offset.view(1, -1, 1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.unchanged:
+            return x
+        exists = (x != 0).any(dim=1, keepdim=True)
+        return torch.where(exists, x * self.scale.to(x.dtype) + self.offset.to(x.dtype), 0)
