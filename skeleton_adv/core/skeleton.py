@@ -1,7 +1,11 @@
 """The bodies that datasets record: joints, the tree of bones, and the angles between them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import pairwise
+from math import isfinite
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -9,10 +13,11 @@ class Skeleton:
     """A tree of joints; bones, angles and drawings all derive from it.
 
     ``parents[v]`` is the joint that precedes ``v`` (the root precedes itself). ``angles`` are
-    triples ``(end, middle, end)``. ``coords`` are the channels that hold coordinates; any other
-    channel (a detector's score) is never perturbed. ``center`` is the joint that victims centre on.
-    ``length_floor`` and ``speed_floor`` prevent division by 0 in relative changes of bones and speeds,
-    in the unit of the coordinates.
+    triples ``(end, middle, end)``; left empty, they are ``derived_angles(parents)``. ``coords`` are the
+    channels that hold coordinates; any other channel (a detector's score) is never perturbed. ``center`` is
+    the joint that victims centre on. ``length_floor`` and ``speed_floor`` prevent division by 0 in relative
+    changes of bones and speeds, in the unit of the coordinates. Raises ``ValueError`` in one line for
+    what is not one tree of at least three joints.
     """
 
     name: str
@@ -26,11 +31,27 @@ class Skeleton:
     speed_floor: float = 1e-4  # metres per frame, likewise
 
     def __post_init__(self) -> None:
-        if len(self.parents) != len(self.joints):
-            raise ValueError(f"{self.name}: {len(self.parents)} parents for {len(self.joints)} joints")
-        joints = {*self.parents, self.center, *(joint for triple in self.angles for joint in triple)}
-        if not joints <= set(range(self.num_joints)):
-            raise ValueError(f"{self.name}: a joint index is outside 0..{self.num_joints - 1}")
+        problem = _tree_problem(self.joints, self.parents) or self._problem()
+        if problem:
+            raise ValueError(f"{self.name}: {problem}")
+        if not self.angles:
+            object.__setattr__(self, "angles", derived_angles(self.parents))
+
+    def _problem(self) -> str:
+        """What is wrong besides the tree of joints; empty if nothing is."""
+        named = {self.center, *(joint for triple in self.angles for joint in triple)}
+        if not named <= set(range(self.num_joints)):
+            return f"a joint index is outside 0..{self.num_joints - 1}"
+        for triple in self.angles:
+            if len(triple) != 3 or len(set(triple)) != 3:
+                return f"the angle {list(triple)} does not name three different joints"
+        if len(self.coords) not in (2, 3) or len(set(self.coords)) != len(self.coords):
+            return f"coords={list(self.coords)} must be two or three different channels"
+        if not set(self.coords) <= set(range(self.channels)):
+            return f"coords={list(self.coords)} contains a channel outside 0..{self.channels - 1}"
+        if not (0 < self.length_floor < 1 and 0 < self.speed_floor < 1):
+            return f"length_floor={self.length_floor} and speed_floor={self.speed_floor} must be between 0 and 1"
+        return ""
 
     @property
     def num_joints(self) -> int:
@@ -44,6 +65,124 @@ class Skeleton:
     def bones(self) -> tuple[tuple[int, int], ...]:
         """Pairs ``(joint, parent)``, one for every joint except the root, in joint order."""
         return tuple((joint, parent) for joint, parent in enumerate(self.parents) if joint != parent)
+
+    @property
+    def scores(self) -> tuple[int, ...]:
+        """The channels that hold no coordinate."""
+        return tuple(channel for channel in range(self.channels) if channel not in self.coords)
+
+    def without_score(self) -> "Skeleton":
+        """The same body with coordinates only."""
+        return replace(self, channels=len(self.coords), coords=tuple(range(len(self.coords))))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as plain JSON values."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Skeleton":
+        """A skeleton of plain JSON values, as ``as_dict`` gives them.
+
+        ``angles`` may be missing (derived), ``center`` too (the root), and every field with a default.
+        Raises ``ValueError`` in one line for an unknown, missing or malformed field, and for a
+        known skeleton's name on a body with other joints or bones.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in content:
+            if name not in known:
+                raise ValueError(f"a skeleton has no field {name!r}: its fields are {', '.join(known)}")
+        for name in ("name", "joints", "parents"):
+            if name not in content:
+                raise ValueError(f"a skeleton requires {name}")
+        values = {name: _of_json(name, value) for name, value in content.items()}
+        problem = _tree_problem(values["joints"], values["parents"])
+        if problem:
+            raise ValueError(f"{values['name']}: {problem}")
+        root = next(joint for joint, parent in enumerate(values["parents"]) if joint == parent)
+        defaults: dict[str, Any] = {"angles": (), "center": root}
+        found = cls(**defaults | values)
+        like = SKELETONS.get(found.name)
+        if like and (like.joints, like.parents) != (found.joints, found.parents):
+            raise ValueError(f"{found.name} is the name of a known skeleton with other joints or bones: rename yours")
+        return found
+
+
+def derived_angles(parents: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """A triple (parent, joint, child) for every two bones that meet at a joint other than the root.
+
+    For a body whose joints all hang from its root, the triples (child, root, next child) instead.
+    """
+    root = next(joint for joint, parent in enumerate(parents) if joint == parent)
+    pairs = [(joint, parent) for joint, parent in enumerate(parents) if joint != root]
+    found = [(parents[joint], joint, child) for child, joint in pairs if joint != root]
+    ends = [joint for joint, _ in pairs]
+    across = [(first, root, second) for first, second in pairwise(ends)]
+    return tuple(sorted(found or across, key=lambda triple: (triple[1], triple[2])))
+
+
+def _tree_problem(joints: Sequence[str], parents: Sequence[int]) -> str:
+    """Why joints and parents are not one tree; empty if they are."""
+    if len(parents) != len(joints):
+        return f"{len(parents)} parents for {len(joints)} joints"
+    if len(joints) < 3:
+        return f"{len(joints)} joints: a skeleton requires at least three"
+    if len(set(joints)) < len(joints) or not all(joints):
+        twice = next(name for name in joints if not name or joints.count(name) > 1)
+        return f"two joints are named {twice!r}" if twice else "a joint has an empty name"
+    if not set(parents) <= set(range(len(joints))):
+        return f"a joint index is outside 0..{len(joints) - 1}"
+    roots = [joint for joint, parent in enumerate(parents) if joint == parent]
+    if len(roots) != 1:
+        named = ", ".join(joints[root] for root in roots) or "none"
+        return f"exactly one joint, the root, must be its own parent, but these are: {named}"
+    for start in range(len(joints)):
+        joint = start
+        for _ in joints:  # as many steps as there are joints reach the root, or go round in a circle
+            joint = parents[joint]
+        if joint != roots[0]:
+            return f"the parents of {joints[start]} lead in a circle"
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _of_json(name: str, value: Any) -> Any:
+    """A field's value from JSON; raises ``ValueError`` if it is of another kind."""
+
+    def numbers(values: Any) -> tuple[int, ...] | None:
+        fine = isinstance(values, list | tuple) and all(type(item) is int for item in values)
+        return tuple(values) if fine else None
+
+    found: Any = None
+    if name == "name":
+        found = value if isinstance(value, str) and value and value.isprintable() else None
+    elif name == "joints":
+        fine = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+        found = tuple(value) if fine else None
+    elif name in ("parents", "coords"):
+        found = numbers(value)
+    elif name == "angles":
+        triples = [numbers(item) for item in value] if isinstance(value, list | tuple) else [None]
+        found = None if None in triples else tuple(triples)
+    elif name.endswith("_floor"):
+        found = float(value) if type(value) in (int, float) and isfinite(value) else None
+    elif type(value) is int:  # center, channels
+        found = value
+    if found is None:
+        raise ValueError(f"a skeleton's {name} cannot be {str(value)[:60]!r}: it must be {_KINDS[name]}")
+    return found
+
+
+_KINDS = {
+    "name": "text",
+    "joints": "a list of names",
+    "angles": "a list of triples of joint numbers",
+    **dict.fromkeys(("parents", "coords"), "a list of whole numbers"),
+    **dict.fromkeys(("center", "channels"), "a whole number"),
+    **dict.fromkeys(("length_floor", "speed_floor"), "a number"),
+}
 
 
 def _from_one(*triples: tuple[int, int, int]) -> tuple[tuple[int, int, int], ...]:
@@ -117,4 +256,52 @@ OPENPOSE18 = Skeleton(
     speed_floor=1e-3,
 )
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, OPENPOSE18)}
+# The 17 keypoints of COCO in the order of its annotations: image x, y and the detector's score. Bones as in
+# the graph of pyskl (Duan et al., arXiv 2205.09443); the face is the root, because COCO has no neck.
+COCO17 = Skeleton(
+    name="coco17",
+    joints=(
+        *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
+        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+        *("left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle"),
+    ),
+    parents=(0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
+    angles=(),
+    center=0,
+    coords=(0, 1),
+    length_floor=1e-3,
+    speed_floor=1e-3,
+)
+
+# OpenPose's BODY_25, its pairs as a tree from the neck: image x, y and the detector's score.
+BODY25 = Skeleton(
+    name="body25",
+    joints=(
+        *("nose", "neck"),
+        *("right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+        *("middle_of_hips", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+        *("right_eye", "left_eye", "right_ear", "left_ear"),
+        *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+    ),
+    parents=(1, 1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 10, 8, 12, 13, 0, 0, 15, 16, 14, 19, 14, 11, 22, 11),
+    angles=(),
+    center=1,
+    coords=(0, 1),
+    length_floor=1e-3,
+    speed_floor=1e-3,
+)
+
+# Human3.6M's 17 joints in the order that pose estimators use (Pavllo et al., arXiv 1811.11742), metres.
+H36M17 = Skeleton(
+    name="h36m17",
+    joints=(
+        *("middle_of_hips", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+        *("spine", "thorax", "neck", "head"),
+        *("left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist"),
+    ),
+    parents=(0, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
+    angles=(),
+    center=7,
+)
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, OPENPOSE18, COCO17, BODY25, H36M17)}

@@ -2,9 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -116,6 +117,10 @@ class Dataset(ABC):
     def generated(self) -> bool:
         """Whether clips come from a generator, so that there is nothing to prepare."""
         return False
+
+    def facts(self) -> Mapping[str, Any]:
+        """Facts of a user's files, beyond settings, that change a number: plain JSON values. None of most datasets."""
+        return {}
 
     @abstractmethod
     def clips(self) -> tuple[Clip, ...]:

@@ -118,8 +118,12 @@ def _build(weights: Mapping[str, Tensor], skelact: bool) -> nn.Module:
 def _agcn(weights: Mapping[str, Tensor]) -> tuple[Skeleton, int, int, int, int]:
     """Skeleton, classes, persons, channels and width of one stream."""
     joints, channels = weights["l1.gcn1.PA"].shape[-1], weights["l1.gcn1.conv_a.0.weight"].shape[1]
-    skeletons = {skeleton.num_joints: skeleton for skeleton in SKELETONS.values()}
-    if joints not in skeletons:
-        raise CheckpointError(f"l1.gcn1.PA has {joints} joints: known graphs have {sorted(skeletons)}")
+    alike = [skeleton for skeleton in SKELETONS.values() if skeleton.num_joints == joints]
+    if not alike:
+        known = sorted({skeleton.num_joints for skeleton in SKELETONS.values()})
+        raise CheckpointError(f"l1.gcn1.PA has {joints} joints: known graphs have {known}")
+    # Of two bodies with as many joints, the first that records so many channels: the skeletons of public weights.
+    fitting = [skeleton for skeleton in alike if channels in (skeleton.channels, len(skeleton.coords))]
+    skeleton = (fitting or alike)[0]
     persons = weights["data_bn.weight"].shape[0] // (joints * channels)
-    return skeletons[joints], weights["fc.weight"].shape[0], persons, channels, weights["l1.tcn1.bn.weight"].shape[0]
+    return skeleton, weights["fc.weight"].shape[0], persons, channels, weights["l1.tcn1.bn.weight"].shape[0]

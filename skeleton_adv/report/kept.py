@@ -24,7 +24,7 @@ class Pair:
 
     @property
     def skeleton(self) -> Skeleton:
-        return SKELETONS[self.run.skeleton]
+        return skeleton_of(self.run)
 
     @property
     def frames(self) -> list[int]:
@@ -43,6 +43,17 @@ class Pair:
         """The name of the class in a column of the record."""
         number = int(self.record[column])
         return str(self.run.classes[number]).replace("_", " ") if number >= 0 else "none"
+
+
+def skeleton_of(run: Run) -> Skeleton:
+    """The body of a run's clips; raises ``RunError`` if it is neither known nor in ``run.json``."""
+    if run.body is not None:
+        return Skeleton.from_dict(run.body)
+    if run.skeleton not in SKELETONS:
+        raise RunError(
+            f"{run.folder} has the skeleton {run.skeleton!r}, which is unknown, and its run.json has no body"
+        )
+    return SKELETONS[run.skeleton]
 
 
 def has_clips(run: Run) -> bool:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.files import read_json
+from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.runs.legacy import completed
 from skeleton_adv.runs.schema import KINDS, RowKind, constraint_columns
 
@@ -53,6 +54,7 @@ class Run:
     skeleton: str
     columns: Mapping[str, str]
     constraints: Mapping[str, Mapping[str, str]]
+    body: Named | None = None  # the whole skeleton, unless ``skeleton`` names a known one
 
     @property
     def victim(self) -> str:
@@ -159,7 +161,7 @@ FACTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("stands_for", "experiment"), (str, type(None))),
     **dict.fromkeys(("trained_noise", "surrogate_noise"), (float, int, type(None))),
     "trained_here": (bool, type(None)),
-    **dict.fromkeys(("sweep", "surrogate_training"), (dict, type(None))),
+    **dict.fromkeys(("sweep", "surrogate_training", "body"), (dict, type(None))),
 }
 DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": "", "surrogate_training": {}}
 
@@ -194,7 +196,16 @@ def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
     said = [one.get(name) for one in facts["constraints"].values() for name in ("symbol", "unit")]
     if not all(isinstance(word, str) for word in said):
         raise KeyError("constraints")
+    if facts["body"] is not None:
+        _check_body(facts["body"])
     return facts
+
+
+def _check_body(body: Named) -> None:
+    try:
+        Skeleton.from_dict(body)
+    except ValueError:
+        raise KeyError("body") from None
 
 
 def _check_settings(kind: str, settings: Named, choices: Named) -> None:

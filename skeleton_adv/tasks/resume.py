@@ -11,6 +11,7 @@ import torch
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.progress import log, track
+from skeleton_adv.core.skeleton import SKELETONS, Skeleton
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
 from skeleton_adv.data.store import prepare
 from skeleton_adv.models.space import Normalised
@@ -56,13 +57,19 @@ def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> di
         "num_frames": job.dataset.num_frames,
         "num_classes": len(job.dataset.classes),
         "classes": list(job.dataset.classes),
-        "skeleton": job.dataset.skeleton.name,
+        **_body_facts(job.dataset.skeleton),
         "seeds": {role.key: role.model.seed for role in job.roles},
         "experiment": job.choices.get("experiment"),
         "sweep": job.sweep,
         "command": job.command,
         **provenance(device),
     }
+
+
+def _body_facts(skeleton: Skeleton) -> dict[str, Any]:
+    """The skeleton's name, and all of it unless it is one that every reader knows."""
+    own = {} if SKELETONS.get(skeleton.name) == skeleton else {"body": skeleton.as_dict()}
+    return {"skeleton": skeleton.name, **own}
 
 
 def times(start: str, began: float) -> dict[str, Any]:

@@ -1,11 +1,25 @@
 """Trees are trees, and angles join neighbouring bones."""
 
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
+from skeleton_adv.core.skeleton import (
+    BODY25,
+    COCO17,
+    H36M17,
+    KINECT20,
+    NTU25,
+    SKELETONS,
+    Skeleton,
+    derived_angles,
+)
 
-ALL = (NTU25, KINECT20, OPENPOSE18)
-RULED = (NTU25, KINECT20)  # the third's angles are a released list
+ALL = tuple(SKELETONS.values())
+RULED = (NTU25, KINECT20, COCO17, BODY25, H36M17)  # OpenPose's 18 have a released list of angles
 
 
 @pytest.mark.parametrize("skeleton", ALL, ids=lambda s: s.name)
@@ -46,4 +60,89 @@ def test_counts_and_the_papers_preceding_joints() -> None:
 
 def test_a_joint_outside_is_refused() -> None:
     with pytest.raises(ValueError, match="outside"):
-        Skeleton("broken", ("a", "b"), (0, 0), ((0, 1, 2),), center=0)
+        Skeleton("broken", ("a", "b", "c"), (0, 0, 1), ((0, 1, 3),), center=0)
+
+
+def test_every_known_skeleton_comes_back_from_json() -> None:
+    for skeleton in SKELETONS.values():
+        again = Skeleton.from_dict(json.loads(json.dumps(skeleton.as_dict())))
+        assert again == skeleton and hash(again) == hash(skeleton)
+        flat = skeleton.without_score()
+        assert Skeleton.from_dict(flat.as_dict()) == flat and flat.channels == len(skeleton.coords)
+
+
+def test_angles_are_derived_where_two_bones_meet() -> None:
+    """A chain, a fork, and a star, whose only joint between bones is its root."""
+    assert derived_angles((0, 0, 1, 2)) == ((0, 1, 2), (1, 2, 3))
+    assert derived_angles((0, 0, 1, 1)) == ((0, 1, 2), (0, 1, 3))
+    assert derived_angles((0, 0, 0, 0)) == ((1, 0, 2), (2, 0, 3))
+    fork = Skeleton.from_dict({"name": "fork", "joints": ["a", "b", "c", "d"], "parents": [1, 1, 1, 2]})
+    assert (fork.angles, fork.center, fork.root) == (((1, 2, 3),), 1, 1)
+
+
+@given(st.integers(3, 12).flatmap(lambda n: st.tuples(*(st.integers(0, max(0, v - 1)) for v in range(n)))))
+def test_derived_angles_join_two_bones_of_any_tree(parents: tuple[int, ...]) -> None:
+    found = Skeleton("tree", tuple(f"joint {v}" for v in range(len(parents))), parents, (), center=0)
+    bones = {frozenset(bone) for bone in found.bones}
+    assert found.angles and len(set(found.angles)) == len(found.angles)
+    for end, middle, other in found.angles:
+        assert end != other and {frozenset((end, middle)), frozenset((middle, other))} <= bones
+
+
+def test_public_layouts() -> None:
+    assert [SKELETONS[name].num_joints for name in ("coco17", "body25", "h36m17")] == [17, 25, 17]
+    left = [joint for joint in COCO17.joints if joint.startswith("left")]
+    assert [joint.replace("left", "right") for joint in left] == [j for j in COCO17.joints if j.startswith("right")]
+    pyskl = [(15, 13), (13, 11), (16, 14), (14, 12), (11, 5), (12, 6), (9, 7), (7, 5)]
+    pyskl += [(10, 8), (8, 6), (5, 0), (6, 0), (1, 0), (3, 1), (2, 0), (4, 2)]
+    assert {*COCO17.bones} == {*pyskl}
+    openpose = [(1, 8), (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (10, 11), (8, 12), (12, 13)]
+    openpose += [(13, 14), (1, 0), (0, 15), (15, 17), (0, 16), (16, 18), (14, 19), (19, 20), (14, 21), (11, 22)]
+    openpose += [(22, 23), (11, 24)]
+    assert {(parent, joint) for joint, parent in BODY25.bones} == {*openpose}
+    assert H36M17.parents == (0, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
+
+
+GOOD = {"name": "own", "joints": ["a", "b", "c"], "parents": [0, 0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"parents": [0, 0]}, "2 parents for 3 joints"),
+        ({"parents": [0, 0, 3]}, "outside 0..2"),
+        ({"parents": [0, 1, 1]}, "its own parent, but these are: a, b"),
+        ({"parents": [1, 2, 0]}, "these are: none"),
+        ({"parents": [0, 2, 1]}, "b lead in a circle"),
+        ({"parents": [0, 0, -1]}, "outside"),
+        ({"parents": [0, 0, "a"]}, "whole numbers"),
+        ({"parents": [0, 0, True]}, "whole numbers"),
+        ({"joints": ["a", "b", "b"]}, "two joints are named 'b'"),
+        ({"joints": ["a", "b", ""]}, "empty name"),
+        ({"joints": "abc"}, "a list of names"),
+        ({"joints": ["a", "b"], "parents": [0, 0]}, "at least three"),
+        ({"angles": [[0, 1, 3]]}, "outside"),
+        ({"angles": [[0, 1, 0]]}, "three different joints"),
+        ({"angles": [[0, 1]]}, "three different joints"),
+        ({"angles": 3}, "triples"),
+        ({"center": 3}, "outside"),
+        ({"channels": 2}, "channel outside 0..1"),
+        ({"coords": [0, 0]}, "different channels"),
+        ({"coords": [0]}, "two or three"),
+        ({"length_floor": 0}, "length_floor"),
+        ({"length_floor": "x"}, "a number"),
+        ({"edges": []}, "no field 'edges'"),
+        ({"name": ""}, "text"),
+        ({"name": "ntu25"}, "known skeleton"),
+    ],
+)
+def test_what_is_no_body_is_refused_in_one_line(changes: dict[str, Any], words: str) -> None:
+    assert Skeleton.from_dict(GOOD).num_joints == 3
+    with pytest.raises(ValueError, match=words) as caught:
+        Skeleton.from_dict(GOOD | changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(ValueError, match="requires parents"):
+        Skeleton.from_dict({"name": "own", "joints": ["a", "b", "c"]})

@@ -1,0 +1,20 @@
+"""Names of users' own datasets, as output folders and tables show them."""
+
+import re
+import unicodedata
+
+# A user's numbers must never appear as those of one of these.
+SHIPPED = frozenset(
+    (
+        *("ntu60_cs", "ntu60_cv", "ntu120_xsub", "ntu120_xset", "kinetics", "utd_mhad"),
+        *("synthetic_cs", "synthetic_cv", "synthetic_kinetics"),
+    )
+)
+LONGEST = 60  # characters; file systems allow 255
+
+
+def own_name(title: str) -> str:
+    """The name of a user's dataset: lower case, letters, digits and ``_``, and never that of a shipped one."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:LONGEST].rstrip("_") or "own"
+    return f"own_{name}" if name in SHIPPED or not name[0].isalpha() else name
