@@ -11,7 +11,7 @@ from skeleton_adv.report.draw import groups, write_drawing
 from skeleton_adv.report.figures import FIGURES
 from skeleton_adv.report.figures.films import FIGURE as FILMS
 from skeleton_adv.report.film import animate, strip
-from skeleton_adv.report.kept import find, pairs
+from skeleton_adv.report.clips_to_draw import find, pairs
 from skeleton_adv.report.show import finished
 from skeleton_adv.runs.load import Run, load_run
 

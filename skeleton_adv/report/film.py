@@ -10,7 +10,7 @@ import pandas as pd
 
 from skeleton_adv.core.files import write_whole
 from skeleton_adv.report.canvas import COLOURS, canvas, entitle
-from skeleton_adv.report.kept import Pair
+from skeleton_adv.report.clips_to_draw import Pair
 from skeleton_adv.report.words import deed, unit_of, where
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, time
 from skeleton_adv.tasks.weights import checkpoint_name, role_settings
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.fitted import Fitted
-from skeleton_adv.train.recipe import Course, Recipe
+from skeleton_adv.train.recipe import Recipe
+from skeleton_adv.train.state import Course
 
 TRAINING = 1  # raise it when the training of victims changes
 

@@ -13,7 +13,8 @@ from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.files import write_whole
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.train.augment import training_batch
-from skeleton_adv.train.recipe import Course, Recipe
+from skeleton_adv.train.recipe import Recipe
+from skeleton_adv.train.state import Course
 from skeleton_adv.train.training import Plain, Training
 
 Log = Callable[[str], None]

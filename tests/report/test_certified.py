@@ -9,7 +9,7 @@ from samples import certified
 from skeleton_adv.figures import write_all
 from skeleton_adv.report.certificates import accuracy, curve, mean_radius
 from skeleton_adv.report.columns import scope_of
-from skeleton_adv.report.figures.certified import draw
+from skeleton_adv.report.figures.certified_accuracy import draw
 from skeleton_adv.report.tables.certified import TABLE
 from skeleton_adv.report.write import write
 

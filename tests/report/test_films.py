@@ -15,8 +15,8 @@ from skeleton_adv.core.skeleton import NTU25, SKELETONS, Skeleton
 from skeleton_adv.figures import write_all, write_one
 from skeleton_adv.report.figures.convergence import draw as convergence
 from skeleton_adv.report.film import animate, strip
-from skeleton_adv.report.kept import Pair, find, has_clips, has_trace, pairs, telling
-from skeleton_adv.report.kept import trace as trace_of
+from skeleton_adv.report.clips_to_draw import Pair, find, has_clips, has_trace, pairs, telling
+from skeleton_adv.report.clips_to_draw import trace as trace_of
 from skeleton_adv.report.words import deed
 from skeleton_adv.runs.clips import SavedClips
 from skeleton_adv.runs.load import Run

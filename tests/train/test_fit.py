@@ -17,7 +17,8 @@ from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.train.augment import moved, rotate
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.noise import GaussianNoise
-from skeleton_adv.train.recipe import Course, Recipe
+from skeleton_adv.train.recipe import Recipe
+from skeleton_adv.train.state import Course
 
 RECIPE = Recipe(epochs=4, batch_size=5, lr=2e-3, rotation=(5, 10, 5), held_out=0.25)
 

@@ -5,7 +5,7 @@ from itertools import cycle
 
 from skeleton_adv.report.canvas import COLOURS, canvas, entitle
 from skeleton_adv.report.draw import Drawing, Picture, attacked
-from skeleton_adv.report.kept import has_trace, trace
+from skeleton_adv.report.clips_to_draw import has_trace, trace
 from skeleton_adv.report.words import deed, where
 from skeleton_adv.runs.load import Run
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from skeleton_adv.report.draw import Drawing, Picture, attacked
 from skeleton_adv.report.film import strip
-from skeleton_adv.report.kept import has_clips, pairs, telling
+from skeleton_adv.report.clips_to_draw import has_clips, pairs, telling
 from skeleton_adv.runs.load import Run
 
 MOST = 3  # clips of a run whose film strips are drawn
