@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass
-class Course:
+class TrainingState:
     """The state of a training after its last whole epoch, from which it resumes."""
 
     phase: Literal["select", "refit", "done"] = "select"
