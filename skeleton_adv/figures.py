@@ -6,12 +6,12 @@ from pathlib import Path
 
 from skeleton_adv.core.ending import one_line
 from skeleton_adv.core.errors import RunError
-from skeleton_adv.report.canvas import save
-from skeleton_adv.report.draw import groups, write_drawing
+from skeleton_adv.report.canvas import save_figure
+from skeleton_adv.report.clips_to_draw import find_clip, load_pairs
+from skeleton_adv.report.draw import group_runs, write_drawing
 from skeleton_adv.report.figures import FIGURES
 from skeleton_adv.report.figures.films import FIGURE as FILMS
 from skeleton_adv.report.film import animate, strip
-from skeleton_adv.report.kept import find, pairs
 from skeleton_adv.report.show import finished
 from skeleton_adv.runs.load import Run, load_run
 
@@ -25,10 +25,12 @@ def write_all(runs: Sequence[Run], out: Path, experiment: str | None = None) -> 
 def write_one(runs: Sequence[Run], clip: str, out: Path) -> list[Path]:
     """Write the film strip and the animation of one clip, by name or number, for each run that has saved it."""
     paths = []
-    for name, (run,) in groups([run for run in runs if FILMS.takes(run) and find(run, clip)], FILMS.name, FILMS.apart):
-        for pair in pairs(run, find(run, clip)):
+    for name, (run,) in group_runs(
+        [run for run in runs if FILMS.takes(run) and find_clip(run, clip)], FILMS.name, FILMS.apart
+    ):
+        for pair in load_pairs(run, find_clip(run, clip)):
             film = f"{name}_{pair.record['name']}"
-            paths += save(*strip(pair), out / run.dataset, film)
+            paths += save_figure(*strip(pair), out / run.dataset, film)
             paths.append(animate(pair, out / run.dataset / f"{film}.gif"))
     if not paths:
         raise RunError(f"--clip {clip}: no run has saved this clip; run with runtime.save_clips=true")

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 
 
-def canvas(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
     """A figure of its own, without any window system; inches."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
 
 
-def entitle(figure: "Figure", text: str) -> None:
+def add_title(figure: "Figure", text: str) -> None:
     figure.suptitle("\n".join(wrap(text, int(17 * figure.get_figwidth()))), fontsize=7)
 
 
-def save(frame: pd.DataFrame, figure: "Figure", folder: Path, name: str) -> list[Path]:
+def save_figure(frame: pd.DataFrame, figure: "Figure", folder: Path, name: str) -> list[Path]:
     """Write a figure as PNG and PDF and its numbers as CSV, each whole or not at all; return the files."""
     paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
     with whole(paths[0]) as part:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from skeleton_adv.report.columns import Row, known
+from skeleton_adv.report.columns import Row, has
 from skeleton_adv.report.stats import Rate, rate
 from skeleton_adv.runs.load import Run
 
@@ -15,12 +15,12 @@ FORMS: tuple[Form, ...] = ("standard", "paper")  # Cohen et al.'s, and Zheng et 
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of a table's columns
 
 
-def share(run: Run, column: Literal["clean_correct", "abstained"]) -> Rate:
+def clip_rate(run: Run, column: Literal["clean_correct", "abstained"]) -> Rate:
     """Share of clips that the victim gets right without noise, or on which the certificate abstains."""
     return rate(run.array(column))
 
 
-def accuracy(run: Run, radius: float, form: Form = "standard") -> Rate:
+def certified_accuracy(run: Run, radius: float, form: Form = "standard") -> Rate:
     """Share of clips that are certified as their own class up to ``radius`` at least.
 
     Abstentions and wrong answers count as 0, as in Cohen et al. (arXiv 1902.02918).
@@ -35,16 +35,16 @@ def mean_radius(run: Run, column: Literal["radius", "rms_mm"] = "radius") -> flo
     return float(np.mean(run.array(column) * run.array("correct")))
 
 
-def curve(run: Run, radii: Sequence[float], form: Form = "standard") -> pd.DataFrame:
+def accuracy_by_radius(run: Run, radii: Sequence[float], form: Form = "standard") -> pd.DataFrame:
     """Certified accuracy and its 95 % Wilson interval at each radius."""
     rows = []
     for radius in radii:
-        found = accuracy(run, radius, form)
+        found = certified_accuracy(run, radius, form)
         low, high = found.interval
         rows.append({"radius": radius, "accuracy": found.value, "low": low, "high": high, "clips": found.count})
     return pd.DataFrame(rows).assign(sigma=float(run.smoothing["sigma"]), form=form, run=run.identity)
 
 
-def trained_with(row: Row, key: str) -> str:
+def training_noise_cell(row: Row, key: str) -> str:
     """The noise of a victim's training, as people read it."""
-    return f"{row[key]:g}" if known(row, key) else "unknown"
+    return f"{row[key]:g}" if has(row, key) else "unknown"

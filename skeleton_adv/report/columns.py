@@ -18,47 +18,47 @@ Value = Callable[[Run], Any]
 RATES = "Rates are percentages with 95 % Wilson intervals and counts."
 
 
-def known(row: Row, *keys: str) -> bool:
+def has(row: Row, *keys: str) -> bool:
     """Whether a row has a value in each of these places."""
     return all(key in row and bool(pd.notna(row[key])) and row[key] != "" for key in keys)
 
 
-def text(row: Row, key: str) -> str:
-    return str(row[key]) if known(row, key) else ""
+def text_cell(row: Row, key: str) -> str:
+    return str(row[key]) if has(row, key) else ""
 
 
-def number(form: str = ".3f", factor: float = 1) -> Callable[[Row, str], str]:
+def number_cell(form: str = ".3f", factor: float = 1) -> Callable[[Row, str], str]:
     """How a number is written; what is no number, as it is."""
 
     def written(row: Row, key: str) -> str:
-        if not known(row, key) or isinstance(row[key], str):
-            return text(row, key)
+        if not has(row, key) or isinstance(row[key], str):
+            return text_cell(row, key)
         return format(factor * row[key], form)
 
     return written
 
 
-def tally(hits: float) -> str:
+def format_count(hits: float) -> str:
     """A count, or the sum of shares of judgements that stands for one."""
     return f"{hits:.0f}" if float(hits).is_integer() else f"{hits:.1f}"
 
 
-def show(rate: Rate) -> str:
+def format_rate(rate: Rate) -> str:
     """A rate as people read it: percent, its interval, and its count."""
     low, high = rate.interval
-    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({tally(rate.hits)}/{rate.count})"
+    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({format_count(rate.hits)}/{rate.count})"
 
 
-def rate(row: Row, key: str) -> str:
+def rate_cell(row: Row, key: str) -> str:
     """A rate among the cells of a row."""
-    return show(Rate(row[f"{key}_hits"], int(row[f"{key}_clips"]))) if known(row, f"{key}_hits") else ""
+    return format_rate(Rate(row[f"{key}_hits"], int(row[f"{key}_clips"]))) if has(row, f"{key}_hits") else ""
 
 
-def spread(factor: float = 1) -> Callable[[Row, str], str]:
+def spread_cell(factor: float = 1) -> Callable[[Row, str], str]:
     """A maximum within a clip: mean / median over clips."""
 
     def written(row: Row, key: str) -> str:
-        parts = [factor * row[name] for name in (f"{key}_mean", f"{key}_median") if known(row, name)]
+        parts = [factor * row[name] for name in (f"{key}_mean", f"{key}_median") if has(row, name)]
         return " / ".join(f"{part:.3g}" for part in parts)
 
     return written
@@ -84,7 +84,7 @@ class Column:
     key: str
     head: str
     value: Value | None = None
-    show: Callable[[Row, str], str] = text
+    show: Callable[[Row, str], str] = text_cell
     note: str | Callable[[Sequence[Run]], str] = ""
     covers: tuple[str, ...] = ()
     among: Callable[[Sequence[Run]], Value] | None = None
@@ -142,13 +142,13 @@ def expand(items: Sequence[Item], scope: Scope) -> list[Column]:
 # Lead columns: what a row is.
 
 
-def _victims(runs: Sequence[Run]) -> Value:
+def _victim_values(runs: Sequence[Run]) -> Value:
     """Victims by name, seed and training; by a digest too where several have all of these in common."""
-    names = {(run.victim, run.seeds.get("model"), words.trained(run), run.weights) for run in runs}
+    names = {(run.victim, run.seeds.get("model"), words.training_summary(run), run.weights) for run in runs}
     often = Counter(one[:3] for one in names)
 
     def cells(run: Run) -> dict[str, Any]:
-        one = (run.victim, run.seeds.get("model"), words.trained(run))
+        one = (run.victim, run.seeds.get("model"), words.training_summary(run))
         digest = {"weights": str(run.weights)[:8]} if often[one] > 1 else {}
         training = {} if run.trained_noise or not one[2] else {"training": one[2]}
         return {"model": one[0], "seed": one[1], "trained_noise": run.trained_noise, **training, **digest}
@@ -156,27 +156,27 @@ def _victims(runs: Sequence[Run]) -> Value:
     return cells
 
 
-def _victim(row: Row, _: str) -> str:
+def _victim_cell(row: Row, _: str) -> str:
     """The network, with what is unusual in its training: another seed than 0, noise, another method."""
-    words = str(row["model"]) + (f" s{row['seed']:g}" if known(row, "seed") and row["seed"] else "")
-    if known(row, "trained_noise") and row["trained_noise"]:
+    words = str(row["model"]) + (f" s{row['seed']:g}" if has(row, "seed") and row["seed"] else "")
+    if has(row, "trained_noise") and row["trained_noise"]:
         words += f", trained with σ={row['trained_noise']:g}"
-    words += f", {row['training']}" if known(row, "training") else ""
-    return words + (f" ({row['weights']})" if known(row, "weights") else "")
+    words += f", {row['training']}" if has(row, "training") else ""
+    return words + (f" ({row['weights']})" if has(row, "weights") else "")
 
 
-def _goal(row: Row, _: str) -> str:
-    return str(row["setting"]) + (f", {row['target']}" if known(row, "target") else "")
+def _goal_cell(row: Row, _: str) -> str:
+    return str(row["setting"]) + (f", {row['target']}" if has(row, "target") else "")
 
 
-def _hyper(name: str) -> Value:
+def _attack_setting(name: str) -> Value:
     return lambda run: run.of_attack.get(name)
 
 
-def _method(row: Row, _: str) -> str:
+def _method_cell(row: Row, _: str) -> str:
     """The attack with its beta or its budget."""
-    beta, eps = (number("g")(row, key) for key in ("beta", "eps"))
-    parts = [text(row, "attack"), f"β={beta}" if beta else "", text(row, "norm"), f"ε={eps}" if eps else ""]
+    beta, eps = (number_cell("g")(row, key) for key in ("beta", "eps"))
+    parts = [text_cell(row, "attack"), f"β={beta}" if beta else "", text_cell(row, "norm"), f"ε={eps}" if eps else ""]
     return " ".join(filter(None, parts))
 
 
@@ -184,35 +184,41 @@ GOAL = Column(
     "setting",
     "goal",
     lambda run: {"setting": words.goal(run), "target": run.target or ""},
-    _goal,
+    _goal_cell,
     covers=("targeted", "target"),
     rank=lambda value: value != "untargeted",
 )
 SETTING = Column("setting", "goal", words.goal, covers=("targeted",), rank=GOAL.rank)
-VICTIM = Column("model", "victim", show=_victim, covers=("checkpoint",), among=_victims)
+VICTIM = Column("model", "victim", show=_victim_cell, covers=("checkpoint",), among=_victim_values)
 DEFENSE = Column("defense", "defense", lambda run: run.defense)
-SIGMA = Column("sigma", "σ {length}", lambda run: run.of_defense.get("sigma"), number("g"), covers=("defense.sigma",))
+SIGMA = Column(
+    "sigma", "σ {length}", lambda run: run.of_defense.get("sigma"), number_cell("g"), covers=("defense.sigma",)
+)
 DRAWS = Column(
     "draws",
     "draws",
     lambda run: run.of_defense.get("draws") if run.randomised else 1,
-    number(".0f"),
+    number_cell(".0f"),
     covers=("defense.draws",),
 )
 TAPS = Column("taps", "", lambda run: run.of_defense.get("taps"))
 ATTACK_NAME = Column("attack", "attack", lambda run: run.attack)
-BETA = Column("beta", "β", _hyper("beta"), number("g"), covers=("attack.beta",))
+BETA = Column("beta", "β", _attack_setting("beta"), number_cell("g"), covers=("attack.beta",))
 EPS = Column(
     "eps",
     "",
     lambda run: {"norm": run.of_attack.get("norm"), "eps": run.of_attack.get("eps")},
     covers=("attack.norm", "attack.eps"),
 )
-METHOD = (replace(ATTACK_NAME, show=_method), replace(BETA, head=""), EPS)  # one column for people, with beta or budget
+METHOD = (
+    replace(ATTACK_NAME, show=_method_cell),
+    replace(BETA, head=""),
+    EPS,
+)  # one column for people, with beta or budget
 KEEP = Column(
     "keep",
     "iterate",
-    _hyper("keep"),
+    _attack_setting("keep"),
     note="Iterate: the one that the attack returns, its last or its best (the least violation among those that "
     "fool the victim); the paper's text and released code return the last.",
     covers=("attack.keep",),
@@ -224,7 +230,7 @@ def _network(key: str, head: str, role: str, covers: tuple[str, ...]) -> Column:
     return Column(
         key,
         head,
-        among=lambda runs: words.networks(runs, noise=True).get(role, lambda run: ""),
+        among=lambda runs: words.network_names(runs, noise=True).get(role, lambda run: ""),
         note="s0, s1: seeds of the training; σ: its noise.",
         covers=covers,
     )
@@ -237,7 +243,7 @@ SURROGATE = replace(SOURCE, among=lambda runs: _surrogates(runs))
 
 def _surrogates(runs: Sequence[Run]) -> Value:
     """The network that an attack is made on, where it is not the victim."""
-    names = words.networks(runs, noise=True)
+    names = words.network_names(runs, noise=True)
     return lambda run: names["surrogate"](run) if run.surrogate else ""
 
 
@@ -247,33 +253,31 @@ CLIPS = Column(
     "clips",
     "clips",
     lambda run: {"clips": run.done, "test_clips": run.total},
-    lambda row, key: (
-        f"{row[key]:.0f} of {row['test_clips']:.0f}" if known(row, key) and known(row, "test_clips") else ""
-    ),
+    lambda row, key: f"{row[key]:.0f} of {row['test_clips']:.0f}" if has(row, key) and has(row, "test_clips") else "",
     once=True,
 )
 
 
-def _share(key: str, head: str, column: str, note: str = "", **more: Any) -> Column:
+def _rate_column(key: str, head: str, column: str, note: str = "", **more: Any) -> Column:
     options = {name: more.pop(name) for name in ("right_only", "feasible") if name in more}
-    return Column(key, head, lambda run: stats.over_aimed(run, column, **options), rate, note, **more)
+    return Column(key, head, lambda run: stats.attack_rate(run, column, **options), rate_cell, note, **more)
 
 
 FEASIBLE_NOTE = "Feasible: every joint satisfies every constraint in every frame."
 RIGHT_NOTE = "Correct before: of the clips that the victim classifies correctly before the attack."
-CLEAN = Column("clean_accuracy", "clean accuracy", stats.clean_accuracy, rate, always=True, once=True)
-SUCCESS = _share(
+CLEAN = Column("clean_accuracy", "clean accuracy", stats.clean_accuracy, rate_cell, always=True, once=True)
+SUCCESS = _rate_column(
     "success",
     "success",
     "success_share",
     "Success is over all clips, as in the paper; in targeted runs, clips whose label is the target are left out.",
     always=True,
 )
-SUCCESS_IF_RIGHT = _share(
+SUCCESS_IF_RIGHT = _rate_column(
     "success_if_right", "success if correct before", "success_share", RIGHT_NOTE, right_only=True, always=True
 )
-FEASIBLE = _share("feasible_success", "feasible success", "success_share", FEASIBLE_NOTE, feasible=True)
-FEASIBLE_IF_RIGHT = _share(
+FEASIBLE = _rate_column("feasible_success", "feasible success", "success_share", FEASIBLE_NOTE, feasible=True)
+FEASIBLE_IF_RIGHT = _rate_column(
     "feasible_success_if_right",
     "feasible success if correct before",
     "success_share",
@@ -282,36 +286,36 @@ FEASIBLE_IF_RIGHT = _share(
     feasible=True,
     always=True,
 )
-ACCURACY = _share(
+ACCURACY = _rate_column(
     "adv_accuracy",
     "accuracy",
     "adv_share",
     "Accuracy is that of the defended victim, clean and under attack.",
     always=True,
 )
-FOUND = _share(
+FOUND = _rate_column(
     "found",
     "success on the surrogate",
     "found",
     "On its source: by the attack's own word, against the network that it was made on.",
 )
-NOISE = _share(
+NOISE = _rate_column(
     "noise_success",
     "noise of the same ℓ2",
     "control_share",
     "Noise of the same ℓ2: success of Gaussian noise that has each adversarial clip's ℓ2.",
 )
-L2 = Column("l2", "ℓ2 {length}", lambda run: stats.measure(run, "l2"), number())
+L2 = Column("l2", "ℓ2 {length}", lambda run: stats.measure(run, "l2"), number_cell())
 RMS = Column(
     "rms_mm",
     "rms {small}",
     lambda run: stats.measure(run, "rms_mm"),
-    number(".2f"),
+    number_cell(".2f"),
     "Rms: ℓ2 as root mean square per joint and frame.",
 )
 
 
-def _still(runs: Sequence[Run]) -> str:
+def _kinetic_note(runs: Sequence[Run]) -> str:
     """How many clips have no motion, each counted once."""
     import numpy as np
 
@@ -325,81 +329,97 @@ def _still(runs: Sequence[Run]) -> str:
 
 
 KINETIC = Column(
-    "kinetic", "ΔK/K %", lambda run: stats.measure(run, "kinetic"), number(".2f", 100), lambda runs: _still(runs)
+    "kinetic",
+    "ΔK/K %",
+    lambda run: stats.measure(run, "kinetic"),
+    number_cell(".2f", 100),
+    lambda runs: _kinetic_note(runs),
 )
 TRUE_ANGLE = Column(
     "true_angle",
     "true angle rad",
     lambda run: stats.measure(run, "true_angle_mean"),
-    number(),
+    number_cell(),
     "True angle: mean change of the angle itself.",
 )
-HOW = {"share": (" %", ".2f", 100.0), "rad": (" rad", ".3f", 1.0)}  # how a constraint's unit is written
-MEANS_NOTE = "Changes of constrained quantities are means over a clip's entries, then over clips; max: the maximum "
-MEANS_NOTE += "within a clip, mean / median over clips."
+UNIT_FORMATS = {"share": (" %", ".2f", 100.0), "rad": (" rad", ".3f", 1.0)}  # how a constraint's unit is written
+CONSTRAINT_NOTE = (
+    "Changes of constrained quantities are means over a clip's entries, then over clips; max: the maximum "
+)
+CONSTRAINT_NOTE += "within a clip, mean / median over clips."
 
 
-def _written(name: str, scope: Scope) -> tuple[str, str, float]:
+def _constraint_format(name: str, scope: Scope) -> tuple[str, str, float]:
     """Head, form and factor of a constraint's columns."""
     symbol, unit = (scope.constraints[name][key] for key in ("symbol", "unit"))
     length = scope.unit.length if unit == "m" else unit  # of lengths: the clips' own
-    suffix, form, factor = HOW.get(unit, (f" {length}" if length else "", ".3f", 1.0))
+    suffix, form, factor = UNIT_FORMATS.get(unit, (f" {length}" if length else "", ".3f", 1.0))
     return symbol + suffix, form, factor
 
 
-def _mean_of(name: str, scope: Scope) -> Column:
-    head, form, factor = _written(name, scope)
+def _mean_column(name: str, scope: Scope) -> Column:
+    head, form, factor = _constraint_format(name, scope)
     remark = scope.constraints[name].get("remark", "")
     return Column(
-        name, head, lambda run: _if_there(run, name, "mean"), number(form, factor), f"{MEANS_NOTE} {remark}".strip()
+        name,
+        head,
+        lambda run: _constraint_measure(run, name, "mean"),
+        number_cell(form, factor),
+        f"{CONSTRAINT_NOTE} {remark}".strip(),
     )
 
 
-def _if_there(run: Run, name: str, what: str) -> Any:
+def _constraint_measure(run: Run, name: str, what: str) -> Any:
     """A measure of a constraint; no cell for a run without this constraint."""
     if name not in run.constraints:
         return {}
     return stats.maximum(run, f"{name}_max") if what == "max" else stats.measure(run, f"{name}_{what}")
 
 
-def MEANS(scope: Scope) -> list[Column]:  # noqa: N802
+def CONSTRAINT_MEANS(scope: Scope) -> list[Column]:  # noqa: N802
     """The mean change of each constrained quantity."""
-    return [_mean_of(name, scope) for name in scope.constraints]
+    return [_mean_column(name, scope) for name in scope.constraints]
 
 
-def CONSTRAINTS(scope: Scope) -> list[Column]:  # noqa: N802
+def CONSTRAINT_COLUMNS(scope: Scope) -> list[Column]:  # noqa: N802
     """Of each constraint the paper's cell, our mean, our maximum, and (in the CSV) how often it is satisfied."""
     found = []
     for name in scope.constraints:
-        head, form, factor = _written(name, scope)
+        head, form, factor = _constraint_format(name, scope)
         found += [
-            Column(f"paper_{name}", f"{head}: paper", show=number(form, factor)),
-            _mean_of(name, scope),
-            Column(f"{name}_max", f"{head} max", partial(_if_there, name=name, what="max"), spread(factor), MEANS_NOTE),
-            Column(f"{name}_ok", "", partial(_if_there, name=name, what="ok")),
+            Column(f"paper_{name}", f"{head}: paper", show=number_cell(form, factor)),
+            _mean_column(name, scope),
+            Column(
+                f"{name}_max",
+                f"{head} max",
+                partial(_constraint_measure, name=name, what="max"),
+                spread_cell(factor),
+                CONSTRAINT_NOTE,
+            ),
+            Column(f"{name}_ok", "", partial(_constraint_measure, name=name, what="ok")),
         ]
     return found
 
 
-def OWN(scope: Scope) -> list[Column]:  # noqa: N802
+def ATTACK_COLUMNS(scope: Scope) -> list[Column]:  # noqa: N802
     """The mean of each column of the attacks' own."""
 
     def value(name: str) -> Value:
         return lambda run: stats.measure(run, name) if name in run.columns else {}
 
-    return [Column(name, name.replace("_", " "), value(name), number(".4g")) for name in scope.own]
+    return [Column(name, name.replace("_", " "), value(name), number_cell(".4g")) for name in scope.own]
 
 
 PAPER_SUCCESS = Column(
     "paper_success",
     "success: paper",
-    show=lambda row, key: text(row, "paper_note") or number(".1f", 100)(row, key),
+    show=lambda row, key: text_cell(row, "paper_note") or number_cell(".1f", 100)(row, key),
 )
-PAPER_ACCURACY = Column("paper_accuracy", "accuracy: paper", show=number(".1f", 100))
-PAPER_KINETIC = Column("paper_kinetic", "ΔK/K %: paper", show=number(".2f", 100))
-PAPER_L2 = Column("paper_l2", "ℓ2 {length}: paper", show=number())
-IN_CSV: tuple[Item, ...] = (  # what every CSV of attacks has, whatever its table shows
-    *(CLEAN, ACCURACY, FOUND, SUCCESS, NOISE, SUCCESS_IF_RIGHT, FEASIBLE, FEASIBLE_IF_RIGHT, CONSTRAINTS),
+PAPER_ACCURACY = Column("paper_accuracy", "accuracy: paper", show=number_cell(".1f", 100))
+PAPER_KINETIC = Column("paper_kinetic", "ΔK/K %: paper", show=number_cell(".2f", 100))
+PAPER_L2 = Column("paper_l2", "ℓ2 {length}: paper", show=number_cell())
+CSV_COLUMNS: tuple[Item, ...] = (  # what every CSV of attacks has, whatever its table shows
+    *(CLEAN, ACCURACY, FOUND, SUCCESS, NOISE, SUCCESS_IF_RIGHT, FEASIBLE, FEASIBLE_IF_RIGHT, CONSTRAINT_COLUMNS),
     TRUE_ANGLE,
     Column("true_angle_max", "", lambda run: stats.maximum(run, "true_angle_max")),
     *(KINETIC, L2),
@@ -407,8 +427,8 @@ IN_CSV: tuple[Item, ...] = (  # what every CSV of attacks has, whatever its tabl
     RMS,
     Column("without_motion", "", stats.without_motion),
     *(Column(name, "", partial(stats.measure, column=name)) for name in ("feasible", "forwards", "gradients")),
-    Column("conf", "", _hyper("conf")),
+    Column("conf", "", _attack_setting("conf")),
     Column("num_frames", "", lambda run: run.num_frames),
     TAPS,
-    OWN,
+    ATTACK_COLUMNS,
 )

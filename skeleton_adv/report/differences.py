@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from skeleton_adv.report.stats import flat
+from skeleton_adv.report.stats import flatten
 from skeleton_adv.runs.load import Run
 
 # Settings that are compared only among runs of one attack, model or defense: those of another have others, and
@@ -23,7 +23,7 @@ def differences(runs: Sequence[Run], shown: Collection[str]) -> list[str]:
     Settings of an attack are compared among the runs of that attack, those of a model or a defense
     likewise, and everything else among all runs.
     """
-    settings = [flat(run.settings) for run in runs]
+    settings = [flatten(run.settings) for run in runs]
     keys = sorted({key for one in settings for key in one} - {*shown} - _copies(settings))
     groups = {key: GROUPS.get(key, GROUPS.get(key.partition(".")[0])) for key in keys}
     values: dict[tuple[str, Any], set[str]] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from skeleton_adv.report.canvas import save
+from skeleton_adv.report.canvas import save_figure
 from skeleton_adv.report.words import goal
 from skeleton_adv.runs.load import Run
 
@@ -41,13 +41,15 @@ class Drawing:
 def write_drawing(drawing: Drawing, runs: Sequence[Run], out: Path) -> list[Path]:
     """Write every picture that these runs allow, by dataset; return the files."""
     paths = []
-    for name, group in groups([run for run in runs if drawing.takes(run)], drawing.name, drawing.apart):
+    for name, group in group_runs([run for run in runs if drawing.takes(run)], drawing.name, drawing.apart):
         for frame, figure, end in drawing.draw(group):
-            paths += save(frame, figure, out / group[0].dataset, name + end)
+            paths += save_figure(frame, figure, out / group[0].dataset, name + end)
     return paths
 
 
-def groups(runs: Sequence[Run], name: Callable[[Run], str], apart: Callable[[Run], Any]) -> list[tuple[str, list[Run]]]:
+def group_runs(
+    runs: Sequence[Run], name: Callable[[Run], str], apart: Callable[[Run], Any]
+) -> list[tuple[str, list[Run]]]:
     """Runs that make one picture, by the name of its file; where one name means several, each has an identity too."""
     found: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
@@ -60,7 +62,7 @@ def groups(runs: Sequence[Run], name: Callable[[Run], str], apart: Callable[[Run
     ]
 
 
-def attacked(run: Run) -> str:
+def attack_file_name(run: Run) -> str:
     """Victim, defense, attack, beta and goal, as a part of a file's name."""
     beta = run.of_attack.get("beta")
     parts = [run.victim, run.defense, run.attack, f"beta{beta:g}" if beta else None, goal(run)]

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from skeleton_adv.core.files import write_whole
-from skeleton_adv.report.canvas import COLOURS, canvas, entitle
-from skeleton_adv.report.kept import Pair
-from skeleton_adv.report.words import deed, unit_of, where
+from skeleton_adv.report.canvas import COLOURS, add_title, new_figure
+from skeleton_adv.report.clips_to_draw import Pair
+from skeleton_adv.report.words import attack_summary, data_summary, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,30 +25,30 @@ def strip(pair: Pair) -> tuple[pd.DataFrame, "Figure"]:
     """Figures 4, 6 and 7: six frames of a clip, clean above adversarial; below, the clean one as a shade."""
     places = np.linspace(0, len(pair.frames) - 1, FRAMES).round().astype(int)
     frames = [pair.frames[place] for place in places]
-    figure = canvas(7.2, 3.2)
+    figure = new_figure(7.2, 3.2)
     grid = figure.subplots(2, FRAMES)
-    span = _span(pair, frames)
+    span = _half_width(pair, frames)
     for column, frame in enumerate(frames):
         for axes in grid[:, column]:
-            _frame(axes, _middle(pair, frame), span)
+            _set_view(axes, _center(pair, frame), span)
         _draw(grid[0, column], pair, pair.x, frame, CLEAN)
         _draw(grid[1, column], pair, pair.x, frame, SHADE)
         _draw(grid[1, column], pair, pair.x_adv, frame, ADVERSARIAL)
         grid[0, column].set_title(f"frame {frame + 1}", fontsize=6)
-    for row, (words, colour) in enumerate(zip(_seen_as(pair), (CLEAN, ADVERSARIAL), strict=True)):
+    for row, (words, colour) in enumerate(zip(_labels(pair), (CLEAN, ADVERSARIAL), strict=True)):
         grid[row, 0].set_ylabel("\n".join(wrap(words, 22)), fontsize=7, color=colour)
-    entitle(figure, _words(pair))
-    return _numbers(pair, frames), figure
+    add_title(figure, _title(pair))
+    return _positions(pair, frames), figure
 
 
 def animate(pair: Pair, path: Path, fps: int = 12) -> Path:
     """Write a GIF of the clip, clean on the left and adversarial, over a shade of the clean one, on the right."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
-    figure = canvas(5.0, 3.2)
+    figure = new_figure(5.0, 3.2)
     left, right = figure.subplots(1, 2)
-    span = _span(pair, pair.frames)
-    entitle(figure, _words(pair))
+    span = _half_width(pair, pair.frames)
+    add_title(figure, _title(pair))
 
     def show(frame: int) -> list[Any]:
         for axes, layers in (
@@ -56,10 +56,10 @@ def animate(pair: Pair, path: Path, fps: int = 12) -> Path:
             (right, [(pair.x, SHADE), (pair.x_adv, ADVERSARIAL)]),
         ):
             axes.clear()
-            _frame(axes, _middle(pair, frame), span)
+            _set_view(axes, _center(pair, frame), span)
             for clip, colour in layers:
                 _draw(axes, pair, clip, frame, colour)
-        for axes, words, colour in zip((left, right), _seen_as(pair), (CLEAN, ADVERSARIAL), strict=True):
+        for axes, words, colour in zip((left, right), _labels(pair), (CLEAN, ADVERSARIAL), strict=True):
             axes.set_title(words, fontsize=7, color=colour)
         return []
 
@@ -74,7 +74,7 @@ def _axes_of(pair: Pair) -> list[int]:
     return [0, 2] if pair.run.space == "normalised" else [0, 1]
 
 
-def _middle(pair: Pair, frame: int) -> np.ndarray:
+def _center(pair: Pair, frame: int) -> np.ndarray:
     """(2,) the middle of everybody's box in a frame; 0 where nobody is."""
     there = pair.exists[frame]
     if not there.any():
@@ -84,18 +84,18 @@ def _middle(pair: Pair, frame: int) -> np.ndarray:
     return middle
 
 
-def _span(pair: Pair, frames: list[int]) -> float:
+def _half_width(pair: Pair, frames: list[int]) -> float:
     """Half the width of a picture that holds everybody in each of these frames."""
     widest = 0.0
     for frame in frames:
         for clip in (pair.x, pair.x_adv):
             seen = clip[_axes_of(pair), frame][:, pair.exists[frame]]
             if seen.size:
-                widest = max(widest, float(np.abs(seen - _middle(pair, frame)[:, None]).max()))
+                widest = max(widest, float(np.abs(seen - _center(pair, frame)[:, None]).max()))
     return 1.08 * widest or 1.0
 
 
-def _frame(axes: "Axes", middle: np.ndarray, span: float) -> None:
+def _set_view(axes: "Axes", middle: np.ndarray, span: float) -> None:
     axes.set_xlim(middle[0] - span, middle[0] + span)
     axes.set_ylim(middle[1] - span, middle[1] + span)
     axes.set_aspect("equal")
@@ -115,25 +115,25 @@ def _draw(axes: "Axes", pair: Pair, clip: np.ndarray, frame: int, colour: str) -
                 axes.plot(body[across, ends], body[up, ends], color=colour, lw=1.1, solid_capstyle="round")
 
 
-def _seen_as(pair: Pair) -> tuple[str, str]:
+def _labels(pair: Pair) -> tuple[str, str]:
     """What the victim takes the clean and the adversarial clip for."""
     return f"clean, seen as {pair.class_name('clean_pred')}", f"adversarial, seen as {pair.class_name('adv_pred')}"
 
 
-def _words(pair: Pair) -> str:
+def _title(pair: Pair) -> str:
     """Which clip, attack and victim, and the largest displacement with its joint and frame."""
     frame, joint, _ = np.unravel_index(int(pair.displacement.argmax()), pair.displacement.shape)
     largest, small = 1000 * float(pair.displacement.max()), unit_of([pair.run]).small
     unit = "‰ of the image" if small == "‰" else small
     mean = 1000 * float(pair.displacement[pair.exists].mean())
-    did = deed(pair.run, pair.class_name("target") if pair.record["target"] >= 0 else "")
-    clip = f"clip {pair.record['name']} ({pair.class_name('label')}) {where([pair.run])}"
+    did = attack_summary(pair.run, pair.class_name("target") if pair.record["target"] >= 0 else "")
+    clip = f"clip {pair.record['name']} ({pair.class_name('label')}) {data_summary([pair.run])}"
     joint_name = pair.skeleton.joints[joint].replace("_", " ")
     moved = f"largest displacement {largest:.0f} {unit}: {joint_name}, frame {frame + 1}; mean {mean:.1f} {unit}"
     return f"{did}; {clip}; {moved}"
 
 
-def _numbers(pair: Pair, frames: list[int]) -> pd.DataFrame:
+def _positions(pair: Pair, frames: list[int]) -> pd.DataFrame:
     """A row for each existing joint of the drawn frames: where it is, and where the attack has put it."""
     rows = []
     for frame, (joint, person) in ((f, place) for f in frames for place in np.argwhere(pair.exists[f])):

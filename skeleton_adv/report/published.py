@@ -32,7 +32,7 @@ def _names(kind: str) -> Mapping[str, str]:
     return dict(zip(names["ours"], names["paper"], strict=True))
 
 
-def named(kind: str, ours: str | None) -> str | None:
+def paper_name(kind: str, ours: str | None) -> str | None:
     """What the paper calls an option of ours; None if it has none such."""
     return _names(kind).get(ours) if ours else None
 
@@ -46,19 +46,19 @@ def remarks(options: set[str]) -> list[str]:
 def facts(run: Run) -> dict[str, Any]:
     """What names the published cells beside a run, in the paper's words; None where the paper has none such."""
     return {
-        "split": named("data", run.stands_for),
+        "split": paper_name("data", run.stands_for),
         "setting": "targeted" if run.targeted else "untargeted",
-        "model": named("model", run.victim),
-        "source": named("model", run.surrogate),
-        "target": named("target", run.victim) if run.weights != run.surrogate_weights else None,
-        "attack": named("attack", run.attack),
-        "defense": named("defense", run.defense),
+        "model": paper_name("model", run.victim),
+        "source": paper_name("model", run.surrogate),
+        "target": paper_name("target", run.victim) if run.weights != run.surrogate_weights else None,
+        "attack": paper_name("attack", run.attack),
+        "defense": paper_name("defense", run.defense),
         "beta": run.of_attack.get("beta"),
         "sigma": run.of_defense.get("sigma"),
         "draws": run.of_defense.get("draws"),
-        "plain": not words.trained(run)
-        and not words.surrogate_trained(run)
-        and all(named("constraint", name) for name in run.constraints),
+        "plain": not words.training_summary(run)
+        and not words.surrogate_training_summary(run)
+        and all(paper_name("constraint", name) for name in run.constraints),
     }
 
 

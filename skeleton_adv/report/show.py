@@ -13,8 +13,8 @@ from skeleton_adv.report.columns import scope_of
 from skeleton_adv.report.table import Table
 from skeleton_adv.report.tables import plain
 from skeleton_adv.report.weakness import signs
-from skeleton_adv.report.words import where
-from skeleton_adv.report.write import named
+from skeleton_adv.report.words import data_summary
+from skeleton_adv.report.write import run_name
 from skeleton_adv.runs.load import Run, load_runs
 
 MOST = 60  # rows of a table that the screen shows
@@ -47,9 +47,9 @@ def show_new(runs: Sequence[Run]) -> None:
         for kind in sorted({run.kind for run in here}):
             own = [run for run in here if run.kind == kind]
             table = plain(kind)
-            show(table, own, table.rows(own), heading=f"{kind.capitalize()}s {where(own)}")
+            show(table, own, table.rows(own), heading=f"{kind.capitalize()}s {data_summary(own)}")
     for run, words in signs([run for run in runs if run.kind == "attack"], runs):
-        print(f"warning: {named(run)}: {words}")
+        print(f"warning: {run_name(run)}: {words}")
 
 
 def finished(root: Path, strict: bool) -> list[Run]:

@@ -71,7 +71,7 @@ def clean_accuracy(run: Run) -> Rate:
     return rate(run.array("clean_share"))
 
 
-def over_aimed(run: Run, column: str, right_only: bool = False, feasible: bool = False) -> Rate:
+def attack_rate(run: Run, column: str, right_only: bool = False, feasible: bool = False) -> Rate:
     """A rate over the clips that the attack can fail on: all of them, or those that were right before.
 
     A clip that a victim with noise judged several times counts by the share of them. ``feasible``: only
@@ -90,13 +90,13 @@ def rates(run: Run) -> dict[str, Rate]:
     """
     return {
         "clean_accuracy": clean_accuracy(run),
-        "adv_accuracy": over_aimed(run, "adv_share"),
-        "found": over_aimed(run, "found"),
-        "success": over_aimed(run, "success_share"),
-        "noise_success": over_aimed(run, "control_share"),
-        "success_if_right": over_aimed(run, "success_share", right_only=True),
-        "feasible_success": over_aimed(run, "success_share", feasible=True),
-        "feasible_success_if_right": over_aimed(run, "success_share", right_only=True, feasible=True),
+        "adv_accuracy": attack_rate(run, "adv_share"),
+        "found": attack_rate(run, "found"),
+        "success": attack_rate(run, "success_share"),
+        "noise_success": attack_rate(run, "control_share"),
+        "success_if_right": attack_rate(run, "success_share", right_only=True),
+        "feasible_success": attack_rate(run, "success_share", feasible=True),
+        "feasible_success_if_right": attack_rate(run, "success_share", right_only=True, feasible=True),
     }
 
 
@@ -115,12 +115,12 @@ def without_motion(run: Run) -> int:
     return int(np.isnan(run.array("kinetic")[run.measured]).sum())
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as dotted keys."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            found |= flatten(value, f"{prefix}{name}.")
         else:
             found[prefix + name] = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     return found

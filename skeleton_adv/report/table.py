@@ -8,7 +8,19 @@ import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.report import published, words
-from skeleton_adv.report.columns import IN_CSV, RATES, Column, Item, Row, Scope, expand, known, rate, scope_of, text
+from skeleton_adv.report.columns import (
+    CSV_COLUMNS,
+    RATES,
+    Column,
+    Item,
+    Row,
+    Scope,
+    expand,
+    has,
+    rate_cell,
+    scope_of,
+    text_cell,
+)
 from skeleton_adv.report.differences import differences
 from skeleton_adv.report.published import Published
 from skeleton_adv.runs.load import Run
@@ -35,7 +47,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Second:
+class SecondPage:
     """A second page of a table, made of all runs: its numbers, its columns, and what it shows."""
 
     name: str
@@ -63,12 +75,12 @@ class Table:
     takes: Callable[[Run], bool] | None
     lead: tuple[Column, ...]
     columns: tuple[Item, ...]
-    also: tuple[Item, ...] = IN_CSV
+    also: tuple[Item, ...] = CSV_COLUMNS
     beside: Beside | None = None
     published: Published | None = None
     grid: tuple[str, ...] | None = None
     notes: Callable[[Sequence[Run]], str] = lambda runs: ""
-    second: Second | None = None
+    second: SecondPage | None = None
     kind: str = "attack"  # of rows
 
     def rows(self, runs: Sequence[Run]) -> pd.DataFrame:
@@ -93,7 +105,7 @@ class Table:
         found: dict[Any, dict[str, Any]] = {}
         for run, apart in zip(runs, differences(runs, covered), strict=True):
             leading = {name: value for cells in lead for name, value in cells(run).items()}
-            row = found.setdefault(self._place(run), leading | {"differs": apart})
+            row = found.setdefault(self._row_key(run), leading | {"differs": apart})
             prefix = f"{self.beside.value(run)}_".replace(" ", "_") if self.beside else ""
             values = {name: value for _, cells in measured for name, value in cells(run).items()}
             values["run"] = run.identity
@@ -103,7 +115,7 @@ class Table:
             row |= self.published.beside(published.facts(run)) if self.published else {}
         return found
 
-    def _place(self, run: Run) -> Any:
+    def _row_key(self, run: Run) -> Any:
         """What makes a run a row of its own: itself, or all of it but what stands side by side."""
         if self.beside is None:
             return run.identity
@@ -132,7 +144,7 @@ class Table:
 
     def heading(self, runs: Sequence[Run]) -> str:
         """What was measured, where, and in which space."""
-        return f"{self.title}, {words.where(runs)}"
+        return f"{self.title}, {words.data_summary(runs)}"
 
     def page(self, frame: pd.DataFrame, scope: Scope, wide: bool = False) -> Page:
         """The rows as people read them: at most ten columns, or all if ``wide``."""
@@ -148,7 +160,7 @@ class Table:
         said += published.remarks({name for run in runs for name in (run.victim, run.surrogate) if name})
         if any(run.trained_here is False for run in runs):
             said.append("Some of these victims were trained on other data than this.")
-        said += [RATES] if any(column.show is rate for column in shown) else []
+        said += [RATES] if any(column.show is rate_cell for column in shown) else []
         said.append(self.notes(runs))
         said += [column.note if isinstance(column.note, str) else column.note(runs) for column in shown]
         sentences = [one for words in said for one in words.replace(". ", ".\n").split("\n") if one]
@@ -159,7 +171,7 @@ def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column],
     """Lay out rows: what all have in common in a sentence, then what leads, then columns in their order."""
     heads = {column.key: _head(column, scope) for column in (*lead, *columns)}
     texts = {column.key: [column.show(row, column.key) for row in rows] for column in (*lead, *columns)}
-    texts["differs"] = [text(row, "differs") for row in rows]
+    texts["differs"] = [text_cell(row, "differs") for row in rows]
     ran = [not _empty_row(row) for row in rows]
     common, leading = [], []
     for column in lead:
@@ -213,7 +225,7 @@ def _empty_row(row: Row) -> bool:
 
 def _rank(column: Column, row: Row) -> tuple[int, Any]:
     """What a row is sorted by: numbers first, then words, then nothing."""
-    if not known(row, column.key):
+    if not has(row, column.key):
         return 2, 0
     value = column.rank(row[column.key]) if column.rank else row[column.key]
     return int(isinstance(value, str)), value

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_adv.report.columns import Column, Row, Scope, known, number, text
+from skeleton_adv.report.columns import Column, Row, Scope, has, number_cell, text_cell
 from skeleton_adv.report.differences import differences
 from skeleton_adv.report.stats import mean
-from skeleton_adv.report.table import Second
+from skeleton_adv.report.table import SecondPage
 from skeleton_adv.report.weakness import common_clips, same_goal
 from skeleton_adv.report.white_box import BY_BETA, is_white_box
 from skeleton_adv.report.words import goal
@@ -64,7 +64,7 @@ def _pair(form: str, factor: float = 1) -> Callable[[Row, str], str]:
     """How a measure of both attacks is written: C&W / ADMM."""
 
     def written(row: Row, key: str) -> str:
-        values = [factor * row[name] for kind in BOTH if known(row, name := f"{key}_{kind}")]
+        values = [factor * row[name] for kind in BOTH if has(row, name := f"{key}_{kind}")]
         return " / ".join(format(value, form) for value in values)
 
     return written
@@ -79,7 +79,7 @@ def _constraints(scope: Scope) -> list[Column]:
     return found
 
 
-AGAINST_ADMM = Second(
+AGAINST_ADMM = SecondPage(
     name="_against_admm",
     heading="Over the clips that are correct before and that both attacks fool, C&W / ADMM:",
     rows=rows,
@@ -87,9 +87,9 @@ AGAINST_ADMM = Second(
         Column("setting", "goal"),
         Column("model", "victim"),
         Column("attack", "against", show=lambda row, key: f"{row['attack']} β={row['beta']:g}"),
-        Column("clips", "clips that both fool", show=lambda row, key: text(row, key) or "0"),
+        Column("clips", "clips that both fool", show=lambda row, key: text_cell(row, key) or "0"),
         Column("l2", "ℓ2 {length}", show=_pair(".3f")),
-        Column("cw_shorter", "C&W is shorter, % of clips", show=number(".1f", 100)),
+        Column("cw_shorter", "C&W is shorter, % of clips", show=number_cell(".1f", 100)),
         _constraints,
         Column("kinetic", "ΔK/K %", show=_pair(".2f", 100)),
     ),

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_adv.report.columns import tally
-from skeleton_adv.report.words import deed, unit_of
+from skeleton_adv.report.columns import format_count
+from skeleton_adv.report.words import attack_summary, unit_of
 from skeleton_adv.runs.load import Run
 
 SEES_ALL = ("white box", "adaptive")  # accesses that have the deployed victim's gradient
@@ -21,7 +21,7 @@ def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
     """Each sign of weakness of these runs, by themselves and among all runs, in plain words."""
     groups: dict[Any, list[Run]] = {}
     for run in among:
-        if _less(run):
+        if _sees_less(run):
             groups.setdefault(same_goal(run), []).append(run)
     rivals = {goal: _Rivals.of(some) for goal, some in groups.items()}
     found = []
@@ -72,7 +72,7 @@ def _sees_all(run: Run) -> bool:
     return run.access == "transfer" and run.surrogate_weights == run.weights and run.defense is None
 
 
-def _less(run: Run) -> bool:
+def _sees_less(run: Run) -> bool:
     """Whether an attack has no gradient of the deployed victim; of clips from a file that is not known."""
     return run.kind == "attack" and run.access in SEES_LESS and not _sees_all(run)
 
@@ -127,8 +127,8 @@ class _Rivals:
         best = better[others[better].argmax()]
         more = f" and to {len(better) - 1} more such attacks" if len(better) > 1 else ""
         return (
-            f"{tally(float(others[best]))} of {len(ours)} clips fall to an attack that did not see the victim "
-            f"({deed(self.runs[best])}){more}, {tally(own)} to this one, at no greater l2"
+            f"{format_count(float(others[best]))} of {len(ours)} clips fall to an attack that did not see the victim "
+            f"({attack_summary(self.runs[best])}){more}, {format_count(own)} to this one, at no greater l2"
         )
 
 

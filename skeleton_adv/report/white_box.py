@@ -5,7 +5,7 @@ from skeleton_adv.report.columns import (
     BETA,
     CLEAN,
     CLIPS,
-    CONSTRAINTS,
+    CONSTRAINT_COLUMNS,
     FEASIBLE,
     FEASIBLE_IF_RIGHT,
     GOAL,
@@ -22,11 +22,11 @@ from skeleton_adv.report.columns import (
     VICTIM,
     Item,
 )
-from skeleton_adv.report.published import named
+from skeleton_adv.report.published import paper_name
 from skeleton_adv.runs.load import Run
 
 # Our columns beside the paper's, and the factor to our units.
-CELLS = {
+PUBLISHED_COLUMNS = {
     "paper_success": ("success_rate", 0.01),
     "paper_bone": ("bone_length", 0.01),
     "paper_angle": ("joint_angle", 1.0),
@@ -36,11 +36,11 @@ CELLS = {
 BY_BETA = (GOAL, VICTIM, ATTACK_NAME, BETA, KEEP)
 COLUMNS: tuple[Item, ...] = (
     *(CLIPS, PAPER_SUCCESS, SUCCESS, SUCCESS_IF_RIGHT, FEASIBLE_IF_RIGHT, CLEAN, PAPER_L2, L2, RMS, FEASIBLE),
-    *(CONSTRAINTS, TRUE_ANGLE, PAPER_KINETIC, KINETIC),
+    *(CONSTRAINT_COLUMNS, TRUE_ANGLE, PAPER_KINETIC, KINETIC),
 )
 
 
-def in_print(run: Run) -> bool:
+def is_for_tables(run: Run) -> bool:
     """Whether a run is of a table, not of a few clips that were made to be shown as films."""
     return run.experiment != "films"
 
@@ -51,4 +51,4 @@ def is_white_box(run: Run, attack: str) -> bool:
     Only on data that stands beside the paper's: on any other, all attacks are side by side in the benchmark table.
     """
     plain = run.kind == "attack" and run.access == "white box" and run.defense is None and run.stands_for is not None
-    return plain and named("attack", run.attack) == attack and in_print(run)
+    return plain and paper_name("attack", run.attack) == attack and is_for_tables(run)

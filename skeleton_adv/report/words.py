@@ -32,7 +32,7 @@ def unit_of(runs: Sequence[Run]) -> Unit:
     return UNITS.get(name, Unit(name, f"{name}/1000", name, f"space, {name}"))
 
 
-def where(runs: Sequence[Run]) -> str:
+def data_summary(runs: Sequence[Run]) -> str:
     """On which data, in which space and shape, as the title of a table says it."""
     run = runs[0]
     paper = f" for the paper's {run.stands_for.partition(',')[0]}" if run.stands_for else ""
@@ -58,17 +58,17 @@ def goal(run: Run) -> str:
     return "targeted" if run.targeted else "untargeted"
 
 
-def clips_of(runs: Sequence[Run]) -> str:
+def clip_count(runs: Sequence[Run]) -> str:
     """How many clips each of these runs has."""
     return f"{' or '.join(str(count) for count in sorted({len(run.records) for run in runs}))} clips"
 
 
-def victim(run: Run) -> str:
+def victim_name(run: Run) -> str:
     """The network that is judged, with its defense."""
     return run.victim + (f" behind {run.defense}" if run.defense else "")
 
 
-def means(run: Run) -> str:
+def attack_name(run: Run) -> str:
     """The attack by its name, and by its beta or its budget."""
     attack = run.of_attack
     words = run.attack + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
@@ -88,26 +88,26 @@ def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def deed(run: Run, target: str = "") -> str:
+def attack_summary(run: Run, target: str = "") -> str:
     """What was done to whom, in words: attack, goal, the network it was made on, and what judged it."""
     aim = target or run.target or ""
-    words = f"{means(run)}, {goal(run)}" + (f" ({aim})" if aim else "")
+    words = f"{attack_name(run)}, {goal(run)}" + (f" ({aim})" if aim else "")
     if run.surrogate:
-        return f"{words}, made on {run.surrogate}, judged by {victim(run)}"
-    return f"{words}, on {victim(run)}" + (" (attack oblivious of it)" if run.access == "oblivious" else "")
+        return f"{words}, made on {run.surrogate}, judged by {victim_name(run)}"
+    return f"{words}, on {victim_name(run)}" + (" (attack oblivious of it)" if run.access == "oblivious" else "")
 
 
-def trained(run: Run) -> str:
+def training_summary(run: Run) -> str:
     """How a victim was trained if not plainly, in words: the noise's sigma, or the method with its settings."""
-    return _trained(run.training, run.trained_noise)
+    return _training_summary(run.training, run.trained_noise)
 
 
-def surrogate_trained(run: Run) -> str:
+def surrogate_training_summary(run: Run) -> str:
     """Likewise of a surrogate."""
-    return _trained(run.surrogate_training, run.surrogate_noise)
+    return _training_summary(run.surrogate_training, run.surrogate_noise)
 
 
-def _trained(training: Mapping[str, Any], noise: float | None) -> str:
+def _training_summary(training: Mapping[str, Any], noise: float | None) -> str:
     if noise:
         return f"trained with σ={noise:g}"
     name = training.get("name", "none")
@@ -115,7 +115,7 @@ def _trained(training: Mapping[str, Any], noise: float | None) -> str:
     return "" if name in PLAIN else f"trained by {name} {more}".strip()
 
 
-def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Run], str]]:
+def network_names(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Run], str]]:
     """What each run's source and victim are called: with a digest where several have one name.
 
     ``noise``: the noise of their training belongs to the name; else networks that differ in it are no namesakes.
@@ -125,7 +125,7 @@ def networks(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Ru
         model = {"model": run.victim, "surrogate": run.surrogate}[role]
         digest = {"model": run.weights, "surrogate": run.surrogate_weights}[role]
         sigma = {"model": run.trained_noise, "surrogate": run.surrogate_noise}[role]
-        method = "" if sigma else {"model": trained, "surrogate": surrogate_trained}[role](run)
+        method = "" if sigma else {"model": training_summary, "surrogate": surrogate_training_summary}[role](run)
         name = f"{model} s{run.seeds.get(role)}" + (f", σ={sigma:g}" if noise and sigma else "")
         name += f", {method}" if method else ""
         return name, (None if noise else sigma), str(digest)

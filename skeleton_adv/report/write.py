@@ -37,7 +37,7 @@ def write(
         columns = expand(table.second.columns, scope)
         pages[table.second.name] = (pd.DataFrame(numbers), page(numbers, columns, (), scope, wide=True))
         lines += [table.second.heading, "", *_page(pages[table.second.name][1])]
-    weak = [f"- {named(run)}: {words}" for run, words in signs(own, runs)] if table.kind == "attack" else []
+    weak = [f"- {run_name(run)}: {words}" for run, words in signs(own, runs)] if table.kind == "attack" else []
     lines += ["Signs that an attack is weaker than it could be:", "", *weak, ""] if weak else []
     lines += ["Made by:", "", *(f"    {command}" for command in commands(own)), ""]
     stem = out / own[0].dataset / table.name
@@ -62,7 +62,7 @@ def _numbers(stem: Path, heading: str, values: pd.DataFrame, shown: Page) -> lis
     return [tex, write_whole(stem.with_name(f"{stem.name}.csv"), text)]
 
 
-def named(run: Run) -> str:
+def run_name(run: Run) -> str:
     """A run by its attack, its victim and its identity."""
     return f"{run.attack} on {run.victim} ({run.identity})"
 

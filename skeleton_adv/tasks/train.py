@@ -19,7 +19,8 @@ from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, time
 from skeleton_adv.tasks.weights import checkpoint_name, role_settings
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.fitted import Fitted
-from skeleton_adv.train.recipe import Course, Recipe
+from skeleton_adv.train.recipe import Recipe
+from skeleton_adv.train.state import TrainingState
 
 TRAINING = 1  # raise it when the training of victims changes
 
@@ -92,7 +93,7 @@ class Task:
         return path
 
 
-def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Path) -> tuple[Network, Course]:
+def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Path) -> tuple[Network, TrainingState]:
     def build() -> Network:
         return build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
 

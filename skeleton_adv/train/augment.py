@@ -34,7 +34,7 @@ def training_batch(
         angles = [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation]
         frames = rotate(frames, angles) if any(angles) else frames  # joints in an image may have two channels only
         if recipe.random_move:
-            frames = moved(frames, exists, rng)
+            frames = random_move(frames, exists, rng)
         x.append(training.clip(frames, exists, dataset.skeleton.coords, rng, grown))
         mask.append(exists[None])
         dt.append((1 if dataset.num_frames >= WHOLE else length / dataset.num_frames) / dataset.fps)
@@ -61,7 +61,7 @@ def rotate(frames: np.ndarray, angles: Sequence[float]) -> np.ndarray:
     return turned
 
 
-def moved(frames: np.ndarray, exists: np.ndarray, rng: random.Random) -> np.ndarray:
+def random_move(frames: np.ndarray, exists: np.ndarray, rng: random.Random) -> np.ndarray:
     """Joints (C, T, V, M) whose x and y rotate, scale and shift steadily from the first frame to the last.
 
     ``random_move`` of Spatial Temporal Graph Convolutional Networks (Yan et al., arXiv 1801.07455), as

@@ -13,7 +13,8 @@ from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.files import write_whole
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.train.augment import training_batch
-from skeleton_adv.train.recipe import Course, Recipe
+from skeleton_adv.train.recipe import Recipe
+from skeleton_adv.train.state import TrainingState
 from skeleton_adv.train.training import Plain, Training
 
 Log = Callable[[str], None]
@@ -30,7 +31,7 @@ def fit(
     scratch: Path,
     log: Log,
     training: Training | None = None,
-) -> tuple[nn.Module, Course]:
+) -> tuple[nn.Module, TrainingState]:
     """Train ``build()`` by ``recipe`` without test clips; return it with its held-out accuracies.
 
     ``training`` is the part beyond the recipe. ``scratch`` receives the state after every epoch: a resumed
@@ -154,17 +155,17 @@ def _fresh(
 
 def _restore(
     build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str, scratch: Path
-) -> tuple[nn.Module, torch.optim.Optimizer, Course]:
+) -> tuple[nn.Module, torch.optim.Optimizer, TrainingState]:
     model, optimiser = _fresh(build, recipe, seed, device)
     if not scratch.exists():
-        return model, optimiser, Course()
+        return model, optimiser, TrainingState()
     state: dict[str, Any] = torch.load(scratch, map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
-    return model, optimiser, Course(state["phase"], state["epoch"], tuple(state["held_out"]))
+    return model, optimiser, TrainingState(state["phase"], state["epoch"], tuple(state["held_out"]))
 
 
-def _save(scratch: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Course) -> None:
+def _save(scratch: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: TrainingState) -> None:
     state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **vars(progress)}
     content = BytesIO()  # torch's own writer reports a full disk as an internal error
     torch.save(state, content)

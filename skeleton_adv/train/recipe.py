@@ -1,11 +1,9 @@
-"""The recipe of a victim's training, and the progress of a training."""
+"""The recipe of a victim's training."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, Probability, check_call
@@ -61,20 +59,3 @@ class Recipe:
     def noise_share(self, epoch: int) -> float:
         """The fraction of the training noise's deviation at an epoch, counted from 0."""
         return min(1.0, (epoch + 1) / max(self.noise_warmup * self.epochs, 1))
-
-
-@dataclass
-class Course:
-    """The state of a training after its last whole epoch, from which it resumes."""
-
-    phase: Literal["select", "refit", "done"] = "select"
-    epoch: int = 0
-    held_out: tuple[float, ...] = ()  # accuracy on the held-out clips after each epoch
-
-    @property
-    def chosen(self) -> int:
-        """Epochs for the refit: the last best of the held-out accuracies, smoothed over five epochs."""
-        if not self.held_out:
-            return 0
-        smooth = [float(np.mean(self.held_out[max(0, e - 4) : e + 1])) for e in range(len(self.held_out))]
-        return max(range(len(smooth)), key=lambda e: (smooth[e], e)) + 1

@@ -7,9 +7,9 @@ import pytest
 from samples import certified
 
 from skeleton_adv.figures import write_all
-from skeleton_adv.report.certificates import accuracy, curve, mean_radius
+from skeleton_adv.report.certificates import accuracy_by_radius, certified_accuracy, mean_radius
 from skeleton_adv.report.columns import scope_of
-from skeleton_adv.report.figures.certified import draw
+from skeleton_adv.report.figures.certified_accuracy import draw
 from skeleton_adv.report.tables.certified import TABLE
 from skeleton_adv.report.write import write
 
@@ -18,10 +18,10 @@ THEIRS = "Zheng et al.: NTU RGB+D, HCN, T=64, n=1000"
 
 def test_certified_accuracy_by_hand() -> None:
     run = certified()
-    assert [accuracy(run, r).hits for r in (0, 0.1, 0.11, 0.6, 0.7)] == [2, 2, 1, 1, 0]
-    assert [accuracy(run, r, "paper").hits for r in (0, 0.2, 0.3, 0.7, 0.8)] == [3, 3, 2, 1, 0]
+    assert [certified_accuracy(run, r).hits for r in (0, 0.1, 0.11, 0.6, 0.7)] == [2, 2, 1, 1, 0]
+    assert [certified_accuracy(run, r, "paper").hits for r in (0, 0.2, 0.3, 0.7, 0.8)] == [3, 3, 2, 1, 0]
     assert mean_radius(run) == pytest.approx(0.175) and mean_radius(run, "rms_mm") == pytest.approx(1.75)
-    frame = curve(run, [0.0, 0.5])
+    frame = accuracy_by_radius(run, [0.0, 0.5])
     assert frame["accuracy"].tolist() == [0.5, 0.25] and frame["sigma"].tolist() == [0.25, 0.25]
     numbers = TABLE.rows([run])
     assert (numbers["standard_0.5"][0], numbers["paper_0.5_hits"][0]) == (0.25, 1)

@@ -13,11 +13,11 @@ from samples import run, six_rows
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.skeleton import NTU25, SKELETONS, Skeleton
 from skeleton_adv.figures import write_all, write_one
+from skeleton_adv.report.clips_to_draw import Pair, examples, find_clip, has_clips, has_trace, load_pairs
+from skeleton_adv.report.clips_to_draw import mean_trace as trace_of
 from skeleton_adv.report.figures.convergence import draw as convergence
 from skeleton_adv.report.film import animate, strip
-from skeleton_adv.report.kept import Pair, find, has_clips, has_trace, pairs, telling
-from skeleton_adv.report.kept import trace as trace_of
-from skeleton_adv.report.words import deed
+from skeleton_adv.report.words import attack_summary
 from skeleton_adv.runs.clips import SavedClips
 from skeleton_adv.runs.load import Run
 
@@ -52,14 +52,14 @@ def kept(
 
 def test_what_is_shown_was_right_and_is_fooled_and_differs_in_action(tmp_path: Path) -> None:
     shown = kept(tmp_path)
-    assert telling(shown, 2) == [0, 2] and telling(shown, 9) == [0, 2, 1]
+    assert examples(shown, 2) == [0, 2] and examples(shown, 9) == [0, 2, 1]
     unfit = shown.records.assign(success=[True, True, False], clean_correct=[False, True, True])
-    assert telling(replace(shown, records=unfit), 9) == [1]
+    assert examples(replace(shown, records=unfit), 9) == [1]
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 def test_strip_names_the_largest_displacement(skeleton: Skeleton, tmp_path: Path) -> None:
-    (pair,) = pairs(kept(tmp_path, skeleton), [2])
+    (pair,) = load_pairs(kept(tmp_path, skeleton), [2])
     assert pair.displacement.max() == pytest.approx(0.05, abs=1e-6) and (pair.displacement > 0).sum() == 1
     frame, figure = strip(pair)
     title = " ".join(figure.get_suptitle().split())
@@ -72,14 +72,14 @@ def test_strip_names_the_largest_displacement(skeleton: Skeleton, tmp_path: Path
 
 
 def test_who_is_absent_is_not_drawn(tmp_path: Path) -> None:
-    one, two = pairs(kept(tmp_path), [0, 2])
+    one, two = load_pairs(kept(tmp_path), [0, 2])
     lines = [sum(len(axes.lines) for axes in strip(pair)[1].axes) for pair in (one, two)]
     assert lines == [18 * 24, 2 * 18 * 24]  # six frames clean, six adversarial over a shade
     assert one.exists.sum() * 2 == two.exists.sum()
 
 
 def test_animation_has_every_frame(tmp_path: Path) -> None:
-    (pair,) = pairs(kept(tmp_path), [1])
+    (pair,) = load_pairs(kept(tmp_path), [1])
     with Image.open(animate(pair, tmp_path / "new" / "film.gif")) as film:
         assert film.n_frames == 8
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["film.gif"]
@@ -120,26 +120,30 @@ def test_files_of_all_kinds(tmp_path: Path) -> None:
 def test_a_clip_that_was_not_kept_and_a_damaged_file(tmp_path: Path) -> None:
     shown = kept(tmp_path)
     with pytest.raises(RunError, match="has not kept clip 7"):
-        pairs(shown, [7])
+        load_pairs(shown, [7])
     with pytest.raises(RunError, match="--clip nothing: no run has saved this clip"):
         write_one([shown], "nothing", tmp_path)
     file = tmp_path / "clips" / "000002_1.safetensors"
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(RunError, match="is damaged"):
-        pairs(shown, [0])
+        load_pairs(shown, [0])
 
 
 def test_only_kept_clips_are_shown(tmp_path: Path) -> None:
     shown = kept(tmp_path)
     (tmp_path / "clips" / "000002_1.safetensors").unlink()
-    assert telling(shown, 9) == [0, 1] and find(shown, "2") == [] and find(shown, "clip_1") == find(shown, "1") == [1]
+    assert (
+        examples(shown, 9) == [0, 1]
+        and find_clip(shown, "2") == []
+        and find_clip(shown, "clip_1") == find_clip(shown, "1") == [1]
+    )
     assert {path.stem for path in write_all([shown], tmp_path / "out", "films")} == {
         f"film_hcn_admm_beta1_untargeted_clip_{n}" for n in (0, 1)
     }
 
 
 def test_frames_are_those_in_which_somebody_is(tmp_path: Path) -> None:
-    (pair,) = pairs(kept(tmp_path), [2])
+    (pair,) = load_pairs(kept(tmp_path), [2])
     short = Pair(pair.run, pair.record, pair.x, pair.x_adv, pair.exists & (np.arange(8) < 5)[:, None, None])
     assert [axes.get_title() for axes in strip(short)[1].axes[:6]] == [f"frame {n}" for n in (1, 2, 3, 3, 4, 5)]
     with Image.open(animate(short, tmp_path / "film.gif")) as film:
@@ -156,11 +160,11 @@ def test_no_figure_takes_another_ones_place(tmp_path: Path) -> None:
 
 
 def test_titles_name_who_was_attacked_and_who_judged(tmp_path: Path) -> None:
-    assert deed(run()) == "admm β=1, untargeted, on hcn"
+    assert attack_summary(run()) == "admm β=1, untargeted, on hcn"
     hidden = {"choices": {"defense": "noise_filter"}, "access": "oblivious"}
-    assert deed(run(**hidden)) == "admm β=1, untargeted, on hcn behind noise_filter (attack oblivious of it)"
+    assert attack_summary(run(**hidden)) == "admm β=1, untargeted, on hcn behind noise_filter (attack oblivious of it)"
     hidden = {"choices": {"defense": "noise_filter", "model@surrogate": "agcn"}, "access": "transfer"}
     made = kept(tmp_path, **hidden)
-    assert deed(made) == "admm β=1, untargeted, made on agcn, judged by hcn behind noise_filter"
+    assert attack_summary(made) == "admm β=1, untargeted, made on agcn, judged by hcn behind noise_filter"
     ((_, figure, _),) = convergence([made])
-    assert deed(made) in " ".join(figure.get_suptitle().split())
+    assert attack_summary(made) in " ".join(figure.get_suptitle().split())

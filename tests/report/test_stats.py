@@ -8,7 +8,7 @@ import pytest
 from samples import defended, run, six_rows
 from statsmodels.stats.proportion import proportion_confint
 
-from skeleton_adv.report.columns import show
+from skeleton_adv.report.columns import format_rate
 from skeleton_adv.report.differences import differences
 from skeleton_adv.report.stats import Rate, Spread, maximum, measure, rates, without_motion
 
@@ -58,7 +58,7 @@ def test_measures_by_hand() -> None:
 
 @pytest.mark.parametrize(("hits", "text"), [(4, "4"), (12345.0, "12345"), (12345.25, "12345.2"), (3.3, "3.3")])
 def test_counts_are_written_in_full(hits: float, text: str) -> None:
-    assert show(Rate(hits, 16487)).endswith(f"({text}/16487)")
+    assert format_rate(Rate(hits, 16487)).endswith(f"({text}/16487)")
 
 
 def test_only_real_differences_are_told() -> None:

@@ -14,10 +14,11 @@ from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.data.clips import Prepared, RawClip
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
-from skeleton_adv.train.augment import moved, rotate
+from skeleton_adv.train.augment import random_move, rotate
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.noise import GaussianNoise
-from skeleton_adv.train.recipe import Course, Recipe
+from skeleton_adv.train.recipe import Recipe
+from skeleton_adv.train.state import TrainingState
 
 RECIPE = Recipe(epochs=4, batch_size=5, lr=2e-3, rotation=(5, 10, 5), held_out=0.25)
 
@@ -106,9 +107,9 @@ def test_nothing_to_learn_from_is_said(data: Any, tmp_path: Path) -> None:
 
 
 def test_epochs_are_the_last_best_of_a_smooth_curve() -> None:
-    assert Course(held_out=(0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6)).chosen == 12
-    assert Course(held_out=(0.5, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0)).chosen == 2
-    assert Course().chosen == 0
+    assert TrainingState(held_out=(0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6)).chosen == 12
+    assert TrainingState(held_out=(0.5, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0)).chosen == 2
+    assert TrainingState().chosen == 0
 
 
 def test_rates_follow_their_formulas() -> None:
@@ -132,7 +133,7 @@ def test_moves_are_similarities_that_drift_steadily() -> None:
     exists[4, 3, 1] = False
     scales, turns = set(), set()
     for seed in range(40):
-        x = moved(frames, exists, random.Random(seed))
+        x = random_move(frames, exists, random.Random(seed))
         assert (x[2] == frames[2]).all() and (x[:2, 4, 3, 1] == frames[:2, 4, 3, 1]).all()
         # A similarity of the plane is a product and a sum of complex numbers, the same for all of a frame.
         before, after = (clip[0, :, :, 0] + 1j * clip[1, :, :, 0] for clip in (frames, x))

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from skeleton_adv.report.canvas import canvas, entitle
+from skeleton_adv.report.canvas import add_title, new_figure
 from skeleton_adv.report.draw import Drawing, Picture, without
-from skeleton_adv.report.stats import Rate, clean_accuracy, measure, over_aimed
-from skeleton_adv.report.words import clips_of, unit_of, victim, where
+from skeleton_adv.report.stats import Rate, attack_rate, clean_accuracy, measure
+from skeleton_adv.report.words import clip_count, data_summary, unit_of, victim_name
 from skeleton_adv.runs.load import Run
 
 LINES = {
@@ -22,7 +22,7 @@ def budgets(runs: Sequence[Run]) -> pd.DataFrame:
     found = []
     for run in runs:
         noise = Rate(len(run.records) - float(run.array("control_share").sum()), len(run.records))
-        for name, rate in ((run.access, over_aimed(run, "adv_share")), ("noise", noise)):
+        for name, rate in ((run.access, attack_rate(run, "adv_share")), ("noise", noise)):
             low, high = rate.interval
             row = {"kind": name, "eps": run.of_attack["eps"], "l2": measure(run, "l2"), "accuracy": rate.value}
             found.append(row | {"low": low, "high": high, "clips": rate.count, "run": run.identity})
@@ -39,7 +39,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     """Attacks that are oblivious of the defense, adaptive ones, and noise alone, each at the l2 that it spends."""
     frame = budgets(runs)
     clean, told = frame["accuracy"][frame["kind"] == "clean"].item(), frame.iloc[0]
-    figure = canvas(4.6, 3.4)
+    figure = new_figure(4.6, 3.4)
     axes = figure.subplots()
     axes.axhline(100 * clean, color="0.5", lw=0.8, label="clean clips")
     for kind, (colour, marker, dash, label) in LINES.items():
@@ -61,7 +61,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     axes.set_ylim(0, 100)
     draws = f" (σ={told['sigma']:g}, {told['eot']} draws per step)" if told["sigma"] else ""
     attack = f"{runs[0].attack} in an ℓ2 ball" + (f", {told['steps']} steps" if told["steps"] else "")
-    entitle(figure, f"{victim(runs[0])}{draws}, {attack}, {clips_of(runs)} {where(runs)}")
+    add_title(figure, f"{victim_name(runs[0])}{draws}, {attack}, {clip_count(runs)} {data_summary(runs)}")
     axes.legend(framealpha=0.9, edgecolor="none", fontsize=7)  # lines may pass behind it
     yield frame, figure, ""
 

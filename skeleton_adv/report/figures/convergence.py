@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 
-from skeleton_adv.report.canvas import COLOURS, canvas, entitle
-from skeleton_adv.report.draw import Drawing, Picture, attacked
-from skeleton_adv.report.kept import has_trace, trace
-from skeleton_adv.report.words import deed, where
+from skeleton_adv.report.canvas import COLOURS, add_title, new_figure
+from skeleton_adv.report.clips_to_draw import has_trace, mean_trace
+from skeleton_adv.report.draw import Drawing, Picture, attack_file_name
+from skeleton_adv.report.words import attack_summary, data_summary
 from skeleton_adv.runs.load import Run
 
 BESIDES = ("step", "loss", "clips", "run")  # columns that are no constraint's term
@@ -15,8 +15,8 @@ BESIDES = ("step", "loss", "clips", "run")  # columns that are no constraint's t
 def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     """The main loss and each constraint's term over the steps of one run, means over clips."""
     run = runs[0]
-    frame = trace(run)
-    figure = canvas(4.6, 3.8)
+    frame = mean_trace(run)
+    figure = new_figure(4.6, 3.8)
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(frame["step"], frame["loss"], color="k", lw=1.2, label="main loss")
     terms = sorted((name for name in frame if name not in BESIDES), key=[*run.constraints, *frame].index)
@@ -27,14 +27,14 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
         axes.legend(frameon=False, fontsize=7, ncols=3, loc="upper center") if axes.lines else None
         axes.set_ylabel("mean over clips")
     below.set_xlabel("step")
-    entitle(figure, f"{deed(run)}, {frame['clips'][0]} clips {where([run])}")
+    add_title(figure, f"{attack_summary(run)}, {frame['clips'][0]} clips {data_summary([run])}")
     yield frame, figure, ""
 
 
 FIGURE = Drawing(
     after="figure3",
     takes=lambda run: run.kind == "attack" and has_trace(run),
-    name=lambda run: f"figure3_{attacked(run)}",
+    name=lambda run: f"figure3_{attack_file_name(run)}",
     apart=lambda run: run.identity,
     draw=draw,
 )

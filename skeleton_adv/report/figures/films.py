@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from skeleton_adv.report.draw import Drawing, Picture, attacked
+from skeleton_adv.report.clips_to_draw import examples, has_clips, load_pairs
+from skeleton_adv.report.draw import Drawing, Picture, attack_file_name
 from skeleton_adv.report.film import strip
-from skeleton_adv.report.kept import has_clips, pairs, telling
 from skeleton_adv.runs.load import Run
 
 MOST = 3  # clips of a run whose film strips are drawn
@@ -12,14 +12,14 @@ MOST = 3  # clips of a run whose film strips are drawn
 
 def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     """A film strip of each of the most telling clips of one run."""
-    for pair in pairs(runs[0], telling(runs[0], MOST)):
+    for pair in load_pairs(runs[0], examples(runs[0], MOST)):
         yield *strip(pair), f"_{pair.record['name']}"
 
 
 FIGURE = Drawing(
     after="films",
     takes=lambda run: run.kind == "attack" and has_clips(run),
-    name=lambda run: f"film_{attacked(run)}",
+    name=lambda run: f"film_{attack_file_name(run)}",
     apart=lambda run: run.identity,
     draw=draw,
 )

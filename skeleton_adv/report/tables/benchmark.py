@@ -2,9 +2,10 @@
 
 from skeleton_adv.report.columns import (
     ACCESS,
+    ATTACK_COLUMNS,
     CLEAN,
     CLIPS,
-    CONSTRAINTS,
+    CONSTRAINT_COLUMNS,
     DEFENSE,
     FEASIBLE,
     FEASIBLE_IF_RIGHT,
@@ -13,7 +14,6 @@ from skeleton_adv.report.columns import (
     L2,
     METHOD,
     NOISE,
-    OWN,
     RMS,
     SUCCESS,
     SUCCESS_IF_RIGHT,
@@ -28,7 +28,19 @@ TABLE = Table(
     takes=None,
     lead=(GOAL, VICTIM, DEFENSE, ACCESS, SURROGATE, *METHOD),
     columns=(
-        *(CLIPS, CLEAN, SUCCESS, SUCCESS_IF_RIGHT, FEASIBLE_IF_RIGHT, RMS, L2, FEASIBLE, NOISE, CONSTRAINTS, KINETIC),
-        OWN,
+        *(
+            CLIPS,
+            CLEAN,
+            SUCCESS,
+            SUCCESS_IF_RIGHT,
+            FEASIBLE_IF_RIGHT,
+            RMS,
+            L2,
+            FEASIBLE,
+            NOISE,
+            CONSTRAINT_COLUMNS,
+            KINETIC,
+        ),
+        ATTACK_COLUMNS,
     ),
 )

@@ -2,22 +2,29 @@
 
 from functools import partial
 
-from skeleton_adv.report.certificates import FORMS, RADII, accuracy, mean_radius, share, trained_with
-from skeleton_adv.report.columns import CLIPS, RATES, Column, number, rate
+from skeleton_adv.report.certificates import (
+    FORMS,
+    RADII,
+    certified_accuracy,
+    clip_rate,
+    mean_radius,
+    training_noise_cell,
+)
+from skeleton_adv.report.columns import CLIPS, RATES, Column, number_cell, rate_cell
 from skeleton_adv.report.table import Table
-from skeleton_adv.report.words import networks
+from skeleton_adv.report.words import network_names
 
 CERTIFIED = {
     f"{form}_{radius:g}": Column(
         f"{form}_{radius:g}",
         f"r={radius:g}" if form == "standard" else "",
-        partial(accuracy, radius=radius, form=form),
-        rate,
+        partial(certified_accuracy, radius=radius, form=form),
+        rate_cell,
     )
     for form in FORMS
     for radius in RADII
 }
-SIGMA = Column("sigma", "σ", lambda run: run.smoothing["sigma"], number("g"), covers=("smoothing.sigma",))
+SIGMA = Column("sigma", "σ", lambda run: run.smoothing["sigma"], number_cell("g"), covers=("smoothing.sigma",))
 
 TABLE = Table(
     name="certified",
@@ -25,21 +32,21 @@ TABLE = Table(
     kind="certificate",
     takes=lambda run: True,
     lead=(
-        Column("victim", "victim", among=lambda runs: networks(runs)["model"], covers=("checkpoint",)),
+        Column("victim", "victim", among=lambda runs: network_names(runs)["model"], covers=("checkpoint",)),
         Column("defense", "defense", lambda run: run.defense or "none"),
         SIGMA,
-        Column("n", "n", lambda run: run.smoothing["n"], number(".0f"), covers=("smoothing.n",)),
-        Column("trained_noise", "trained with σ", lambda run: run.trained_noise, trained_with),
+        Column("n", "n", lambda run: run.smoothing["n"], number_cell(".0f"), covers=("smoothing.n",)),
+        Column("trained_noise", "trained with σ", lambda run: run.trained_noise, training_noise_cell),
     ),
     columns=(
         CLIPS,
-        Column("clean_accuracy", "clean accuracy", partial(share, column="clean_correct"), rate),
+        Column("clean_accuracy", "clean accuracy", partial(clip_rate, column="clean_correct"), rate_cell),
         *(CERTIFIED[f"standard_{radius:g}"] for radius in RADII[:4]),
-        Column("mean_radius", "mean radius {length}", partial(mean_radius, column="radius"), number()),
-        Column("abstained", "abstained", partial(share, column="abstained"), rate),
+        Column("mean_radius", "mean radius {length}", partial(mean_radius, column="radius"), number_cell()),
+        Column("abstained", "abstained", partial(clip_rate, column="abstained"), rate_cell),
         *(CERTIFIED[f"standard_{radius:g}"] for radius in RADII[4:]),
-        Column("mean_rms_mm", "mean rms {small}", partial(mean_radius, column="rms_mm"), number(".2f")),
-        Column("paper_0.5", "paper's form, r=0.5", CERTIFIED["paper_0.5"].value, rate),
+        Column("mean_rms_mm", "mean rms {small}", partial(mean_radius, column="rms_mm"), number_cell(".2f")),
+        Column("paper_0.5", "paper's form, r=0.5", CERTIFIED["paper_0.5"].value, rate_cell),
     ),
     also=(*CERTIFIED.values(),),
     notes=lambda runs: (

@@ -2,7 +2,7 @@
 
 from skeleton_adv.report.published import Published
 from skeleton_adv.report.table import Table
-from skeleton_adv.report.white_box import BY_BETA, CELLS, COLUMNS, is_white_box
+from skeleton_adv.report.white_box import BY_BETA, COLUMNS, PUBLISHED_COLUMNS, is_white_box
 
 TABLE = Table(
     name="table1",
@@ -10,6 +10,6 @@ TABLE = Table(
     takes=lambda run: is_white_box(run, "ADMM") and run.unit == "m",
     lead=BY_BETA,
     columns=COLUMNS,
-    published=Published("table1", ("setting", "model", "split", "beta"), CELLS, notes=True),
+    published=Published("table1", ("setting", "model", "split", "beta"), PUBLISHED_COLUMNS, notes=True),
     grid=("beta",),
 )

@@ -17,16 +17,16 @@ from skeleton_adv.report.columns import (
     SUCCESS_IF_RIGHT,
     TARGET,
 )
-from skeleton_adv.report.published import Published, named
+from skeleton_adv.report.published import Published, paper_name
 from skeleton_adv.report.table import Table
-from skeleton_adv.report.white_box import in_print
+from skeleton_adv.report.white_box import is_for_tables
 from skeleton_adv.runs.load import Run
 
 
 def is_transfer(run: Run) -> bool:
     """Whether a run is ADMM on another network, judged by an undefended victim."""
     made = run.kind == "attack" and run.access == "transfer" and run.defense is None
-    return made and named("attack", run.attack) == "ADMM" and in_print(run)
+    return made and paper_name("attack", run.attack) == "ADMM" and is_for_tables(run)
 
 
 TABLE = Table(

@@ -4,7 +4,7 @@ from skeleton_adv.report.columns import ATTACK_NAME, GOAL, VICTIM
 from skeleton_adv.report.published import Published
 from skeleton_adv.report.table import Table
 from skeleton_adv.report.versus import AGAINST_ADMM
-from skeleton_adv.report.white_box import CELLS, COLUMNS, is_white_box
+from skeleton_adv.report.white_box import COLUMNS, PUBLISHED_COLUMNS, is_white_box
 
 TABLE = Table(
     name="table3",
@@ -12,7 +12,7 @@ TABLE = Table(
     takes=lambda run: is_white_box(run, "C&W"),
     lead=(GOAL, VICTIM, ATTACK_NAME),
     columns=COLUMNS,
-    published=Published("table3", ("setting", "model", "split"), CELLS, notes=True),
+    published=Published("table3", ("setting", "model", "split"), PUBLISHED_COLUMNS, notes=True),
     grid=(),
     second=AGAINST_ADMM,
 )

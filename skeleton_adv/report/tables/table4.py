@@ -8,12 +8,12 @@ from skeleton_adv.report.columns import (
     ACCURACY,
     CLEAN,
     CLIPS,
+    CONSTRAINT_MEANS,
     DEFENSE,
     DRAWS,
     FEASIBLE_IF_RIGHT,
     GOAL,
     L2,
-    MEANS,
     METHOD,
     NOISE,
     PAPER_ACCURACY,
@@ -26,7 +26,7 @@ from skeleton_adv.report.columns import (
 )
 from skeleton_adv.report.published import Published
 from skeleton_adv.report.table import Beside, Table
-from skeleton_adv.report.white_box import in_print
+from skeleton_adv.report.white_box import is_for_tables
 from skeleton_adv.runs.load import Run
 
 
@@ -47,12 +47,12 @@ def _either(values: Sequence[Any]) -> str:
 TABLE = Table(
     name="table4",
     title="Table 4: defense by noise and temporal filter",
-    takes=lambda run: run.defense is not None and run.access not in ("transfer", "none") and in_print(run),
+    takes=lambda run: run.defense is not None and run.access not in ("transfer", "none") and is_for_tables(run),
     lead=(GOAL, VICTIM, DEFENSE, SIGMA, TAPS, DRAWS, *METHOD),
     beside=Beside(lambda run: run.access, ("adaptive",)),
     columns=(
         *(CLIPS, replace(PAPER_ACCURACY, always=True), ACCURACY, CLEAN, replace(FEASIBLE_IF_RIGHT, always=False)),
-        *(replace(SUCCESS, always=False), replace(SUCCESS_IF_RIGHT, always=False), NOISE, L2, RMS, MEANS),
+        *(replace(SUCCESS, always=False), replace(SUCCESS_IF_RIGHT, always=False), NOISE, L2, RMS, CONSTRAINT_MEANS),
     ),
     published=Published(
         "table4",

@@ -58,17 +58,17 @@ def skeleton_of(run: Run) -> Skeleton:
 
 def has_clips(run: Run) -> bool:
     """Whether a run has kept clips."""
-    return bool(_places(run, *PAIR))
+    return bool(_locations(run, *PAIR))
 
 
 def has_trace(run: Run) -> bool:
     """Whether a run has kept the trace of its attack, of some clips at least."""
-    return bool(_places(run, "trace.loss"))
+    return bool(_locations(run, "trace.loss"))
 
 
-def trace(run: Run) -> pd.DataFrame:
+def mean_trace(run: Run) -> pd.DataFrame:
     """Mean over clips of each term of the attack's objective, a row a step."""
-    kept = _places(run, "trace.loss")
+    kept = _locations(run, "trace.loss")
     names = [name for name in SavedClips(kept[min(kept)][0].parents[1]).names() if name.startswith("trace.")]
     terms = {name: [read_row(place, name) for _, place in sorted(kept.items())] for name in names}
     frame = pd.DataFrame({name.removeprefix("trace."): np.mean(rows, axis=0) for name, rows in terms.items()})
@@ -76,24 +76,24 @@ def trace(run: Run) -> pd.DataFrame:
     return frame.assign(clips=len(kept), run=run.identity)
 
 
-def telling(run: Run, count: int) -> list[int]:
+def examples(run: Run, count: int) -> list[int]:
     """Numbers of up to ``count`` kept clips to show: right before, fooled, each of another action if possible."""
     rows = run.records
     rows = rows[rows["clean_correct"] & rows["success"] & (rows["label"] != rows["target"])]
-    rows = rows[rows["index"].isin([*_places(run, *PAIR)])]
+    rows = rows[rows["index"].isin([*_locations(run, *PAIR)])]
     first, rest = rows.drop_duplicates("label"), rows[rows.duplicated("label")]
     return [int(number) for number in pd.concat([first, rest])["index"][:count]]
 
 
-def find(run: Run, clip: str) -> list[int]:
+def find_clip(run: Run, clip: str) -> list[int]:
     """The kept clip of this name or number, as a list of one or none."""
-    rows = run.records[run.records["index"].isin([*_places(run, *PAIR)])]
+    rows = run.records[run.records["index"].isin([*_locations(run, *PAIR)])]
     return [int(number) for number in rows[(rows["name"] == clip) | (rows["index"].astype(str) == clip)]["index"]]
 
 
-def pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
+def load_pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
     """These clips of a run; raises ``RunError`` if it has not kept one of them."""
-    kept, found = _places(run, *PAIR), []
+    kept, found = _locations(run, *PAIR), []
     for number in numbers:
         if number not in kept:
             raise RunError(f"{run.folder} has not kept clip {number}: run it again with runtime.save_clips=true")
@@ -103,5 +103,5 @@ def pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
     return found
 
 
-def _places(run: Run, *holding: str) -> Mapping[int, Place]:
+def _locations(run: Run, *holding: str) -> Mapping[int, Place]:
     return SavedClips(run.folder).places(*holding) if run.folder else {}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from skeleton_adv.report.canvas import COLOURS, canvas, entitle
-from skeleton_adv.report.certificates import FORMS, curve
+from skeleton_adv.report.canvas import COLOURS, add_title, new_figure
+from skeleton_adv.report.certificates import FORMS, accuracy_by_radius
 from skeleton_adv.report.draw import Drawing, Picture, without
-from skeleton_adv.report.published import named, read
-from skeleton_adv.report.words import clips_of, unit_of, victim, where
+from skeleton_adv.report.published import paper_name, read
+from skeleton_adv.report.words import clip_count, data_summary, unit_of, victim_name
 from skeleton_adv.runs.load import Run
 
 if TYPE_CHECKING:
@@ -31,12 +31,14 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     paper = _published(runs[0])
     last = max([1.2 if len(paper) else 0.1, *(float(run.array("radius").max()) for run in runs)])
     radii = [round(0.01 * step, 2) for step in range(math.ceil(100 * last) + 1)]
-    figure = canvas(5.2, 3.9)
+    figure = new_figure(5.2, 3.9)
     axes = figure.subplots()
     often, frames = Counter(run.smoothing["sigma"] for run in runs), []
     for run, colour in zip(runs, cycle(COLOURS), strict=False):
         sigma = run.smoothing["sigma"]
-        frames += _lines(axes, run, radii, colour, f"σ={sigma:g}" + (f" ({run.identity})" if often[sigma] > 1 else ""))
+        frames += _draw_run(
+            axes, run, radii, colour, f"σ={sigma:g}" + (f" ({run.identity})" if often[sigma] > 1 else "")
+        )
         theirs, paper = paper[paper["sigma"] == sigma], paper[paper["sigma"] != sigma]  # one line a sigma
         if len(theirs):
             label = f"σ={sigma:g}, {THEIRS}"
@@ -49,17 +51,17 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     axes.set_ylabel("certified accuracy, %")
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, fontsize=6)
-    smoothing, noise = runs[0].smoothing, " or ".join(sorted({_trained(run) for run in runs}))
-    what = f"{victim(runs[0])}, {noise}, {where(runs)}, n={smoothing['n']}, α={smoothing['alpha']:g}"
-    entitle(figure, f"{what}, {clips_of(runs)}")
+    smoothing, noise = runs[0].smoothing, " or ".join(sorted({_training_noise(run) for run in runs}))
+    what = f"{victim_name(runs[0])}, {noise}, {data_summary(runs)}, n={smoothing['n']}, α={smoothing['alpha']:g}"
+    add_title(figure, f"{what}, {clip_count(runs)}")
     yield pd.concat(frames, ignore_index=True), figure, ""
 
 
-def _lines(axes: "Axes", run: Run, radii: Sequence[float], colour: str, name: str) -> list[pd.DataFrame]:
+def _draw_run(axes: "Axes", run: Run, radii: Sequence[float], colour: str, name: str) -> list[pd.DataFrame]:
     """Draw a run's certified accuracy in both forms; return the numbers."""
     frames = []
     for form, dash, words in zip(FORMS, ("-", "--"), ("Cohen et al.", "the paper's form, no proof"), strict=True):
-        part = curve(run, radii, form)
+        part = accuracy_by_radius(run, radii, form)
         frames.append(part)
         values = 100 * part[["accuracy", "low", "high"]]
         axes.step(radii, values["accuracy"], where="pre", color=colour, ls=dash, lw=1.2, label=f"{name}, {words}")
@@ -71,11 +73,11 @@ def _lines(axes: "Axes", run: Run, radii: Sequence[float], colour: str, name: st
 def _published(run: Run) -> pd.DataFrame:
     """The published radii beside a run; none beside other networks or data."""
     paper = read("figure5")
-    there = named("model", run.victim) == "hcn"
-    return paper[(paper["split"] == named("data", run.stands_for)) & there]
+    there = paper_name("model", run.victim) == "hcn"
+    return paper[(paper["split"] == paper_name("data", run.stands_for)) & there]
 
 
-def _trained(run: Run) -> str:
+def _training_noise(run: Run) -> str:
     """With which noise a victim was trained, in words."""
     noise = run.trained_noise
     if noise == run.smoothing["sigma"]:
