@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skeleton_adv.api.jobs import job_of, word, words_of
+from skeleton_adv import tasks
 from skeleton_adv.api.victim import Victim, skeleton_of
+from skeleton_adv.command.words import job_of, word, words_of
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.progress import log
 from skeleton_adv.core.skeleton import Skeleton
-from skeleton_adv.data.arrays import to_raw, to_unit
+from skeleton_adv.data.arrays import ArrayUnit, to_raw, to_unit
 from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order
 from skeleton_adv.data.memory import Memory
 from skeleton_adv.tasks.resume import prepared_clips
@@ -30,7 +31,7 @@ class Clips:
     limit: int | None = None
     words: tuple[str, ...] = ()  # what makes the dataset on a command line; empty for arrays
     places: tuple[str, ...] = ()  # where its files are
-    unit: str = "m"
+    unit: ArrayUnit = "m"
     image_size: tuple[int, int] | None = None
     layout: Layout = "NCTVM"
     persons: int = 1  # in the arrays that were given, and in those that are returned
@@ -40,8 +41,8 @@ class Clips:
         return len(self.numbers)
 
     def __repr__(self) -> str:
-        frames = _span(self.lengths)
-        return f"<{len(self)} clips of {self.dataset.name}: {self.skeleton.name}, {frames} frames, {len(self.classes)} classes>"
+        about = f"{self.skeleton.name}, {_span(self.lengths)} frames, {len(self.classes)} classes"
+        return f"<{len(self)} clips of {self.dataset.name}: {about}>"
 
     @property
     def skeleton(self) -> Skeleton:
@@ -88,13 +89,14 @@ class Clips:
                 "first ones, or give the victim num_persons"
             )
         classes = _class_names(self.dataset, victim, int(self.labels.max()))
-        shape = {"num_frames": victim.num_frames, "num_persons": victim.num_persons}
-        return replace(self.dataset, names_of_classes=classes, **shape)
+        frames, persons = victim.num_frames, victim.num_persons
+        return replace(self.dataset, names_of_classes=classes, num_frames=frames, num_persons=persons)
 
     def tell_frames(self, num_frames: int) -> None:
         """Log how many frames the clips have before and after resampling, if these differ."""
         if {*self.lengths} != {num_frames}:
-            log(f"clips of {_span(self.lengths)} frames are resampled to the victim's {num_frames}; x_adv has {num_frames}")
+            before = f"clips of {_span(self.lengths)} frames"
+            log(f"{before} are resampled to the victim's {num_frames}; x_adv has {num_frames}")
 
 
 def clips(
@@ -102,7 +104,7 @@ def clips(
     labels: Sequence[int] | Sequence[str] | np.ndarray,
     *,
     skeleton: str | Skeleton,
-    unit: str,
+    unit: ArrayUnit,
     fps: float = 30.0,
     mask: np.ndarray | Sequence[np.ndarray] | None = None,
     image_size: tuple[int, int] | None = None,
@@ -190,7 +192,7 @@ def load_clips(
     overrides: Sequence[str] = (),
     **settings: Any,
 ) -> Clips:
-    """Test clips of a dataset (``sa.list("datasets")``), with its names and numbers, so that rows equal the command line's.
+    """Test clips of a dataset (``sa.list("datasets")``), with its names and numbers, as the command line takes them.
 
     - ``root``: the folder with its files; generated datasets have none
     - ``limit``: the first n clips of the fixed order, a fair sample; None: all
@@ -203,7 +205,9 @@ def load_clips(
         raise SettingError("num_frames is the victim's: set it in sa.load_victim or sa.Victim")
     words = [word("dataset", dataset), *words_of("dataset.", settings), *overrides]
     places = words_of("", {"dataset.root": root, "runtime.limit": limit, "runtime.cache_dir": cache_dir})
-    job = job_of(["task=prepare", *words, *(place for place in places if not place.startswith("runtime.limit"))])
+    job = job_of(
+        ["task=prepare", *words, *(place for place in places if not place.startswith("runtime.limit"))], tasks.find
+    )
     prepared = prepared_clips(job)
     order = hashed_order(prepared.clips, "test")[:limit]
     if not order:
@@ -251,7 +255,7 @@ def _listed(
     wrong = [value for value in values if isinstance(value, bool) or not isinstance(value, int) or value < 0]
     if wrong:
         raise DataError(f"label {wrong[0]!r} is neither a class name nor a whole number from 0")
-    given = given or tuple(str(number) for number in range(max(values, default=0) + 1))
+    given = given or tuple(str(number) for number in range(max(2, *(value + 1 for value in values))))
     if max(values, default=0) >= len(given):
         raise DataError(f"label {max(values)} has no name: classes has {len(given)} entries, numbered from 0")
     width = len(str(len(values)))
@@ -279,12 +283,14 @@ def _check_skeleton(skeleton: Skeleton, victim: Victim) -> None:
 def _class_names(data: Memory, victim: Victim, largest: int) -> tuple[str, ...]:
     """The names of the victim's classes: the clips' own where they name all of them."""
     if largest >= victim.num_classes:
-        raise SettingError(f"the clips have label {largest}, but {victim.name} has classes 0 to {victim.num_classes - 1}")
+        raise SettingError(
+            f"the clips have label {largest}, but {victim.name} has classes 0 to {victim.num_classes - 1}"
+        )
     named = not all(name.isdigit() for name in data.names_of_classes)
     if named and len(data.names_of_classes) != victim.num_classes:
         raise SettingError(
-            f"the clips name {len(data.names_of_classes)} classes, but {victim.name} has {victim.num_classes}: give all of "
-            "them as classes=[...], in the order of its logits"
+            f"the clips name {len(data.names_of_classes)} classes, but {victim.name} has {victim.num_classes}: give all "
+            "of them as classes=[...], in the order of its logits"
         )
     return data.names_of_classes if named else tuple(victim.classes)
 

@@ -13,12 +13,11 @@ import pandas as pd
 
 from skeleton_adv.api.clips import Clips
 from skeleton_adv.core.errors import RunError
-from skeleton_adv.report import stats
-from skeleton_adv.report.certificates import accuracy
-from skeleton_adv.report.columns import show as as_text
-from skeleton_adv.report.show import new_runs
+from skeleton_adv.report import show, stats
+from skeleton_adv.report.certificates import certified_accuracy
+from skeleton_adv.report.columns import format_rate
 from skeleton_adv.report.stats import Rate, rate
-from skeleton_adv.runs.clips import SavedClips
+from skeleton_adv.runs.clips import SavedClips, read_row
 from skeleton_adv.runs.load import Run
 
 
@@ -41,7 +40,7 @@ class _Finished:
 
     def table(self) -> str:
         """The result as the command line prints it: counts, intervals, what the columns mean, and warnings."""
-        return new_runs([self.run])
+        return show.new_runs([self.run])
 
     def save(self, folder: str | Path) -> Path:
         """Copy the run into ``folder``: ``python -m skeleton_adv.tables FOLDER`` reads it, alone or among others.
@@ -97,26 +96,29 @@ class Result(_Finished):
     @property
     def robust_accuracy(self) -> Rate:
         """The victim's accuracy on the adversarial clips, with its count and 95 % Wilson interval."""
-        return stats.over_aimed(self.run, "adv_share")
+        return stats.attack_rate(self.run, "adv_share")
 
     @property
     def success_rate(self) -> Rate:
         """Share of clips that were correct before and are fooled, with its count and 95 % Wilson interval."""
-        return stats.over_aimed(self.run, "success_share", right_only=True)
+        return stats.attack_rate(self.run, "success_share", right_only=True)
 
     def export(self, path: str | Path, format: str = "npz") -> Path:
-        """Write the adversarial clips as ``npz``, ``ctrgcn`` or ``pyskl``, as ``python -m skeleton_adv.export`` does."""
+        """Write the adversarial clips as ``npz``, ``ctrgcn`` or ``pyskl``, like ``python -m skeleton_adv.export``."""
         from skeleton_adv.report.export import export_run
 
         return export_run(self.run, Path(path), format)
 
     def __repr__(self) -> str:
-        rates = f"accuracy {as_text(self.clean_accuracy)} % clean, {as_text(self.robust_accuracy)} % under attack"
+        rates = (
+            f"accuracy {format_rate(self.clean_accuracy)} % clean, {format_rate(self.robust_accuracy)} % under attack"
+        )
         return f"<{self.run.attack} on {self.run.victim}: {rates}>"
 
     def _saved(self, name: str) -> np.ndarray:
         assert self.run.folder is not None
-        return SavedClips(self.run.folder).load(self.run.records["index"].tolist(), name)
+        places = SavedClips(self.run.folder).places(name)
+        return np.stack([read_row(places[number], name) for number in self.run.records["index"]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +139,7 @@ class Results(Sequence[Result]):
 
     def table(self) -> str:
         """All results in one table, as the command line prints it."""
-        return new_runs([result.run for result in self.results])
+        return show.new_runs([result.run for result in self.results])
 
     def curve(self) -> pd.DataFrame:
         """Accuracy under attack by value, with 95 % Wilson intervals, counts, and the clean accuracy."""
@@ -185,10 +187,11 @@ class Certificates(_Finished):
 
     def certified_accuracy(self, radius: float) -> Rate:
         """Share of clips that are certified as their own class up to ``radius``."""
-        return accuracy(self.run, radius)
+        return certified_accuracy(self.run, radius)
 
     def __repr__(self) -> str:
-        return f"<certificates of {self.run.victim}: {as_text(self.certified_accuracy(0.0))} % certified as their class>"
+        certified = format_rate(self.certified_accuracy(0.0))
+        return f"<certificates of {self.run.victim}: {certified} % certified as their class>"
 
 
 def _copied(source: Path, target: Path, identity: str) -> Path:

@@ -11,10 +11,10 @@ from typing import Any
 
 from skeleton_adv import tasks
 from skeleton_adv.api.clips import Clips
-from skeleton_adv.api.jobs import job_of, merged, word, words_of
 from skeleton_adv.api.result import Certificates, Result, Results
 from skeleton_adv.api.victim import Victim
 from skeleton_adv.command.job import Job, Session
+from skeleton_adv.command.words import job_of, merged, word, words_of
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import check_call
 from skeleton_adv.runs.load import load_run
@@ -146,7 +146,10 @@ def _job(
         shape = merged(shape, words_of("dataset.", {"num_frames": victim.num_frames}))
     other = _as_surrogate(surrogate) if surrogate is not None else []
     runtime = [word("runtime.device", device)] if device != "auto" else []
-    job = job_of([f"task={task}", *merged(shape, victim.model_words, other, words), *clips.places, *runtime], session)
+    chosen = [] if task == "attack" else [word("task", task)]
+    job = job_of(
+        [*chosen, *merged(shape, victim.model_words, other, words), *clips.places, *runtime], tasks.find, session
+    )
     job = replace(job, victim=victim.role(job.victim))
     if surrogate is not None and job.surrogate is not None:
         clips.for_victim(surrogate)
@@ -161,7 +164,9 @@ def _as_surrogate(victim: Victim) -> list[str]:
     for each in victim.model_words or ("model=hcn",):
         key, _, value = each.partition("=")
         head, dot, rest = key.partition(".")
-        place = {"model": "surrogate", "training": "surrogate_training"}.get(head, head) if dot else renamed.get(key, key)
+        place = (
+            {"model": "surrogate", "training": "surrogate_training"}.get(head, head) if dot else renamed.get(key, key)
+        )
         words.append(f"{place}{dot}{rest}={value}")
     return words
 
@@ -185,7 +190,9 @@ def _with_attack(job: Job, function: AttackFunction, settings: Mapping[str, Any]
     check_call(function, settings, "", hidden)
     missing = [name for name in ("model", "batch") if name not in signature(function).parameters]
     if missing:
-        raise SettingError(f"the attack {_name(function)} does not accept {missing[0]}: it must take (model, batch, *, targeted)")
+        raise SettingError(
+            f"the attack {_name(function)} does not accept {missing[0]}: it must take (model, batch, *, targeted)"
+        )
     own = {"_target_": f"{function.__module__}.{_name(function)}", **settings}
     task: Any = replace(job.task, attack=partial(function, **settings))  # type: ignore[type-var]
     choices = {**job.choices, "attack": _name(function)}
@@ -200,8 +207,8 @@ def _ran(job: Job, out: str | Path | None) -> tuple[Path, "TemporaryDirectory[st
     """The folder of a job's run, below ``out`` or in a temporary folder."""
     temporary = TemporaryDirectory(prefix="skeleton_adv_") if out is None else None
     place = str(out) if temporary is None else temporary.name
-    saving = {"save_clips": True} if job.name == "attack" else {}
-    folder = tasks.run(replace(job, runtime=replace(job.runtime, output_dir=place, **saving)))
+    runtime = replace(job.runtime, output_dir=place, save_clips=job.name == "attack")
+    folder = tasks.run(replace(job, runtime=runtime))
     assert folder is not None
     return folder, temporary
 

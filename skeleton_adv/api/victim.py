@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skeleton_adv.api.jobs import job_of, merged, word, words_of
+from skeleton_adv import tasks
 from skeleton_adv.command.job import Given, Role
+from skeleton_adv.command.words import job_of, merged, word, words_of
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.files import digest, read_json
 from skeleton_adv.core.progress import log
@@ -21,7 +22,7 @@ from skeleton_adv.core.ranges import check_value, nearest
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
 from skeleton_adv.data.dataset import Dataset
 from skeleton_adv.models import checkpoint as checkpoints
-from skeleton_adv.models.network import Function, Network, build_network
+from skeleton_adv.models.network import Function, Network, build_network, channels_last
 from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize, Unchanged
 from skeleton_adv.models.probe import probe, sample
 from skeleton_adv.models.units import Rescaled
@@ -47,8 +48,8 @@ class Victim:
     - ``num_persons``: M
     - ``preprocess``: what happens before ``module``, from clips to anything: a function or a module through which
       gradients flow, or ``"hcn"`` or ``"agcn"`` for the preprocessing of that victim. None: nothing
-    - ``unit``: the unit of the coordinates that the network was trained on (``m``, ``cm``, ``mm``; in an image ``image``
-      or ``px``, then with ``image_size=(width, height)``). Attacks always work in metres or fractions of the image
+    - ``unit``: the unit of the coordinates that the network was trained on: ``m``, ``cm`` or ``mm``; in an image
+      ``image``, or ``px`` with ``image_size=(width, height)``. Attacks always work in metres or fractions of the image
     - ``classes``: names of the classes, in the order of the logits
     - ``name``: how tables call it
 
@@ -127,9 +128,7 @@ class Victim:
                 f"{type(self.network.model).__name__} cannot be copied ({error}): remove results of earlier passes "
                 "and open files from its attributes"
             ) from None
-        # As for every network of this program: a third faster on a CPU for few channels, the same values.
-        channels_last: Network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return channels_last.eval().requires_grad_(False)
+        return channels_last(network).eval().requires_grad_(False)
 
     def role(self, role: Role) -> Role:
         """A job's network, replaced by this victim."""
@@ -153,7 +152,7 @@ def load_victim(
     checkpoint_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Victim:
-    """A victim by its name and the dataset that it was trained on, as ``model=NAME dataset=DATASET`` on the command line.
+    """A victim by its name and the dataset that it was trained on, like ``model=NAME dataset=DATASET``.
 
     - ``seed``: which trained copy; ``noise``: the standard deviation of its training noise
     - ``num_frames``: T, if it is not the dataset's default
@@ -170,7 +169,7 @@ def load_victim(
     data += [each for each in overrides if each.startswith("dataset")]
     model += [each for each in overrides if not each.startswith("dataset")]
     places = words_of("model.", {"checkpoint": checkpoint}) + words_of("runtime.", {"checkpoint_dir": checkpoint_dir})
-    job = job_of([*data, *model, *places])
+    job = job_of([*data, *model, *places], tasks.find)
     path = find_checkpoint(job, job.victim)
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
     load_weights(network, path)

@@ -45,6 +45,18 @@ def title(path: Path) -> str:
     return next((line for line in lines if not line.startswith("# @")), "").removeprefix("# ")
 
 
+def about(path: Path) -> dict[str, str]:
+    """The facts below the title of an option's file: lines such as ``# reference: arXiv 2005.07151``."""
+    found: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8-sig").splitlines():
+        key, colon, value = line.removeprefix("# ").partition(": ")
+        if not line.startswith("#"):
+            break
+        if colon and line != f"# {title(path)}":
+            found[key] = value.strip()
+    return found
+
+
 def check_folder(folder: Path) -> None:
     """Raise ``SettingError`` naming the file if one below ``folder`` is not YAML in UTF-8 of moderate size."""
     for path in files(folder):

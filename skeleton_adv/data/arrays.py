@@ -65,6 +65,22 @@ def to_raw(
     return raw if num_persons is None else padded(raw, num_persons, where)
 
 
+def to_unit(
+    clips: np.ndarray, skeleton: Skeleton, *, unit: ArrayUnit, image_size: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Clips (..., C, T, V, M) of the attack space in ``unit``, the inverse of ``to_raw``; absent joints are 0."""
+    exists = (clips != 0).any(axis=-4, keepdims=True)
+    scaled = clips.copy()
+    if unit in METRES:
+        scaled[..., list(skeleton.coords), :, :, :] /= METRES[unit]
+    elif unit == "px" and image_size is not None:
+        (across, down), (width, height) = skeleton.coords, image_size
+        scaled[..., across, :, :, :] = (clips[..., across, :, :, :] + 0.5) * width
+        scaled[..., down, :, :, :] = (0.5 - clips[..., down, :, :, :]) * height
+    given: np.ndarray = np.where(exists, scaled, 0).astype(clips.dtype)
+    return given
+
+
 def padded(raw: RawClip, num_persons: int, where: str) -> RawClip:
     """The clip with ``num_persons`` persons; raises ``DataError`` if it has more."""
     found = raw.frames.shape[-1]

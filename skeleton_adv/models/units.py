@@ -28,9 +28,13 @@ class Rescaled(nn.Module):
         units = IMAGE if flat else (*METRES,)
         if unit not in units:
             where = "in an image" if flat else "in space"
-            raise SettingError(f"unit={unit} does not fit {skeleton.name}, whose joints are {where}: {nearest(unit, [*units])}")
+            raise SettingError(
+                f"unit={unit} does not fit {skeleton.name}, whose joints are {where}: {nearest(unit, [*units])}"
+            )
         if (unit == "px") != (image_size is not None):
-            raise SettingError(f"unit={unit} with image_size={image_size}: give image_size=(width, height) exactly for px")
+            raise SettingError(
+                f"unit={unit} with image_size={image_size}: give image_size=(width, height) exactly for px"
+            )
         scale, offset = torch.ones(skeleton.channels), torch.zeros(skeleton.channels)
         for axis, channel in enumerate(skeleton.coords):
             if image_size is not None:
@@ -39,11 +43,12 @@ class Rescaled(nn.Module):
             elif not flat:
                 scale[channel] = METRES[unit]
         self.unchanged = bool((scale == 1).all() and (offset == 0).all())
-        self.register_buffer("scale", scale.view(1, -1, 1, 1, 1), persistent=False)
-        self.register_buffer("offset", offset.view(1, -1, 1, 1, 1), persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.unchanged:
             return x
         exists = (x != 0).any(dim=1, keepdim=True)
-        return torch.where(exists, x * self.scale.to(x.dtype) + self.offset.to(x.dtype), 0)
+        scale, offset = (values.to(x.dtype).view(1, -1, 1, 1, 1) for values in (self.scale, self.offset))
+        return torch.where(exists, x * scale + offset, 0)

@@ -114,7 +114,9 @@ def check_foreign(network: Network, dataset: Dataset) -> None:
     if type(network.model).__module__.startswith("skeleton_adv."):
         return
     body = dataset.skeleton
-    for warning in probe(network, sample(body.channels, dataset.num_frames, body.num_joints, dataset.num_persons)).warnings:
+    for warning in probe(
+        network, sample(body.channels, dataset.num_frames, body.num_joints, dataset.num_persons)
+    ).warnings:
         log(f"warning: {warning}")
 
 

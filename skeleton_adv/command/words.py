@@ -1,20 +1,18 @@
-"""Python calls -> jobs of the command line, so that both give the same rows."""
+"""Values of Python as words of a command line, and the job that such words describe."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from skeleton_adv import tasks
 from skeleton_adv.command import cli, recipes
 from skeleton_adv.command.build import build_job
 from skeleton_adv.command.compose import composed
-from skeleton_adv.command.job import Job, Session
+from skeleton_adv.command.job import Job, Session, Task
 
 
-def job_of(words: Sequence[str], session: Session | None = None) -> Job:
+def job_of(words: Sequence[str], find_task: Callable[[str], type[Task]], session: Session | None = None) -> Job:
     """The job that these words of a command line describe; errors are those of the command line."""
     translated = cli.translated(list(words))
     cli.check_arguments(translated)
@@ -23,7 +21,7 @@ def job_of(words: Sequence[str], session: Session | None = None) -> Job:
     choices = dict(config.hydra.runtime.choices)
     plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(plain, DictConfig)
-    return build_job(plain, choices, translated, translated, tasks.find, None, session)
+    return build_job(plain, choices, translated, translated, find_task, None, session)
 
 
 def word(key: str, value: Any) -> str:
@@ -63,8 +61,3 @@ def merged(*words: Sequence[str]) -> list[str]:
         found.pop(key, None)
         found[key] = each
     return [*found.values()]
-
-
-def with_settings(job: Job, name: str, settings: Mapping[str, Any]) -> Job:
-    """A job in which one part has other settings (those that Python objects in its place have)."""
-    return replace(job, settings={**job.settings, name: dict(settings)})

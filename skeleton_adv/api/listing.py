@@ -1,0 +1,95 @@
+"""``sa.list``: what can be named, as a table with references and terms."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skeleton_adv.command.options import CONF, about, option_files, title
+from skeleton_adv.core.errors import CheckpointError, SettingError
+from skeleton_adv.core.files import read_json
+from skeleton_adv.core.ranges import nearest
+from skeleton_adv.core.skeleton import SKELETONS
+
+GROUPS = {
+    "attacks": "attack",
+    "victims": "model",
+    "datasets": "dataset",
+    "defenses": "defense",
+    "trainings": "training",
+}
+FACTS = {  # what the head of an option's file says, by group
+    "attacks": ("access", "threat model", "licence", "reference"),
+    "victims": ("licence", "reference"),
+    "datasets": ("terms", "where", "reference"),
+    "defenses": ("reference",),
+    "trainings": ("reference",),
+}
+CHECKPOINTS = (Path(__file__).parents[1] / "checkpoints", CONF.parent / "outputs/checkpoints")
+
+
+def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") -> pd.DataFrame:
+    """What ``what`` offers, one row each: ``attacks``, ``victims``, ``weights``, ``datasets``, ``defenses``,
+    ``trainings`` or ``skeletons``.
+
+    - attacks: the access that each needs, its threat model, licence and reference
+    - victims, datasets, defenses, trainings: title, terms, reference
+    - weights: those that are shipped and those below ``checkpoint_dir``: dataset, victim, frames, classes, training
+      noise, seed, accuracy on the test clips, and the file
+    - skeletons: the joints in their order
+
+    Raises ``SettingError`` for another word.
+    """
+    special: dict[str, Callable[[], pd.DataFrame]] = {
+        "weights": lambda: _weights(Path(checkpoint_dir)),
+        "skeletons": _skeletons,
+    }
+    if what in special:
+        return special[what]()
+    if what not in GROUPS:
+        raise SettingError(f"list({what!r}): {nearest(str(what), [*GROUPS, *special])}")
+    rows = []
+    for group, name, path in option_files(CONF):
+        if group == GROUPS[what]:
+            facts = about(path)
+            rows.append({"name": name, "title": title(path), **{key: facts.get(key, "") for key in FACTS[what]}})
+    return pd.DataFrame(rows).set_index("name")
+
+
+def _weights(own: Path) -> pd.DataFrame:
+    rows: dict[str, dict[str, Any]] = {}
+    for folder in (*CHECKPOINTS, own):
+        for path in sorted(folder.rglob("*.safetensors")):
+            if path.with_suffix(".json").exists():
+                rows[str(path.relative_to(folder).with_suffix(""))] = _weight(path)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+
+
+def _weight(path: Path) -> dict[str, Any]:
+    facts = read_json(path.with_suffix(".json"), CheckpointError)
+    settings = facts.get("settings") or {}
+    data = settings.get("dataset", {})
+    return {
+        "dataset": facts.get("dataset", path.parent.name),
+        "victim": (facts.get("choices") or {}).get("model", path.stem.partition("_t")[0]),
+        "frames": data.get("num_frames"),
+        "classes": facts.get("num_classes", data.get("num_actions")),
+        "noise": settings.get("noise", 0.0),
+        "seed": settings.get("seed"),
+        "accuracy": facts.get("test_accuracy"),
+        "test clips": facts.get("test_clips"),
+        "file": str(path),
+    }
+
+
+def _skeletons() -> pd.DataFrame:
+    rows = {
+        name: {
+            "joints": body.num_joints,
+            "coordinates": "x, y, z" if len(body.coords) == 3 else "x, y" + (", score" if body.channels == 3 else ""),
+            "order": ", ".join(body.joints),
+        }
+        for name, body in SKELETONS.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")

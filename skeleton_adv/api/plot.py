@@ -1,0 +1,40 @@
+"""``sa.plot``: a picture of a result."""
+
+from typing import TYPE_CHECKING
+
+from skeleton_adv.api.result import Certificates, Result, Results
+from skeleton_adv.core.errors import RunError
+from skeleton_adv.report.clips_to_draw import find_clip, load_pairs
+from skeleton_adv.report.figures import certified_accuracy, robust_accuracy, success_by_l2
+from skeleton_adv.report.film import strip
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot(result: Result | Results | Certificates, clip: int | str | None = None) -> "Figure":
+    """A Matplotlib figure of a result; ``figure.savefig("result.png")`` writes it.
+
+    - an attack and a ``clip``, by its place (from 0) or name: a film strip, clean above adversarial
+    - an attack: the share of clips that are fooled, by l2
+    - several attacks: accuracy by the value that differs
+    - certificates: certified accuracy by radius
+
+    Raises ``RunError`` if there is no such clip.
+    """
+    if isinstance(result, Results):
+        drawing = robust_accuracy.draw_by([one.run for one in result], f"attack.{result.swept[0]}")
+        return next(iter(drawing))[1]
+    if isinstance(result, Certificates):
+        return next(iter(certified_accuracy.draw([result.run])))[1]
+    if clip is None:
+        return next(iter(success_by_l2.draw([result.run])))[1]
+    names = result.names
+    if isinstance(clip, int) and not 0 <= clip < len(names):
+        raise RunError(f"clip={clip} is out of range: the result has clips 0 to {len(names) - 1}")
+    name = names[clip] if isinstance(clip, int) else clip
+    numbers = find_clip(result.run, name)
+    if not numbers:
+        raise RunError(f"clip={clip} is not among the {len(names)} clips, such as {names[0]}")
+    (pair,) = load_pairs(result.run, numbers[:1])
+    return strip(pair)[1]
