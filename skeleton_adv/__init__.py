@@ -54,7 +54,7 @@ _PLACES = {  # name -> module, and its name there
     "needs": ("attacks", "needs"),
     "plot": ("api.plot", "plot"),
 }
-__all__ = [  # noqa: RUF022: in the order in which they are used
+__all__ = [  # noqa: RUF022  (in the order of use)
     "load_victim",
     "Victim",
     "load_clips",

@@ -75,8 +75,8 @@ def benchmark(
 ) -> Benchmark:
     """Attack a victim with every attack of a protocol, white box and untargeted.
 
-    Numbers can be compared where the protocol's digest is the same. The other parameters are those of ``sa.attack``. With ``out``, an interrupted benchmark continues. Raises
-    ``SettingError`` for an unknown protocol.
+    Numbers can be compared where the protocol's digest is the same. The other parameters are those of ``sa.attack``.
+    With ``out``, an interrupted benchmark continues. Raises ``SettingError`` for an unknown protocol.
     """
     if protocol not in PROTOCOLS:
         raise SettingError(f"protocol={protocol} is not known: {nearest(str(protocol), [*PROTOCOLS])}")

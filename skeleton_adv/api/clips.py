@@ -289,8 +289,8 @@ def _class_names(data: Memory, victim: Victim, largest: int) -> tuple[str, ...]:
     named = not all(name.isdigit() for name in data.names_of_classes)
     if named and len(data.names_of_classes) != victim.num_classes:
         raise SettingError(
-            f"the clips name {len(data.names_of_classes)} classes, but {victim.name} has {victim.num_classes}: give all "
-            "of them as classes=[...], in the order of its logits"
+            f"the clips name {len(data.names_of_classes)} classes, but {victim.name} has {victim.num_classes}: give "
+            "all of them as classes=[...], in the order of its logits"
         )
     return data.names_of_classes if named else tuple(victim.classes)
 
