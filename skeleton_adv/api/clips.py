@@ -14,7 +14,7 @@ from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.progress import log
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.arrays import ArrayUnit, to_raw, to_unit
-from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order
+from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order, load_batch
 from skeleton_adv.data.memory import Memory
 from skeleton_adv.tasks.resume import prepared_clips
 
@@ -66,6 +66,12 @@ class Clips:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.dataset.classes)
+
+    def array(self, num_frames: int) -> np.ndarray:
+        """(N, C, T, V, M) the clips as a victim of ``num_frames`` frames receives them, such as for its training."""
+        batch = load_batch(replace(self.dataset, num_frames=num_frames), self.prepared, self.numbers)
+        array: np.ndarray = batch.x.numpy()
+        return array
 
     def returned(self, x: np.ndarray) -> np.ndarray:
         """Clips (N, C, T, V, M) of the attack space in the unit and the layout that were given."""
