@@ -1,4 +1,4 @@
-"""What all figures share: colours, a canvas, a title, and files for print, screen and recomputation."""
+"""What all figures share: colours, an empty figure, a title, and files for print, screen and recomputation."""
 
 from pathlib import Path
 from textwrap import wrap
@@ -11,19 +11,25 @@ from skeleton_adv.core.files import whole, write_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by the colour-blind; lines differ in marker or dash too.
+# Okabe and Ito's palette, which colour-blind readers can distinguish; lines also differ in marker or dash.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A figure of its own, without any window system; inches."""
+    """An empty figure of this size in inches; it requires no window system."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
 
 
 def add_title(figure: "Figure", text: str) -> None:
-    figure.suptitle("\n".join(wrap(text, int(17 * figure.get_figwidth()))), fontsize=7)
+    """Add a title above the figure, wrapped to its width."""
+    figure.suptitle("\n".join(wrap(text, int(17 * figure.get_figwidth()), break_on_hyphens=False)), fontsize=7)
+
+
+def shorten(name: str, most: int = 32) -> str:
+    """A name for a tick of an axis, cut to this number of characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def save_figure(frame: pd.DataFrame, figure: "Figure", folder: Path, name: str) -> list[Path]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
+from skeleton_adv.report.words import class_name
 from skeleton_adv.runs.clips import PAIR, Place, SavedClips, read_row
 from skeleton_adv.runs.load import Run
 
@@ -41,8 +42,7 @@ class Pair:
 
     def class_name(self, column: str) -> str:
         """The name of the class in a column of the record."""
-        number = int(self.record[column])
-        return str(self.run.classes[number]).replace("_", " ") if number >= 0 else "none"
+        return class_name(self.run, int(self.record[column]))
 
 
 def skeleton_of(run: Run) -> Skeleton:

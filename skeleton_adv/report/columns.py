@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from skeleton_adv.report import stats, words
-from skeleton_adv.report.stats import Rate
+from skeleton_adv.report.stats import Rate, Spread
 from skeleton_adv.runs.load import Run
 from skeleton_adv.runs.schema import ATTACK, constraint_columns
 
@@ -99,10 +99,9 @@ class Column:
 
         def cells(run: Run) -> dict[str, Any]:
             found = value(run) if value else {}
-            if isinstance(found, dict):
-                return found
-            held: dict[str, Any] = found.cells(self.key) if hasattr(found, "cells") else {self.key: found}
-            return held
+            if isinstance(found, Rate | Spread):
+                return found.columns(self.key)
+            return found if isinstance(found, dict) else {self.key: found}
 
         return cells
 

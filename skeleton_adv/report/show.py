@@ -1,4 +1,4 @@
-"""Tables on the screen, and the runs that they are of."""
+"""Tables as text and on the screen."""
 
 import sys
 from collections.abc import Sequence
@@ -17,46 +17,59 @@ from skeleton_adv.report.words import data_summary
 from skeleton_adv.report.write import run_name
 from skeleton_adv.runs.load import Run, load_runs
 
-MOST = 60  # rows of a table that the screen shows
+MOST = 60  # rows of a table on the screen
 
 
 def by_dataset(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs of each dataset, in the order of their names."""
+    """The runs of each dataset, sorted by the dataset's name."""
     found: dict[str, list[Run]] = {}
     for run in runs:
         found.setdefault(run.dataset, []).append(run)
     return [found[name] for name in sorted(found)]
 
 
+def shown(table: Table, runs: Sequence[Run], frame: pd.DataFrame, wide: bool = False, heading: str = "") -> str:
+    """The text of a table: its title, its rows, and notes on its columns. ``runs`` are its own, of one dataset."""
+    page = table.page(frame, scope_of(runs), wide)
+    grid = {head: texts[:MOST] for head, texts in page.grid.items()}
+    lines = [fill(heading or table.heading(runs), 120)]
+    lines += [fill(page.common, 120)] if page.common else []
+    lines += ["", tabulate(grid, "keys", "simple", disable_numparse=True)]
+    lines += [f"... and {len(frame) - MOST} more rows in the files"] if len(frame) > MOST else []
+    return "\n".join([*lines, "", fill(table.about(runs, page.columns), 120), ""])
+
+
 def show(table: Table, runs: Sequence[Run], frame: pd.DataFrame, wide: bool = False, heading: str = "") -> None:
-    """Print a table's rows of its own runs of one dataset: what it is of, and what its columns mean."""
-    shown = table.page(frame, scope_of(runs), wide)
-    grid = {head: texts[:MOST] for head, texts in shown.grid.items()}
-    print(fill(heading or table.heading(runs), 120))
-    if shown.common:
-        print(fill(shown.common, 120))
-    print(f"\n{tabulate(grid, 'keys', 'simple', disable_numparse=True)}")
-    if len(frame) > MOST:
-        print(f"... and {len(frame) - MOST} more rows in the files")
-    print(f"\n{fill(table.about(runs, shown.columns), 120)}\n")
+    """Print a table, see ``shown``."""
+    print(shown(table, runs, frame, wide, heading))
 
 
-def show_new(runs: Sequence[Run]) -> None:
-    """Print runs that have just ended, those of each kind and dataset in one table, and signs of weak attacks."""
+def new_runs(runs: Sequence[Run]) -> str:
+    """The text about runs that have just finished: a table per kind and dataset, and signs of weak attacks."""
+    texts = []
     for here in by_dataset(runs):
         for kind in sorted({run.kind for run in here}):
             own = [run for run in here if run.kind == kind]
             table = plain(kind)
-            show(table, own, table.rows(own), heading=f"{kind.capitalize()}s {data_summary(own)}")
-    for run, words in signs([run for run in runs if run.kind == "attack"], runs):
-        print(f"warning: {run_name(run)}: {words}")
+            texts.append(shown(table, own, table.rows(own), heading=f"{kind.capitalize()}s {data_summary(own)}"))
+    weak = signs([run for run in runs if run.kind == "attack"], runs)
+    return "\n".join([*texts, *(f"warning: {run_name(run)}: {words}" for run, words in weak)])
 
 
-def finished(root: Path, strict: bool) -> list[Run]:
-    """All finished runs below a folder; names those that have not ended. Raises ``RunError`` if there is none."""
+def show_new(runs: Sequence[Run]) -> None:
+    """Print the tables of runs that have just finished, see ``new_runs``."""
+    if runs:
+        print(new_runs(runs))
+
+
+def finished(root: Path, strict: bool, required: bool = True) -> list[Run]:
+    """All finished runs below a folder; unfinished ones are named on the error stream.
+
+    Raises ``RunError`` if there is none, unless they are not ``required``.
+    """
     runs, unfinished = load_runs(root, strict)
     for folder in unfinished:
-        print(f"left out, since it has not ended: {folder}", file=sys.stderr)
-    if not runs:
-        raise RunError(f"{root} holds no finished run: make one with python -m skeleton_adv")
+        print(f"left out, since it has not finished: {folder}", file=sys.stderr)
+    if required and not runs:
+        raise RunError(f"{root} contains no finished run: make one with python -m skeleton_adv")
     return runs

@@ -30,7 +30,7 @@ class Rate:
         low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
         return (low if self.hits else 0.0), (high if self.hits < n else 1.0)
 
-    def cells(self, key: str) -> dict[str, Any]:
+    def columns(self, key: str) -> dict[str, Any]:
         """Its columns in a CSV."""
         low, high = self.interval
         ends = {f"{key}_low": low, f"{key}_high": high}
@@ -44,7 +44,7 @@ class Spread:
     mean: float
     median: float
 
-    def cells(self, key: str) -> dict[str, Any]:
+    def columns(self, key: str) -> dict[str, Any]:
         return {f"{key}_mean": self.mean, f"{key}_median": self.median}
 
 

@@ -63,6 +63,19 @@ def clip_count(runs: Sequence[Run]) -> str:
     return f"{' or '.join(str(count) for count in sorted({len(run.records) for run in runs}))} clips"
 
 
+def clips_attacked(run: Run) -> str:
+    """How many clips a run attacks; in a targeted run, those whose label is the target need no attack."""
+    aimed, total = int(run.aimed.sum()), len(run.records)
+    return f"{total} clips" if aimed == total else f"{aimed} of {total} clips (the label of the others is the target)"
+
+
+def class_name(run: Run, number: int) -> str:
+    """The name of a class of a run's dataset; its number if the run does not list names, and "none" for -1."""
+    if number < 0:
+        return "none"
+    return str(run.classes[number]).replace("_", " ") if number < len(run.classes) else str(number)
+
+
 def victim_name(run: Run) -> str:
     """The network that is judged, with its defense."""
     return run.victim + (f" behind {run.defense}" if run.defense else "")

@@ -42,13 +42,14 @@ class Task:
         def work(scratch: Path) -> Mapping[str, Any]:
             start, began = now(), time.monotonic()
             clips = test_clips(job, prepared)  # find an empty split before hours of training
-            network, course = _fit(job, recipe, prepared, device, scratch)
+            network, state = _fit(job, recipe, prepared, device, scratch)
             hits = correct(network, job.dataset, prepared, clips, self.batch_size)
-            facts = {
-                "epochs": course.chosen or recipe.epochs,
-                "held_out_accuracy": course.held_out[course.chosen - 1] if course.held_out else None,
+            facts: dict[str, Any] = {
+                "epochs": state.chosen or recipe.epochs,
+                "held_out_accuracy": state.held_out[state.chosen - 1] if state.held_out else None,
                 "test_accuracy": sum(hits) / len(hits),
                 "test_clips": len(hits),
+                "history": [asdict(epoch) for epoch in state.history],
             }
             facts = {**facts_of(job, settings, part.identity, device), **facts, **times(start, began)}
             save_weights(network, part.path, facts, half=recipe.half)
@@ -97,7 +98,7 @@ def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Pat
     def build() -> Network:
         return build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
 
-    network, course = fit(
+    network, state = fit(
         build,
         job.dataset,
         prepared,
@@ -115,4 +116,4 @@ def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Pat
         for value in network.state_dict().values():
             if value.is_floating_point():
                 value.copy_(value.half())
-    return network, course
+    return network, state

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from skeleton_adv.core.files import write_whole
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.train.augment import training_batch
 from skeleton_adv.train.recipe import Recipe
-from skeleton_adv.train.state import TrainingState
+from skeleton_adv.train.state import Epoch, TrainingState
 from skeleton_adv.train.training import Plain, Training
 
 Log = Callable[[str], None]
@@ -38,28 +39,34 @@ def fit(
     training ends with the same weights.
     """
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
-    model, optimiser, progress = _restore(build, recipe, seed, device, scratch)
-    while progress.phase != "done":
-        selecting = progress.phase == "select"
+    model, optimiser, state = _restore(build, recipe, seed, device, scratch)
+    while state.phase != "done":
+        selecting = state.phase == "select"
         clips = [i for i in train if i not in held_out] if selecting else train
-        last = recipe.epochs if selecting else (progress.chosen or recipe.epochs)
-        if (selecting and not held_out) or progress.epoch == last:
-            progress.phase = "refit" if selecting else "done"
+        last = recipe.epochs if selecting else (state.chosen or recipe.epochs)
+        if (selecting and not held_out) or state.epoch == last:
+            state.phase = "refit" if selecting else "done"
             if selecting:
-                progress.epoch = 0
+                state.epoch = 0
                 model, optimiser = _fresh(build, recipe, seed, device)
             continue
-        where = (seed, progress.phase, progress.epoch)
+        where = (seed, state.phase, state.epoch)
         loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training or Plain(), where)
-        text = f"{progress.phase} epoch {progress.epoch + 1}/{last} loss {loss:.3f}"
+        epoch = Epoch(state.phase, state.epoch + 1, loss, recipe.rate(state.epoch))
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
-            progress.held_out += (sum(hits) / len(hits),)
-            text += f" held-out accuracy {100 * progress.held_out[-1]:.1f} %"
-        progress.epoch += 1
-        _save(scratch, model, optimiser, progress)
-        log(text)
-    return model.eval(), progress
+            epoch = replace(epoch, held_out_accuracy=sum(hits) / len(hits), held_out_clips=len(hits))
+        state.add(epoch)
+        _save(scratch, model, optimiser, state)
+        log(_line(epoch, last))
+    return model.eval(), state
+
+
+def _line(epoch: Epoch, last: int) -> str:
+    """The line that the log shows after an epoch."""
+    text = f"{epoch.phase} epoch {epoch.epoch}/{last} loss {epoch.loss:.3f}"
+    accuracy = epoch.held_out_accuracy
+    return text if accuracy is None else f"{text} held-out accuracy {100 * accuracy:.1f} %"
 
 
 def correct(
@@ -159,16 +166,16 @@ def _restore(
     model, optimiser = _fresh(build, recipe, seed, device)
     if not scratch.exists():
         return model, optimiser, TrainingState()
-    state: dict[str, Any] = torch.load(scratch, map_location=device, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return model, optimiser, TrainingState(state["phase"], state["epoch"], tuple(state["held_out"]))
+    saved: dict[str, Any] = torch.load(scratch, map_location=device, weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimiser.load_state_dict(saved["optimiser"])
+    return model, optimiser, TrainingState.of(saved)
 
 
-def _save(scratch: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: TrainingState) -> None:
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **vars(progress)}
+def _save(scratch: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: TrainingState) -> None:
+    saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **state.plain()}
     content = BytesIO()  # torch's own writer reports a full disk as an internal error
-    torch.save(state, content)
+    torch.save(saved, content)
     write_whole(scratch, content.getvalue())
 
 

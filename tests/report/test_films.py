@@ -15,6 +15,8 @@ from skeleton_adv.core.skeleton import NTU25, SKELETONS, Skeleton
 from skeleton_adv.figures import write_all, write_one
 from skeleton_adv.report.clips_to_draw import Pair, examples, find_clip, has_clips, has_trace, load_pairs
 from skeleton_adv.report.clips_to_draw import mean_trace as trace_of
+from skeleton_adv.report.draw import write_drawing
+from skeleton_adv.report.figures import FIGURES
 from skeleton_adv.report.figures.convergence import draw as convergence
 from skeleton_adv.report.film import animate, strip
 from skeleton_adv.report.words import attack_summary
@@ -22,6 +24,12 @@ from skeleton_adv.runs.clips import SavedClips
 from skeleton_adv.runs.load import Run
 
 STEPS = 5
+
+
+def write_saved(runs: list[Run], out: Path) -> list[Path]:
+    """The figures of saved clips and traces."""
+    drawings = [one for one in FIGURES if one.after in ("figure3", "films")]
+    return [path for drawing in drawings for path in write_drawing(drawing, runs, out)]
 
 
 def kept(
@@ -109,7 +117,7 @@ def test_a_trace_has_any_number_of_terms(tmp_path: Path, terms: tuple[str, ...])
 
 def test_files_of_all_kinds(tmp_path: Path) -> None:
     shown = kept(tmp_path / "run")
-    names = {path.name for path in write_all([shown], tmp_path / "out")}
+    names = {path.name for path in write_saved([shown], tmp_path / "out")}
     stems = ("figure3_hcn_admm_beta1_untargeted", *(f"film_hcn_admm_beta1_untargeted_clip_{n}" for n in range(3)))
     assert names == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "csv")}
     only = {path.name for path in write_all([shown], tmp_path / "only", "figure3")}
@@ -152,7 +160,7 @@ def test_frames_are_those_in_which_somebody_is(tmp_path: Path) -> None:
 
 def test_no_figure_takes_another_ones_place(tmp_path: Path) -> None:
     one, two = kept(tmp_path / "one"), kept(tmp_path / "two", settings={"seed": 1}, identity="def")
-    paths = write_all([one, two], tmp_path / "out")
+    paths = write_saved([one, two], tmp_path / "out")
     assert len({*paths}) == len(paths) == 2 * 3 * (1 + 3)
     assert {"figure3_hcn_admm_beta1_untargeted_abc.png", "figure3_hcn_admm_beta1_untargeted_def.png"} <= {
         path.name for path in paths

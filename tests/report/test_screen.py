@@ -9,6 +9,8 @@ import pytest
 from samples import about, admm, certified, cw, six_rows, transfer, write
 
 from skeleton_adv import figures, tables
+from skeleton_adv.report.show import new_runs, show, show_new, shown
+from skeleton_adv.report.tables import by_table
 
 IMAGE = {"dataset": "street", "unit": "image", "stands_for": None, "stand_in": False}
 Main = Callable[..., int]
@@ -39,6 +41,19 @@ def test_after_a_run_units_are_those_of_the_dataset(tmp_path: Path, capsys: pyte
     tables.report([tmp_path / "b", tmp_path / "a"], None, tmp_path / "out")
     assert "on street" in (shown := capsys.readouterr().out) and "on utd_mhad" in shown
     assert not (tmp_path / "out").exists()  # without an experiment nothing is written
+
+
+def test_what_is_printed_is_returned_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [admm(rows=six_rows(falling=True)), certified(identity="b"), admm(identity="c", **IMAGE)]
+    show_new(runs)
+    text = new_runs(runs)
+    assert capsys.readouterr().out == f"{text}\n"
+    assert text.count("Attacks on") == 2 and text.count("Certificates on") == 1 and text.count("warning: ") == 1
+    assert text.endswith("more steps may help")
+    ((table, own),) = by_table(runs[:1])
+    show(table, own, table.rows(own), wide=True)
+    assert capsys.readouterr().out == shown(table, own, table.rows(own), wide=True) + "\n"
+    assert new_runs([]) == ""
 
 
 def test_after_a_run_success_is_shown_of_all_clips_and_of_those_first_right(
@@ -135,7 +150,9 @@ def test_nothing_to_show_and_damaged_runs_are_one_line(
 
 
 def test_figures_without_anything_to_draw(tmp_path: Path, main: Main, capsys: pytest.CaptureFixture[str]) -> None:
-    admm(folder=tmp_path / "runs/a")
+    """Every clip has the target's class, so none can be fooled."""
+    aimed = {"targeted": True, "target": "wave"}
+    admm(folder=tmp_path / "runs/a", rows=six_rows(target=1), settings=aimed)
     assert main(figures, tmp_path / "runs", "--out", tmp_path / "out") == 2
     assert "nothing to draw" in capsys.readouterr().err
     assert main(figures, tmp_path / "runs", "--clip", "x") == 2

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.data.clips import Prepared, RawClip
@@ -18,7 +18,7 @@ from skeleton_adv.train.augment import random_move, rotate
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.noise import GaussianNoise
 from skeleton_adv.train.recipe import Recipe
-from skeleton_adv.train.state import TrainingState
+from skeleton_adv.train.state import Epoch, TrainingState
 
 RECIPE = Recipe(epochs=4, batch_size=5, lr=2e-3, rotation=(5, 10, 5), held_out=0.25)
 
@@ -53,24 +53,48 @@ def train(data: Any, scratch: Path, recipe: Recipe = RECIPE, seed: int = 0, stop
         if len(seen) == stop_after:
             raise KeyboardInterrupt
 
-    model, progress = fit(build, *data, recipe, seed=seed, device="cpu", scratch=scratch, log=log)
-    return torch.cat([weight.flatten() for weight in model.state_dict().values()]), progress, seen
+    model, state = fit(build, *data, recipe, seed=seed, device="cpu", scratch=scratch, log=log)
+    return torch.cat([weight.flatten() for weight in model.state_dict().values()]), state, seen
 
 
 def test_same_seed_same_weights_other_seed_others(data: Any, tmp_path: Path) -> None:
-    first, progress, seen = train(data, tmp_path / "a")
+    first, state, seen = train(data, tmp_path / "a")
     assert torch.equal(first, train(data, tmp_path / "b")[0])
     assert not torch.equal(first, train(data, tmp_path / "c", seed=1)[0])
-    assert len(progress.held_out) == 4 and len(seen) == 4 + progress.chosen
+    assert len(state.held_out) == 4 and len(seen) == 4 + state.chosen
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4, 5])
 def test_a_killed_training_ends_with_the_same_weights(data: Any, tmp_path: Path, stop_after: int) -> None:
-    whole = train(data, tmp_path / "a")[0]
+    whole, undisturbed, _ = train(data, tmp_path / "a")
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "b", stop_after=stop_after)
-    resumed: Tensor = train(data, tmp_path / "b")[0]
+    resumed, state, _ = train(data, tmp_path / "b")
     assert torch.equal(whole, resumed)
+    assert state == undisturbed
+
+
+def test_the_history_has_every_epoch_of_both_phases(data: Any, tmp_path: Path) -> None:
+    _, state, _ = train(data, tmp_path / "a")
+    refit = [Epoch("refit", epoch.epoch, epoch.loss, epoch.lr) for epoch in state.history[4:]]
+    assert [epoch.epoch for epoch in state.history] == [1, 2, 3, 4, *range(1, state.chosen + 1)]
+    assert [epoch.held_out_accuracy for epoch in state.history[:4]] == [*state.held_out] and len(state.held_out) == 4
+    assert {epoch.held_out_clips for epoch in state.history[:4]} == {3} and [*state.history[4:]] == refit  # of 12
+    assert [epoch.lr for epoch in state.history[:4]] == [RECIPE.rate(epoch) for epoch in range(4)]
+    assert all(0 < epoch.loss < 10 for epoch in state.history)
+
+
+def test_a_state_without_a_history_resumes(data: Any, tmp_path: Path) -> None:
+    """An earlier version saved none: the weights are the same, and the history starts with the next epoch."""
+    whole, whole_state, _ = train(data, tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "b", stop_after=2)
+    saved = torch.load(tmp_path / "b", weights_only=True)
+    del saved["history"]
+    torch.save(saved, tmp_path / "b")
+    resumed, state, _ = train(data, tmp_path / "b")
+    assert torch.equal(whole, resumed)
+    assert state.history == whole_state.history[2:] and state.held_out == whole_state.held_out
 
 
 def test_no_test_clip_is_read_and_all_training_clips_are(data: Any, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def success_rates(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         pair = {"source": names["surrogate"](run), "target": names["model"](run), "beta": run.of_attack["beta"]}
         rate = attack_rate(run, "success_share", right_only=True)
-        found.append(pair | rate.cells(SHOWN) | {"run": run.identity})
+        found.append(pair | rate.columns(SHOWN) | {"run": run.identity})
     frame = pd.DataFrame(found).sort_values(["source", "target"], ignore_index=True, kind="stable")
     double = frame[frame.duplicated(["source", "target"], keep=False)]
     if len(double):
