@@ -23,7 +23,7 @@ def plot(result: Result | Results | Certificates, clip: int | str | None = None)
     Raises ``RunError`` if there is no such clip.
     """
     if isinstance(result, Results):
-        drawing = robust_accuracy.draw_by([one.run for one in result], f"attack.{result.swept[0]}")
+        drawing = robust_accuracy.draw_by([one.run for one in result], result.swept[0])
         return next(iter(drawing))[1]
     if isinstance(result, Certificates):
         return next(iter(certified_accuracy.draw([result.run])))[1]

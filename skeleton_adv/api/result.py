@@ -1,11 +1,11 @@
 """What ``sa.attack`` and ``sa.certify`` return."""
 
 import shutil
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,11 @@ class _Finished:
 
     run: Run
     clips: Clips = field(repr=False)
-    _temporary: "TemporaryDirectory[str] | None" = field(default=None, repr=False)
+    temporary: Path | None = field(default=None, repr=False)  # deleted with this object
+
+    def __post_init__(self) -> None:
+        if self.temporary is not None:
+            weakref.finalize(self, shutil.rmtree, self.temporary, ignore_errors=True)
 
     @property
     def records(self) -> pd.DataFrame:

@@ -1,12 +1,13 @@
 """``sa.attack`` and ``sa.certify``: the tasks of the command line, on Python's victims and clips."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 from skeleton_adv import tasks
@@ -17,7 +18,7 @@ from skeleton_adv.command.job import Job, Session
 from skeleton_adv.command.words import job_of, merged, word, words_of
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import check_call
-from skeleton_adv.runs.load import load_run
+from skeleton_adv.runs.load import Run, load_run
 
 AttackFunction = Callable[..., Any]
 
@@ -93,8 +94,8 @@ def _attack(
         given = "".join(f", {name}={value!r}" for name, value in settings.items())
         more = f", overrides={list(words)}" if words else ""
         job = replace(job, command=f"sa.attack({victim.name}, {clips.dataset.name}, {shown}{given}{more})")
-    folder, temporary = _ran(job, out)
-    return Result(_loaded(folder), clips, temporary)
+    run, temporary = _ran(job, out)
+    return Result(run, clips, temporary)
 
 
 def certify(
@@ -125,8 +126,8 @@ def certify(
     if not (victim.model_words and clips.words):
         given = "".join(f", {name}={value!r}" for name, value in smoothing.items() if value is not None)
         job = replace(job, command=f"sa.certify({victim.name}, {clips.dataset.name}{given})")
-    folder, temporary = _ran(job, out)
-    return Certificates(_loaded(folder), clips, temporary)
+    run, temporary = _ran(job, out)
+    return Certificates(run, clips, temporary)
 
 
 def _job(
@@ -203,17 +204,16 @@ def _name(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
 
 
-def _ran(job: Job, out: str | Path | None) -> tuple[Path, "TemporaryDirectory[str] | None"]:
-    """The folder of a job's run, below ``out`` or in a temporary folder."""
-    temporary = TemporaryDirectory(prefix="skeleton_adv_") if out is None else None
-    place = str(out) if temporary is None else temporary.name
-    runtime = replace(job.runtime, output_dir=place, save_clips=job.name == "attack")
-    folder = tasks.run(replace(job, runtime=runtime))
-    assert folder is not None
-    return folder, temporary
-
-
-def _loaded(folder: Path) -> Any:
-    run = load_run(folder)
-    assert run is not None
-    return run
+def _ran(job: Job, out: str | Path | None) -> tuple[Run, Path | None]:
+    """The run of a job, below ``out`` or in a temporary folder, which is returned too."""
+    temporary = Path(mkdtemp(prefix="skeleton_adv_")) if out is None else None
+    try:
+        runtime = replace(job.runtime, output_dir=str(temporary or out), save_clips=job.name == "attack")
+        folder = tasks.run(replace(job, runtime=runtime))
+        run = load_run(folder) if folder is not None else None
+        assert run is not None
+    except BaseException:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return run, temporary

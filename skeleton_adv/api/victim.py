@@ -86,7 +86,9 @@ class Victim:
         self._loaded = ""
         self._facts: dict[str, Any] = _unknown()
         own = {"preprocess": preprocess or Unchanged, "architecture": type(module)}
-        self._settings = {part: {"_target_": _name_of(code), **_source(code)} for part, code in own.items()}
+        self._settings: dict[str, dict[str, Any]] = {
+            part: {"_target_": _name_of(code), **_source(code)} for part, code in own.items()
+        }
         self._settings["preprocess"] |= {"unit": unit} | ({"image_size": list(image_size)} if image_size else {})
 
     def _probed(self) -> int:

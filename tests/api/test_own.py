@@ -42,12 +42,12 @@ def test_one_step_of_the_sign_is_exact_on_a_linear_network() -> None:
     result = sa.attack(
         sa.Victim(net, skeleton="kinect20", num_frames=T), own, "fgsm", eps=eps, overrides=["attack.loss=margin"]
     )
-    logits = net(_batch(array)).double()
+    logits = net(_batch(array)).detach().double()
     for clip, label in enumerate(labels):
         margins = {other: logits[clip, label] - logits[clip, other] for other in range(K) if other != label}
         nearest = min(margins, key=lambda other: float(margins[other]))
-        expected = _batch(array[clip : clip + 1]) - eps * (net.weight[label] - net.weight[nearest]).sign()
-        np.testing.assert_allclose(result.x_adv[clip], expected[0, ..., 0].permute(1, 2, 0).detach(), atol=1e-6)
+        expected = _batch(array[clip : clip + 1]) - eps * (net.weight[label] - net.weight[nearest]).detach().sign()
+        np.testing.assert_allclose(result.x_adv[clip], expected[0, ..., 0].permute(1, 2, 0), atol=1e-6)
     assert result.clean_accuracy.value == 1
     assert (result.success == (net(_batch(result.x_adv)).argmax(dim=1).numpy() != labels)).all()
 
@@ -167,7 +167,7 @@ def test_pixels_are_measured_from_the_upper_left_corner() -> None:
 
     class Seen(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            seen.append(x)
+            seen.append(x.detach())
             return x.flatten(1)[:, :2]
 
     own = sa.Victim(Seen(), skeleton="coco17", num_frames=T, unit="px", image_size=(640, 480))
