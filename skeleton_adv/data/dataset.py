@@ -114,6 +114,11 @@ class Dataset(ABC):
         return False
 
     @property
+    def splitting(self) -> str:
+        """What a user does if a split is empty."""
+        return "choose another dataset or protocol"
+
+    @property
     def generated(self) -> bool:
         """Whether clips come from a generator, so that there is nothing to prepare."""
         return False
@@ -140,6 +145,16 @@ class Dataset(ABC):
         clips = self.clips()
         facts = [file_facts(path) for path in dict.fromkeys(map(self.path, clips))]
         return hashlib.sha256(repr((self.name, settings, clips, facts)).encode()).hexdigest()
+
+
+def content_facts(dataset: Dataset) -> dict[str, Any]:
+    """The facts of a user's own clips that neither settings nor frames and labels show."""
+    return {
+        "skeleton": dataset.skeleton.as_dict(),
+        "fps": float(dataset.fps),
+        "unit": dataset.unit,
+        "num_classes": len(dataset.classes),
+    }
 
 
 def outside(values: np.ndarray, unit: Unit) -> np.ndarray:
