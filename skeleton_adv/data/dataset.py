@@ -104,6 +104,11 @@ class Dataset(ABC):
         return "m"
 
     @property
+    def image_size(self) -> tuple[float, float] | None:
+        """Width and height of the image in pixels; None if there is none, or if clips are of several sizes."""
+        return None
+
+    @property
     def stands_for(self) -> PaperSet | None:
         """The paper's dataset whose published numbers are shown beside this one's. None: no numbers."""
         return None

@@ -66,6 +66,10 @@ class Folder(Dataset):
     def unit(self) -> Unit:
         return unit_in_space(self._about.unit)
 
+    @property
+    def image_size(self) -> tuple[float, float] | None:
+        return self._about.image_size
+
     def facts(self) -> Mapping[str, Any]:
         return content_facts(self)
 

@@ -24,7 +24,8 @@ class Memory(Dataset):
     - ``names_of_classes``: in the order of the labels;
     - ``title``: the name in tables and output folders;
     - ``recorded_fps``: frames per second;
-    - ``coordinates``: ``m``, or ``image``: fractions of the image.
+    - ``coordinates``: ``m``, or ``image``: fractions of the image;
+    - ``image_size``: its width and height in pixels, for exported clips; changes no number.
 
     Raises ``SettingError`` if these do not fit together. A ``Memory`` equals only itself.
     """
@@ -36,6 +37,7 @@ class Memory(Dataset):
     title: str = "own"
     recorded_fps: Positive = 30.0
     coordinates: Unit = "m"
+    image_size: tuple[float, float] | None = None
     test_crop: Fraction = 1.0
 
     generated = True

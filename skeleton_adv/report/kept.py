@@ -61,6 +61,12 @@ def has_clips(run: Run) -> bool:
     return bool(_places(run, *PAIR))
 
 
+def kept_clips(run: Run) -> list[int]:
+    """Numbers of the recorded clips that a run has kept."""
+    kept = _places(run, *PAIR)
+    return [int(number) for number in run.records["index"] if number in kept]
+
+
 def has_trace(run: Run) -> bool:
     """Whether a run has kept the trace of its attack, of some clips at least."""
     return bool(_places(run, "trace.loss"))
@@ -101,6 +107,12 @@ def pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
         record = run.records[run.records["index"] == number].iloc[0]
         found.append(Pair(run, record, x, x_adv, mask[0].astype(bool)))
     return found
+
+
+def seconds_a_frame(run: Run, numbers: Sequence[int]) -> list[float | None]:
+    """The time between two frames of each of these clips; None if the run has not kept it."""
+    kept = _places(run, "dt")
+    return [float(read_row(kept[number], "dt")) if number in kept else None for number in numbers]
 
 
 def _places(run: Run, *holding: str) -> Mapping[int, Place]:

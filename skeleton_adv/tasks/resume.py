@@ -55,6 +55,8 @@ def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> di
         "choices": dict(job.choices),
         "dataset": job.dataset.name,
         "unit": job.dataset.unit,
+        "fps": job.dataset.fps,
+        "image_size": None if job.dataset.image_size is None else list(job.dataset.image_size),
         "stand_in": job.dataset.stand_in,
         "stands_for": job.dataset.stands_for,
         "num_frames": job.dataset.num_frames,

@@ -432,6 +432,8 @@ def test_the_whole_way_on_the_command_line(tmp_path: Path) -> None:
     assert facts["dataset"] == "my_clips" and facts["skeleton"] == "own" and facts["done"] == facts["total"] == 2
     assert Skeleton.from_dict(facts["body"]).parents == KINECT20.parents and "outputs/runs/my_clips" in str(about)
     assert "training clips may" not in done.stderr
+    drawn = run(tmp_path, "outputs/runs", "--clip", "test/kick_s2", module="skeleton_adv.figures")
+    assert drawn.returncode == 0 and len([*tmp_path.rglob("kick_s2.gif")]) == 1, drawn.stderr
     (folder / "labels.csv").write_text((folder / "labels.csv").read_text().replace("train\n", "test\n"))
-    refused = run(tmp_path, *words, "task=train", "recipe.epochs=1")
+    refused = run(tmp_path, *words, "task=train", "recipe.epochs=1", "model.seed=1")
     assert refused.returncode == 2 and "add a column split" in refused.stderr
