@@ -67,7 +67,7 @@ def test_hydra_and_torch_stay_where_they_belong(path: Path) -> None:
     names = imported(path)
     roots, place = {name.split(".")[0] for name in names}, top(path)
     assert not roots & {"hydra", "omegaconf"} or place in ("__main__", "command")
-    if place in ("runs", "report", "tables", "figures", "__main__") and path.name != "clips.py":
+    if place in ("runs", "report", "tables", "figures", "export", "__main__") and path.name != "clips.py":
         assert "torch" not in roots
     if place == "attacks":
         assert not {name for name in names if name.startswith(("skeleton_adv.models", "skeleton_adv.data"))}

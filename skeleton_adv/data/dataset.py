@@ -104,6 +104,11 @@ class Dataset(ABC):
         return "m"
 
     @property
+    def image_size(self) -> tuple[float, float] | None:
+        """Width and height of the image in pixels; None if there is none, or if clips are of several sizes."""
+        return None
+
+    @property
     def stands_for(self) -> PaperSet | None:
         """The paper's dataset whose published numbers are shown beside this one's. None: no numbers."""
         return None
@@ -112,6 +117,11 @@ class Dataset(ABC):
     def stand_in(self) -> bool:
         """Whether this dataset is a stand-in for the paper's; every table says so."""
         return False
+
+    @property
+    def splitting(self) -> str:
+        """What a user does if a split is empty."""
+        return "choose another dataset or protocol"
 
     @property
     def generated(self) -> bool:
@@ -140,6 +150,16 @@ class Dataset(ABC):
         clips = self.clips()
         facts = [file_facts(path) for path in dict.fromkeys(map(self.path, clips))]
         return hashlib.sha256(repr((self.name, settings, clips, facts)).encode()).hexdigest()
+
+
+def content_facts(dataset: Dataset) -> dict[str, Any]:
+    """The facts of a user's own clips that neither settings nor frames and labels show."""
+    return {
+        "skeleton": dataset.skeleton.as_dict(),
+        "fps": float(dataset.fps),
+        "unit": dataset.unit,
+        "num_classes": len(dataset.classes),
+    }
 
 
 def outside(values: np.ndarray, unit: Unit) -> np.ndarray:

@@ -10,7 +10,7 @@ from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.ranges import Fraction, Positive
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.arrays import padded
-from skeleton_adv.data.dataset import Clip, Dataset, RawClip, Unit
+from skeleton_adv.data.dataset import Clip, Dataset, RawClip, Unit, content_facts
 from skeleton_adv.data.naming import own_name
 
 
@@ -24,7 +24,8 @@ class Memory(Dataset):
     - ``names_of_classes``: in the order of the labels;
     - ``title``: the name in tables and output folders;
     - ``recorded_fps``: frames per second;
-    - ``coordinates``: ``m``, or ``image``: fractions of the image.
+    - ``coordinates``: ``m``, or ``image``: fractions of the image;
+    - ``image_size``: its width and height in pixels, for exported clips; changes no number.
 
     Raises ``SettingError`` if these do not fit together. A ``Memory`` equals only itself.
     """
@@ -36,6 +37,7 @@ class Memory(Dataset):
     title: str = "own"
     recorded_fps: Positive = 30.0
     coordinates: Unit = "m"
+    image_size: tuple[float, float] | None = None
     test_crop: Fraction = 1.0
 
     generated = True
@@ -84,12 +86,7 @@ class Memory(Dataset):
         return padded(self.arrays[self._places[clip.name]], self.num_persons, f"{self.name}: clip {clip.name}")
 
     def facts(self) -> Mapping[str, Any]:
-        return {
-            "skeleton": self.body.as_dict(),
-            "fps": self.recorded_fps,
-            "unit": self.coordinates,
-            "num_classes": len(self.names_of_classes),
-        }
+        return content_facts(self)
 
     def fingerprint(self) -> str:
         """Digest of all content: clips, labels, splits, skeleton, rate, unit; not of names and settings."""

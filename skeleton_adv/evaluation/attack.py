@@ -69,7 +69,7 @@ class Evaluation:
     ) -> None:
         """Attack the clips of ``order`` that are not ``done``, appending rows chunk by chunk.
 
-        With ``save``, clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask``, and the attack's
+        With ``save``, clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask`` and ``dt``, and the attack's
         trace, ``trace.*`` (n, steps), are saved before their rows, unless already ``saved``.
         """
         held = (done,) if save is None else (done, saved)
@@ -110,7 +110,7 @@ class Evaluation:
             row |= {name: column[i] for name, column in by_clip.items()}
             rows.append({name: row[name] for name in columns})
         course = {f"trace.{name}": values.T for name, values in (result.trace or {}).items()}
-        tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, **course}
+        tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, "dt": batch.dt, **course}
         return rows, {name: values[: len(numbers)] for name, values in tensors.items()}
 
     def _accepted(self, result: AttackResult, batch: SkeletonBatch) -> Tensor:

@@ -61,6 +61,12 @@ def has_clips(run: Run) -> bool:
     return bool(_locations(run, *PAIR))
 
 
+def saved_clips(run: Run) -> list[int]:
+    """Numbers of the recorded clips that a run has saved."""
+    saved = _locations(run, *PAIR)
+    return [int(number) for number in run.records["index"] if number in saved]
+
+
 def has_trace(run: Run) -> bool:
     """Whether a run has kept the trace of its attack, of some clips at least."""
     return bool(_locations(run, "trace.loss"))
@@ -101,6 +107,12 @@ def load_pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
         record = run.records[run.records["index"] == number].iloc[0]
         found.append(Pair(run, record, x, x_adv, mask[0].astype(bool)))
     return found
+
+
+def seconds_per_frame(run: Run, numbers: Sequence[int]) -> list[float | None]:
+    """The time between two frames of each of these clips; None if the run has not saved it."""
+    saved = _locations(run, "dt")
+    return [float(read_row(saved[number], "dt")) if number in saved else None for number in numbers]
 
 
 def _locations(run: Run, *holding: str) -> Mapping[int, Place]:

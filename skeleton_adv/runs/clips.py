@@ -18,8 +18,9 @@ class SavedClips:
     """The clips below a run's folder, ``clips/*.safetensors``.
 
     Each file holds clips (n, C, T, V, M) in float32, clean ``x`` and adversarial ``x_adv``, their
-    ``mask`` (n, 1, T, V, M), their numbers in the dataset ``index`` (n,), and, if it was saved, the
-    trace of the attack's terms, ``trace.<name>`` (n, steps). A clip may be in two files, equal in both.
+    ``mask`` (n, 1, T, V, M), seconds a frame ``dt`` (n,), their numbers in the dataset ``index`` (n,), and, if it
+    was saved, the trace of the attack's terms, ``trace.<name>`` (n, steps). Earlier versions did not save ``dt``. A
+    clip may be in two files, equal in both.
     """
 
     def __init__(self, run: Path) -> None:

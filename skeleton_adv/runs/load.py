@@ -55,6 +55,8 @@ class Run:
     columns: Mapping[str, str]
     constraints: Mapping[str, Mapping[str, str]]
     body: Named | None = None  # the whole skeleton, unless ``skeleton`` names a known one
+    fps: float | None = None  # of the recordings; None: an earlier version did not note it
+    image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
 
     @property
     def victim(self) -> str:
@@ -159,7 +161,8 @@ FACTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("settings", "choices", "training", "columns", "constraints"), (dict,)),
     **dict.fromkeys(("done", "total", "num_frames", "num_classes"), (int,)),
     **dict.fromkeys(("stands_for", "experiment"), (str, type(None))),
-    **dict.fromkeys(("trained_noise", "surrogate_noise"), (float, int, type(None))),
+    **dict.fromkeys(("trained_noise", "surrogate_noise", "fps"), (float, int, type(None))),
+    "image_size": (list, type(None)),
     "trained_here": (bool, type(None)),
     **dict.fromkeys(("sweep", "surrogate_training", "body"), (dict, type(None))),
 }

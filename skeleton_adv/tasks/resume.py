@@ -40,7 +40,10 @@ def test_clips(job: Job, prepared: Prepared) -> list[int]:
     clips = hashed_order(prepared.clips, "test")
     if not clips:
         count = len(prepared.clips)
-        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.name}")
+        raise DataError(
+            f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.name}: "
+            f"{job.dataset.splitting}"
+        )
     return clips
 
 
@@ -52,6 +55,8 @@ def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> di
         "choices": dict(job.choices),
         "dataset": job.dataset.name,
         "unit": job.dataset.unit,
+        "fps": job.dataset.fps,
+        "image_size": None if job.dataset.image_size is None else list(job.dataset.image_size),
         "stand_in": job.dataset.stand_in,
         "stands_for": job.dataset.stands_for,
         "num_frames": job.dataset.num_frames,

@@ -119,7 +119,9 @@ def _training_clips(dataset: Dataset, prepared: Prepared, recipe: Recipe, seed: 
     """All training clips, and those held out to choose the number of epochs."""
     train = [i for i, clip in enumerate(prepared.clips) if clip.split == "train"]
     if not train:
-        raise DataError(f"{dataset.name}: none of its {len(prepared.clips)} clips is a training clip: nothing to learn")
+        raise DataError(
+            f"{dataset.name}: none of its {len(prepared.clips)} clips is a training clip: {dataset.splitting}"
+        )
     held_out = _stratified(prepared, train, recipe.held_out, seed)
     if len(held_out) == len(train):
         raise SettingError(f"recipe.held_out={recipe.held_out} leaves none of {len(train)} clips for training")

@@ -15,6 +15,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.clips import load_batch
 from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, outside
+from skeleton_adv.data.naming import SHIPPED
 from skeleton_adv.data.store import prepare
 
 CONF = Path(__file__).parents[2] / "conf/dataset"
@@ -136,7 +137,9 @@ def test_facts_of_the_papers_sets_and_their_stand_ins(option: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_is_a_dataset_of_its_name(option: str) -> None:
     dataset = made(option)
-    assert isinstance(dataset, Dataset) and dataset.name == option
+    own = option == "folder"  # it bears the name of its folder, which is never a shipped dataset's
+    assert isinstance(dataset, Dataset) and dataset.name == ("own" if own else option)
+    assert own or option in SHIPPED
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -161,7 +164,7 @@ def test_what_lies_outside_a_recording() -> None:
 
 
 def test_readers_and_the_store_import_no_torch() -> None:
-    names = ("store", "ntu", "kinetics", "utd_mhad", "synthetic", "synthetic_kinetics")
+    names = ("store", "ntu", "kinetics", "utd_mhad", "synthetic", "synthetic_kinetics", "folder", "memory")
     code = "import sys\n" + "".join(f"import skeleton_adv.data.{name}\n" for name in names)
     done = subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], capture_output=True)
     assert done.returncode == 0, done.stderr
