@@ -8,7 +8,7 @@ import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
-from skeleton_adv.runs.clips import PAIR, Place, SavedClips, read_row
+from skeleton_adv.runs.clips import PAIR, Location, SavedClips, read_row
 from skeleton_adv.runs.load import Run
 
 
@@ -92,5 +92,5 @@ def pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
     return found
 
 
-def _places(run: Run, *holding: str) -> Mapping[int, Place]:
-    return SavedClips(run.folder).places(*holding) if run.folder else {}
+def _places(run: Run, *holding: str) -> Mapping[int, Location]:
+    return SavedClips(run.folder).locations(*holding) if run.folder else {}
