@@ -16,6 +16,7 @@ from skeleton_adv.core.errors import RunError
 from skeleton_adv.report import show, stats
 from skeleton_adv.report.certificates import certified_accuracy
 from skeleton_adv.report.columns import format_rate
+from skeleton_adv.report.export import Format, export
 from skeleton_adv.report.stats import Rate, rate
 from skeleton_adv.runs.clips import SavedClips, read_row
 from skeleton_adv.runs.load import Run
@@ -107,11 +108,9 @@ class Result(_Finished):
         """Share of clips that were correct before and are fooled, with its count and 95 % Wilson interval."""
         return stats.attack_rate(self.run, "success_share", right_only=True)
 
-    def export(self, path: str | Path, format: str = "npz") -> Path:
+    def export(self, path: str | Path, format: Format = "npz") -> Path:
         """Write the adversarial clips as ``npz``, ``ctrgcn`` or ``pyskl``, like ``python -m skeleton_adv.export``."""
-        from skeleton_adv.report.export import export_run
-
-        return export_run(self.run, Path(path), format)
+        return export(self.run, format, Path(path))[0]
 
     def __repr__(self) -> str:
         rates = (
@@ -121,7 +120,7 @@ class Result(_Finished):
 
     def _saved(self, name: str) -> np.ndarray:
         assert self.run.folder is not None
-        places = SavedClips(self.run.folder).places(name)
+        places = SavedClips(self.run.folder).locations(name)
         return np.stack([read_row(places[number], name) for number in self.run.records["index"]])
 
 

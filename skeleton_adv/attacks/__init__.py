@@ -21,12 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class AttackResult:
-    """The result of an attack; success is judged elsewhere, from ``x_adv`` alone."""
+    """The result of an attack; evaluation judges success from ``x_adv`` alone."""
 
-    x_adv: Tensor  # (N, C, T, V, M), detached; equal to the clean clips where nothing may move
-    found: Tensor  # (N,) bool: the attack believes that the clip fools the model
+    x_adv: Tensor  # (N, C, T, V, M), detached; immovable entries equal those of the clean clips
+    found: Tensor  # (N,) bool: whether the attack claims that the clip fools the model
     trace: dict[str, Tensor] | None = None  # name -> (steps, N), for figures
-    columns: dict[str, Tensor] = field(default_factory=dict)  # name -> (N,), the declared columns
+    columns: dict[str, Tensor] = field(default_factory=dict)  # name -> (N,), the columns that the attack declares
 
 
 class Attack(Protocol):
@@ -45,22 +45,22 @@ class _Needs:
 def needs(access: Access, columns: Columns | None = None, passes: Callable[..., int] | None = None) -> Callable[[F], F]:
     """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
 
-    ``gradients``: calls are differentiable (a white box, or a surrogate); ``scores``: they return
-    logits; ``labels``: predicted classes (N,), -1 where the logits are not finite; ``none``: no calls
-    are allowed. Evaluation gives the attack no more than that. ``columns`` maps names to the kinds ``float``,
-    ``int`` and ``bool``; ``AttackResult.columns`` then has a tensor (N,) for each. ``passes(**settings)`` is
-    how often the attack calls the model, for the estimate of the time left.
+    ``gradients``: calls are differentiable (a white box, or a surrogate); ``scores``: calls return
+    logits; ``labels``: calls return predicted classes (N,), -1 where the logits are not finite; ``none``: no
+    calls are allowed. Evaluation gives the attack no more than that. ``columns`` maps names to the kinds ``float``,
+    ``int`` and ``bool``; ``AttackResult.columns`` must then contain a tensor (N,) for each. ``passes(**settings)``
+    returns the number of times that the attack calls the model; the estimate of the time left uses it.
     """
 
-    def declared(attack: F) -> F:
+    def declare(attack: F) -> F:
         attack.__needs__ = _Needs(access, dict(columns or {}), passes)  # type: ignore[attr-defined]
         return attack
 
-    return declared
+    return declare
 
 
 def access_of(attack: Callable[..., Any]) -> Access:
-    """The access that an attack requires; without a declaration, gradients."""
+    """The access that an attack requires; an attack without a declaration requires gradients."""
     return _needs_of(attack).access
 
 
@@ -70,26 +70,26 @@ def own_columns(attack: Callable[..., Any]) -> Columns:
 
 
 def passes_of(attack: Callable[..., Any]) -> int | None:
-    """How often an attack with its settings calls the model; None if not declared."""
-    declared = _needs_of(attack).passes
+    """How often an attack calls the model with its settings; None if it does not declare this."""
+    passes = _needs_of(attack).passes
     parameters = signature(attack).parameters.items()
     values = {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
-    return declared(**values) if declared else None
+    return passes(**values) if passes else None
 
 
 def name_of(attack: Callable[..., Any]) -> str:
-    """An attack's name, for messages."""
+    """The name of an attack, for messages."""
     function = _function(attack)
     return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:
-    found: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None))
-    return found
+    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None))
+    return needs
 
 
 def _function(attack: Callable[..., Any]) -> Callable[..., Any]:
-    """The function below any settings that were bound to it."""
+    """The attack's function without the settings that ``partial`` binds to it."""
     while isinstance(attack, partial):
         attack = attack.func
     return attack

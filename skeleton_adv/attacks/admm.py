@@ -36,20 +36,20 @@ def admm(
     """Towards Understanding the Adversarial Vulnerability of Skeleton-based Action Recognition
     (Zheng et al., arXiv 2005.07151), Algorithm 1.
 
-    ``lr`` and displacements are in metres. Untargeted, the loss is the margin with confidence
-    ``conf``; targeted, the cross-entropy or the margin. ``reduction`` defines the inner
+    ``lr`` and displacements are in metres. The loss of an untargeted attack is the margin with confidence
+    ``conf``; that of a targeted attack is the cross-entropy or the margin. ``reduction`` defines the inner
     products with a constraint's entries: ``mean`` over existing entries, per clip (so that beta means
-    the same for one person and for two), ``mean_all`` over all, including absent persons (the released
-    code), ``sum`` (the paper's text). ``keep``: the ``last`` iterate, or the ``best``: among those that
-    fool the model, the one with the smallest maximum violation, otherwise the last. One Adam optimiser
-    runs through all steps, as in the released code. With ``trace``, the main loss and each constraint's
-    term at every inner step are returned.
+    the same for one person and for two), ``mean_all`` over all entries, including absent persons (the released
+    code), or ``sum`` (the paper's text). ``keep`` selects the returned iterate: the ``last``, or the ``best``,
+    which has the smallest maximum violation of all iterates that fool the model (the last if none does).
+    One Adam optimiser runs through all steps, as in the released code. With ``trace``, the result contains the
+    main loss and each constraint's term at every inner step.
     """
     x_adv = batch.x.clone().requires_grad_()
     limits = {name: constraint.on(batch) for name, constraint in constraints.items()}
     weights = {name: _weights(limit, reduction) for name, limit in limits.items()}
     duals = {name: torch.zeros_like(limit.tolerance) for name, limit in limits.items()}
-    # Adam does not move an entry whose gradient is always 0, so absent joints never move.
+    # Adam does not move an entry whose gradient is always 0, so immovable entries never move.
     movable = batch.movable
     adam = torch.optim.Adam([x_adv], lr=lr)
     best, least = batch.x.clone(), torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
@@ -90,7 +90,7 @@ def admm(
 
 
 def _weights(limits: Limits, reduction: Reduction) -> Tensor:
-    """(N, 1) weight of one entry in the Lagrangian."""
+    """(N, 1) weight of each entry in the Lagrangian."""
     if reduction == "mean":
         return 1 / limits.exists.sum(dim=1, keepdim=True).clamp(min=1).to(limits.tolerance.dtype)
     entries = limits.exists.shape[1]
@@ -100,7 +100,7 @@ def _weights(limits: Limits, reduction: Reduction) -> Tensor:
 def _better(
     best: Tensor, least: Tensor, x_adv: Tensor, violations: Mapping[str, Tensor], success: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The better of ``best`` and ``x_adv`` for each clip, and its largest violation (N,)."""
+    """The better of ``best`` and ``x_adv`` per clip, and its largest violation (N,)."""
     largest = torch.zeros_like(least)
     for h in (h.detach() for h in violations.values() if h.shape[1]):
         largest = torch.maximum(largest, h.amax(dim=1))

@@ -1,4 +1,4 @@
-"""The attack of Carlini and Wagner: the least l2 that fools the model, without body constraints."""
+"""The attack of Carlini and Wagner: the smallest l2 that fools the model, without body constraints."""
 
 import torch
 from torch import Tensor
@@ -25,15 +25,15 @@ def cw(
 ) -> AttackResult:
     """Towards Evaluating the Robustness of Neural Networks (Carlini and Wagner, arXiv 1608.04644), l2.
 
-    Minimises ``|d|^2 + c max(margin + conf, 0)`` in metres, for ``search_steps`` values of c
-    per clip: bisected after a success, ten times larger while there is none.
-    Coordinates are unbounded, so there is no box and no change of variables. Each clip keeps the
-    shortest d that fools the model; if none does, the last iterate with ``found`` False. With
-    ``abort_early`` a clip stops once a tenth of the steps does not lower its loss by a ten-thousandth.
-    Unlike in the paper, Adam's second moment is one number per clip and its rate falls to 0: with one per
-    coordinate and a constant rate, short d are up to 1.4 times too long on a linear victim.
-    A model that draws noise may be fooled once by chance: ``conf`` above 0 makes that rarer. A search
-    takes all its steps even if all clips have stopped, so that no clip's draws depend on the others.
+    Minimises ``|d|^2 + c max(margin + conf, 0)``, with the displacement d in metres, for ``search_steps`` values
+    of c per clip: c grows tenfold until the first success and is bisected after it.
+    Coordinates are unbounded, so there is no box and no change of variables. The attack returns the
+    shortest d that fools the model, per clip; if none does, it returns the last iterate with ``found`` False. With
+    ``abort_early``, a clip stops once a tenth of the steps does not lower its loss by a ten-thousandth.
+    Differs from the paper: Adam's second moment is one number per clip, and the learning rate falls to 0. With one
+    number per coordinate and a constant rate, short d are up to 1.4 times too long on a linear victim.
+    A model that draws noise may be fooled once by chance; ``conf`` above 0 makes this rarer. A search
+    takes all its steps even if all clips have stopped, so that a clip's draws do not depend on other clips.
     """
     n, per_clip = len(batch), (-1, 1, 1, 1, 1)
     movable = batch.movable
@@ -76,10 +76,10 @@ def cw(
         weight = torch.where(high.isfinite(), (low + high) / 2, weight * 10)
     found = shortest.isfinite()
     x_adv = batch.x + torch.where(found.view(per_clip), best, last)
-    return AttackResult(x_adv, found & _still(model, x_adv, batch, targeted))
+    return AttackResult(x_adv, found & _fools_rounded(model, x_adv, batch, targeted))
 
 
-def _still(model: Model, x_adv: Tensor, batch: SkeletonBatch, targeted: bool) -> Tensor:
-    """(N,) bool: the returned clip fools the model after rounding."""
+def _fools_rounded(model: Model, x_adv: Tensor, batch: SkeletonBatch, targeted: bool) -> Tensor:
+    """(N,) bool: whether the returned clip, which is rounded, still fools the model."""
     with torch.no_grad():
         return fooled(model(x_adv), batch.y, targeted)

@@ -1,4 +1,4 @@
-"""Adversarial clips that another run has saved, to be judged by any victim."""
+"""Adversarial clips that another run saved, judged by any victim."""
 
 from pathlib import Path
 
@@ -14,17 +14,23 @@ from skeleton_adv.runs.clips import SavedClips
 @needs("labels", passes=lambda **_: 1)
 @checked
 def from_file(model: Model, batch: SkeletonBatch, *, path: str, targeted: bool = False) -> AttackResult:
-    """The clips of the run in the folder ``path``, which was made with ``runtime.save_clips=true``.
+    """The clips of the run in the folder ``path``; the run must have had ``runtime.save_clips=true``.
 
-    Costs one forward pass and no gradient. Raises ``RunError`` if a clip is missing, of another
+    Costs one forward pass and no gradient. Raises ``RunError`` if a clip is missing, has another
     shape, or moves an immovable entry.
     """
     x_adv = torch.as_tensor(SavedClips(Path(path)).load(batch.index.tolist())).to(batch.x)
     if x_adv.shape != batch.x.shape:
-        raise RunError(f"{path} contains clips of shape {tuple(x_adv.shape[1:])}, not {tuple(batch.x.shape[1:])}")
+        raise RunError(
+            f"attack.path={path} contains clips of shape {tuple(x_adv.shape[1:])}, not {tuple(batch.x.shape[1:])}: "
+            "use the dataset settings of that run"
+        )
     if not ((x_adv == batch.x) | batch.movable | ~x_adv.isfinite()).all():
-        raise RunError(f"{path} contains clips of other data: it moves joints that do not exist")
-    # A clip that diverged is not finite anywhere, absent joints included.
+        raise RunError(
+            f"attack.path={path} contains clips that move joints which do not exist in this dataset: "
+            "use the dataset settings of that run"
+        )
+    # In a clip that diverged, no entry is finite, not even those of absent joints.
     x_adv = torch.where(batch.movable | x_adv.isfinite(), x_adv, batch.x)
     classes = model(x_adv)
     hit = classes == batch.y

@@ -1,4 +1,4 @@
-"""Losses that attacks descend, one value per clip, and the test whether a clip fools the model."""
+"""Losses that attacks minimise, with one value per clip, and the check whether a clip fools the model."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def margin(logits: Tensor, y: Tensor, targeted: bool = False) -> Tensor:
-    """(N,) ``z_y - max_{k != y} z_k``, or its negative if ``targeted``: below 0 means fooled."""
+    """(N,) ``z_y - max_{k != y} z_k``, or its negative if ``targeted``; the model is fooled where it is below 0."""
     true = logits.gather(1, y[:, None])[:, 0]
     # -inf, not a large number: logits may have any value (log-probabilities are all negative).
     other = logits.scatter(1, y[:, None], -torch.inf).amax(dim=1)
@@ -14,17 +14,17 @@ def margin(logits: Tensor, y: Tensor, targeted: bool = False) -> Tensor:
 
 
 def hinge(logits: Tensor, y: Tensor, targeted: bool, conf: float) -> Tensor:
-    """(N,) ``max(margin + conf, 0)`` (Zheng et al., Sec. 4.4, both settings)."""
+    """(N,) ``max(margin + conf, 0)`` (Zheng et al., Sec. 4.4, untargeted and targeted)."""
     return (margin(logits, y, targeted) + conf).relu()
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """(N,) cross-entropy per clip."""
+    """(N,) cross-entropy of each clip."""
     return F.cross_entropy(logits, y, reduction="none")
 
 
 def fooled(logits: Tensor, y: Tensor, targeted: bool) -> Tensor:
-    """(N,) bool: the predicted class is the target, or if not ``targeted``, any class but ``y``.
+    """(N,) bool: whether the predicted class is ``y`` if ``targeted``, otherwise whether it differs from ``y``.
 
     Logits that are not finite predict no class, so they never count as fooled.
     """

@@ -8,7 +8,7 @@ from torch import Tensor
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.losses import cross_entropy, fooled, margin
 from skeleton_adv.constraints import Ball, Norm
-from skeleton_adv.constraints.ball import wide
+from skeleton_adv.constraints.ball import broadcast
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, Whole, checked
 
@@ -33,14 +33,14 @@ def pgd(
 ) -> AttackResult:
     """Towards Deep Learning Models Resistant to Adversarial Attacks (Madry et al., arXiv 1706.06083).
 
-    ``eps`` and ``step`` are in metres: the whole clip's displacement for ``l2``, each coordinate's
-    for ``linf``. ``direction``: ``steepest`` moves by ``step`` (along the sign of the gradient, or its
-    direction in l2), ``value`` moves by ``step`` times the gradient (I-FGVM). ``momentum`` adds that
-    fraction of the last gradients, each divided by its l1 norm (MI-FGSM, Dong et al., arXiv
+    ``eps`` and ``step`` are in metres: for ``l2`` they limit the displacement of the whole clip, for ``linf``
+    that of each coordinate. ``direction``: ``steepest`` moves by ``step`` (along the sign of the gradient, or
+    along the gradient in l2), ``value`` moves by ``step`` times the gradient (I-FGVM). ``momentum`` adds this
+    fraction of the previous gradients, each divided by its l1 norm (MI-FGSM, Dong et al., arXiv
     1710.06081). Immovable entries are masked out of the gradient before normalisation, and out of the
-    random start. Each clip returns, over all restarts, the iterate of least loss among those that fool
-    the model, otherwise among all: the attack uses its whole budget even if the model draws noise, when
-    fooling it once may be chance.
+    random start. The attack returns the iterate with the smallest loss per clip, over all restarts: among the
+    iterates that fool the model if there are any, otherwise among all. It always uses its whole budget, because
+    a model that draws noise may be fooled once by chance.
     """
     ball, movable = Ball(norm, eps), batch.movable
     x_best, lowest = batch.x, torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
@@ -62,17 +62,17 @@ def pgd(
             with torch.no_grad():
                 success = fooled(logits, batch.y, targeted)
                 better = (success & ~found) | ((success == found) & (value < lowest))
-                x_best = torch.where(wide(better), batch.x + delta, x_best)
+                x_best = torch.where(broadcast(better), batch.x + delta, x_best)
                 lowest = torch.where(better, value, lowest)
                 found |= success
             if number == steps:
                 break
             (gradient,) = torch.autograd.grad(value.sum(), delta)
             with torch.no_grad():
-                gradient = torch.where(movable, gradient, 0)  # not a product: 0 times infinity is not a number
+                gradient = torch.where(movable, gradient, 0)  # not a product, because 0 times infinity is NaN
                 if momentum:
                     size = gradient.abs().flatten(1).sum(dim=1)
-                    memory = gradient = momentum * memory + gradient / wide(size.clamp(min=1e-30))
+                    memory = gradient = momentum * memory + gradient / broadcast(size.clamp(min=1e-30))
                 if direction == "steepest":
                     gradient = ball.steepest(gradient)
                 delta = ball.shortened(delta.detach() - step * gradient)

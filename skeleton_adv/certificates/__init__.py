@@ -1,1 +1,1 @@
-"""Certificates by randomized smoothing."""
+"""Certified radii by randomized smoothing."""

@@ -11,11 +11,11 @@ ABSTAIN = -1
 
 @dataclass(frozen=True)
 class Certificate:
-    """The certificate of one clip: within ``radius`` the smoothed victim predicts ``pred``."""
+    """The certificate of one clip: within ``radius``, the smoothed victim predicts ``pred``."""
 
     pred: int  # ABSTAIN if nothing is certified
     radius: float  # l2 over the coordinates of existing joints, in the clips' unit; 0 if abstained
-    p_low: float  # lower bound of the probability of ``pred`` under noise
+    p_low: float  # lower bound on the probability of ``pred`` under noise
 
 
 def cohen(selection: Tensor, estimation: Tensor, sigma: float, alpha: float, lost: int = 0) -> Certificate:
@@ -23,8 +23,8 @@ def cohen(selection: Tensor, estimation: Tensor, sigma: float, alpha: float, los
 
     ``selection`` and ``estimation`` are counts (K,) of classes under independent draws: the first
     choose the class, the second bound its probability by Clopper and Pearson's one-sided interval at
-    ``alpha``. ``lost`` draws of the second kind have no class, because their logits are not finite: they
-    count against the chosen one. Holds with probability at least 1 - alpha.
+    ``alpha``. ``lost`` is the number of estimation draws that have no class, because their logits are not
+    finite; they count against the chosen class. The certificate is correct with probability at least 1 - alpha.
     """
     from scipy.stats import norm
 
@@ -40,11 +40,11 @@ def zheng(counts: Tensor, sigma: float, alpha: float, lost: int = 0) -> Certific
     (Zheng et al., arXiv 2005.07151), Algorithm 3: sigma / 2 (Phi^-1(p_A) - Phi^-1(p_B)).
 
     p_A and p_B bound the first and the second class of the same ``counts`` (K,) by Goodman's
-    simultaneous intervals at ``alpha`` over all classes. These are asymptotic: with 60 classes of few
-    counts, nominal 95 % cover 80 to 87 % (simulated in ``tests/certificates``), so this is the paper's
-    number and not a proof. It never abstains; the radius is at least 0. ``lost`` draws have no class, because
-    their logits are not finite: they count as a class of their own, which may come second;
-    if it comes first, nothing is certified.
+    simultaneous intervals at ``alpha`` over all classes. The intervals are asymptotic: with 60 classes and few
+    counts per class, nominal 95 % intervals cover 80 to 87 % (simulated in ``tests/certificates``). The result is
+    therefore the paper's number, not a proof. The radius is at least 0. ``lost`` is the number of draws that have
+    no class, because their logits are not finite. They count as an additional class, which may come second; if
+    it comes first, the certificate abstains, which it does in no other case.
     """
     from scipy.stats import norm
 
@@ -60,14 +60,14 @@ def zheng(counts: Tensor, sigma: float, alpha: float, lost: int = 0) -> Certific
 
 
 def clopper_pearson(hits: int, draws: int, alpha: float) -> float:
-    """The one-sided lower bound of a probability at confidence 1 - alpha (Clopper and Pearson, 1934)."""
-    from scipy.stats import beta  # importing this at the top would slow every start by a second
+    """The one-sided lower bound on a probability at confidence 1 - alpha (Clopper and Pearson, 1934)."""
+    from scipy.stats import beta  # imported here, because it takes a second
 
     return float(beta.ppf(alpha, hits, draws - hits + 1)) if hits else 0.0
 
 
 def goodman(counts: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Simultaneous intervals of multinomial proportions, (K,) lower and (K,) upper ends (Goodman, 1965)."""
+    """Simultaneous intervals for multinomial proportions: (K,) lower and (K,) upper ends (Goodman, 1965)."""
     from scipy.stats import chi2
 
     total, n = float(counts.sum()), counts.double()
@@ -77,5 +77,5 @@ def goodman(counts: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
 
 
 def least_draws(alpha: float) -> int:
-    """The fewest draws that can certify anything when all agree: alpha^(1/n) must exceed 1/2."""
+    """The smallest number of draws n that can certify a clip, if all agree: alpha^(1/n) must exceed 1/2."""
     return math.floor(math.log2(1 / alpha)) + 1

@@ -1,4 +1,4 @@
-"""How a smoothed victim is certified."""
+"""The settings of randomized smoothing."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,11 +10,11 @@ Confidence = Annotated[float, Range("(0, 0.5)")]
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How clips are certified.
+    """The settings of randomized smoothing.
 
-    ``sigma``: noise, in metres (images: fractions). ``n0`` draws choose a class, ``n`` others bound
-    its probability. ``alpha``: the probability of a wrong radius. ``paper_alpha``: that of the paper's form,
-    which uses the ``n`` draws for both. ``clips`` and ``at_once``: clips and draws per pass.
+    ``sigma``: the noise, in metres (joints in an image: fractions of the image). ``n0`` draws choose a class, and
+    ``n`` other draws bound its probability. ``alpha``: the probability of a wrong radius. ``paper_alpha``: alpha of
+    the paper's form, which uses the ``n`` draws for both. ``clips`` and ``at_once``: clips and draws per pass.
     """
 
     sigma: Positive = 0.25

@@ -18,7 +18,7 @@ Norm = Literal["l2", "linf"]
 class Ball(Constraint):
     """``|x' - x| <= eps`` metres: over the whole clip for ``l2``, per coordinate for ``linf``.
 
-    It does not include joints that do not exist or channels that are not coordinates.
+    Entries of absent joints, and channels that are not coordinates, do not count.
     """
 
     norm: Norm = "linf"
@@ -46,35 +46,35 @@ class Ball(Constraint):
         return Limits(deviation, tolerance=self.eps * ones, scale=ones, slack=SLACK * ones, exists=exists)
 
     def project(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
-        """The nearest clip (in l2) within the ball."""
+        """The clips of the ball that are nearest to ``x_adv`` in l2."""
         return batch.x + self.shortened(torch.where(batch.movable, x_adv - batch.x, 0))
 
     def shortened(self, delta: Tensor) -> Tensor:
-        """Displacements (N, C, T, V, M), those beyond the ball moved to the nearest point of it."""
+        """Displacements (N, C, T, V, M), each moved to the nearest point of the ball if it is outside."""
         if self.norm == "linf":
             return delta.clamp(-self.eps, self.eps)
-        return delta * wide((self.eps / delta.flatten(1).norm(dim=1).clamp(min=1e-30)).clamp(max=1))
+        return delta * broadcast((self.eps / delta.flatten(1).norm(dim=1).clamp(min=1e-30)).clamp(max=1))
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        """The displacement of length 1 in this norm along which a function with this gradient grows fastest."""
+        """The displacement of length 1 in this norm in whose direction a function with this gradient grows fastest."""
         return gradient.sign() if self.norm == "linf" else unit(gradient)
 
     def draw(self, batch: SkeletonBatch, seed: int, purpose: str, draw: int) -> Tensor:
-        """Displacements (N, C, T, V, M) drawn uniformly from the ball, over movable entries."""
+        """Displacements (N, C, T, V, M) drawn uniformly from the ball; immovable entries are 0."""
         movable = batch.movable.to(batch.x.dtype)
         if self.norm == "linf":
             return self.eps * (2 * uniform(batch.x, batch.index, seed, purpose, draw) - 1) * movable
-        outward = unit(normal(batch.x, batch.index, seed, purpose, draw) * movable)
-        size = movable.flatten(1).sum(dim=1).clamp(min=1)
-        far = uniform(batch.x[:, 0, 0, 0], batch.index, seed, f"{purpose} radius", draw)[:, 0]
-        return outward * wide(self.eps * far ** (1 / size))
+        direction = unit(normal(batch.x, batch.index, seed, purpose, draw) * movable)
+        dimension = movable.flatten(1).sum(dim=1).clamp(min=1)
+        share = uniform(batch.x[:, 0, 0, 0], batch.index, seed, f"{purpose} radius", draw)[:, 0]
+        return direction * broadcast(self.eps * share ** (1 / dimension))
 
 
 def unit(direction: Tensor) -> Tensor:
-    """Clips (N, C, T, V, M) divided by their l2."""
-    return direction / wide(direction.flatten(1).norm(dim=1).clamp(min=1e-30))
+    """Displacements (N, C, T, V, M), each divided by its l2 norm."""
+    return direction / broadcast(direction.flatten(1).norm(dim=1).clamp(min=1e-30))
 
 
-def wide(values: Tensor) -> Tensor:
-    """(N,) -> (N, 1, 1, 1, 1)."""
+def broadcast(values: Tensor) -> Tensor:
+    """Values (N,) as (N, 1, 1, 1, 1), which broadcast over clips (N, C, T, V, M)."""
     return values.view(-1, 1, 1, 1, 1)

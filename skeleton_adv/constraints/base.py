@@ -11,26 +11,26 @@ from torch import Tensor
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.skeleton import Skeleton
 
-SLACK = 1e-6  # metres by which rounding may move a length of a feasible clip
+SLACK = 1e-6  # metres by which rounding may change a length of a feasible clip
 Unit = Literal["share", "rad", "m"]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """A constraint applied to a batch: the clean clips' reference values, computed once.
+    """A constraint applied to a batch: the reference values of its clean clips, computed once.
 
-    K entries per clip: every frame and person of every bone, angle or joint. Relative measures are
-    ``deviation / scale``; an entry is within its limit if ``deviation <= tolerance``.
+    There are K entries per clip: one for each bone, angle or joint of each person in each frame. The relative
+    measure of an entry is ``deviation / scale``; the entry is within its limit if ``deviation <= tolerance``.
     """
 
     deviation: Callable[[Tensor], Tensor]  # x_adv (N, C, T, V, M) -> (N, K), metres or radians
     tolerance: Tensor  # (N, K), in the deviation's unit
     scale: Tensor  # (N, K), in the deviation's unit
-    slack: Tensor  # (N, K), the slack for rounding
-    exists: Tensor  # (N, K) bool
+    slack: Tensor  # (N, K), allowance for rounding, in the deviation's unit
+    exists: Tensor  # (N, K) bool: whether the joints of the entry exist
 
     def measure(self, x_adv: Tensor) -> Tensor:
-        """(N, K) relative deviations (radians for angles), 0 where nothing exists."""
+        """(N, K) relative deviations (radians for angles), 0 for entries that do not exist."""
         return torch.where(self.exists, self.deviation(x_adv) / self.scale, 0)
 
     def violation(self, x_adv: Tensor) -> Tensor:
@@ -38,15 +38,15 @@ class Limits:
         return torch.where(self.exists, (self.deviation(x_adv) - self.tolerance).relu() / self.scale, 0)
 
     def satisfied(self, x_adv: Tensor) -> Tensor:
-        """(N,) bool: no entry exceeds its tolerance by more than rounding."""
+        """(N,) bool: no entry exceeds its tolerance by more than the slack for rounding."""
         within = self.deviation(x_adv) <= self.tolerance + self.slack
         return (within | ~self.exists).all(dim=1)
 
 
 class Constraint(ABC):
-    """A limit on the body, relative to the clip's own clean values.
+    """A limit on the change of a body, relative to the clean clip.
 
-    ``symbol`` and ``unit`` describe its relative measure in table heads.
+    ``symbol`` and ``unit`` describe the relative measure in the heads of tables.
     """
 
     name: ClassVar[str]
@@ -66,7 +66,7 @@ class Constraint(ABC):
         return self.on(batch.to(dtype=torch.float64)).satisfied(x_adv.double())
 
     def remark(self, skeleton: Skeleton) -> str:
-        """What a reader of a table must know of the measure beyond its symbol; mostly nothing."""
+        """A note on the measure for the readers of a table; usually empty."""
         return ""
 
     def project(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor | None:

@@ -53,9 +53,9 @@ class BoneLength(Constraint):
 class JointAngle(Constraint):
     """``J <= eps`` radians, J the paper's small-angle estimate from displacements (Eq. 6).
 
-    J = (|d_a| + |d_b|) / B_ab + (|d_c| + |d_b|) / B_cb for the triple (a, b, c), d a joint's
-    displacement and B the clean lengths. It bounds no angle exactly, and a translation of the whole
-    body changes it; ``metrics.angle_change`` has the true angle.
+    J = (|d_a| + |d_b|) / B_ab + (|d_c| + |d_b|) / B_cb for the triple (a, b, c), where d is the displacement
+    of a joint and B a clean length. J is no exact bound of an angle, and a translation of the whole
+    body changes it; ``metrics.angle_change`` computes the true change of an angle.
     """
 
     eps: NonNegative = 0.1
@@ -78,8 +78,8 @@ class JointAngle(Constraint):
             estimate = moved[..., ends] * first + moved[..., others] * second + moved[..., middles] * both
             return estimate.flatten(1)
 
-        there = batch.mask[:, 0].transpose(2, 3)
-        exists = there[..., ends] & there[..., middles] & there[..., others]
+        present = batch.mask[:, 0].transpose(2, 3)
+        exists = present[..., ends] & present[..., middles] & present[..., others]
         return Limits(
             deviation=deviation,
             tolerance=torch.full_like(both, self.eps).flatten(1),
@@ -94,8 +94,9 @@ class Speed(Constraint):
     """Speeds change by at most the fraction ``eps``.
 
     ``reading``: ``speed`` bounds the difference of speeds ``| |v'| - |v| |`` (the paper, Eq. 7),
-    ``velocity`` the norm of the velocities' difference ``|v' - v|`` (released code; stricter, because
-    it includes turns). The tolerance is ``max(eps |v|, floor dt)``, ``floor`` in metres per second.
+    ``velocity`` bounds the norm of the difference of velocities ``|v' - v|`` (released code; stricter, because
+    it includes changes of direction). The tolerance is ``max(eps |v|, floor dt)``, with ``floor`` in metres per
+    second.
     """
 
     eps: NonNegative = 0.1

@@ -1,1 +1,1 @@
-"""The data that flows through the program, and what every part requires."""
+"""Data types and helpers that every part of the program uses."""

@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-# What a call of the victim returns: differentiable logits, logits, predicted classes, or nothing.
+# A call of the victim returns differentiable logits, logits, predicted classes, or nothing.
 Access = Literal["gradients", "scores", "labels", "none"]

@@ -1,4 +1,4 @@
-"""The one thing that flows through the program: clips in the attack space."""
+"""Batches of clips in the attack space, the one data type that all parts of the program share."""
 
 from dataclasses import dataclass, replace
 
@@ -7,20 +7,20 @@ from torch import Tensor
 
 from skeleton_adv.core.skeleton import Skeleton
 
-# With this many frames, the maximum in NTU RGB+D and Kinetics, clips keep their recorded frames in a batch,
-# followed by frames that do not exist; with fewer, clips are cropped and resampled.
+# The maximum number of frames in NTU RGB+D and Kinetics. In batches of this length, clips keep their recorded frames,
+# followed by frames that do not exist; in shorter batches, clips are cropped and resampled.
 WHOLE = 300
 
 
 @dataclass(frozen=True)
 class SkeletonBatch:
-    """Clips that attacks perturb: camera coordinates, cropped and resampled to T frames.
+    """Clips that attacks perturb, in camera coordinates, cropped and resampled to T frames.
 
     Shapes: N clips, C channels, T frames, V joints, M persons.
     """
 
     x: Tensor  # (N, C, T, V, M), metres (Kinetics: normalised image units)
-    y: Tensor  # (N,) labels; with a targeted attack, the targets
+    y: Tensor  # (N,) labels; for a targeted attack, the targets
     mask: Tensor  # (N, 1, T, V, M) bool: which joints exist
     index: Tensor  # (N,) the clips' numbers in their dataset
     dt: Tensor  # (N,) seconds between two frames after resampling
@@ -67,14 +67,14 @@ class SkeletonBatch:
 
 @dataclass(frozen=True)
 class Context:
-    """Which clips a victim sees, and for what purpose: this determines the noise of a randomised victim.
+    """The clips that a victim receives and the purpose, which determine the noise of a randomised victim.
 
-    Noise comes from (seed, purpose, clip index, draw), so that an attack, the choice of a class and
-    the final judgement never share a stream. ``draw`` counts the draws of one purpose.
+    Noise is drawn from (seed, purpose, clip index, draw), so that the attack, the choice of a class and
+    the final judgement never share a stream. ``draw`` counts the draws for one purpose.
     """
 
     mask: Tensor  # (N, 1, T, V, M) bool: which joints exist
-    movable: Tensor  # (N, C, T, V, M) bool: their coordinates, which noise may change
+    movable: Tensor  # (N, C, T, V, M) bool: coordinates of existing joints, which noise may change
     index: Tensor  # (N,)
     seed: int
     purpose: str

@@ -1,4 +1,4 @@
-"""How a command ends when it cannot go on: one line, and an exit code."""
+"""The end of a command that fails: one line and an exit code."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from skeleton_adv.core.errors import UserError
 def one_line(interrupted: str = "interrupted") -> Iterator[None]:
     """Exit with one line on the error stream: code 2 for a user's mistake, 130 (``interrupted``) after Ctrl-C.
 
-    If the reader of the output has left, as ``head`` does, exit with code 141 and say nothing.
+    If the output is closed early, as by ``head``, exit with code 141 and print nothing.
     """
     try:
         yield

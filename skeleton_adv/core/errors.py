@@ -14,7 +14,7 @@ class DataError(UserError):
 
 
 class CheckpointError(UserError):
-    """A checkpoint is missing, damaged, or does not fit."""
+    """A checkpoint is missing or damaged, or does not fit the model."""
 
 
 class RunError(UserError):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what is read back from them."""
+"""Files that are written whole or not at all, and reading them back."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from skeleton_adv.core.errors import RunError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; the file written there is synced and replaces ``path`` at the end.
+    """A temporary path beside ``path``; at the end, the file written there is synced and replaces ``path``.
 
-    Nothing appears at ``path``, and nothing is left beside it, if the body raises.
+    If the body raises, ``path`` is unchanged and the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -37,12 +37,12 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 
 
 def write_json(path: Path, content: Mapping[str, Any], sort_keys: bool = False) -> Path:
-    """Write an object as indented JSON, whole or not at all."""
+    """Write a mapping as indented JSON, whole or not at all."""
     return write_whole(path, json.dumps(content, indent=2, sort_keys=sort_keys) + "\n")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a rename to the disk, if the system supports it."""
+    """Make a rename in ``folder`` durable, if the system supports it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -55,19 +55,19 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_json(path: Path, complain: Callable[[str], Exception] | None = None) -> dict[str, Any]:
-    """A JSON file's object; raises ``RunError``, or what ``complain`` makes of the message, if it is damaged."""
+def read_json(path: Path, make_error: Callable[[str], Exception] | None = None) -> dict[str, Any]:
+    """The object in a JSON file; raises ``RunError``, or the error of ``make_error(message)``, if it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("not an object")
     except (ValueError, RecursionError) as error:
         message = f"{path} is damaged ({error}): delete it and run again"
-        raise (complain or RunError)(message) from None
+        raise (make_error or RunError)(message) from None
     return content
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of the content of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Lengths, bones, velocities and angles of clips; indices and masks of what exists."""
+"""Lengths, bones, velocities and angles of clips, and masks of those that exist."""
 
 from functools import cache
 from typing import Any, cast
@@ -11,9 +11,9 @@ from skeleton_adv.core.skeleton import Skeleton
 
 
 class _Length(torch.autograd.Function):
-    """Euclidean length over dimension 1, with the gradient 0 where the length is 0.
+    """Euclidean length over dimension 1; the gradient is 0 where the length is 0.
 
-    In closed form, because a strided ``norm`` and its autograd cost ten times as much.
+    The gradient is written in closed form, because autograd on a strided ``norm`` takes ten times as long.
     """
 
     @staticmethod
@@ -40,34 +40,34 @@ def coordinates(x: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def joints_last(x: Tensor, skeleton: Skeleton) -> Tensor:
-    """Coordinates of x (N, C, T, V, M) as (N, C, T, M, V), so that joints lie side by side."""
+    """Coordinates of x (N, C, T, V, M) as (N, C, T, M, V), so that joints are adjacent in memory."""
     return coordinates(x, skeleton).transpose(3, 4)
 
 
 def bone_lengths(x: Tensor, skeleton: Skeleton) -> Tensor:
-    """(N, T, M, E) lengths of the bones of x (N, C, T, V, M), in its unit."""
+    """(N, T, M, E) lengths of the bones of x (N, C, T, V, M), in the unit of x."""
     return length(joints_last(x, skeleton) @ _incidence(skeleton, x.device, x.dtype))
 
 
 def bones_exist(batch: SkeletonBatch) -> Tensor:
-    """(N, T, M, E) bool: both joints of a bone exist."""
-    there = batch.mask[:, 0].transpose(2, 3)
-    children, parents = _bones(batch.skeleton, there.device)
-    return there[..., children] & there[..., parents]
+    """(N, T, M, E) bool: whether both joints of a bone exist."""
+    present = batch.mask[:, 0].transpose(2, 3)
+    children, parents = _bones(batch.skeleton, present.device)
+    return present[..., children] & present[..., parents]
 
 
 def velocities(x: Tensor, skeleton: Skeleton) -> Tensor:
-    """(N, C, T-1, V, M) displacement from each frame to the next, metres per frame."""
+    """(N, C, T-1, V, M) displacements from each frame to the next, in metres per frame."""
     x = coordinates(x, skeleton)
     return x[:, :, 1:] - x[:, :, :-1]
 
 
 def velocities_exist(batch: SkeletonBatch) -> Tensor:
-    """(N, T-1, V, M) bool: a joint exists in both frames."""
+    """(N, T-1, V, M) bool: whether a joint exists in both frames."""
     return batch.mask[:, 0, 1:] & batch.mask[:, 0, :-1]
 
 
-@cache  # index tensors are made once per device: copying them to a GPU would stall it at every step
+@cache  # index tensors are created once per device, because copying them to a GPU at every step would stall it
 def _bones(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor]:
     children, parents = torch.tensor(skeleton.bones, device=device).T.contiguous()
     return children, parents
@@ -75,7 +75,7 @@ def _bones(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor]:
 
 @cache
 def _incidence(skeleton: Skeleton, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(V, E): a bone is its joint minus its parent, so that ``x @ incidence`` gives all bones."""
+    """(V, E): a bone is its joint minus the parent, so ``x @ incidence`` is the vectors of all bones."""
     matrix = torch.zeros(skeleton.num_joints, len(skeleton.bones), dtype=dtype)
     for bone, (child, parent) in enumerate(skeleton.bones):
         matrix[child, bone], matrix[parent, bone] = 1, -1
@@ -89,19 +89,19 @@ def triples(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor, T
 
 
 def joint_angles(x: Tensor, batch: SkeletonBatch) -> tuple[Tensor, Tensor]:
-    """(N, T, A, M) angles in radians, and bool: both bones have a nonzero length."""
+    """(N, T, A, M) angles in radians, and (N, T, A, M) bool: whether both bones have a nonzero length."""
     x = coordinates(x, batch.skeleton)
     ends, middles, others = torch.tensor(batch.skeleton.angles, device=x.device).T
     first = x.index_select(3, ends) - x.index_select(3, middles)
     second = x.index_select(3, others) - x.index_select(3, middles)
     lengths = first.norm(dim=1) * second.norm(dim=1)
-    # atan2 keeps its precision where arccos loses it, at straight and at folded joints.
+    # atan2 remains precise where arccos does not: at straight and at folded joints.
     across = torch.linalg.vector_norm(_cross(first, second), dim=1)
     return torch.atan2(across, (first * second).sum(dim=1)), lengths > 0
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product along channels; plane vectors get a third coordinate of 0."""
+    """Cross product along channels; vectors in a plane get a third coordinate of 0."""
     if a.shape[1] == 2:
         return (a[:, :1] * b[:, 1:] - a[:, 1:] * b[:, :1]).expand(-1, 1, -1, -1, -1)
     product: Tensor = torch.linalg.cross(a, b, dim=1)

@@ -1,4 +1,4 @@
-"""Random numbers per clip: the same in any batch, on any device, in any order."""
+"""Random numbers per clip, which do not depend on the batch, the device or the order of clips."""
 
 import hashlib
 import math
@@ -14,9 +14,9 @@ _SECOND = 0x94D049BB133111EB - 2**64
 def normal(like: Tensor, index: Tensor, seed: int, purpose: str, draw: int = 0) -> Tensor:
     """Standard normal numbers with the shape, type and device of ``like`` (N, ...).
 
-    Clip n's numbers depend on ``index[n]`` (N,), ``seed``, ``purpose`` and ``draw`` alone; other
-    values of any of these give independent ones. SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) of
-    a counter, then Box and Muller's transform. Nothing is copied between devices.
+    The numbers of clip n depend only on ``index[n]`` (N,), ``seed``, ``purpose`` and ``draw``; different
+    values of any of these give independent numbers. The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA
+    2014) of a counter, followed by the transform of Box and Muller. Nothing is copied between devices.
     """
     size = math.prod(like.shape[1:])
     words = _words(like, index, (size + 1) // 2, seed, purpose, draw)
@@ -27,18 +27,18 @@ def normal(like: Tensor, index: Tensor, seed: int, purpose: str, draw: int = 0) 
 
 
 def uniform(like: Tensor, index: Tensor, seed: int, purpose: str, draw: int = 0) -> Tensor:
-    """Numbers between 0 and 1, otherwise as ``normal``."""
+    """Uniform numbers between 0 and 1; arguments as in ``normal``."""
     words = _words(like, index, math.prod(like.shape[1:]), seed, purpose, draw)
     return _unit(words >> 32, like.dtype).reshape(like.shape)
 
 
 def _unit(words: Tensor, dtype: torch.dtype) -> Tensor:
-    """The lower 32 bits as numbers in (0, 1]."""
+    """The lower 32 bits of each word as a number in (0, 1]."""
     return ((words & 0xFFFFFFFF).to(dtype) + 0.5) / 2**32
 
 
 def _words(like: Tensor, index: Tensor, count: int, seed: int, purpose: str, draw: int) -> Tensor:
-    """(N, count) 64 random bits each."""
+    """(N, count) words of 64 random bits."""
     name = hashlib.sha256(f"{seed} {purpose} {draw}".encode()).digest()
     key = _mixed(
         _mixed(index.to(like.device) + int.from_bytes(name[:8], signed=True)) ^ int.from_bytes(name[8:16], signed=True)

@@ -13,8 +13,8 @@ BAR_SECONDS = 0.5
 class Progress:
     """A bar on a terminal, otherwise a log line every half minute, with the time left.
 
-    Items may take minutes each, so passes of a network are counted too: call ``pulse`` for every one.
-    ``passes`` is the expected number per item; None: as many as the item before.
+    An item may take minutes, so passes of a network are counted too: call ``pulse`` once per pass.
+    ``passes`` is the expected number of passes per item; None: the number of the previous item.
     """
 
     def __init__(self, what: str, passes: int | None = None) -> None:
@@ -24,7 +24,7 @@ class Progress:
         self._bar: _Bar | None = None
 
     def over(self, items: Iterable[T], total: int) -> Iterator[T]:
-        """Pass ``items`` on, of which there are ``total``."""
+        """Yield the ``items``, ``total`` in number, and show the progress."""
         self._total, self._done = total, 0
         self._began = self._shown = time.monotonic()
         self._bar = _Bar(self._what, total) if sys.stderr.isatty() else None
@@ -48,7 +48,7 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """The fraction of all items that is done, including the current item by its passes."""
+        """The fraction of all items that is done; the current item counts by its passes."""
         within = min(self._pulses / self._expected, 1.0) if self._expected else 0.0
         return (self._done + within) / max(self._total, 1)
 
@@ -61,11 +61,11 @@ class Progress:
         left = f"about {_clock((now - self._began) * (1 / share - 1))} left" if share else ""
         of = f" of {self._expected}" if self._expected else ""
         within = f"{self._pulses}{of} passes in the next" if self._pulses else ""
-        words = ", ".join(word for word in (left, within) if word)
+        details = ", ".join(text for text in (left, within) if text)
         if self._bar:
-            self._bar.show(share * self._total, words)
+            self._bar.show(share * self._total, details)
         else:
-            log(f"{self._what}: {self._done} of {self._total}" + (f", {words}" if words else ""))
+            log(f"{self._what}: {self._done} of {self._total}" + (f", {details}" if details else ""))
 
 
 class _Bar:
@@ -77,26 +77,26 @@ class _Bar:
         form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f} of {total_fmt} [{elapsed}{postfix}]"
         self._bar = tqdm(total=total, desc=what, dynamic_ncols=True, bar_format=form)
 
-    def show(self, done: float, words: str) -> None:
+    def show(self, done: float, details: str) -> None:
         self._bar.n = done
-        self._bar.set_postfix_str(words)
+        self._bar.set_postfix_str(details)
 
     def close(self) -> None:
         self._bar.close()
 
 
 def _clock(seconds: float) -> str:
-    """A duration in words."""
+    """A duration as text, such as ``5 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """``items`` with their progress shown."""
+    """Yield the ``items`` and show the progress."""
     return Progress(what).over(items, total)
 
 
 def log(text: str) -> None:
-    """One line to the standard error stream."""
+    """Print one line to the standard error stream."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Allowed values, stated once in a signature and checked both by Python callers and by the command line."""
+"""Allowed values, stated once in a signature and checked for Python callers and on the command line."""
 
 import functools
 import inspect
@@ -36,7 +36,7 @@ Whole = Annotated[int, Range("[0, inf)")]
 
 
 def nearest(name: str, names: list[str]) -> str:
-    """A hint for an unknown name: the nearest right one, and all of them if they are few."""
+    """A hint for an unknown name: the most similar valid name, and all valid names if there are few."""
     names = sorted(names)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
@@ -46,7 +46,7 @@ def nearest(name: str, names: list[str]) -> str:
 def check_value(key: str, value: Any, hint: Any) -> None:
     """Raise ``SettingError`` naming ``key`` unless ``value`` fits the annotation ``hint``.
 
-    Only plain annotations are checked (numbers, text, choices, ranges, None); others pass.
+    Only plain annotations are checked (numbers, text, choices, ranges, None); all others are accepted.
     """
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -63,14 +63,14 @@ def check_value(key: str, value: Any, hint: Any) -> None:
     elif origin is Literal:
         if value not in args:
             raise SettingError(f"{key}={value} is not a choice: {nearest(str(value), [str(arg) for arg in args])}")
-    elif hint in (int, float, bool, str) and not _is(value, hint):
-        raise SettingError(f"{key}={value!r} must be {_WORDS[hint]}")
+    elif hint in (int, float, bool, str) and not _is_a(value, hint):
+        raise SettingError(f"{key}={value!r} must be {_TYPE_NAMES[hint]}")
 
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def _is(value: Any, kind: type) -> bool:
+def _is_a(value: Any, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     if kind is float:
@@ -89,22 +89,21 @@ def _problem(key: str, value: Any, hint: Any) -> SettingError | None:
 def check_call(
     target: Callable[..., Any], settings: Mapping[str, Any], prefix: str = "", hidden: Collection[str] = ()
 ) -> None:
-    """Raise ``SettingError`` if ``settings`` contain a name that ``target`` lacks, or a value it forbids.
+    """Raise ``SettingError`` if ``settings`` contain a name that ``target`` lacks, or a value outside its range.
 
-    ``hidden`` parameters are no settings, so no hint names them.
+    ``hidden`` parameters are not settings, so hints do not list them.
     """
     parameters = inspect.signature(target).parameters
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     for name, value in settings.items():
         if name not in parameters:
-            raise SettingError(
-                f"unknown key '{prefix}{name}': {nearest(name, [one for one in parameters if one not in hidden])}"
-            )
+            known = [parameter for parameter in parameters if parameter not in hidden]
+            raise SettingError(f"unknown key '{prefix}{name}': {nearest(name, known)}")
         check_value(prefix + name, value, hints.get(name, Any))
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that its annotated ranges hold for every caller."""
+    """Decorate a function so that its annotated ranges are checked at every call."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

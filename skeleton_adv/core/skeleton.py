@@ -1,4 +1,4 @@
-"""The bodies that datasets record: joints, the tree of bones, and the angles between them."""
+"""The skeletons that datasets record: joints, the tree of bones, and the angles between bones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,12 +12,12 @@ from typing import Any
 class Skeleton:
     """A tree of joints; bones, angles and drawings all derive from it.
 
-    ``parents[v]`` is the joint that precedes ``v`` (the root precedes itself). ``angles`` are
-    triples ``(end, middle, end)``; left empty, they are ``derived_angles(parents)``. ``coords`` are the
-    channels that hold coordinates; any other channel (a detector's score) is never perturbed. ``center`` is
-    the joint that victims centre on. ``length_floor`` and ``speed_floor`` prevent division by 0 in relative
-    changes of bones and speeds, in the unit of the coordinates. Raises ``ValueError`` in one line for
-    what is not one tree of at least three joints.
+    ``parents[v]`` is the parent of joint ``v`` (the root is its own parent). ``angles`` are triples
+    ``(end, middle, end)``; left empty, they are ``derived_angles(parents)``. ``coords`` are the channels that
+    contain coordinates; any other channel (a detector's score) is never perturbed. ``center`` is the joint that
+    victims centre on. ``length_floor`` and ``speed_floor``, in the unit of the coordinates, prevent division by 0
+    in relative changes of bone lengths and speeds. Raises ``ValueError`` in one line unless the joints form one
+    tree of at least three.
     """
 
     name: str
@@ -27,8 +27,8 @@ class Skeleton:
     center: int
     channels: int = 3
     coords: tuple[int, ...] = (0, 1, 2)
-    length_floor: float = 1e-5  # metres, added to a bone that is divided by (released code)
-    speed_floor: float = 1e-4  # metres per frame, likewise
+    length_floor: float = 1e-5  # metres, added to the bone length in the denominator (released code)
+    speed_floor: float = 1e-4  # metres per frame, added to the speed in the denominator
 
     def __post_init__(self) -> None:
         problem = _tree_problem(self.joints, self.parents) or self._problem()
@@ -186,11 +186,11 @@ _KINDS = {
 
 
 def _from_one(*triples: tuple[int, int, int]) -> tuple[tuple[int, int, int], ...]:
-    """Triples as papers print them, counted from 1, to triples counted from 0."""
+    """Triples that papers count from 1, as triples counted from 0."""
     return tuple((a - 1, b - 1, c - 1) for a, b, c in triples)
 
 
-# Bones: Zheng et al., Sec. 4.1, the preceding joints of joints 2 to 25. Angles: the 22 triples of
+# Bones: Zheng et al., Sec. 4.1, which lists the parents of joints 2 to 25. Angles: the 22 triples of
 # the authors' released code (waist, chest, neck, base, then shoulder to wrist, hip to ankle).
 NTU25 = Skeleton(
     name="ntu25",
@@ -212,9 +212,9 @@ NTU25 = Skeleton(
     center=1,
 )
 
-# The 20 joints of the first Kinect in UTD-MHAD's order. Angles by the same rule as above: spine,
-# neck, both shoulders across the shoulder centre; a side's shoulder, elbow, wrist, hip root, hip,
-# knee, ankle; the end joints are the neighbours along the body.
+# The 20 joints of the first Kinect, in the order of UTD-MHAD. The angles follow the same rule as above: spine,
+# neck, and both shoulders across the shoulder centre; on each side the shoulder, elbow, wrist, hip root, hip,
+# knee and ankle. The end joints of an angle are the neighbours along the body.
 KINECT20 = Skeleton(
     name="kinect20",
     joints=(
@@ -235,7 +235,7 @@ KINECT20 = Skeleton(
 
 # The 18 joints of OpenPose's COCO model in Kinetics-skeleton: image x, y and the detector's score.
 # Bones, the 11 angles and the floors are those of Zheng et al.'s released code for Kinetics, which
-# leaves out the left elbow (5, 6, 7) and takes two angles at the nose between joints without a bone.
+# omits the left elbow (5, 6, 7) and has two angles at the nose between joints that no bone connects.
 OPENPOSE18 = Skeleton(
     name="openpose18",
     joints=(

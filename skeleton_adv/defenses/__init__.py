@@ -1,4 +1,4 @@
-"""Defenses: each wraps a network and keeps its signature, ``(x, context) -> logits``."""
+"""Defenses: modules that wrap a network and keep its signature, ``(x, context) -> logits``."""
 
 from collections.abc import Callable
 from inspect import signature
@@ -15,16 +15,17 @@ def none(network: nn.Module) -> nn.Module:
 
 
 def check_option(defense: Callable[[nn.Module], nn.Module], chosen: str) -> None:
-    """Raise ``SettingError`` if a defense's values are those of another option than ``chosen``.
+    """Raise ``SettingError`` if the values of a defense describe another option than ``chosen``.
 
-    A defense with several options lists them in ``OPTIONS``; ``named(**values)`` returns the one that the values make.
+    A defense with several options lists them in ``OPTIONS``; its ``named(**values)`` returns the option that these
+    values describe.
     """
-    made: Any = getattr(defense, "func", defense)
-    if not hasattr(made, "named") or chosen not in made.OPTIONS:
+    target: Any = getattr(defense, "func", defense)
+    if not hasattr(target, "named") or chosen not in target.OPTIONS:
         return
-    values = {name: parameter.default for name, parameter in signature(defense).parameters.items()}
-    own = {name: values[name] for name in signature(made.named).parameters}
-    meant = made.named(**own)
-    if chosen != meant:
-        shown = " and ".join(f"defense.{name}={value}" for name, value in own.items())
-        raise SettingError(f"defense={chosen} with {shown} is defense={meant}: choose that one")
+    defaults = {name: parameter.default for name, parameter in signature(defense).parameters.items()}
+    values = {name: defaults[name] for name in signature(target.named).parameters}
+    option = target.named(**values)
+    if chosen != option:
+        shown = " and ".join(f"defense.{name}={value}" for name, value in values.items())
+        raise SettingError(f"defense={chosen} with {shown} is the same as defense={option}: use defense={option}")

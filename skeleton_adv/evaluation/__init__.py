@@ -1,1 +1,1 @@
-"""Evaluation of victims: one file per kind of row."""
+"""Evaluation of victims, with one module per kind of row."""

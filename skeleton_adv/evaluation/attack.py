@@ -1,4 +1,4 @@
-"""Victim x attack x clips -> rows, in chunks whose shape never changes."""
+"""Evaluation of an attack on a victim: one row per clip, computed in chunks whose shape never changes."""
 
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping, Sequence
@@ -26,11 +26,10 @@ Row = dict[str, Any]  # column -> plain value
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One attack against one victim; every attack is judged by the same constraints.
+    """One attack on one victim; every attack is judged by the same constraints.
 
-    The attack sees ``attacked``: the victim itself (white box), its undefended network (oblivious
-    to the defense), or another network (transfer), with no more than its declared access. The victim
-    judges success.
+    The attack sees ``attacked``, with no more than its declared access: the victim itself (white box or adaptive),
+    its undefended network (oblivious), or another network (transfer). The victim judges success.
     """
 
     dataset: Dataset
@@ -43,20 +42,22 @@ class Evaluation:
     target: Target
     seed: int
     batch_size: int
-    judgements: int = 10  # for a victim that draws noise; any other is judged once
-    # The victim's predictions on clean clips, by chunk, which evaluations of one victim may share.
+    judgements: int = 10  # for a victim that draws noise; any other victim judges once
+    # The victim's predictions for clean clips, by chunk; evaluations of the same victim may share them.
     clean: MutableMapping[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     @property
     def columns(self) -> Columns:
-        """Names and kinds of a row's values, in order; raises ``SettingError`` if two have one name."""
-        found: dict[str, ColumnKind] = {}
-        for more in (ATTACK.columns, constraint_columns(self.constraints), own_columns(self.attack)):
-            twice = sorted({*found} & {*more})
-            if twice:
-                raise SettingError(f"two columns are named {twice[0]}: rename the constraint or the attack's column")
-            found |= more
-        return found
+        """The names and kinds of the columns, in order; raises ``SettingError`` if two have the same name."""
+        columns: dict[str, ColumnKind] = {}
+        for added in (ATTACK.columns, constraint_columns(self.constraints), own_columns(self.attack)):
+            duplicates = sorted({*columns} & {*added})
+            if duplicates:
+                raise SettingError(
+                    f"two columns are named {duplicates[0]}: rename the constraint or the attack's column"
+                )
+            columns |= added
+        return columns
 
     def run(
         self,
@@ -67,36 +68,36 @@ class Evaluation:
         save: Callable[[list[int], list[Row], Mapping[str, np.ndarray]], None] | None = None,
         saved: Container[int] = (),
     ) -> None:
-        """Attack the clips of ``order`` that are not ``done``, appending rows chunk by chunk.
+        """Attack the clips of ``order`` that are not ``done``, and append their rows chunk by chunk.
 
-        With ``save``, clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask`` and ``dt``, and the attack's
-        trace, ``trace.*`` (n, steps), are saved before their rows, unless already ``saved``.
+        With ``save``, the clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask`` and ``dt``, and the attack's
+        trace, ``trace.*`` (n, steps), are saved before their rows, unless they are already ``saved``.
         """
-        held = (done,) if save is None else (done, saved)
-        left = chunks_left(order, self.batch_size, *held)
-        for place in progress(range(len(left)), len(left)):
-            numbers = left[place]
+        finished = (done,) if save is None else (done, saved)
+        chunks = chunks_left(order, self.batch_size, *finished)
+        for chunk in progress(range(len(chunks)), len(chunks)):
+            numbers = chunks[chunk]
             rows, tensors = self._attack(numbers)
             if save is not None:
                 save(numbers, rows, {name: _array(values) for name, values in tensors.items()})
             append([row for row in rows if row["index"] not in done])
 
     def _attack(self, numbers: list[int]) -> tuple[list[Row], dict[str, Tensor]]:
-        """Rows and clips of one chunk, padded to ``batch_size`` by repeating its clips."""
+        """The rows and the saved arrays of one chunk, which is padded to ``batch_size`` by repeating its clips."""
         began, columns = time.perf_counter(), tuple(self.columns)
         batch = load_batch(self.dataset, self.prepared, padded(numbers, self.batch_size)).to(self.victim.device)
         goal = batch.with_labels(self._targets(batch)) if self.targeted else batch
         view = self.attacked.view(batch, "attack", self.seed)
-        # A copy, because an attack that overwrites its clips would be judged against the overwritten ones.
+        # A copy, because an attack that overwrites its clips would otherwise be judged against the overwritten clips.
         result = self.attack(view.limited(access_of(self.attack)), _copied(goal), targeted=self.targeted)
-        x_adv = self._accepted(result, batch)
-        verdict = self._verdict(batch, goal, x_adv)
+        x_adv = self._checked(result, batch)
+        judged = self._judged(batch, goal, x_adv)
         values = {
             "label": batch.y,
             "target": goal.y if self.targeted else torch.full_like(batch.y, -1),
-            **verdict,
+            **judged,
             "found": result.found,
-            "falling": still_falling(view.answers, goal.y, self.targeted) & ~verdict["success"],
+            "falling": still_falling(view.answers, goal.y, self.targeted) & ~judged["success"],
             "gradient": gradient_norm(self.attacked.view(batch, "attack", self.seed), batch),
             **measure(x_adv, batch, self.constraints),
             **result.columns,
@@ -109,15 +110,15 @@ class Evaluation:
             row = {"index": number, "name": self.prepared.clips[number].name, **passes}
             row |= {name: column[i] for name, column in by_clip.items()}
             rows.append({name: row[name] for name in columns})
-        course = {f"trace.{name}": values.T for name, values in (result.trace or {}).items()}
-        tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, "dt": batch.dt, **course}
+        trace = {f"trace.{name}": values.T for name, values in (result.trace or {}).items()}
+        tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, "dt": batch.dt, **trace}
         return rows, {name: values[: len(numbers)] for name, values in tensors.items()}
 
-    def _accepted(self, result: AttackResult, batch: SkeletonBatch) -> Tensor:
-        """The adversarial clips in float32, judged as they would be saved.
+    def _checked(self, result: AttackResult, batch: SkeletonBatch) -> Tensor:
+        """The adversarial clips in float32, as they would be saved.
 
-        Raises ``AttackError`` if the result is not a batch of clips, or if an immovable entry has moved. A
-        diverged clip raises no error: its joints are not finite, and it counts as a failure.
+        Raises ``AttackError`` if a part of the result has the wrong shape or type, or if an immovable entry has
+        moved. A diverged clip raises no error: its joints are not finite, and it counts as a failure.
         """
         name, n = f"attack {name_of(self.attack)}", len(batch)
         if result.x_adv.shape != batch.x.shape:
@@ -126,14 +127,17 @@ class Evaluation:
                 "it must keep the shape of batch.x"
             )
         if result.found.shape != (n,) or result.found.dtype != torch.bool:
-            raise AttackError(f"{name} returned found as {_described(result.found)}: it must be bool ({n},)")
+            raise AttackError(f"{name} returned found={_described(result.found)}: it must be bool ({n},)")
         declared = own_columns(self.attack)
         if {*result.columns} != {*declared}:
-            raise AttackError(f"{name} returned the columns {sorted(result.columns)}, but declares {sorted(declared)}")
+            raise AttackError(
+                f"{name} returned the columns {sorted(result.columns)}, but declares {sorted(declared)}: "
+                "return the declared columns"
+            )
         for column, values in result.columns.items():
             if values.shape != (n,) or _kind(values) != declared[column]:
                 raise AttackError(
-                    f"{name} returned {column} as {_described(values)}: it declares {declared[column]} ({n},)"
+                    f"{name} returned {column}={_described(values)}: it must be {declared[column]} ({n},), as declared"
                 )
         x_adv = result.x_adv.detach().to(batch.x.device, torch.float32)
         moved = (~(x_adv == batch.x) & ~batch.movable).flatten(1).any(dim=1)
@@ -144,49 +148,52 @@ class Evaluation:
             )
         return x_adv
 
-    def _verdict(self, batch: SkeletonBatch, goal: SkeletonBatch, x_adv: Tensor) -> dict[str, Tensor]:
-        """Columns (N,) of the victim's judgements of clean clips, adversarial clips, and noise of the same l2."""
+    def _judged(self, batch: SkeletonBatch, goal: SkeletonBatch, x_adv: Tensor) -> dict[str, Tensor]:
+        """The columns (N,) that depend on the victim's judgements of clean, adversarial and noisy clips.
+
+        The noise has the same l2 as the attack's perturbation.
+        """
         times = self.judgements if self.victim.randomised else 1
         chunk = tuple(batch.index.tolist())
         if chunk not in self.clean:
-            self.clean[chunk] = self._judged(batch, batch.x, "clean", times)
-        clean, adversarial = self.clean[chunk], self._judged(batch, x_adv, "judge", times)
-        # One judgement is enough: the sign is a sum over clips, and each clip has its own noise.
-        control = self._judged(batch, noise_control(x_adv, batch, self.seed), "control", 1)
+            self.clean[chunk] = self._predicted(batch, batch.x, "clean", times)
+        clean, adversarial = self.clean[chunk], self._predicted(batch, x_adv, "judge", times)
+        # One judgement is enough, because the check is a sum over clips, and each clip has its own noise.
+        control = self._predicted(batch, noise_control(x_adv, batch, self.seed), "control", 1)
         shares = {
             "clean_share": clean == batch.y,
             "adv_share": adversarial == batch.y,
             "success_share": self._fooled(adversarial, goal),
             "control_share": self._fooled(control, goal),
         }
-        means = {name: values.double().mean(dim=0) for name, values in shares.items()}
+        mean_shares = {name: values.double().mean(dim=0) for name, values in shares.items()}
         return {
             "judgements": torch.full_like(batch.y, times),
             "clean_pred": clean.mode(dim=0).values,
             "adv_pred": adversarial.mode(dim=0).values,
-            **means,
-            "clean_correct": means["clean_share"] > 0.5,
-            "success": means["success_share"] > 0.5,
+            **mean_shares,
+            "clean_correct": mean_shares["clean_share"] > 0.5,
+            "success": mean_shares["success_share"] > 0.5,
         }
 
-    def _judged(self, batch: SkeletonBatch, x: Tensor, purpose: str, times: int) -> Tensor:
-        """(times, N) the victim's predictions, each with fresh noise; -1 where clip or logits are not finite.
+    def _predicted(self, batch: SkeletonBatch, x: Tensor, purpose: str, times: int) -> Tensor:
+        """(times, N) predictions of the victim, each with fresh noise; -1 where clip or logits are not finite.
 
-        A diverged attack is a failure, whatever class comes first among NaNs.
+        So a diverged attack is a failure, and the argmax of NaNs never counts as a class.
         """
         view = self.victim.view(batch, purpose, self.seed)
-        answers = []
+        predictions = []
         with torch.no_grad():
             for _ in range(times):
                 logits = view(x)
                 finite = x.isfinite().flatten(1).all(dim=1) & logits.isfinite().all(dim=1)
-                answers.append(torch.where(finite, logits.argmax(dim=1), -1))
-        return torch.stack(answers)
+                predictions.append(torch.where(finite, logits.argmax(dim=1), -1))
+        return torch.stack(predictions)
 
-    def _fooled(self, answers: Tensor, goal: SkeletonBatch) -> Tensor:
-        """(J, N) bool: which predictions are successes of the attack."""
-        hit = answers == goal.y
-        return (hit if self.targeted else ~hit) & (answers >= 0)
+    def _fooled(self, predictions: Tensor, goal: SkeletonBatch) -> Tensor:
+        """(J, N) bool: whether each of the predictions (J, N) is a success of the attack."""
+        hit = predictions == goal.y
+        return (hit if self.targeted else ~hit) & (predictions >= 0)
 
     def _targets(self, batch: SkeletonBatch) -> Tensor:
         """(N,) the classes to reach."""
@@ -195,13 +202,13 @@ class Evaluation:
 
 
 def _copied(batch: SkeletonBatch) -> SkeletonBatch:
-    """The same clips in memory of their own."""
-    own = ("x", "y", "mask", "index", "dt")
-    return replace(batch, **{name: getattr(batch, name).clone() for name in own})
+    """A copy of the batch that shares no memory with it."""
+    tensors = ("x", "y", "mask", "index", "dt")
+    return replace(batch, **{name: getattr(batch, name).clone() for name in tensors})
 
 
 def _array(values: Tensor) -> np.ndarray:
-    """Values as stored: real numbers in float32."""
+    """Values as they are stored, floating-point numbers in float32."""
     values = values.detach().cpu()
     array: np.ndarray = np.ascontiguousarray((values.float() if values.is_floating_point() else values).numpy())
     return array
@@ -214,4 +221,5 @@ def _kind(values: Tensor) -> ColumnKind:
 
 
 def _described(values: Tensor) -> str:
+    """The type and shape of a tensor, such as ``float32 (8,)``."""
     return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"

@@ -1,4 +1,4 @@
-"""Victim x clips -> certificates, counted in resumable parts."""
+"""Certification of a victim: one row per clip, from counts that can be resumed."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,9 +26,9 @@ SAVE_SECONDS = 30.0  # between saves of a clip's counts
 
 @dataclass(frozen=True)
 class Certification:
-    """Certificates of one smoothed victim, in the space after resampling, for existing joints only.
+    """The certification of one smoothed victim, in the space after resampling, for existing joints only.
 
-    It abstains on a clip without any (a detector's isolated frames, after resampling).
+    The certificate abstains on a clip without existing joints (isolated detections, after resampling).
     """
 
     dataset: Dataset
@@ -39,7 +39,7 @@ class Certification:
 
     @property
     def columns(self) -> Columns:
-        """Names and kinds of a row's values, in order."""
+        """The names and kinds of the columns, in order."""
         return CERTIFICATE.columns
 
     def run(
@@ -50,84 +50,87 @@ class Certification:
         progress: Callable[[Iterable[int], int], Iterable[int]],
         state: Path,
     ) -> None:
-        """Certify the clips of ``order`` that are not ``done``; ``state`` keeps the counts of unfinished clips."""
-        left = chunks_left(order, self.smoothing.clips, done)
-        for place in progress(range(len(left)), len(left)):
-            rows = self._certify(left[place], state)
+        """Certify the clips of ``order`` that are not ``done``; the file ``state`` stores unfinished counts."""
+        chunks = chunks_left(order, self.smoothing.clips, done)
+        for chunk in progress(range(len(chunks)), len(chunks)):
+            rows = self._rows(chunks[chunk], state)
             append([row for row in rows if row["index"] not in done])
-        state.unlink(missing_ok=True)  # that of a process, too, that was killed after its last rows
+        state.unlink(missing_ok=True)  # also if an earlier process was killed just before it removed the file
 
-    def _certify(self, numbers: list[int], state: Path) -> list[dict[str, Any]]:
+    def _rows(self, numbers: list[int], state: Path) -> list[dict[str, Any]]:
+        """The rows of one chunk, which is padded by repeating its clips."""
         began = time.perf_counter()
-        how = self.smoothing
-        batch = load_batch(self.dataset, self.prepared, padded(numbers, how.clips)).to(self.victim.device)
-        selection = self._counts(batch, "selection", how.n0, state)
-        estimation = self._counts(batch, "estimation", how.n, state)
-        clean = self._clean(batch)
+        smoothing = self.smoothing
+        batch = load_batch(self.dataset, self.prepared, padded(numbers, smoothing.clips)).to(self.victim.device)
+        selection = self._counts(batch, "selection", smoothing.n0, state)
+        estimation = self._counts(batch, "estimation", smoothing.n, state)
+        clean = self._clean_correct(batch)
         joints = batch.mask.flatten(1).sum(dim=1).tolist()
         seconds = (time.perf_counter() - began) / len(numbers)
         return [
             {
                 "index": number,
                 "name": self.prepared.clips[number].name,
-                **self._columns(selection[row], estimation[row], int(batch.y[row]), clean[row], joints[row]),
-                "draws": how.n0 + how.n,
+                **self._certified(selection[row], estimation[row], int(batch.y[row]), clean[row], joints[row]),
+                "draws": smoothing.n0 + smoothing.n,
                 "seconds": round(seconds, 4),
             }
             for row, number in enumerate(numbers)
         ]
 
-    def _columns(
+    def _certified(
         self, selection: Tensor, estimation: Tensor, label: int, clean_correct: bool, joints: int
     ) -> dict[str, Any]:
-        """One clip's columns, from its counts (K + 1,), its label and how many joints it has in all frames."""
-        how, lost = self.smoothing, int(estimation[-1])
-        today = cohen(selection[:-1], estimation[:-1], how.sigma, how.alpha, lost)
-        paper = zheng(estimation[:-1], how.sigma, how.paper_alpha, lost)
-        if not joints:  # nothing was drawn, and nothing can be moved: the largest radius, and no meaning
-            today, paper = Certificate(ABSTAIN, 0.0, today.p_low), Certificate(ABSTAIN, 0.0, paper.p_low)
+        """The columns of one clip, from its counts (K + 1,), its label and the number of its existing joints."""
+        smoothing, lost = self.smoothing, int(estimation[-1])
+        standard = cohen(selection[:-1], estimation[:-1], smoothing.sigma, smoothing.alpha, lost)
+        paper = zheng(estimation[:-1], smoothing.sigma, smoothing.paper_alpha, lost)
+        if not joints:  # no noise was added and no joint can move, so the largest radius would be meaningless
+            standard, paper = Certificate(ABSTAIN, 0.0, standard.p_low), Certificate(ABSTAIN, 0.0, paper.p_low)
         return {
             "label": label,
-            "pred": today.pred,
+            "pred": standard.pred,
             "clean_correct": clean_correct,
-            "correct": today.pred == label,
-            "abstained": today.pred == ABSTAIN,
-            "radius": today.radius,
-            "rms_mm": 1000 * today.radius / max(joints, 1) ** 0.5,
-            "p_low": today.p_low,
+            "correct": standard.pred == label,
+            "abstained": standard.pred == ABSTAIN,
+            "radius": standard.radius,
+            "rms_mm": 1000 * standard.radius / max(joints, 1) ** 0.5,
+            "p_low": standard.p_low,
             "paper_pred": paper.pred,
             "paper_radius": paper.radius if paper.pred == label else -1.0,
         }
 
-    def _clean(self, batch: SkeletonBatch) -> list[bool]:
-        """Which clips the victim classifies correctly without noise; never those with non-finite logits."""
+    def _clean_correct(self, batch: SkeletonBatch) -> list[bool]:
+        """Whether the victim classifies each clip correctly without noise; false if the logits are not finite."""
         with torch.no_grad():
             logits = self.victim.view(batch, "clean", self.seed)(batch.x)
-        right: list[bool] = ((logits.argmax(dim=1) == batch.y) & logits.isfinite().all(dim=1)).tolist()
-        return right
+        correct: list[bool] = ((logits.argmax(dim=1) == batch.y) & logits.isfinite().all(dim=1)).tolist()
+        return correct
 
     def _counts(self, batch: SkeletonBatch, purpose: str, draws: int, state: Path) -> Tensor:
-        """(N, K + 1) counts on the CPU; counts in ``state`` are not repeated."""
-        how, index = self.smoothing, batch.index.tolist()
+        """(N, K + 1) counts of the predicted classes, on the CPU; resumes from the counts in ``state``."""
+        at_once, index = self.smoothing.at_once, batch.index.tolist()
         counts, first = torch.zeros(len(batch), len(self.dataset.classes) + 1, dtype=torch.long), 0
-        held = _load(state)
-        if held is None or held["index"].tolist() != index:
-            held = {"index": np.array(index)}
-        elif _fit(held, purpose, counts, draws):
-            counts, first = torch.from_numpy(held[purpose]), int(held[f"{purpose}_done"])
-        saved = time.monotonic()
-        for start in range(first, draws, how.at_once):
-            part = range(start, min(start + how.at_once, draws))
-            counts = counts + self._count(batch, purpose, part).cpu()
-            if time.monotonic() - saved > SAVE_SECONDS or part.stop == draws:
-                held |= {purpose: counts.numpy(), f"{purpose}_done": np.array(part.stop)}
-                _save(state, held)
-                saved = time.monotonic()
+        stored = _load_counts(state)
+        if stored is None or stored["index"].tolist() != index:
+            stored = {"index": np.array(index)}
+        elif _are_valid(stored, purpose, counts, draws):
+            counts, first = torch.from_numpy(stored[purpose]), int(stored[f"{purpose}_done"])
+        last_save = time.monotonic()
+        for start in range(first, draws, at_once):
+            numbers = range(start, min(start + at_once, draws))
+            counts = counts + self._count(batch, purpose, numbers).cpu()
+            if time.monotonic() - last_save > SAVE_SECONDS or numbers.stop == draws:
+                stored |= {purpose: counts.numpy(), f"{purpose}_done": np.array(numbers.stop)}
+                _save_counts(state, stored)
+                last_save = time.monotonic()
         return counts
 
     def _count(self, batch: SkeletonBatch, purpose: str, draws: range) -> Tensor:
-        def logits(x: Tensor, wide: SkeletonBatch) -> Tensor:
-            return self.victim.view(wide, purpose, self.seed)(x)
+        """(N, K + 1) counts of the predicted classes over the draws with these numbers."""
+
+        def logits(x: Tensor, repeated: SkeletonBatch) -> Tensor:
+            return self.victim.view(repeated, purpose, self.seed)(x)
 
         return count_classes(
             logits,
@@ -141,26 +144,26 @@ class Certification:
         )
 
 
-def _load(state: Path) -> dict[str, np.ndarray] | None:
-    """The content of a file of counts; None if it does not exist or is truncated."""
+def _load_counts(state: Path) -> dict[str, np.ndarray] | None:
+    """The content of the file ``state``; None if it does not exist or is damaged."""
     if not state.exists():
         return None
     try:
-        with open(state, "rb") as file, np.load(file, allow_pickle=False) as held:
-            return dict(held) if "index" in held else None
+        with open(state, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return dict(stored) if "index" in stored else None
     except (ValueError, KeyError, OSError, EOFError, BadZipFile):
         return None
 
 
-def _fit(held: dict[str, np.ndarray], purpose: str, counts: Tensor, draws: int) -> bool:
-    """Whether the counts in a file have the shape of ``counts`` and sum to the stated number of draws."""
-    if purpose not in held or f"{purpose}_done" not in held:
+def _are_valid(stored: dict[str, np.ndarray], purpose: str, counts: Tensor, draws: int) -> bool:
+    """Whether the stored counts have the shape of ``counts`` and sum to the stated number of draws."""
+    if purpose not in stored or f"{purpose}_done" not in stored:
         return False
-    found, done = held[purpose], held[f"{purpose}_done"]
-    same = found.shape == tuple(counts.shape) and found.dtype == np.int64 and done.shape == ()
-    return same and 0 < int(done) <= draws and bool((found.sum(axis=1) == done).all())
+    values, done = stored[purpose], stored[f"{purpose}_done"]
+    same = values.shape == tuple(counts.shape) and values.dtype == np.int64 and done.shape == ()
+    return same and 0 < int(done) <= draws and bool((values.sum(axis=1) == done).all())
 
 
-def _save(state: Path, held: dict[str, np.ndarray]) -> None:
+def _save_counts(state: Path, stored: dict[str, np.ndarray]) -> None:
     with whole(state) as part, open(part, "wb") as file:
-        np.savez(file, **held)  # type: ignore[arg-type]
+        np.savez(file, **stored)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How far an adversarial clip is from its clean one, per clip: every value is (N,)."""
+"""Measures of the difference between an adversarial clip and its clean clip; every value is (N,)."""
 
 from collections.abc import Mapping
 
@@ -11,11 +11,11 @@ from skeleton_adv.core.geometry import coordinates, joint_angles, velocities, ve
 
 
 def measure(x_adv: Tensor, batch: SkeletonBatch, constraints: Mapping[str, Constraint]) -> dict[str, Tensor]:
-    """All measures of the paper's tables, for x_adv (N, C, T, V, M), in float64.
+    """All measures of the paper's tables for x_adv (N, C, T, V, M), computed in float64.
 
-    The values of ``distances``; for each constraint, the mean and the maximum over existing
-    entries and whether it is satisfied; the true change of angles; the kinetic energy;
-    and ``feasible``: every constraint is satisfied.
+    These are the values of ``distances``; for each constraint, the mean and the maximum over existing
+    entries and whether it is satisfied; the true change of angles; the relative change of kinetic energy;
+    and ``feasible``, whether every constraint is satisfied.
     """
     clean = batch.to(dtype=torch.float64)
     x_adv = x_adv.double()
@@ -33,7 +33,7 @@ def measure(x_adv: Tensor, batch: SkeletonBatch, constraints: Mapping[str, Const
 
 
 def distances(x_adv: Tensor, batch: SkeletonBatch) -> dict[str, Tensor]:
-    """``l2`` over the whole clip and ``linf`` over coordinates, metres; ``rms_mm`` per joint and frame."""
+    """``l2`` over the whole clip and ``linf`` over its coordinates, in metres; ``rms_mm`` per joint and frame."""
     difference = coordinates(x_adv - batch.x, batch.skeleton).flatten(1)
     l2 = difference.norm(dim=1)
     joints = batch.mask.flatten(1).sum(dim=1).clamp(min=1).to(l2.dtype)
@@ -41,26 +41,26 @@ def distances(x_adv: Tensor, batch: SkeletonBatch) -> dict[str, Tensor]:
 
 
 def mean_and_max(values: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
-    """(N,) mean and (N,) maximum of values (N, K) over the entries that exist; NaN where none does."""
+    """(N,) mean and (N,) maximum of values (N, K) over existing entries; NaN for a clip that has none."""
     count = exists.sum(dim=1)
     values = torch.where(exists, values, 0)
-    nothing = torch.full_like(values[:, 0], torch.nan)
+    nan = torch.full_like(values[:, 0], torch.nan)
     return (
-        torch.where(count > 0, values.sum(dim=1) / count, nothing),
-        torch.where(count > 0, values.amax(dim=1), nothing),
+        torch.where(count > 0, values.sum(dim=1) / count, nan),
+        torch.where(count > 0, values.amax(dim=1), nan),
     )
 
 
 def angle_change(x_adv: Tensor, batch: SkeletonBatch) -> tuple[Tensor, Tensor]:
-    """(N, K) true change of each angle in radians, and (N, K) bool whether the angle exists.
+    """(N, K) true change of each angle in radians, and (N, K) bool: whether the angle exists.
 
-    An angle exists if its three joints do and neither bone has length 0, clean or adversarial.
+    An angle exists if its three joints exist and no bone of it has length 0 in the clean or the adversarial clip.
     """
     clean, defined = joint_angles(batch.x, batch)
     adversarial, still_defined = joint_angles(x_adv, batch)
     exists = defined & still_defined
-    for place in range(3):
-        joints = torch.tensor([triple[place] for triple in batch.skeleton.angles], device=x_adv.device)
+    for position in range(3):
+        joints = torch.tensor([triple[position] for triple in batch.skeleton.angles], device=x_adv.device)
         exists &= batch.mask[:, 0].index_select(2, joints)
     return (adversarial - clean).abs().flatten(1), exists.flatten(1)
 

@@ -1,4 +1,4 @@
-"""Signs that an attack is weaker than it could be, one value per clip, similar to AutoAttack's checks."""
+"""Signs that an attack is weaker than it could be, with one value per clip, similar to AutoAttack's checks."""
 
 import torch
 import torch.nn.functional as F
@@ -9,14 +9,14 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.noise import normal
 from skeleton_adv.models.victim import View
 
-FALL = 0.01  # of the margin, or of 1 if that is more
+FALL = 0.01  # the smallest decrease that counts, as a fraction of the margin, or of 1 if the margin is smaller
 
 
 def gradient_norm(view: View, batch: SkeletonBatch) -> Tensor:
-    """(N,) norm of the cross-entropy's gradient at the clean clips, over movable entries, per metre.
+    """(N,) norm of the gradient of the cross-entropy at the clean clips, over movable entries, per metre.
 
     Reliable Evaluation of Adversarial Robustness (Croce and Hein, arXiv 2003.01690): a gradient of 0
-    means that it is masked, not that the victim is robust.
+    means that the gradient is masked, not that the victim is robust.
     """
     x = batch.x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), batch.y, reduction="sum"), x)
@@ -25,9 +25,9 @@ def gradient_norm(view: View, batch: SkeletonBatch) -> Tensor:
 
 
 def still_falling(answers: list[Tensor], y: Tensor, targeted: bool) -> Tensor:
-    """(N,) bool: the margin, averaged over a twentieth of the steps, was still falling at the end.
+    """(N,) bool: whether the margin, averaged over a twentieth of the steps, was still falling at the end.
 
-    ``answers`` are the logits (N, K) that the attack saw, step by step.
+    ``answers`` are the logits (N, K) that the attack saw at each step.
     """
     window = max(len(answers) // 20, 1)
     if len(answers) < 2 * window:
@@ -38,8 +38,8 @@ def still_falling(answers: list[Tensor], y: Tensor, targeted: bool) -> Tensor:
 
 
 def noise_control(x_adv: Tensor, batch: SkeletonBatch, seed: int) -> Tensor:
-    """Clips (N, C, T, V, M) with Gaussian noise on movable entries, of the same l2 as the attack's perturbation."""
+    """Clips (N, C, T, V, M) with Gaussian noise on movable entries, with the same l2 as the attack's perturbation."""
     noise: Tensor = normal(batch.x, batch.index, seed, "control") * batch.movable
-    spent = torch.linalg.vector_norm(((x_adv - batch.x) * batch.movable).flatten(1), dim=1)
-    scale: Tensor = spent / torch.linalg.vector_norm(noise.flatten(1), dim=1).clamp(min=1e-12)
+    l2 = torch.linalg.vector_norm(((x_adv - batch.x) * batch.movable).flatten(1), dim=1)
+    scale: Tensor = l2 / torch.linalg.vector_norm(noise.flatten(1), dim=1).clamp(min=1e-12)
     return batch.x + scale.view(-1, 1, 1, 1, 1) * noise

@@ -21,7 +21,7 @@ def targets(
     seed: int,
     view: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """(N,) the classes to reach; ``random`` and ``least_likely`` (of ``view``) are never the true class."""
+    """(N,) the classes to reach; ``random`` and ``least_likely`` (in the logits of ``view``) exclude the true class."""
     if target == "least_likely":
         with torch.no_grad():
             logits = view(batch.x)
@@ -34,14 +34,14 @@ def targets(
 
 
 def random_target(seed: int, index: int, label: int, num_classes: int) -> int:
-    """A class other than ``label``, drawn from (seed, clip) only."""
+    """A class other than ``label``, which depends only on the seed and the clip."""
     stream = hashlib.sha256(f"target {seed} {index}".encode()).digest()
     drawn = int(np.random.Generator(np.random.PCG64(int.from_bytes(stream[:8]))).integers(num_classes - 1))
     return drawn + (drawn >= label)
 
 
 def resolve_class(target: Target, classes: Sequence[str]) -> int:
-    """Number of a class given by name or number; raises ``SettingError`` with the nearest name."""
+    """The number of a class given by name or number; raises ``SettingError`` with the most similar name."""
     text = str(target)
     if text in classes:
         return list(classes).index(text)

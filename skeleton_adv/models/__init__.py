@@ -1,4 +1,4 @@
-"""Victims' networks, (N, C, T, V, M) -> logits (N, num_classes), and their preprocessing."""
+"""Networks of victims, (N, C, T, V, M) -> logits (N, num_classes), and their preprocessing."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["load_checkpoint", "load_victim"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load these two when they are asked for: all else of the package needs neither."""
+    """Import these two functions on first use, because the rest of the package needs neither."""
     if name not in __all__:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from skeleton_adv.models import checkpoint

@@ -12,7 +12,7 @@ from skeleton_adv.core.ranges import Count, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import bone_links, spatial_adjacency
 
-# The ten units: channels as multiples of the first one's, and stride in time.
+# The ten units: channels as multiples of the width, and stride in time.
 UNITS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
 _LAYERS = {**{f"l{number}": True for number in range(1, len(UNITS) + 1)}, "pool": False, "fc": False}
 Width = Annotated[int, Range("[4, 1024]")]
@@ -22,7 +22,8 @@ class AGCN(nn.Module):
     """One stream of Two-Stream Adaptive Graph Convolutional Networks (Shi et al., arXiv 1805.07694).
 
     Layers, names and order of weights match the authors' code, whose checkpoints load
-    directly. Input (N, C, T, V, M) of any T, output logits (N, num_classes). An absent person is averaged in.
+    directly. Input (N, C, T, V, M) of any T, output logits (N, num_classes). The mean over persons includes absent
+    ones.
     """
 
     layers: ClassVar[Mapping[str, bool]] = _LAYERS
@@ -44,7 +45,7 @@ class AGCN(nn.Module):
             outputs = factor * width
             self.add_module(f"l{number}", _Unit(inputs, outputs, stride, adjacency, residual=number > 1))
             inputs = outputs
-        self.pool = nn.Identity()  # the mean over frames, joints and persons, by name
+        self.pool = nn.Identity()  # names the mean over frames, joints and persons
         self.fc = nn.Linear(inputs, num_classes)
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
 
@@ -59,10 +60,10 @@ class AGCN(nn.Module):
 
 
 class TwoStreamAGCN(nn.Module):
-    """2s-AGCN as a whole: the sum of the logits of a joint stream and a bone stream.
+    """The complete 2s-AGCN: the sum of the logits of a joint stream and a bone stream.
 
-    The authors' fusion adds raw outputs with weight 1. Gradients flow through the bone map too. Each
-    stream is trained separately: see ``streams``.
+    As in the authors' fusion, the raw outputs are added with weight 1. Gradients also flow through the computation
+    of bones. Each stream is trained separately: see ``streams``.
     """
 
     layers: ClassVar[Mapping[str, bool]] = {
@@ -81,7 +82,7 @@ class TwoStreamAGCN(nn.Module):
         self.joint = AGCN(skeleton, num_classes, num_persons, channels, width)
         self.bones = Bones(skeleton)
         self.bone = AGCN(skeleton, num_classes, num_persons, channels, width)
-        self.logits = nn.Identity()  # the sum of both, by name
+        self.logits = nn.Identity()  # names the sum of both streams
 
     def forward(self, x: Tensor) -> Tensor:
         joint, bone = self.streams(x)
@@ -94,7 +95,7 @@ class TwoStreamAGCN(nn.Module):
 
 
 class BoneAGCN(AGCN):
-    """The bone stream alone; its weights are those of the authors' bone checkpoints."""
+    """The bone stream alone; the authors' bone checkpoints fit it."""
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class BoneAGCN(AGCN):
 
 
 class Bones(nn.Module):
-    """Joints (N, C, T, V, M) -> each joint minus the next one towards the root, a score too; 0 at the root."""
+    """Joints (N, C, T, V, M) -> each joint minus the next joint towards the root, in all channels; 0 at the root."""
 
     bones: Tensor
 
@@ -128,7 +129,7 @@ class Bones(nn.Module):
 
 
 class _Spatial(nn.Module):
-    """Adaptive graph convolution: fixed, learned and attended adjacency, added (paper, Eq. 3)."""
+    """Adaptive graph convolution: the sum of a fixed, a learned and an attended adjacency (paper, Eq. 3)."""
 
     adjacency: Tensor
 
@@ -150,7 +151,7 @@ class _Spatial(nn.Module):
             nn.init.normal_(conv.weight, 0, math.sqrt(2 / (outputs * inputs * 3)))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Convolutions of width 1 are products, and those of one kind run as one.
+        # Convolutions of width 1 are matrix products, and the three of one kind are computed as one product.
         a = _filtered(x, self.conv_a, bias=True).permute(0, 1, 4, 2, 3).flatten(3)  # (N, 3, V, inner T)
         b = _filtered(x, self.conv_b, bias=True).flatten(2, 3)  # (N, 3, inner T, V)
         graph = F.softmax(a @ b / b.shape[2], dim=-2) + (self.adjacency + self.PA)  # (N, 3, V, V)
@@ -158,10 +159,10 @@ class _Spatial(nn.Module):
         return F.relu(self.bn(total) + self.down(x))
 
     def _mixed(self, x: Tensor, graph: Tensor) -> Tensor:
-        """x (N, C, T, V) over the joints by graph (N, 3, V, V) and over the channels by conv_d, the three added.
+        """x (N, C, T, V), mixed over joints by graph (N, 3, V, V) and over channels by conv_d; the sum of the three.
 
-        The graph mixes joints and filters mix channels, so either may come first: the graph where that
-        leaves it fewer channels, which is up to twice as fast.
+        The graph mixes joints and the filters mix channels, so either may come first. The graph comes first where
+        it then has fewer channels, which is up to twice as fast.
         """
         n, c, t, v = x.shape
         if c < self.bn.num_features:
@@ -173,7 +174,7 @@ class _Spatial(nn.Module):
 
 
 def _filtered(x: Tensor, convs: nn.ModuleList, bias: bool) -> Tensor:
-    """(N, len(convs), outputs, T, V): the output of each of these 1x1 convolutions on x (N, C, T, V)."""
+    """(N, len(convs), outputs, T, V): the outputs of these 1x1 convolutions for x (N, C, T, V)."""
     y = _stacked(convs, "weight").flatten(0, 1).flatten(1) @ x.flatten(2)
     if bias:
         y = y + _stacked(convs, "bias").flatten()[:, None]

@@ -24,36 +24,38 @@ PARTS = ("architecture", "preprocess")
 
 
 def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
-    """The network of a checkpoint, without its preprocessing: ``load_victim`` returns both.
+    """The network of a checkpoint, without its preprocessing; ``load_victim`` returns both.
 
-    Layout, widths, joints and classes are inferred from the keys. On a dataset's clips without preprocessing,
-    its predictions are mostly wrong: UTD-MHAD's HCN is correct on 8.4 % of the test clips instead of 93.5 %.
+    Layout, widths, joints and classes are inferred from the keys and shapes. On clips of a dataset without
+    preprocessing, most predictions are wrong: UTD-MHAD's HCN is correct on 8.4 % of the test clips instead of 93.5 %.
 
-    Reads HCN-pytorch's ``.pth.tar``, the HCN authors' later layout (whose motion starts with a zero
-    frame), 2s-AGCN's bare state dict with or without ``module.`` and the released weights' renamed
-    keys, both streams of 2s-AGCN in one file under ``joint.`` and ``bone.``, and ``.safetensors``.
-    HCN-pytorch's own motion is assumed for its layout, and a joint stream for 2s-AGCN's: shapes do not show these.
+    Supported are HCN-pytorch's ``.pth.tar``, the HCN authors' later layout (whose motion starts with a zero
+    frame), 2s-AGCN's bare state dict with or without ``module.`` and with the renamed keys of the released weights,
+    both streams of 2s-AGCN in one file under ``joint.`` and ``bone.``, and ``.safetensors``.
+    Keys and shapes do not show the motion of HCN or the stream of 2s-AGCN: HCN-pytorch's layout is given
+    HCN-pytorch's motion, and a single stream of 2s-AGCN is taken as a joint stream.
     Raises ``CheckpointError`` naming the keys that do not fit; never executes a pickle.
     """
-    named = source if isinstance(source, str | Path) else "the state dict"
+    source_name = source if isinstance(source, str | Path) else "the state dict"
     weights = read_state_dict(Path(source)) if isinstance(source, str | Path) else dict(source)
     skelact = is_skelact(weights)
     weights = canonical(weights)
     try:
         model = _build(weights, skelact)
     except (KeyError, ZeroDivisionError, IndexError) as error:
-        raise CheckpointError(f"{named} has no layout known here: it lacks or misshapes {error}") from None
-    fill(model, weights, str(named), type(model).__name__)
+        problem = f"{error} is missing" if isinstance(error, KeyError) else "a weight has an unexpected shape"
+        raise CheckpointError(f"{source_name} has no supported layout: {problem}") from None
+    fill(model, weights, str(source_name), type(model).__name__)
     return model.eval()
 
 
 def load_victim(path: str | Path) -> Network:
     """The recogniser of a checkpoint of this program: preprocessing and network, in evaluation mode.
 
-    Takes clips (N, C, T, V, M) as ``load_batch`` gives them for the dataset settings of its JSON (frames,
-    persons and space are those it was trained with) and returns logits (N, num_classes). Both parts are made
-    from that JSON, which is beside the weights. Raises ``CheckpointError`` if there is none, or if it names
-    anything but models and datasets of this program.
+    The recogniser takes clips (N, C, T, V, M) as ``load_batch`` returns them for the dataset settings in the
+    checkpoint's JSON (the frames, persons and space of its training) and returns logits (N, num_classes). Both
+    parts are built from this JSON, which is beside the weights. Raises ``CheckpointError`` if there is no JSON, or
+    if it names anything other than models and datasets of this program.
     """
     return load_victim_and_dataset(Path(path))[0]
 
@@ -63,35 +65,40 @@ def load_victim_and_dataset(path: Path) -> tuple[Network, Dataset]:
     about = path.with_suffix(".json")
     if not about.exists():
         raise CheckpointError(
-            f"{path} has no {about.name} beside it to describe it: load_checkpoint reads public checkpoints, "
-            "without their preprocessing"
+            f"{path} has no {about.name} beside it, which describes its victim: use load_checkpoint for public "
+            "checkpoints, without their preprocessing"
         )
     settings = read_json(about, CheckpointError).get("settings", {})
     try:
-        parts = {name: _made(about, settings["model"][name], "models", nn.Module) for name in PARTS}
-        data = _made(about, settings["dataset"], "data", object)
+        parts = {name: _constructor(about, settings["model"][name], "models", nn.Module) for name in PARTS}
+        data = _constructor(about, settings["dataset"], "data", object)
         root = {"root": ""} if "root" in signature(data).parameters else {}  # no clip is read
         dataset = data(**root)
         network = build_network(parts["architecture"], parts["preprocess"], dataset)
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{about} does not say how {path.name} was made ({error}): it is no victim") from None
+        raise CheckpointError(
+            f"{about} lacks a usable setting of the model or dataset ({error}): use a checkpoint of task=train"
+        ) from None
     load_weights(network, path)
     return network.eval(), dataset
 
 
-def _made(about: Path, settings: Mapping[str, Any], group: str, kind: type) -> Callable[..., Any]:
-    """A class of this program, named by ``_target_``, with its settings; nothing else is imported or called."""
+def _constructor(about: Path, settings: Mapping[str, Any], group: str, kind: type) -> Callable[..., Any]:
+    """A class of this program, named by ``_target_``, with its settings; no other object is imported or called."""
     name = str(settings["_target_"])
     module, _, attribute = name.rpartition(".")
     if not re.fullmatch(rf"skeleton_adv\.{group}(\.[a-z]\w*)*", module):
-        raise CheckpointError(f"{about} names {name}, which is not in skeleton_adv.{group}: build it yourself")
+        raise CheckpointError(
+            f"{about} names {name}, which is not in skeleton_adv.{group}: build the network yourself and use "
+            "load_weights"
+        )
     try:
-        found = getattr(import_module(module), attribute)
+        target = getattr(import_module(module), attribute)
     except (ImportError, AttributeError):
-        raise CheckpointError(f"{about} names {name}, which does not exist") from None
-    if not (isinstance(found, type) and issubclass(found, kind) and found.__module__.startswith("skeleton_adv.")):
-        raise CheckpointError(f"{about} names {name}, which cannot be its {group}")
-    return partial(found, **{key: value for key, value in settings.items() if not key.startswith("_")})
+        raise CheckpointError(f"{about} names {name}, which does not exist: correct its _target_") from None
+    if not (isinstance(target, type) and issubclass(target, kind) and target.__module__.startswith("skeleton_adv.")):
+        raise CheckpointError(f"{about} names {name}, which is no class of skeleton_adv.{group}: correct its _target_")
+    return partial(target, **{key: value for key, value in settings.items() if not key.startswith("_")})
 
 
 def _hcn(weights: Mapping[str, Tensor], skelact: bool) -> HCN:
@@ -108,7 +115,7 @@ def _hcn(weights: Mapping[str, Tensor], skelact: bool) -> HCN:
 
 
 def _build(weights: Mapping[str, Tensor], skelact: bool) -> nn.Module:
-    """An untrained model of the widths that these weights have."""
+    """An untrained model with the widths of these weights."""
     if "joint.data_bn.weight" in weights:
         joint = {key.removeprefix("joint."): value for key, value in weights.items() if key.startswith("joint.")}
         return TwoStreamAGCN(*_agcn(joint))

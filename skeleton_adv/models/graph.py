@@ -5,22 +5,22 @@ from torch import Tensor
 
 from skeleton_adv.core.skeleton import Skeleton
 
-# Where 2s-AGCN's graphs have their centre (those of other skeletons: where victims centre), and the
-# joints that they attach elsewhere than the tree of bones does: a hand's tip to its thumb, as the
-# recorded order of joints suggests, and OpenPose's hips to the shoulders.
+# The centre of 2s-AGCN's graph for each skeleton; other skeletons use the joint that victims centre on.
 _CENTER = {"ntu25": 20, "kinect20": 1, "openpose18": 1}
+# Joints whose neighbour in 2s-AGCN's graph is not their parent in the tree of bones: the tip of a hand is attached to
+# its thumb, as the recorded order of joints suggests, and OpenPose's hips to the shoulders.
 _ATTACHED = {"ntu25": {21: 22, 23: 24}, "openpose18": {8: 2, 11: 5}}
-# Where the bones of the bone stream start, if not at the centre.
+# The joint at which the bones of the bone stream start, if it is not the centre.
 _BONES_FROM = {"openpose18": 0}
 
 
 def bone_links(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
-    """Pairs (joint, joint that it is taken from) of 2s-AGCN's bone stream."""
+    """Pairs (joint, origin) of 2s-AGCN's bone stream: a bone is the joint minus its origin."""
     return inward_links(skeleton, _BONES_FROM.get(skeleton.name))
 
 
 def inward_links(skeleton: Skeleton, center: int | None = None) -> tuple[tuple[int, int], ...]:
-    """Pairs (joint, next joint towards the graph's centre), one for every joint but the centre."""
+    """Pairs (joint, next joint towards the centre of the graph), one for every joint except the centre."""
     attached = _ATTACHED.get(skeleton.name, {})
     neighbours: dict[int, list[int]] = {joint: [] for joint in range(skeleton.num_joints)}
     for joint, parent in skeleton.bones:
@@ -38,7 +38,7 @@ def inward_links(skeleton: Skeleton, center: int | None = None) -> tuple[tuple[i
 
 
 def spatial_adjacency(skeleton: Skeleton) -> Tensor:
-    """(3, V, V): identity, links towards the centre and away from it, the last two normalised by column.
+    """(3, V, V): the identity, the links towards the centre, and those away from it, both normalised by column.
 
     Two-Stream Adaptive Graph Convolutional Networks (Shi et al., arXiv 1805.07694), strategy
     ``spatial``; ``out[v] = sum_u in[u] A[u, v]``.

@@ -18,12 +18,12 @@ class HCN(nn.Module):
     """Co-occurrence Feature Learning from Skeleton Data (Li et al., arXiv 1804.06055).
 
     Layers, names and order of weights match the public implementation HCN-pytorch, whose
-    checkpoints load directly. It differs from the paper in conv2's width, which there is the
-    number of frames. ``motion``: ``resize`` stretches the T-1 differences to T frames (HCN-pytorch),
+    checkpoints load directly. HCN-pytorch differs from the paper in the width of conv2, which is the
+    number of frames there. ``motion``: ``resize`` stretches the T-1 differences to T frames (HCN-pytorch),
     ``zero_first`` puts a zero frame first (the authors' later code). Persons are fused by their
     maximum after conv6. Input (N, C, T, V, M), output logits (N, num_classes).
 
-    Raises ``SettingError`` if ``num_frames`` is not a multiple of 16, since four poolings halve it.
+    Raises ``SettingError`` if ``num_frames`` or ``conv2`` is not a multiple of 16, because four poolings halve it.
     """
 
     layers: ClassVar[Mapping[str, bool]] = {**dict.fromkeys(_BY_PERSON, True), "fc7": False, "fc8": False}
@@ -43,7 +43,7 @@ class HCN(nn.Module):
         super().__init__()
         width = conv2 or num_frames
         if num_frames % 16 or width % 16:
-            raise SettingError(f"HCN requires multiples of 16: num_frames={num_frames}, conv2={width}")
+            raise SettingError(f"num_frames={num_frames} and conv2={width} must be multiples of 16 for HCN")
         self.num_frames, self.motion = num_frames, motion
         self.register_buffer("stretch", _stretch(num_frames), persistent=False)
         self.conv1, self.conv2, self.conv3, self.conv4 = _stream(channels, width, num_joints, dropout)
@@ -70,16 +70,16 @@ class HCN(nn.Module):
         return logits
 
     def _difference(self, x: Tensor) -> Tensor:
-        """Motion between frames, (N*M, C, T, V), by one of the two definitions."""
+        """Motion between frames (N*M, C, T, V), as ``motion`` defines it."""
         difference = x[:, :, 1:] - x[:, :, :-1]
         if self.motion == "zero_first":
             return F.pad(difference, (0, 0, 1, 0))
-        # A product, not F.interpolate: the backward of that is not deterministic on a GPU.
+        # A matrix product, because the backward pass of F.interpolate is not deterministic on a GPU.
         return torch.einsum("nctv,ts->ncsv", difference, self.stretch)
 
 
 def _stretch(num_frames: int) -> Tensor:
-    """(T-1, T) weights of a linear resize from T-1 to T frames, pixel centres aligned as in ``F.interpolate``."""
+    """(T-1, T) weights of a linear resize from T-1 to T frames, with pixel centres as in ``F.interpolate``."""
     frames = torch.eye(num_frames - 1, dtype=torch.float64)[None]
     return F.interpolate(frames, size=num_frames, mode="linear", align_corners=False)[0].float()
 
@@ -99,5 +99,5 @@ def _stage(inputs: int, outputs: int, *between: nn.Module) -> nn.Sequential:
 
 
 def _joints_first(x: Tensor) -> Tensor:
-    """(N, width, T, V) -> (N, V, T, width): joints become channels, so that filters mix all of them."""
+    """(N, width, T, V) -> (N, V, T, width): joints become channels, so that filters mix all joints."""
     return x.permute(0, 3, 2, 1)

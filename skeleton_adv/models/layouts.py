@@ -1,26 +1,26 @@
-"""Names that other implementations give to the layers of the networks here."""
+"""Names of the layers in other implementations of these networks."""
 
 import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
-# The HCN authors' later code (skelact) names the same layers differently.
+# The HCN authors' later code (skelact) has other names for the same layers.
 _SKELACT = {"cls_head.fc": "fc8"} | {
     f"backbone.net_{branch}.{place}": f"conv{number}{suffix}"
     for branch, suffix in (("l", ""), ("m", "m"))
     for place, number in ((0, "1"), (2, "2"), (4, "3"), (6, "4"))
 }
-_BARE = ("conv2", "conv2m", "fc8")  # layers that are no first member of a sequence in HCN-pytorch
+_BARE = ("conv2", "conv2m", "fc8")  # layers that are not part of a sequence in HCN-pytorch
 
 
 def is_skelact(weights: Mapping[str, Tensor]) -> bool:
-    """Whether these weights are from the HCN authors' later code, with another motion and preprocessing."""
+    """Whether these weights are from the HCN authors' later code, which has another motion and preprocessing."""
     return any(key.startswith("backbone.") for key in weights)
 
 
 def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights under the names of the modules here."""
+    """The same weights under the names of this package's modules."""
     return {_canonical(key): value for key, value in weights.items()}
 
 

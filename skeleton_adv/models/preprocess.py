@@ -1,4 +1,4 @@
-"""Preprocessing of victims, as differentiable modules."""
+"""The preprocessing of victims, as differentiable modules."""
 
 from typing import Literal
 
@@ -18,11 +18,11 @@ class Unchanged(nn.Module):
 
 
 class CenterPerFrame(nn.Module):
-    """Subtract the first person's centre joint, frame by frame, from every joint of every person.
+    """Subtract the centre joint of the first person, frame by frame, from every joint of every person.
 
-    HCN-pytorch's ``origin_transfer``. As there, an absent second person is moved too, from 0 to
-    minus the centre: published weights expect it. Clips of image coordinates pass unchanged: no public
-    pipeline centres them, and a score is not a position.
+    This is HCN-pytorch's ``origin_transfer``. As in that code, an absent second person moves from 0 to
+    minus the centre too, because published weights expect it. Clips in image coordinates are returned unchanged,
+    because no public pipeline centres them and a score is not a position.
     """
 
     def __init__(self, skeleton: Skeleton) -> None:
@@ -36,36 +36,36 @@ class CenterPerFrame(nn.Module):
 
 
 class PreNormalize(nn.Module):
-    """2s-AGCN's ``pre_normalization``: order persons by energy, centre each frame, rotate by the first.
+    """2s-AGCN's ``pre_normalization``: order persons by energy, centre each frame, rotate by the first frame.
 
-    The person who moves most comes first; every frame is moved so that this person's ``center`` is
-    at 0; then everything is rotated so that the first frame's spine points along z, and then so that
-    its shoulders are along x. Entries that are exactly 0 do not exist and stay 0. Everything is
-    differentiable except the order of persons. A clip of ``WHOLE`` frames is first repeated
-    until it fills them, as in the authors' pipeline: a repeated frame is a copy of the one that an
-    attack moves. In the ``normalised`` space, only that repetition remains. Clips of image
-    coordinates pass unchanged, as in the authors' pipeline for Kinetics.
+    The person who moves most comes first. Every frame is translated so that this person's ``center`` is
+    at 0. Then the clip is rotated so that the spine in the first frame points along z, and then so that
+    the shoulders in the first frame point along x. Entries that are exactly 0 do not exist and stay 0. All steps are
+    differentiable except the order of persons. The frames of a clip with ``WHOLE`` frames are first repeated
+    until they fill the clip, as in the authors' pipeline; a repeated frame is a copy of the frame that an
+    attack moves. In the ``normalised`` space, only this repetition remains. Clips in image
+    coordinates are returned unchanged, as in the authors' pipeline for Kinetics.
     """
 
     def __init__(self, skeleton: Skeleton, space: Literal["camera", "normalised"] = "camera") -> None:
         super().__init__()
         joints = skeleton.joints
-        self.center, self.flat, self.done = skeleton.center, len(skeleton.coords) < 3, space == "normalised"
+        self.center, self.flat, self.normalised = skeleton.center, len(skeleton.coords) < 3, space == "normalised"
         self.spine = (skeleton.root, skeleton.center)
         self.shoulders = (joints.index("left_shoulder"), joints.index("right_shoulder"))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
         if self.flat:
             return x
-        if not self.done:
+        if not self.normalised:
             x = x.gather(4, self.order(x).view(len(x), 1, 1, 1, -1).expand_as(x))
         if x.shape[2] >= WHOLE:
-            # A product, because frames that are gathered twice have no deterministic gradient on a GPU.
+            # A matrix product, because frames that are gathered twice have no deterministic gradient on a GPU.
             x = torch.einsum("nctvm,nsmt->ncsvm", x, F.one_hot(_repeated(x), x.shape[2]).to(x.dtype))
-        return x if self.done else self.turn(x)
+        return x if self.normalised else self.rotated(x)
 
-    def turn(self, x: Tensor) -> Tensor:
-        """x (N, C, T, V, M), with the most active person first, centred in every frame and rotated by the first one."""
+    def rotated(self, x: Tensor) -> Tensor:
+        """x (N, C, T, V, M), whose persons are in order, centred in every frame and rotated by the first frame."""
         exists = (x != 0).any(dim=1, keepdim=True)
         x = torch.where(exists, x - x[:, :, :, self.center : self.center + 1, :1], 0)
         axes = torch.eye(3, dtype=x.dtype, device=x.device)
@@ -73,43 +73,44 @@ class PreNormalize(nn.Module):
         return self._rotate(x, self.shoulders[0], self.shoulders[1], axes[0])
 
     def order(self, x: Tensor) -> Tensor:
-        """(N, M) the persons of x, who moves most first."""
+        """(N, M) the numbers of the persons of x, the one who moves most first."""
         return _energy(x).argsort(dim=1, descending=True, stable=True)
 
     def _rotate(self, x: Tensor, start: int, end: int, axis: Tensor) -> Tensor:
-        """x turned so that the first frame's vector from joint ``start`` to ``end`` points along ``axis``."""
+        """x rotated so that the vector from joint ``start`` to ``end`` in the first frame points along ``axis``."""
         vector = x[:, :, 0, end, 0] - x[:, :, 0, start, 0]  # (N, 3)
-        return torch.einsum("ndc,nctvm->ndtvm", _turn(vector, axis.expand_as(vector)), x)
+        return torch.einsum("ndc,nctvm->ndtvm", _rotation(vector, axis.expand_as(vector)), x)
 
 
 def _repeated(x: Tensor) -> Tensor:
-    """(N, T, M) the frame that stands at each place once a person's frames are repeated to fill all T.
+    """(N, T, M) the source of each frame when the frames of a person are repeated to fill all T frames.
 
-    A person who is present from the start keeps gaps in between; otherwise every empty frame is dropped.
+    If a person is present in the first frame, the repeated frames include later gaps; otherwise they exclude all
+    empty frames.
     """
-    there = (x.detach() != 0).any(dim=3).any(dim=1)  # (N, T, M)
-    place = torch.arange(x.shape[2], device=x.device).view(1, -1, 1).expand_as(there)
-    end = torch.where(there, place + 1, 0).amax(dim=1, keepdim=True)
-    packed = (~there).to(torch.int8).argsort(dim=1, stable=True)
-    count = there.sum(dim=1, keepdim=True)
-    kept = place % end.clamp(min=1)
-    return torch.where(there[:, :1], kept, packed.gather(1, place % count.clamp(min=1)))
+    present = (x.detach() != 0).any(dim=3).any(dim=1)  # (N, T, M)
+    frame = torch.arange(x.shape[2], device=x.device).view(1, -1, 1).expand_as(present)
+    end = torch.where(present, frame + 1, 0).amax(dim=1, keepdim=True)
+    packed = (~present).to(torch.int8).argsort(dim=1, stable=True)
+    count = present.sum(dim=1, keepdim=True)
+    with_gaps = frame % end.clamp(min=1)
+    return torch.where(present[:, :1], with_gaps, packed.gather(1, frame % count.clamp(min=1)))
 
 
 def _energy(x: Tensor) -> Tensor:
-    """(N, M) standard deviation over the frames and joints where a person is, summed over axes."""
+    """(N, M) standard deviation over the frames and joints in which a person is present, summed over axes."""
     present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
     count = (present.sum(dim=(2, 3)) * x.shape[3]).clamp(min=1)
-    kept = torch.where(present, x.detach(), 0)
-    mean = kept.sum(dim=(2, 3)) / count
-    spread = torch.where(present, kept - mean[:, :, None, None], 0).square().sum(dim=(2, 3)) / count
-    return spread.sqrt().sum(dim=1)
+    values = torch.where(present, x.detach(), 0)
+    mean = values.sum(dim=(2, 3)) / count
+    variance = torch.where(present, values - mean[:, :, None, None], 0).square().sum(dim=(2, 3)) / count
+    return variance.sqrt().sum(dim=1)
 
 
-def _turn(vector: Tensor, axis: Tensor) -> Tensor:
-    """(N, 3, 3) the least rotation that takes the direction of ``vector`` (N, 3) to the unit ``axis``.
+def _rotation(vector: Tensor, axis: Tensor) -> Tensor:
+    """(N, 3, 3) the smallest rotation that takes the direction of ``vector`` (N, 3) to the unit ``axis``.
 
-    The identity where the vector is 0 or already there, as in the authors' code.
+    It is the identity if the vector is 0 or already along the axis, as in the authors' code.
     """
     length = vector.norm(dim=1, keepdim=True)
     unit = torch.where(length > 0, vector / length.clamp(min=1e-30), axis)
@@ -119,5 +120,5 @@ def _turn(vector: Tensor, axis: Tensor) -> Tensor:
     skew[:, 0, 1], skew[:, 0, 2], skew[:, 1, 2] = -across[:, 2], across[:, 1], -across[:, 0]
     skew = skew - skew.transpose(1, 2)
     identity = torch.eye(3, dtype=unit.dtype, device=unit.device)
-    # Rodrigues' formula; only exactly opposite directions, which have no least rotation, are excluded.
+    # Rodrigues' formula; only exactly opposite directions, which have no smallest rotation, are excluded.
     return identity + skew + skew @ skew / (1 + cosine).clamp(min=1e-6)[:, None, None]

@@ -1,4 +1,4 @@
-"""Weights on disk: written whole with their facts, and read without executing anything."""
+"""Weights on disk: written whole, with a JSON of facts beside them, and read without executing code."""
 
 import hashlib
 import pickle
@@ -26,23 +26,23 @@ _NUMPY: list[Any] = [
 
 
 def save_weights(network: Network, path: Path, about: Mapping[str, Any], half: bool = False) -> None:
-    """Write the model's weights as ``.safetensors``; beside them, as JSON, their facts and SHA-256."""
+    """Write the weights of the model as ``.safetensors``, and beside them a JSON with their facts and SHA-256."""
     from safetensors.torch import save
 
     weights = {key: value.detach().cpu().contiguous() for key, value in network.model.state_dict().items()}
     stored = save(
         {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}
     )
-    # The facts come first: weights never exist without them.
+    # The facts are written first, so that weights never exist without facts.
     write_json(path.with_suffix(".json"), {**about, "weights": hashlib.sha256(stored).hexdigest()})
     write_whole(path, stored)
 
 
 def load_weights(network: Network, path: Path) -> dict[str, Any]:
-    """Load a checkpoint, ours or a public one, into the network's model; return the JSON beside it.
+    """Load a checkpoint of this program or a public one into the network's model; return the JSON beside it.
 
-    Raises ``CheckpointError`` if the file is damaged, is not the one that its JSON describes (``weights``, its
-    SHA-256, which older ones lack), or if its keys, shapes or values do not fit.
+    Raises ``CheckpointError`` if the file is damaged, if its SHA-256 differs from ``weights`` in its JSON (which
+    older JSONs lack), or if its keys, shapes or values do not fit.
     """
     about = path.with_suffix(".json")
     known = read_json(about, CheckpointError) if about.exists() else {}
@@ -59,8 +59,8 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
     return known
 
 
-def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: str, way_out: str = "") -> None:
-    """Load weights into a model in its own precision.
+def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str, purpose: str, way_out: str = "") -> None:
+    """Load weights into a model, in the precision of the model.
 
     Raises ``CheckpointError`` naming keys that do not fit, or whose values are not finite.
     """
@@ -73,19 +73,19 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], named: str, fitting: s
     ]
     if unfit:
         more = f" and {len(unfit) - 3} more" if len(unfit) > 3 else ""
-        raise CheckpointError(f"{named} does not fit {fitting}: {'; '.join(unfit[:3])}{more}{way_out}")
+        raise CheckpointError(f"{source} does not fit {purpose}: {'; '.join(unfit[:3])}{more}{way_out}")
     broken = [key for key, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{named} contains weights that are not finite: {broken[0]} and {len(broken) - 1} more; train it again"
+            f"{source} contains weights that are not finite: {broken[0]} and {len(broken) - 1} more; train it again"
         )
     model.load_state_dict({**own, **{key: value.to(own[key].dtype) for key, value in weights.items()}})
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """A file's weights by name, with ``module.`` and what precedes it stripped.
+    """The weights in a file by name; ``module.`` and the text before it are removed from names.
 
-    Raises ``CheckpointError`` if it is not a safe checkpoint.
+    Raises ``CheckpointError`` if the file is not a safe checkpoint.
     """
     content: Any
     try:
@@ -98,17 +98,21 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).partition("\n")[0][:120]
-        raise CheckpointError(f"{path} contains more than weights and is not executed ({reason})") from None
+        raise CheckpointError(
+            f"{path} contains more than weights and is not executed ({reason}): save its state dict alone"
+        ) from None
     except Exception as error:  # safetensors, zip and pickle each raise their own
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise CheckpointError(f"{path} is not a readable checkpoint ({reason})") from None
+        raise CheckpointError(
+            f"{path} is not a readable checkpoint ({reason}): use a .safetensors file or a PyTorch file of weights"
+        ) from None
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} holds no state dict: it must map names to tensors, or contain 'state_dict'")
+        raise CheckpointError(f"{path} contains no state dict: it must map names to tensors, or contain 'state_dict'")
     return {str(key).rpartition("module.")[2]: value for key, value in content.items()}
 
 
 def _shape_of(weights: Mapping[str, Tensor], key: str) -> str:
-    """An entry's shape in words, such as 64x3x1x1."""
+    """The shape of an entry as text, such as 64x3x1x1."""
     return "x".join(map(str, weights[key].shape)) or "scalar" if key in weights else "absent"

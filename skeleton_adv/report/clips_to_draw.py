@@ -9,7 +9,7 @@ import pandas as pd
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
 from skeleton_adv.report.words import class_name
-from skeleton_adv.runs.clips import PAIR, Place, SavedClips, read_row
+from skeleton_adv.runs.clips import PAIR, Location, SavedClips, read_row
 from skeleton_adv.runs.load import Run
 
 
@@ -115,5 +115,5 @@ def seconds_per_frame(run: Run, numbers: Sequence[int]) -> list[float | None]:
     return [float(read_row(saved[number], "dt")) if number in saved else None for number in numbers]
 
 
-def _locations(run: Run, *holding: str) -> Mapping[int, Place]:
-    return SavedClips(run.folder).places(*holding) if run.folder else {}
+def _locations(run: Run, *holding: str) -> Mapping[int, Location]:
+    return SavedClips(run.folder).locations(*holding) if run.folder else {}

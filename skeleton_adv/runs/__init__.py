@@ -1,1 +1,1 @@
-"""What is stored on disk. No torch."""
+"""Runs on disk: their rows, clips, facts and identity. Imports no torch."""

@@ -1,4 +1,4 @@
-"""The folder of a run: rows that survive a kill, and ``run.json`` as the mark of completion."""
+"""The folder of a run: rows that survive a kill, and ``run.json``, which marks the run as complete."""
 
 import csv
 import io
@@ -21,18 +21,18 @@ Row = Mapping[str, Any]  # a value for each column
 class RunFolder:
     """The rows of one run, its ``begun.json`` (versions and machines) and its ``run.json`` (written last).
 
-    The columns are pinned in ``begun.json`` before the first row and repeated in ``run.json``: a later version
-    with more columns continues an unfinished run with its original ones.
+    The columns are recorded in ``begun.json`` before the first row and repeated in ``run.json``. A later version
+    with more columns resumes an unfinished run with the run's original columns.
     """
 
     def __init__(self, path: Path, kind: RowKind) -> None:
         self.path, self.kind = path, kind
-        self._columns: Columns = kind.columns  # until the run is begun
+        self._columns: Columns = kind.columns  # until ``begin`` reads or records the run's own
         self._csv, self._json, self._begun = path / kind.file, path / "run.json", path / "begun.json"
 
     @contextmanager
     def locked(self, waiting: str = "") -> Iterator[None]:
-        """Hold the folder; a second process prints ``waiting`` and waits."""
+        """Lock the folder; a second process prints ``waiting`` and waits."""
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock")
         try:
@@ -48,7 +48,7 @@ class RunFolder:
     def summary(self) -> dict[str, Any] | None:
         """The content of ``run.json``, or None if the run is unfinished.
 
-        Raises ``RunError`` if the rows have changed since it ended.
+        Raises ``RunError`` if the rows have changed since the run ended.
         """
         if not self._json.exists() or not self._csv.exists():
             return None
@@ -58,14 +58,14 @@ class RunFolder:
             if rows.get("digest") != digest(self._csv):
                 raise self._damaged("was changed after the run ended")
             return summary if isinstance(summary.get("done"), int) else None
-        # Runs of an older version have no digest: the number of rows must suffice.
+        # Runs of an older version have no digest, so only the number of rows can be checked.
         return summary if self._csv.read_bytes().count(b"\n") - 1 == summary.get("done") else None
 
     def begin(self, columns: Columns, clips: Mapping[int, str], withdraw: bool = True) -> set[int]:
-        """Repair a half-written last row and return the numbers of the clips whose rows are there.
+        """Repair a half-written last row and return the numbers of the clips that have rows.
 
-        ``columns`` are those of a run that has no rows yet; ``clips`` maps the numbers of all clips to their
-        names. ``withdraw`` removes the mark of completion. Raises ``RunError`` if a row is damaged or its
+        ``columns`` are used if the run has no rows yet; ``clips`` maps the numbers of all clips to their
+        names. ``withdraw`` removes ``run.json``. Raises ``RunError`` if a row is damaged or its
         clip does not exist.
         """
         self._columns = columns
@@ -76,7 +76,7 @@ class RunFolder:
             self._pin(columns)
             write_whole(self._csv, ",".join(self._columns) + "\n")
         content = self._csv.read_bytes()
-        # A row counts only with the end of its line: a number that was cut short still reads as a number.
+        # A row counts only if its line is complete, because a number that was cut short is still a number.
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             with open(self._csv, "r+b") as file:
@@ -90,7 +90,7 @@ class RunFolder:
         return set(numbers)
 
     def note(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Record in ``begun.json`` the versions and machine of this process; return all that are recorded."""
+        """Add the versions and machine of this process to ``begun.json``; return all that it lists."""
         known = list(self._read_begun().get("with", []))
         if dict(facts) not in known:
             known.append(dict(facts))
@@ -100,7 +100,8 @@ class RunFolder:
     def compare(self, rows: Sequence[Row]) -> None:
         """Raise ``RunError`` if clips that were attacked again do not match their rows.
 
-        Answers must be the same and l2 within a hundredth: machines round differently, and attacks amplify it.
+        Predictions must be equal, and l2 must agree within 1 %: machines round differently, and attacks amplify
+        rounding.
         """
         with open(self._csv, newline="") as file:
             known = {row["index"]: row for row in csv.DictReader(file)}
@@ -113,9 +114,9 @@ class RunFolder:
             if wrong:
                 name = wrong[0]
                 raise RunError(
-                    f"clip {row['name']} now has {name}={row[name]}, but its row in {self._csv} says "
-                    f"{before[name]}: it comes from another machine or version: delete {self.path} or set "
-                    "runtime.output_dir"
+                    f"clip {row['name']} now has {name}={row[name]}, but its row in {self._csv} has "
+                    f"{before[name]}, from another machine or version: delete {self.path} or set "
+                    "runtime.output_dir to another folder"
                 )
 
     def append(self, rows: Sequence[Row]) -> None:
@@ -129,7 +130,7 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def end(self, summary: Mapping[str, Any]) -> None:
-        """Write ``run.json`` with the count and the digest of the rows, which are complete."""
+        """Write ``run.json`` with the digest of the rows, once they are complete."""
         about = {"kind": self.kind.name, "schema": self.kind.schema, "columns": dict(self._columns)}
         rows = {"file": self._csv.name, "digest": digest(self._csv)}
         write_json(self._json, {**summary, **about, "rows": rows})
@@ -138,13 +139,13 @@ class RunFolder:
         write_json(self._begun, {**self._read_begun(), "columns": dict(columns)})
 
     def _pinned(self, header: list[str]) -> Columns:
-        """The columns that this run began with; an older version pinned none, so its header determines them."""
+        """The columns that this run began with; an older version recorded none, so its header determines them."""
         pinned = self._read_begun().get("columns")
         if pinned is None and {*header} == {*self._columns}:
             pinned = {name: self._columns[name] for name in header}
             self._pin(pinned)
         if not isinstance(pinned, dict) or list(pinned) != header or not {*self.kind.columns} <= {*pinned}:
-            raise self._damaged("is damaged or from another version")
+            raise self._damaged("has a damaged header or is from another version")
         return pinned
 
     def _read_begun(self) -> dict[str, Any]:
@@ -156,24 +157,24 @@ class RunFolder:
         return begun
 
     def _number(self, row: list[str], clips: Mapping[int, str]) -> int:
-        """The number of a row's clip; raises ``RunError`` unless every cell is of its kind and the clip exists."""
+        """The number of a row's clip; raises ``RunError`` if a cell has the wrong kind or the clip does not exist."""
         if len(row) != len(self._columns):
             raise self._damaged(f"has a row of {len(row)} cells, not {len(self._columns)}")
         cells = dict(zip(self._columns, row, strict=True))
         for name, kind in self._columns.items():
-            if not _is(cells[name], kind) and (cells[name] or name in self.kind.columns):
-                raise self._damaged(f"has {name}={cells[name]!r} in a row")
+            if not _is_of_kind(cells[name], kind) and (cells[name] or name in self.kind.columns):
+                raise self._damaged(f"has a row with {name}={cells[name]!r}")
         number = int(cells["index"])
         if clips.get(number) != cells["name"]:
-            raise self._damaged(f"has a row for clip {number}, {cells['name']!r}, which this dataset does not have")
+            raise self._damaged(f"has a row for clip {number}, {cells['name']!r}, which this dataset does not contain")
         return number
 
-    def _damaged(self, how: str) -> RunError:
-        return RunError(f"{self._csv} {how}: delete the folder {self.path} and run again")
+    def _damaged(self, problem: str) -> RunError:
+        return RunError(f"{self._csv} {problem}: delete the folder {self.path} and run again")
 
 
-def _is(cell: str, kind: ColumnKind) -> bool:
-    """Whether a cell of a CSV is of a kind."""
+def _is_of_kind(cell: str, kind: ColumnKind) -> bool:
+    """Whether the text of a CSV cell is a value of this kind."""
     if kind == "bool":
         return cell in ("True", "False")
     if kind == "text":

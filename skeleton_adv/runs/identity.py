@@ -10,29 +10,29 @@ from typing import Any
 
 from skeleton_adv.core.files import digest
 
-# Raised when a method gives different numbers, or rows with another meaning, for the same settings.
+# Raise an entry when its method gives different numbers, or rows with another meaning, for the same settings.
 REVISIONS = {"cw": 2, "pgd": 2, "certificate": 3}
 
-# Keys that were added after the first runs, with their neutral values: while a key has its neutral value,
-# it stays out of the hash, and older runs are still found. A key is named by the ``_target_`` it is
-# an argument of, or by its dotted place among the settings.
+# Keys that were added after the first runs, with their neutral values. A key with its neutral value is left out
+# of the hash, so that older runs are still found. A key is written with the ``_target_`` whose argument it is,
+# or with its dotted path in the settings.
 NEUTRAL: dict[str, Any] = {"recipe.noise_warmup": 0.0}
 
 
 def identity(settings: Mapping[str, Any], schema: int) -> str:
-    """Twelve hexadecimal digits of ``settings`` and the ``schema`` of their result; 1 and 1.0 are the same."""
+    """Twelve hexadecimal digits for ``settings`` and the ``schema`` of the result; 1 and 1.0 are the same."""
     canonical = json.dumps(_canonical({"schema": schema, **settings}), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _canonical(value: Any, place: str = "") -> Any:
+def _canonical(value: Any, path: str = "") -> Any:
     if isinstance(value, Mapping):
-        owner = str(value.get("_target_", place))
+        owner = str(value.get("_target_", path))
         keys = {name: f"{owner}.{name}" if owner else str(name) for name in value}
-        kept = [name for name in value if keys[name] not in NEUTRAL or NEUTRAL[keys[name]] != value[name]]
-        return {name: _canonical(value[name], keys[name]) for name in kept}
+        hashed = [name for name in value if keys[name] not in NEUTRAL or NEUTRAL[keys[name]] != value[name]]
+        return {name: _canonical(value[name], keys[name]) for name in hashed}
     if isinstance(value, list | tuple):
-        return [_canonical(item, place) for item in value]
+        return [_canonical(item, path) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

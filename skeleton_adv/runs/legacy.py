@@ -1,4 +1,4 @@
-"""Runs of earlier versions: the facts that their ``run.json`` lacks, derived from those that it contains.
+"""Runs of earlier versions: facts that their ``run.json`` lacks, derived from the facts that it contains.
 
 Only this module recognises a dataset, a defense or an option by its name.
 """
@@ -8,15 +8,15 @@ from typing import Any
 
 from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, ColumnKind
 
-IMAGES = ("kinetics", "synthetic_kinetics")  # joints in an image, without depth
+IMAGES = ("kinetics", "synthetic_kinetics")  # datasets of joints in an image, without depth
 STANDS_FOR = {
     **dict.fromkeys(IMAGES, "Kinetics"),
     **dict.fromkeys(("ntu60_cv", "synthetic_cv"), "NTU RGB+D, cross-view"),
     **dict.fromkeys(("ntu60_cs", "ntu120_xsub", "ntu120_xset", "synthetic_cs", "utd_mhad"), "NTU RGB+D, cross-subject"),
 }
-NAMES = {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
-FLOORS = {"m": 0.0001, "image": 0.001}  # that speeds are divided by besides, per frame
-# The columns of a row of attack in the order of the file.
+MEASURES = {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
+FLOORS = {"m": 0.0001, "image": 0.001}  # added to the speed in a denominator, per frame
+# The columns of an attack's rows in the order of the file.
 ATTACK_ORDER = (
     *("index", "name", "label", "target", "judgements", "clean_pred", "adv_pred", "clean_correct", "success"),
     *("clean_share", "adv_share", "success_share", "found", "falling", "gradient", "control_share", "feasible"),
@@ -27,7 +27,7 @@ ATTACK_ORDER = (
 
 
 def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The content of ``run.json``, with the facts that an earlier version left out.
+    """The content of ``run.json``, with the facts that an earlier version did not record.
 
     Raises ``KeyError``, ``TypeError`` or ``AttributeError`` if it does not describe a run.
     """
@@ -36,7 +36,7 @@ def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
     settings, choices, dataset = about["settings"], about["choices"], about["dataset"]
     image = dataset in IMAGES
     noise, experiment = about.get("trained_noise"), choices.get("experiment")
-    found = {
+    derived = {
         "kind": kind,
         "schema": 2,
         "columns": _columns(kind),
@@ -49,28 +49,28 @@ def completed(about: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "surrogate_training": _training(about.get("surrogate_noise")) if choices.get("model@surrogate") else {},
         "experiment": None if experiment in (None, "null") else str(experiment),
     }
-    return {**found, **about}
+    return {**derived, **about}
 
 
 def _constraints(unit: str) -> dict[str, dict[str, str]]:
-    """Symbols and units of the three constraints that there were, and what must be known of their measures."""
-    found = {name: {"symbol": symbol, "unit": one, "remark": ""} for name, (symbol, one) in NAMES.items()}
-    found["speed"]["remark"] = (
+    """Symbols, units and remarks of the three constraints of earlier versions."""
+    facts = {name: {"symbol": symbol, "unit": share, "remark": ""} for name, (symbol, share) in MEASURES.items()}
+    facts["speed"]["remark"] = (
         f"ΔS/S divides by the speed plus {FLOORS[unit]:g} of the clips' unit per frame: for a joint that hardly moves "
         "it is many times smaller than |S' − S|/S."
     )
-    return found
+    return facts
 
 
 def _training(noise: float | None) -> dict[str, Any]:
-    """How a network was trained, by the noise in it; None: nobody recorded it."""
+    """The training of a network, derived from its training noise; None: the noise was not recorded."""
     if noise is None:
         return {"name": "unknown"}
     return {"name": "noise", "sigma": noise} if noise else {"name": "none"}
 
 
 def _access(settings: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
-    """What an attack saw of the victim."""
+    """The access of the attack to the victim."""
     if "path" in settings.get("attack", {}):
         return "none"
     if choices.get("model@surrogate"):

@@ -1,4 +1,4 @@
-"""Finished runs, read back: the typed content of ``run.json``, and one row per clip. No torch here."""
+"""Finished runs, read back: the typed content of ``run.json``, and one row per clip. Imports no torch."""
 
 import hashlib
 import io
@@ -17,34 +17,34 @@ from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.runs.legacy import completed
 from skeleton_adv.runs.schema import KINDS, RowKind, constraint_columns
 
-READ_AS = {"int": "i", "float": "fi", "bool": "b", "text": "O"}  # numpy's letters for what a column is read as
-Named = Mapping[str, Any]
+READ_AS = {"int": "i", "float": "fi", "bool": "b", "text": "O"}  # numpy's type letters that a column may be read as
+Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run: its rows and the content of its ``run.json``."""
+    """A finished run: its rows and the facts in its ``run.json``."""
 
     records: pd.DataFrame  # one row per clip, in the order of the dataset
     folder: Path | None
-    kind: str  # of its rows: attack or certificate
+    kind: str  # kind of its rows: attack or certificate
     identity: str
     dataset: str
-    unit: str  # of lengths: m or image
-    stand_in: bool  # the clips are a stand-in for the paper's
-    stands_for: str | None  # the paper's data whose published cells appear beside these; None: no published cell
-    access: str  # what the attack sees of the victim
-    randomised: bool  # the victim draws noise
-    training: Named  # how the victim was trained: a name and its settings
-    trained_noise: float | None  # sigma; None if not known
+    unit: str  # unit of lengths: m or image
+    stand_in: bool  # whether the clips are a stand-in for the paper's
+    stands_for: str | None  # the paper's data whose published values appear beside this run's; None: no values
+    access: str  # the attack's access to the victim
+    randomised: bool  # whether the victim draws noise
+    training: Facts  # how the victim was trained: a name and its settings
+    trained_noise: float | None  # sigma of the training noise; None if unknown
     surrogate_noise: float | None
-    surrogate_training: Named  # as ``training``; empty without a surrogate
-    trained_here: bool | None  # on these clips
+    surrogate_training: Facts  # like ``training``; empty without a surrogate
+    trained_here: bool | None  # whether the victim was trained on these prepared clips; None if unknown
     seeds: Mapping[str, int]
     experiment: str | None
-    sweep: Named | None  # the sweep that this run is a part of: params, jobs
-    settings: Named  # every setting that can change a number
-    choices: Named  # the option chosen in each group
+    sweep: Facts | None  # the sweep that this run is a part of: params, jobs
+    settings: Facts  # every setting that can change a number
+    choices: Facts  # the option chosen in each group
     command: str
     done: int
     total: int
@@ -54,18 +54,18 @@ class Run:
     skeleton: str
     columns: Mapping[str, str]
     constraints: Mapping[str, Mapping[str, str]]
-    body: Named | None = None  # the whole skeleton, unless ``skeleton`` names a known one
+    body: Facts | None = None  # the whole skeleton, unless ``skeleton`` names a known one
     fps: float | None = None  # of the recordings; None: an earlier version did not note it
     image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
 
     @property
     def victim(self) -> str:
-        """The victim, by its option's name."""
+        """The name of the victim's option."""
         return str(self.choices["model"])
 
     @property
     def surrogate(self) -> str | None:
-        """The surrogate that the attack is made on, if there is one."""
+        """The name of the surrogate's option, if the attack uses a surrogate."""
         name = self.choices.get("model@surrogate")
         return str(name) if name else None
 
@@ -94,17 +94,17 @@ class Run:
 
     @property
     def space(self) -> str:
-        """The coordinates in which the attack works."""
+        """The space in which clips are attacked."""
         return str(self._part("dataset").get("space", "camera"))
 
     @property
     def prepared(self) -> str | None:
-        """Digest of the prepared clips."""
+        """The digest of the prepared clips."""
         return self.settings.get("prepared")
 
     @property
     def weights(self) -> str | None:
-        """Digest of the victim's weights."""
+        """The digest of the victim's weights."""
         return self.settings.get("checkpoint")
 
     @property
@@ -112,26 +112,26 @@ class Run:
         return self.settings.get("surrogate_checkpoint")
 
     @property
-    def of_attack(self) -> Named:
+    def of_attack(self) -> Facts:
         """The settings of the attack."""
         return self._part("attack")
 
     @property
-    def of_defense(self) -> Named:
+    def of_defense(self) -> Facts:
         return self._part("defense")
 
     @property
-    def smoothing(self) -> Named:
+    def smoothing(self) -> Facts:
         """The settings of a certificate."""
         return self._part("smoothing")
 
-    def _part(self, name: str) -> Named:
-        part: Named = self.settings.get(name) or {}
-        # A part from outside the package may give any value to a name that tables know: a list is no cell.
+    def _part(self, name: str) -> Facts:
+        part: Facts = self.settings.get(name) or {}
+        # Attacks and defenses from outside the package may use lists as values, which no table cell can contain.
         return {key: str(value) if isinstance(value, list) else value for key, value in part.items()}
 
     def array(self, column: str) -> np.ndarray:
-        """(N,) values of a column."""
+        """The values (N,) of a column."""
         values = self._arrays.get(column)
         if values is None:
             values = self._arrays[column] = self.records[column].to_numpy()
@@ -139,23 +139,23 @@ class Run:
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {}  # pandas is slow to find a column
+        return {}  # a cache, because pandas is slow to find a column
 
     @cached_property
     def aimed(self) -> np.ndarray:
-        """(N,) clips on which an attack can fail: in targeted runs not those whose label is the target."""
-        found: np.ndarray = self.array("label") != self.array("target")
-        return found
+        """(N,) bool: clips on which the attack can fail; false where the label is the target of the attack."""
+        aimed: np.ndarray = self.array("label") != self.array("target")
+        return aimed
 
     @cached_property
     def measured(self) -> np.ndarray:
-        """(N,) those of them on which the attack did not diverge."""
-        found: np.ndarray = self.aimed & (self.array("adv_pred") >= 0)
-        return found
+        """(N,) bool: those of the ``aimed`` clips on which the attack did not diverge."""
+        measured: np.ndarray = self.aimed & (self.array("adv_pred") >= 0)
+        return measured
 
 
-# Which types a fact of run.json may have; those with None may be missing.
-FACTS: dict[str, tuple[type, ...]] = {
+# The types that each fact of run.json may have; facts that may be None may also be missing.
+TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("kind", "identity", "dataset", "unit", "access", "command"), (str,)),
     **dict.fromkeys(("stand_in", "randomised"), (bool,)),
     **dict.fromkeys(("settings", "choices", "training", "columns", "constraints"), (dict,)),
@@ -170,11 +170,11 @@ DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": "", "surroga
 
 
 def run_of(about: Mapping[str, Any], records: pd.DataFrame, folder: Path | None = None, kind: str = "attack") -> Run:
-    """A run of these facts and rows; raises ``RunError`` if a fact is missing or of the wrong type."""
+    """A run with these facts and rows; raises ``RunError`` if a fact is missing or has the wrong type."""
     try:
         facts = _checked(completed(about, kind))
     except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"its {_name_of(error)} is missing or of the wrong type") from None
+        raise RunError(f"its {_name_of(error)} is missing or has the wrong type") from None
     return Run(records=records, folder=folder, **facts)
 
 
@@ -183,10 +183,10 @@ def _name_of(error: Exception) -> str:
 
 
 def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a ``Run`` in ``run.json``; raises ``KeyError`` naming the first that is wrong."""
-    facts: dict[str, Any] = {name: about.get(name) for name in FACTS}
+    """The facts in ``run.json`` as fields of a ``Run``; raises ``KeyError`` naming the first wrong one."""
+    facts: dict[str, Any] = {name: about.get(name) for name in TYPES}
     facts |= {name: about.get(name, default) for name, default in DEFAULTS.items()}
-    for name, types in FACTS.items():
+    for name, types in TYPES.items():
         if not isinstance(facts[name], types) or (isinstance(facts[name], bool) and bool not in types):
             raise KeyError(name)
     _check_settings(facts["kind"], facts["settings"], facts["choices"])
@@ -196,23 +196,23 @@ def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
         raise KeyError("classes" if isinstance(facts["surrogate_training"], dict) else "surrogate_training")
     if not isinstance(facts["training"].get("name"), str):
         raise KeyError("training")
-    said = [one.get(name) for one in facts["constraints"].values() for name in ("symbol", "unit")]
-    if not all(isinstance(word, str) for word in said):
+    labels = [constraint.get(name) for constraint in facts["constraints"].values() for name in ("symbol", "unit")]
+    if not all(isinstance(label, str) for label in labels):
         raise KeyError("constraints")
     if facts["body"] is not None:
         _check_body(facts["body"])
     return facts
 
 
-def _check_body(body: Named) -> None:
+def _check_body(body: Facts) -> None:
     try:
         Skeleton.from_dict(body)
     except ValueError:
         raise KeyError("body") from None
 
 
-def _check_settings(kind: str, settings: Named, choices: Named) -> None:
-    """Raise ``KeyError`` unless the settings and options that every run of this kind has are there."""
+def _check_settings(kind: str, settings: Facts, choices: Facts) -> None:
+    """Raise ``KeyError`` naming the first missing or mistyped setting or option of this kind of run."""
     for name in ("model", "defense", *(("attack",) if kind == "attack" else ())):
         if not isinstance(choices.get(name), str):
             raise KeyError(f"choices.{name}")
@@ -228,9 +228,9 @@ def _check_settings(kind: str, settings: Named, choices: Named) -> None:
 
 
 def load_run(folder: Path) -> Run | None:
-    """The run in ``folder``, of whatever kind; None if it is unfinished.
+    """The run of any kind in ``folder``; None if it is unfinished.
 
-    Raises ``RunError`` if its facts or rows are missing, damaged, duplicate, of other columns, or not as declared.
+    Raises ``RunError`` if its facts or rows are missing, damaged or duplicate, or if the columns are not as declared.
     """
     path = folder / "run.json"
     if not path.exists():
@@ -252,36 +252,39 @@ def load_run(folder: Path) -> Run | None:
     records = _rows(rows, content, _columns(run, kind, path, way_out), kind, way_out)
     numbers = records["index"].to_numpy()
     if not len(records) or len(np.unique(numbers)) != len(records) or len(records) != run.done:
-        raise RunError(f"{rows} contains {len(records)} rows, but run.json says {run.done}: {way_out}")
+        raise RunError(
+            f"{rows} contains {len(records)} rows, not one for each of the {run.done} clips in run.json: {way_out}"
+        )
     return replace(run, records=records.take(np.argsort(numbers)).reset_index(drop=True))
 
 
-def _kind(folder: Path, about: Named, way_out: str) -> RowKind:
-    """The kind of a run's rows: as declared, or by the file that exists."""
-    stated = about.get("kind", next((one.name for one in KINDS.values() if (folder / one.file).exists()), "attack"))
+def _kind(folder: Path, about: Facts, way_out: str) -> RowKind:
+    """The kind of a run's rows: as declared, or derived from the name of the existing file."""
+    existing = [kind.name for kind in KINDS.values() if (folder / kind.file).exists()]
+    stated = about.get("kind", next(iter(existing), "attack"))
     if not isinstance(stated, str) or stated not in KINDS:
-        raise RunError(f"{folder / 'run.json'} has a kind that this version does not know ({stated}): {way_out}")
+        raise RunError(f"{folder / 'run.json'} has kind={stated}, which this version does not support: {way_out}")
     kind = KINDS[stated]
     if about.get("schema", kind.schema) != kind.schema:
         raise RunError(
-            f"{folder / 'run.json'} has schema {about['schema']}, but this version reads {kind.schema}: {way_out}"
+            f"{folder / 'run.json'} has schema={about['schema']}, but this version reads {kind.schema}: {way_out}"
         )
     return kind
 
 
 def _columns(run: Run, kind: RowKind, path: Path, way_out: str) -> dict[str, str]:
-    """The columns of a run's rows as declared; raises ``RunError`` if a core column is absent."""
+    """The declared columns of a run's rows; raises ``RunError`` if a core column is missing."""
     for name, wanted in {**kind.columns, **constraint_columns(run.constraints)}.items():
         if run.columns.get(name) != wanted:
             raise RunError(f"{path} declares no column {name} of {wanted} values: {way_out}")
-    unknown = [name for name, one in run.columns.items() if one not in READ_AS]
+    unknown = [name for name, declared in run.columns.items() if declared not in READ_AS]
     if unknown:
         raise RunError(f"{path} declares a column {unknown[0]} of {run.columns[unknown[0]]} values: {way_out}")
     return dict(run.columns)
 
 
 def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind, way_out: str) -> pd.DataFrame:
-    """Rows of these columns; raises ``RunError`` naming the first column with values of another kind.
+    """The rows in these columns; raises ``RunError`` naming the first column with values of another kind.
 
     A cell may be empty in a column of floats, and in an optional column.
     """
@@ -305,17 +308,17 @@ def _rows(path: Path, content: bytes, columns: Mapping[str, str], kind: RowKind,
 
 
 def _may_be_empty(values: pd.Series, kind: str) -> bool:
-    """Whether the cells of a column that are not empty are of a kind."""
-    there = values.dropna()
+    """Whether all cells of a column that are not empty are of this kind."""
+    filled = values.dropna()
     if kind == "int":
-        return values.dtype.kind == "f" and bool((there == there.round()).all())
-    return kind == "bool" and len(there) < len(values) and bool(there.isin([True, False]).all())
+        return values.dtype.kind == "f" and bool((filled == filled.round()).all())
+    return kind == "bool" and len(filled) < len(values) and bool(filled.isin([True, False]).all())
 
 
 def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
-    """All finished runs below a folder, in a fixed order, and the folders of unfinished ones.
+    """All finished runs below a folder, in a fixed order, and the folders of unfinished runs.
 
-    Raises ``RunError`` as ``load_run`` does, for two copies of one run, and if ``strict`` for an unfinished one.
+    Raises ``RunError`` as ``load_run`` does, for two copies of one run, and with ``strict`` for an unfinished run.
     """
     folders = sorted({path.parent for kind in KINDS.values() for path in root.rglob(kind.file)})
     loaded = [(folder, load_run(folder)) for folder in folders]
@@ -325,17 +328,17 @@ def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
             f"{unfinished[0]} has no run.json, so it is unfinished: run its command again, "
             "delete the folder, or leave out --strict"
         )
-    return each_once(run for _, run in loaded if run is not None), unfinished
+    return without_duplicates(run for _, run in loaded if run is not None), unfinished
 
 
-def each_once(found: Iterable[Run]) -> list[Run]:
-    """These runs; raises ``RunError`` for a duplicate, which would count twice."""
-    places: dict[tuple[str, str, str], Path | None] = {}
-    runs = []
-    for run in found:
-        one = (run.dataset, run.kind, run.identity)
-        if one in places:
-            raise RunError(f"{places[one]} and {run.folder} are the same run: use a folder that contains one of them")
-        places[one] = run.folder
-        runs.append(run)
-    return runs
+def without_duplicates(runs: Iterable[Run]) -> list[Run]:
+    """These runs as a list; raises ``RunError`` if two of them are the same run, which would count twice."""
+    folders: dict[tuple[str, str, str], Path | None] = {}
+    checked = []
+    for run in runs:
+        key = (run.dataset, run.kind, run.identity)
+        if key in folders:
+            raise RunError(f"{folders[key]} and {run.folder} are the same run: use a folder that contains one of them")
+        folders[key] = run.folder
+        checked.append(run)
+    return checked

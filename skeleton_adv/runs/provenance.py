@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, commit, machine, time."""
+"""The provenance of numbers: versions, commit, machine and time."""
 
 import platform
 import subprocess
@@ -14,7 +14,7 @@ def now() -> str:
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """Versions of the software, the commit of this package, and the machine."""
+    """The versions of the software, the commit of this package, and the machine."""
     changes = _git("status", "--porcelain", "--untracked-files=no")
     packages = ("skeleton_adv", "torch", "numpy", "scipy", "hydra-core", "omegaconf")
     return {
@@ -34,12 +34,12 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Git's output for the repository that contains this package; None without a repository or without git."""
+    """The output of git for the repository that contains this package; None without a repository or without git."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     try:
-        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -10,9 +10,9 @@ Columns = Mapping[str, ColumnKind]  # in the order of the file
 
 @dataclass(frozen=True)
 class RowKind:
-    """One kind of row: the file that contains it, and the columns that every such row has.
+    """A kind of row: the file that contains the rows, and their core columns.
 
-    ``schema`` is raised when one of these columns changes its meaning, but not when a column is added.
+    ``schema`` is raised when a core column changes its meaning, but not when a column is added.
     """
 
     name: str
@@ -31,27 +31,27 @@ ATTACK = RowKind(
     columns={
         **CLIP,
         "target": "int",  # -1 if untargeted
-        "judgements": "int",  # how often the victim judges the clip: more than once if it draws noise
-        "clean_pred": "int",  # its most frequent prediction; -1 where its logits are not finite
-        "adv_pred": "int",  # likewise; -1 also if the attack diverged
+        "judgements": "int",  # how often the victim judges the clip: more than once if the victim draws noise
+        "clean_pred": "int",  # the most frequent prediction for the clean clip; -1 if the logits are not finite
+        "adv_pred": "int",  # likewise for the adversarial clip; -1 also if the attack diverged
         "clean_correct": "bool",
         "success": "bool",  # recomputed from the float32 clip by the deployed victim
-        "clean_share": "float",  # fraction of judgements that are correct on the clean clip
-        "adv_share": "float",  # likewise on the adversarial one
-        "success_share": "float",
+        "clean_share": "float",  # fraction of the judgements that are correct for the clean clip
+        "adv_share": "float",  # likewise for the adversarial clip
+        "success_share": "float",  # fraction of the judgements in which the attack succeeds
         "found": "bool",  # whether the attack claims success
-        "falling": "bool",  # it failed, and its margin was still falling at the last step
+        "falling": "bool",  # whether the attack failed while its margin was still falling at the last step
         "gradient": "float",  # norm of the cross-entropy's gradient at the clean clip, as the attack sees it, per metre
-        "control_share": "float",  # success of Gaussian noise of the attack's l2
-        "feasible": "bool",  # every constraint is satisfied
-        "l2": "float",  # metres (image: fractions of it), over the whole clip
-        "linf": "float",  # metres, per coordinate
-        "rms_mm": "float",  # l2 as rms millimetres per joint and frame (image: thousandths of it)
+        "control_share": "float",  # success of Gaussian noise with the l2 of the perturbation
+        "feasible": "bool",  # whether every constraint is satisfied
+        "l2": "float",  # metres (image: fractions of the image), over the whole clip
+        "linf": "float",  # metres, largest change of a coordinate
+        "rms_mm": "float",  # l2 as rms millimetres per joint and frame (image: thousandths of the image)
         "true_angle_mean": "float",  # radians
         "true_angle_max": "float",
         "kinetic": "float",  # relative change of kinetic energy; empty for a clip without motion
-        "forwards": "int",  # passes that the attack made
-        "gradients": "int",
+        "forwards": "int",  # forward passes of the attack
+        "gradients": "int",  # backward passes of the attack
         "seconds": "float",
     },
 )
@@ -63,14 +63,14 @@ CERTIFICATE = RowKind(
     columns={
         **CLIP,
         "pred": "int",  # -1 if the certificate abstains
-        "clean_correct": "bool",  # the victim without noise is correct
-        "correct": "bool",  # of the smoothed victim's certified class
+        "clean_correct": "bool",  # whether the victim without noise is correct
+        "correct": "bool",  # whether the certified class of the smoothed victim is correct
         "abstained": "bool",
         "radius": "float",  # l2 over existing joints' coordinates (Cohen et al.), in the clips' unit; 0 if abstained
         "rms_mm": "float",  # the radius as rms millimetres per joint and frame
-        "p_low": "float",
-        "paper_pred": "int",
-        "paper_radius": "float",  # in the paper's form; -1 if its class is wrong
+        "p_low": "float",  # lower bound of the probability of the class under noise
+        "paper_pred": "int",  # the class in the paper's form
+        "paper_radius": "float",  # the radius in the paper's form; -1 if its class is wrong
         "draws": "int",
         "seconds": "float",
     },
@@ -80,8 +80,8 @@ KINDS = {kind.name: kind for kind in (ATTACK, CERTIFICATE)}
 
 
 def constraint_columns(names: Iterable[str]) -> dict[str, ColumnKind]:
-    """Three columns for each constraint: mean and maximum over its entries, and whether it is satisfied."""
-    found: dict[str, ColumnKind] = {}
+    """Three columns per constraint: mean and maximum over its entries, and whether it is satisfied."""
+    columns: dict[str, ColumnKind] = {}
     for name in names:
-        found |= {f"{name}_mean": "float", f"{name}_max": "float", f"{name}_ok": "bool"}
-    return found
+        columns |= {f"{name}_mean": "float", f"{name}_max": "float", f"{name}_ok": "bool"}
+    return columns

@@ -74,7 +74,7 @@ class Task:
             def keep(numbers: list[int], rows: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
                 folder.compare(rows)
                 # Clips of a process that died before writing their rows may come from another machine.
-                SavedClips(folder.path).save(numbers, arrays, origin, anew=not done.issuperset(numbers))
+                SavedClips(folder.path).save(numbers, arrays, origin, overwrite=not done.issuperset(numbers))
 
             saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
             evaluation.run(order, done, folder.append, progress.over, *saving)
@@ -185,7 +185,7 @@ class Task:
 
     def _saved(self, job: Job, run: Path) -> set[int]:
         """The clips that are saved with everything that the job keeps."""
-        return {*SavedClips(run).places(*PAIR, *(["trace.loss"] if job.runtime.save_trace else []))}
+        return {*SavedClips(run).locations(*PAIR, *(["trace.loss"] if job.runtime.save_trace else []))}
 
     def _kept(self, job: Job, run: Path, order: list[int]) -> bool:
         return not job.runtime.saving or self._saved(job, run) >= {*order}

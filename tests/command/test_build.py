@@ -108,7 +108,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize(("overrides", "meant"), VARIANTS, ids=str)
 def test_a_defense_is_what_its_name_says(overrides: list[str], meant: str) -> None:
-    with pytest.raises(SettingError, match=rf"is defense={meant}: choose that one"):
+    with pytest.raises(SettingError, match=rf"is the same as defense={meant}: use defense={meant}"):
         check(job_of(overrides))
     for option in ("none", "noise", "noise_filter", "temporal_filter"):
         check(job_of([f"defense={option}"]))

@@ -105,5 +105,5 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"gone\.pt is not a readable checkpoint"):
         load_checkpoint(tmp_path / "gone.pt")
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(CheckpointError, match="holds no state dict"):
+    with pytest.raises(CheckpointError, match="contains no state dict"):
         load_checkpoint(tmp_path / "list.pt")

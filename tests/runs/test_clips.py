@@ -17,8 +17,8 @@ def test_what_is_kept_is_not_lost_to_a_smaller_wish(tmp_path: Path) -> None:
     clips.save([5, 6, 7, 8], held, {})  # without the trace: it stays
     clips.save([5, 6], {name: values[:2] for name, values in held.items()}, {})  # fewer clips: the others stay
     now = SavedClips(tmp_path)
-    assert [*now.places(*PAIR, "trace.loss")] == [*now.places(*PAIR)] == [5, 6, 7, 8]
+    assert [*now.locations(*PAIR, "trace.loss")] == [*now.locations(*PAIR)] == [5, 6, 7, 8]
     assert now.digest() == before  # known by its adversarial clips alone
     np.testing.assert_array_equal(now.load([8, 5]), (x + 1)[[3, 0]])
-    clips.save([5, 6, 7, 8], held | {"x_adv": x + 2}, {}, anew=True)  # their rows were never written
+    clips.save([5, 6, 7, 8], held | {"x_adv": x + 2}, {}, overwrite=True)  # their rows were never written
     np.testing.assert_array_equal(SavedClips(tmp_path).load([8, 5]), (x + 2)[[3, 0]])

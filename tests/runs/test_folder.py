@@ -38,8 +38,8 @@ def test_a_clip_that_comes_out_otherwise_is_told(tmp_path: Path) -> None:
     folder = begun(tmp_path / "run", row(0), row(1))
     folder.compare([row(1), row(0), row(2)])
     for changes, said in (
-        ({"adv_pred": 9}, r"clip_1 now has adv_pred=9, but its row .* says 2"),
-        ({"adv_pred": -1, "l2": math.nan}, r"clip_1 now has adv_pred=-1, but its row .* says 2"),
+        ({"adv_pred": 9}, r"clip_1 now has adv_pred=9, but its row .* has 2"),
+        ({"adv_pred": -1, "l2": math.nan}, r"clip_1 now has adv_pred=-1, but its row .* has 2"),
         ({"l2": 0.2}, r"clip_1 now has l2=0.2, but its row"),
     ):
         with pytest.raises(RunError, match=said):
