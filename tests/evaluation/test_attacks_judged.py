@@ -122,7 +122,7 @@ def test_kept_clips_are_arrays_as_they_are_judged(data: Any) -> None:
     kept: dict[int, Any] = {}
 
     def save(numbers: list[int], found: list[dict[str, Any]], arrays: Any) -> None:
-        assert [row["index"] for row in found] == numbers and {*arrays} == {"x", "x_adv", "mask", "trace.loss"}
+        assert [row["index"] for row in found] == numbers and {*arrays} == {"x", "x_adv", "mask", "dt", "trace.loss"}
         assert all(type(values) is np.ndarray for values in arrays.values())
         for place, row in enumerate(found):
             kept[row["index"]] = ({name: values[place] for name, values in arrays.items()}, row)
