@@ -36,7 +36,8 @@ class Fitted:
         if about.exists() and read_json(about, CheckpointError).get("identity") == self.identity:
             return True
         raise CheckpointError(
-            f"{self.path} exists and was trained with other settings: delete it, or set model.checkpoint=PATH or model.seed"
+            f"{self.path} exists and was trained with other settings: delete it, or set model.checkpoint=PATH or "
+            "model.seed"
         )
 
     def fit(self, work: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any] | None:
