@@ -14,7 +14,7 @@ from skeleton_adv.runs.load import Run, load_run
 
 
 def show_and_write(runs: Sequence[Run], out: Path, wide: bool = False) -> list[Path]:
-    """Show every table of every dataset among the runs; write them, with one folder per dataset."""
+    """Show and write every table of these runs, with one folder per dataset; return the files."""
     paths = []
     for here in by_dataset(runs):
         for table, own in by_table(here):
@@ -25,7 +25,7 @@ def show_and_write(runs: Sequence[Run], out: Path, wide: bool = False) -> list[P
 
 
 def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
-    """Show finished runs on the screen, with their files; write the experiment's table."""
+    """Show finished runs and the names of their files on the screen; write the experiment's table."""
     runs = [run for folder in dict.fromkeys(folders) if (run := load_run(folder)) is not None]
     show_new(runs)
     for run in runs:
@@ -37,7 +37,7 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
 
 
 def _of_experiment(experiment: str, runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
-    """An experiment's own table with its runs; without one, a table of all its runs under its name."""
+    """An experiment's own table with its runs, or a table of all its runs under its name if it has none."""
     for table in TABLES:
         own = [run for run in runs if table.takes and table.kind == run.kind and table.takes(run)]
         if own and table.name == experiment:

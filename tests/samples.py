@@ -27,7 +27,7 @@ def kind_of(value: Any) -> str:
 
 
 def about(**changes: Any) -> dict[str, Any]:
-    """What ``run.json`` says of ADMM against HCN; ``settings`` and ``choices`` are merged."""
+    """What ``run.json`` contains about ADMM against HCN; ``settings`` and ``choices`` are merged."""
     settings = {
         "attack": {"beta": 1.0, "lr": 0.001, "conf": 1.0, "keep": "last"},
         "defense": {},
@@ -62,13 +62,13 @@ def about(**changes: Any) -> dict[str, Any]:
 
 
 def old_form(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What an earlier version wrote of such a run."""
+    """What an earlier version wrote about such a run."""
     new = ("unit", "stands_for", "access", "randomised", "training", "experiment", "constraints", "sweep")
     return {name: value for name, value in facts.items() if name not in new}
 
 
 def six_rows(**columns: Any) -> list[dict[str, Any]]:
-    """Right before: 0 to 3. Fooled: 0, 1, 2 and 4 (which was wrong before). Feasible: 0, 4 and 5.
+    """Correct before: 0 to 3. Fooled: 0, 1, 2 and 4 (which is wrong before). Feasible: 0, 4 and 5.
 
     ``columns``: one value for all rows, or a list of them.
     """
@@ -118,7 +118,7 @@ def write(folder: Path, facts: Mapping[str, Any], rows: list[dict[str, Any]], ki
 def run(
     rows: list[dict[str, Any]] | None = None, folder: Path | None = None, kind: str = "attack", **facts: Any
 ) -> Run:
-    """A run as the program writes and reads it; without ``folder`` nothing stays on the disk."""
+    """A run as the program writes and reads it; without ``folder`` nothing remains on the disk."""
     with TemporaryDirectory() as temporary:
         place = write(folder or Path(temporary) / "run", about(**facts), rows or six_rows(), kind)
         found = load_run(place)
@@ -146,7 +146,7 @@ def transfer(target: str, beta: float, rows: list[dict[str, Any]] | None = None,
 
 
 def defended(sigma: float, adaptive: bool, share: float, rows: Mapping[str, Any] | None = None, **facts: Any) -> Run:
-    """ADMM against HCN behind noise and filter; ``share`` of the judgements stay right."""
+    """ADMM against HCN behind noise and filter; ``share`` of the judgements stay correct."""
     defense = {"sigma": sigma, "taps": 5, "draws": 50, "eot": 8}
     settings = {"defense": defense, "adaptive": adaptive, "judgements": 10} | facts.pop("settings", {})
     columns = {"adv_share": share, "success_share": 1 - share, "clean_share": 0.9, "judgements": 10}
@@ -161,7 +161,7 @@ def defended(sigma: float, adaptive: bool, share: float, rows: Mapping[str, Any]
 
 
 def certified(sigma: float = 0.25, identity: str = "abc", **facts: Any) -> Run:
-    """Right and certified up to 0.1 and 0.6; right but abstained; wrong with a radius of 0.9."""
+    """Correct and certified up to 0.1 and 0.6; abstained; wrong with a radius of 0.9."""
     columns = {
         "index": [0, 1, 2, 3],
         "name": ["a", "b", "c", "d"],

@@ -11,19 +11,19 @@ from skeleton_adv.report.stats import Rate, rate
 from skeleton_adv.runs.load import Run
 
 Form = Literal["standard", "paper"]
-FORMS: tuple[Form, ...] = ("standard", "paper")  # Cohen et al.'s, and Zheng et al.'s
-RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of a table's columns
+FORMS: tuple[Form, ...] = ("standard", "paper")  # by Cohen et al., and by Zheng et al.
+RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # one column of the table each
 
 
 def clip_rate(run: Run, column: Literal["clean_correct", "abstained"]) -> Rate:
-    """Share of clips that the victim gets right without noise, or on which the certificate abstains."""
+    """The rate of clips that the victim classifies correctly without noise, or on which the certificate abstains."""
     return rate(run.array(column))
 
 
 def certified_accuracy(run: Run, radius: float, form: Form = "standard") -> Rate:
-    """Share of clips that are certified as their own class up to ``radius`` at least.
+    """The rate of clips that are certified as their true class within ``radius``.
 
-    Abstentions and wrong answers count as 0, as in Cohen et al. (arXiv 1902.02918).
+    Abstentions and wrong classes count as failures, as in Cohen et al. (arXiv 1902.02918).
     """
     if form == "paper":
         return rate(run.array("paper_radius") >= radius)
@@ -31,7 +31,7 @@ def certified_accuracy(run: Run, radius: float, form: Form = "standard") -> Rate
 
 
 def mean_radius(run: Run, column: Literal["radius", "rms_mm"] = "radius") -> float:
-    """Average certified radius, 0 for what is wrong or abstained (Zhai et al., arXiv 2001.02378)."""
+    """Mean certified radius; wrong classes and abstentions count as 0 (Zhai et al., arXiv 2001.02378)."""
     return float(np.mean(run.array(column) * run.array("correct")))
 
 
@@ -46,5 +46,5 @@ def accuracy_by_radius(run: Run, radii: Sequence[float], form: Form = "standard"
 
 
 def training_noise_cell(row: Row, key: str) -> str:
-    """The noise of a victim's training, as people read it."""
+    """The cell of the noise with which a victim was trained."""
     return f"{row[key]:g}" if has(row, key) else "unknown"

@@ -1,4 +1,4 @@
-"""Clips and traces of attacks that a run has kept, read for figures. No torch here."""
+"""The saved clips and traces of a run, read for figures. No torch here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ class Pair:
 
     @property
     def frames(self) -> list[int]:
-        """The frames in which anybody is, or all if nobody ever is."""
+        """The frames in which any joint exists, or all frames if none does."""
         found: list[int] = np.flatnonzero(self.exists.any(axis=(1, 2))).tolist()
         return found or list(range(len(self.exists)))
 
     @property
     def displacement(self) -> np.ndarray:
-        """(T, V, M) how far each joint was moved, in the clips' unit."""
+        """(T, V, M) the distance by which the attack moves each joint, in the clips' unit."""
         coords = list(self.skeleton.coords)
         moved: np.ndarray = np.linalg.norm(self.x_adv[coords] - self.x[coords], axis=0)
         return moved
@@ -57,7 +57,7 @@ def skeleton_of(run: Run) -> Skeleton:
 
 
 def has_clips(run: Run) -> bool:
-    """Whether a run has kept clips."""
+    """Whether a run has saved clips."""
     return bool(_locations(run, *PAIR))
 
 
@@ -68,22 +68,22 @@ def saved_clips(run: Run) -> list[int]:
 
 
 def has_trace(run: Run) -> bool:
-    """Whether a run has kept the trace of its attack, of some clips at least."""
+    """Whether a run has saved the trace of its attack for any clip."""
     return bool(_locations(run, "trace.loss"))
 
 
 def mean_trace(run: Run) -> pd.DataFrame:
-    """Mean over clips of each term of the attack's objective, a row a step."""
-    kept = _locations(run, "trace.loss")
-    names = [name for name in SavedClips(kept[min(kept)][0].parents[1]).names() if name.startswith("trace.")]
-    terms = {name: [read_row(place, name) for _, place in sorted(kept.items())] for name in names}
+    """The mean over clips of each term of the attack's objective, one row per step."""
+    saved = _locations(run, "trace.loss")
+    names = [name for name in SavedClips(saved[min(saved)][0].parents[1]).names() if name.startswith("trace.")]
+    terms = {name: [read_row(place, name) for _, place in sorted(saved.items())] for name in names}
     frame = pd.DataFrame({name.removeprefix("trace."): np.mean(rows, axis=0) for name, rows in terms.items()})
     frame.insert(0, "step", range(1, len(frame) + 1))
-    return frame.assign(clips=len(kept), run=run.identity)
+    return frame.assign(clips=len(saved), run=run.identity)
 
 
 def examples(run: Run, count: int) -> list[int]:
-    """Numbers of up to ``count`` kept clips to show: right before, fooled, each of another action if possible."""
+    """Numbers of up to ``count`` saved clips that are correct before and fooled, of different classes if possible."""
     rows = run.records
     rows = rows[rows["clean_correct"] & rows["success"] & (rows["label"] != rows["target"])]
     rows = rows[rows["index"].isin([*_locations(run, *PAIR)])]
@@ -92,18 +92,18 @@ def examples(run: Run, count: int) -> list[int]:
 
 
 def find_clip(run: Run, clip: str) -> list[int]:
-    """The kept clip of this name or number, as a list of one or none."""
+    """The number of the saved clip with this name or number, as a list of one or none."""
     rows = run.records[run.records["index"].isin([*_locations(run, *PAIR)])]
     return [int(number) for number in rows[(rows["name"] == clip) | (rows["index"].astype(str) == clip)]["index"]]
 
 
 def load_pairs(run: Run, numbers: Sequence[int]) -> list[Pair]:
-    """These clips of a run; raises ``RunError`` if it has not kept one of them."""
-    kept, found = _locations(run, *PAIR), []
+    """These clips of a run; raises ``RunError`` for a clip that it has not saved."""
+    saved, found = _locations(run, *PAIR), []
     for number in numbers:
-        if number not in kept:
-            raise RunError(f"{run.folder} has not kept clip {number}: run it again with runtime.save_clips=true")
-        x, x_adv, mask = (read_row(kept[number], name) for name in PAIR)
+        if number not in saved:
+            raise RunError(f"{run.folder} has not saved clip {number}: run it again with runtime.save_clips=true")
+        x, x_adv, mask = (read_row(saved[number], name) for name in PAIR)
         record = run.records[run.records["index"] == number].iloc[0]
         found.append(Pair(run, record, x, x_adv, mask[0].astype(bool)))
     return found
@@ -115,5 +115,6 @@ def seconds_per_frame(run: Run, numbers: Sequence[int]) -> list[float | None]:
     return [float(read_row(saved[number], "dt")) if number in saved else None for number in numbers]
 
 
-def _locations(run: Run, *holding: str) -> Mapping[int, Location]:
-    return SavedClips(run.folder).locations(*holding) if run.folder else {}
+def _locations(run: Run, *names: str) -> Mapping[int, Location]:
+    """The locations of the clips of which a run has saved all these arrays."""
+    return SavedClips(run.folder).locations(*names) if run.folder else {}

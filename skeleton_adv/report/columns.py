@@ -1,4 +1,4 @@
-"""The columns that tables share: each brings its number, its text, and the sentence that explains it."""
+"""The columns that tables share: each has its value, its text, and the sentence that explains it."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,16 +19,17 @@ RATES = "Rates are percentages with 95 % Wilson intervals and counts."
 
 
 def has(row: Row, *keys: str) -> bool:
-    """Whether a row has a value in each of these places."""
+    """Whether a row has a value in each of these columns."""
     return all(key in row and bool(pd.notna(row[key])) and row[key] != "" for key in keys)
 
 
 def text_cell(row: Row, key: str) -> str:
+    """A value as it is; empty if there is none."""
     return str(row[key]) if has(row, key) else ""
 
 
 def number_cell(form: str = ".3f", factor: float = 1) -> Callable[[Row, str], str]:
-    """How a number is written; what is no number, as it is."""
+    """Writes a number in this form, times ``factor``; any other value as it is."""
 
     def written(row: Row, key: str) -> str:
         if not has(row, key) or isinstance(row[key], str):
@@ -39,23 +40,23 @@ def number_cell(form: str = ".3f", factor: float = 1) -> Callable[[Row, str], st
 
 
 def format_count(hits: float) -> str:
-    """A count, or the sum of shares of judgements that stands for one."""
+    """A count, or the sum of shares of judgements, which may be fractional."""
     return f"{hits:.0f}" if float(hits).is_integer() else f"{hits:.1f}"
 
 
 def format_rate(rate: Rate) -> str:
-    """A rate as people read it: percent, its interval, and its count."""
+    """A rate as text: its percentage, its interval and its count."""
     low, high = rate.interval
     return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({format_count(rate.hits)}/{rate.count})"
 
 
 def rate_cell(row: Row, key: str) -> str:
-    """A rate among the cells of a row."""
+    """The text of a rate, from its columns in a row."""
     return format_rate(Rate(row[f"{key}_hits"], int(row[f"{key}_clips"]))) if has(row, f"{key}_hits") else ""
 
 
 def spread_cell(factor: float = 1) -> Callable[[Row, str], str]:
-    """A maximum within a clip: mean / median over clips."""
+    """Writes the maximum within a clip: its mean / its median over clips."""
 
     def written(row: Row, key: str) -> str:
         parts = [factor * row[name] for name in (f"{key}_mean", f"{key}_median") if has(row, name)]
@@ -69,16 +70,17 @@ class Column:
     """One column of a table.
 
     - ``key``: its name in the CSV; a rate adds its count and interval, a spread its mean and median
-    - ``head``: what people read above it, with ``{length}`` and ``{small}`` for the units; empty: in the CSV only
-    - ``value``: a run -> a number, a text, a ``Rate``, a ``Spread``, or cells by name; None: cells of something else
-    - ``show``: the cell that people read, from the row of the CSV
+    - ``head``: its heading, with ``{length}`` and ``{small}`` for the units; empty: the column is in the CSV only
+    - ``value``: a run -> a number, a text, a ``Rate``, a ``Spread``, or values by key; None: another column or a
+      published table has the value
+    - ``show``: the text of a cell, from the row of the CSV
     - ``note``: the sentence that explains it
-    - ``covers``: settings that it shows, so that "differs" need not
-    - ``among``: makes ``value`` from all runs of the table, where a cell depends on the others
-    - ``always``: shown even where a table has more columns than people read
-    - ``once``: of the row, not of each of the runs that stand side by side in it
-    - ``rank``: by what a table is sorted; None: by the value
-    - ``pair``: the column that stands side by side with others of this name, all of them shown or none
+    - ``covers``: the settings that it shows, which "differs" then omits
+    - ``among``: makes ``value`` from all runs of the table, if a cell depends on the other runs
+    - ``always``: whether it is shown even if the table has more columns than fit
+    - ``once``: whether runs that share a row share its cell
+    - ``rank``: what rows are sorted by; None: the value
+    - ``pair``: the column that it repeats for one of the runs that share a row; all repeats are shown, or none
     """
 
     key: str
@@ -94,43 +96,43 @@ class Column:
     pair: str = ""
 
     def of(self, runs: Sequence[Run]) -> Callable[[Run], dict[str, Any]]:
-        """The cells of each of these runs."""
+        """A function from each of these runs to its values, by key."""
         value = self.among(runs) if self.among else self.value
 
-        def cells(run: Run) -> dict[str, Any]:
+        def values(run: Run) -> dict[str, Any]:
             found = value(run) if value else {}
             if isinstance(found, Rate | Spread):
                 return found.columns(self.key)
             return found if isinstance(found, dict) else {self.key: found}
 
-        return cells
+        return values
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What the columns of a table depend on: the runs' constraints, the attacks' own columns, and the unit."""
+    """What the columns of a table depend on: the runs' constraints, the columns that attacks add, and the unit."""
 
     constraints: Mapping[str, Mapping[str, str]]
-    own: Sequence[str]
+    added: Sequence[str]
     unit: words.Unit
 
 
-Item = Column | Callable[[Scope], Sequence[Column]]  # a column, or those that the runs' constraints make
+Item = Column | Callable[[Scope], Sequence[Column]]  # a column, or the columns that depend on the runs
 
 
 def scope_of(runs: Sequence[Run]) -> Scope:
-    """What these runs have in common, and what any of them adds."""
+    """The constraints and added columns of any of these runs, and their unit."""
     constraints: dict[str, Mapping[str, str]] = {}
-    own: dict[str, None] = {}
+    added: dict[str, None] = {}
     for run in runs:
         constraints |= {name: one for name, one in run.constraints.items() if name not in constraints}
-        ours = {**ATTACK.columns, **constraint_columns(run.constraints)}
-        own |= {name: None for name, kind in run.columns.items() if name not in ours and kind != "text"}
-    return Scope(constraints, [*own] if runs[0].kind == ATTACK.name else [], words.unit_of(runs))
+        core = {**ATTACK.columns, **constraint_columns(run.constraints)}
+        added |= {name: None for name, kind in run.columns.items() if name not in core and kind != "text"}
+    return Scope(constraints, [*added] if runs[0].kind == ATTACK.name else [], words.unit_of(runs))
 
 
 def expand(items: Sequence[Item], scope: Scope) -> list[Column]:
-    """Every column that these items make, each key once."""
+    """Every column of these items, each key once."""
     found: dict[str, Column] = {}
     for item in items:
         for column in (item,) if isinstance(item, Column) else item(scope):
@@ -142,26 +144,26 @@ def expand(items: Sequence[Item], scope: Scope) -> list[Column]:
 
 
 def _victim_values(runs: Sequence[Run]) -> Value:
-    """Victims by name, seed and training; by a digest too where several have all of these in common."""
+    """Victims by name, seed and training, and by a digest if several have these in common."""
     names = {(run.victim, run.seeds.get("model"), words.training_summary(run), run.weights) for run in runs}
     often = Counter(one[:3] for one in names)
 
-    def cells(run: Run) -> dict[str, Any]:
+    def values(run: Run) -> dict[str, Any]:
         one = (run.victim, run.seeds.get("model"), words.training_summary(run))
         digest = {"weights": str(run.weights)[:8]} if often[one] > 1 else {}
         training = {} if run.trained_noise or not one[2] else {"training": one[2]}
         return {"model": one[0], "seed": one[1], "trained_noise": run.trained_noise, **training, **digest}
 
-    return cells
+    return values
 
 
 def _victim_cell(row: Row, _: str) -> str:
-    """The network, with what is unusual in its training: another seed than 0, noise, another method."""
-    words = str(row["model"]) + (f" s{row['seed']:g}" if has(row, "seed") and row["seed"] else "")
+    """The network, with what is unusual in its training: a seed other than 0, noise, or another method."""
+    text = str(row["model"]) + (f" s{row['seed']:g}" if has(row, "seed") and row["seed"] else "")
     if has(row, "trained_noise") and row["trained_noise"]:
-        words += f", trained with σ={row['trained_noise']:g}"
-    words += f", {row['training']}" if has(row, "training") else ""
-    return words + (f" ({row['weights']})" if has(row, "weights") else "")
+        text += f", trained with σ={row['trained_noise']:g}"
+    text += f", {row['training']}" if has(row, "training") else ""
+    return text + (f" ({row['weights']})" if has(row, "weights") else "")
 
 
 def _goal_cell(row: Row, _: str) -> str:
@@ -213,13 +215,13 @@ METHOD = (
     replace(ATTACK_NAME, show=_method_cell),
     replace(BETA, head=""),
     EPS,
-)  # one column for people, with beta or budget
+)  # one visible column
 KEEP = Column(
     "keep",
     "iterate",
     _attack_setting("keep"),
-    note="Iterate: the one that the attack returns, its last or its best (the least violation among those that "
-    "fool the victim); the paper's text and released code return the last.",
+    note="Iterate: the attack returns its last iterate or its best (the least violation among those that fool the "
+    "victim); the paper's text and released code return the last.",
     covers=("attack.keep",),
 )
 ACCESS = Column("access", "access", lambda run: run.access, covers=("adaptive",))
@@ -230,7 +232,7 @@ def _network(key: str, head: str, role: str, covers: tuple[str, ...]) -> Column:
         key,
         head,
         among=lambda runs: words.network_names(runs, noise=True).get(role, lambda run: ""),
-        note="s0, s1: seeds of the training; σ: its noise.",
+        note="s0, s1: seeds of the training; σ: noise of the training.",
         covers=covers,
     )
 
@@ -241,7 +243,7 @@ SURROGATE = replace(SOURCE, among=lambda runs: _surrogates(runs))
 
 
 def _surrogates(runs: Sequence[Run]) -> Value:
-    """The network that an attack is made on, where it is not the victim."""
+    """The network that an attack is made on, if it is not the victim."""
     names = words.network_names(runs, noise=True)
     return lambda run: names["surrogate"](run) if run.surrogate else ""
 
@@ -263,13 +265,13 @@ def _rate_column(key: str, head: str, column: str, note: str = "", **more: Any) 
 
 
 FEASIBLE_NOTE = "Feasible: every joint satisfies every constraint in every frame."
-RIGHT_NOTE = "Correct before: of the clips that the victim classifies correctly before the attack."
+RIGHT_NOTE = "Correct before: only clips that the victim classifies correctly before the attack count."
 CLEAN = Column("clean_accuracy", "clean accuracy", stats.clean_accuracy, rate_cell, always=True, once=True)
 SUCCESS = _rate_column(
     "success",
     "success",
     "success_share",
-    "Success is over all clips, as in the paper; in targeted runs, clips whose label is the target are left out.",
+    "Success is measured on all clips, as in the paper; targeted runs leave out clips whose label is the target.",
     always=True,
 )
 SUCCESS_IF_RIGHT = _rate_column(
@@ -289,20 +291,20 @@ ACCURACY = _rate_column(
     "adv_accuracy",
     "accuracy",
     "adv_share",
-    "Accuracy is that of the defended victim, clean and under attack.",
+    "Accuracy: the defended victim's, on clean clips and under attack.",
     always=True,
 )
 FOUND = _rate_column(
     "found",
     "success on the surrogate",
     "found",
-    "On its source: by the attack's own word, against the network that it was made on.",
+    "Success on the surrogate: as the attack reports it, on the network that it was made on.",
 )
 NOISE = _rate_column(
     "noise_success",
     "noise of the same ℓ2",
     "control_share",
-    "Noise of the same ℓ2: success of Gaussian noise that has each adversarial clip's ℓ2.",
+    "Noise of the same ℓ2: success of Gaussian noise with the ℓ2 of each adversarial clip.",
 )
 L2 = Column("l2", "ℓ2 {length}", lambda run: stats.measure(run, "l2"), number_cell())
 RMS = Column(
@@ -310,12 +312,12 @@ RMS = Column(
     "rms {small}",
     lambda run: stats.measure(run, "rms_mm"),
     number_cell(".2f"),
-    "Rms: ℓ2 as root mean square per joint and frame.",
+    "Rms: ℓ2 as the root mean square per joint and frame.",
 )
 
 
 def _kinetic_note(runs: Sequence[Run]) -> str:
-    """How many clips have no motion, each counted once."""
+    """What the change of the kinetic energy is, and how many clips have none; each clip counts once."""
     import numpy as np
 
     clips = {
@@ -324,7 +326,7 @@ def _kinetic_note(runs: Sequence[Run]) -> str:
         for clip in run.array("index")[run.measured & np.isnan(run.array("kinetic"))]
     }
     without = f" Clips without motion, left out of ΔK/K: {len(clips)}." if clips else ""
-    return f"ΔK/K: change of the kinetic energy, mean over clips.{without}"
+    return f"ΔK/K: relative change of the kinetic energy, mean over clips.{without}"
 
 
 KINETIC = Column(
@@ -339,7 +341,7 @@ TRUE_ANGLE = Column(
     "true angle rad",
     lambda run: stats.measure(run, "true_angle_mean"),
     number_cell(),
-    "True angle: mean change of the angle itself.",
+    "True angle: mean change of the angle itself, not of the paper's estimate.",
 )
 UNIT_FORMATS = {"share": (" %", ".2f", 100.0), "rad": (" rad", ".3f", 1.0)}  # how a constraint's unit is written
 CONSTRAINT_NOTE = (
@@ -349,9 +351,9 @@ CONSTRAINT_NOTE += "within a clip, mean / median over clips."
 
 
 def _constraint_format(name: str, scope: Scope) -> tuple[str, str, float]:
-    """Head, form and factor of a constraint's columns."""
+    """The heading, number format and factor of a constraint's columns."""
     symbol, unit = (scope.constraints[name][key] for key in ("symbol", "unit"))
-    length = scope.unit.length if unit == "m" else unit  # of lengths: the clips' own
+    length = scope.unit.length if unit == "m" else unit  # lengths are in the clips' unit
     suffix, form, factor = UNIT_FORMATS.get(unit, (f" {length}" if length else "", ".3f", 1.0))
     return symbol + suffix, form, factor
 
@@ -369,7 +371,7 @@ def _mean_column(name: str, scope: Scope) -> Column:
 
 
 def _constraint_measure(run: Run, name: str, what: str) -> Any:
-    """A measure of a constraint; no cell for a run without this constraint."""
+    """A measure of a constraint; nothing for a run without this constraint."""
     if name not in run.constraints:
         return {}
     return stats.maximum(run, f"{name}_max") if what == "max" else stats.measure(run, f"{name}_{what}")
@@ -381,7 +383,7 @@ def CONSTRAINT_MEANS(scope: Scope) -> list[Column]:  # noqa: N802
 
 
 def CONSTRAINT_COLUMNS(scope: Scope) -> list[Column]:  # noqa: N802
-    """Of each constraint the paper's cell, our mean, our maximum, and (in the CSV) how often it is satisfied."""
+    """For each constraint the paper's cell, our mean, our maximum, and (in the CSV) how often it is satisfied."""
     found = []
     for name in scope.constraints:
         head, form, factor = _constraint_format(name, scope)
@@ -401,12 +403,12 @@ def CONSTRAINT_COLUMNS(scope: Scope) -> list[Column]:  # noqa: N802
 
 
 def ATTACK_COLUMNS(scope: Scope) -> list[Column]:  # noqa: N802
-    """The mean of each column of the attacks' own."""
+    """The mean of each column that attacks add."""
 
     def value(name: str) -> Value:
         return lambda run: stats.measure(run, name) if name in run.columns else {}
 
-    return [Column(name, name.replace("_", " "), value(name), number_cell(".4g")) for name in scope.own]
+    return [Column(name, name.replace("_", " "), value(name), number_cell(".4g")) for name in scope.added]
 
 
 PAPER_SUCCESS = Column(
@@ -417,7 +419,7 @@ PAPER_SUCCESS = Column(
 PAPER_ACCURACY = Column("paper_accuracy", "accuracy: paper", show=number_cell(".1f", 100))
 PAPER_KINETIC = Column("paper_kinetic", "ΔK/K %: paper", show=number_cell(".2f", 100))
 PAPER_L2 = Column("paper_l2", "ℓ2 {length}: paper", show=number_cell())
-CSV_COLUMNS: tuple[Item, ...] = (  # what every CSV of attacks has, whatever its table shows
+CSV_COLUMNS: tuple[Item, ...] = (  # in every CSV of attacks, whatever its table shows
     *(CLEAN, ACCURACY, FOUND, SUCCESS, NOISE, SUCCESS_IF_RIGHT, FEASIBLE, FEASIBLE_IF_RIGHT, CONSTRAINT_COLUMNS),
     TRUE_ANGLE,
     Column("true_angle_max", "", lambda run: stats.maximum(run, "true_angle_max")),

@@ -1,4 +1,4 @@
-"""What sets runs apart that stand in one table: nothing is mixed silently. Linear in the number of runs."""
+"""The settings in which the runs of a table differ: nothing is mixed silently. Linear in the number of runs."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from skeleton_adv.report.stats import flatten
 from skeleton_adv.runs.load import Run
 
-# Settings that are compared only among runs of one attack, model or defense: those of another have others, and
-# titles name each victim's number of frames.
+# Settings that are compared only among runs of one attack, model or defense: others have other settings, and titles
+# state each victim's number of frames.
 GROUPS = {
     **{name: name for name in ("attack", "model", "defense")},
     "checkpoint": "model",
@@ -18,10 +18,10 @@ GROUPS = {
 
 
 def differences(runs: Sequence[Run], shown: Collection[str]) -> list[str]:
-    """For each run the settings that set it apart from the others, as text, but those that a table ``shows``.
+    """For each run, the settings in which it differs from the others, as text, except those already ``shown``.
 
-    Settings of an attack are compared among the runs of that attack, those of a model or a defense
-    likewise, and everything else among all runs.
+    Settings of an attack are compared among the runs of that attack, settings of a model or a defense
+    likewise, and all other settings among all runs.
     """
     settings = [flatten(run.settings) for run in runs]
     keys = sorted({key for one in settings for key in one} - {*shown} - _copies(settings))
@@ -30,15 +30,15 @@ def differences(runs: Sequence[Run], shown: Collection[str]) -> list[str]:
     for run, one in zip(runs, settings, strict=True):
         for key, group in groups.items():
             values.setdefault((key, _option(run, group)), set()).add(repr(one.get(key)))
-    told = []
+    found = []
     for run, one in zip(runs, settings, strict=True):
         apart = [key for key, group in groups.items() if len(values[key, _option(run, group)]) > 1]
-        told.append(", ".join(f"{key}={_short(one[key])}" for key in apart if one.get(key) is not None))
-    return told
+        found.append(", ".join(f"{key}={_short(one[key])}" for key in apart if one.get(key) is not None))
+    return found
 
 
 def _copies(settings: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Keys of an attack's constraints that in every run are those by which all attacks are judged."""
+    """Keys of an attack's constraints that in every run equal the constraints by which all attacks are judged."""
     keys = {key for one in settings for key in one if key.startswith("attack.constraints.")}
     same = {key: key.replace("attack.constraints.", "constraint.") for key in keys}
     return {key for key, other in same.items() if all(one.get(key) in (None, one.get(other)) for one in settings)}

@@ -1,4 +1,4 @@
-"""A clip before and after an attack as people see it: film strips and animations."""
+"""Film strips and animations of a clip before and after an attack."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FRAMES = 6
+FRAMES = 6  # of a film strip
 CLEAN, ADVERSARIAL, SHADE = COLOURS[0], COLOURS[1], "0.75"
 
 
 def strip(pair: Pair) -> tuple[pd.DataFrame, "Figure"]:
-    """Figures 4, 6 and 7: six frames of a clip, clean above adversarial; below, the clean one as a shade."""
+    """Figures 4, 6 and 7: six frames of a clip; the adversarial row is drawn over a shade of the clean one."""
     places = np.linspace(0, len(pair.frames) - 1, FRAMES).round().astype(int)
     frames = [pair.frames[place] for place in places]
     figure = new_figure(7.2, 3.2)
@@ -42,7 +42,7 @@ def strip(pair: Pair) -> tuple[pd.DataFrame, "Figure"]:
 
 
 def animate(pair: Pair, path: Path, fps: int = 12) -> Path:
-    """Write a GIF of the clip, clean on the left and adversarial, over a shade of the clean one, on the right."""
+    """Write a GIF: on the left the clean clip, on the right the adversarial one over a shade of the clean one."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     figure = new_figure(5.0, 3.2)
@@ -64,40 +64,40 @@ def animate(pair: Pair, path: Path, fps: int = 12) -> Path:
         return []
 
     with TemporaryDirectory() as folder:
-        film = Path(folder) / "film.gif"  # the writer knows its format by the name
+        film = Path(folder) / "film.gif"  # the suffix selects the format
         FuncAnimation(figure, show, pair.frames).save(film, PillowWriter(fps), dpi=100)
         return write_whole(path, film.read_bytes())
 
 
 def _axes_of(pair: Pair) -> list[int]:
-    """Across and up: in the normalised space a body stands along z, elsewhere along y."""
+    """The horizontal and the vertical axis: in the normalised space a body is upright along z, elsewhere along y."""
     return [0, 2] if pair.run.space == "normalised" else [0, 1]
 
 
 def _center(pair: Pair, frame: int) -> np.ndarray:
-    """(2,) the middle of everybody's box in a frame; 0 where nobody is."""
-    there = pair.exists[frame]
-    if not there.any():
+    """(2,) the center of the box around all existing joints of a frame; 0 if there are none."""
+    exists = pair.exists[frame]
+    if not exists.any():
         return np.zeros(2)
-    seen = pair.x[_axes_of(pair), frame][:, there]
-    middle: np.ndarray = (seen.min(axis=1) + seen.max(axis=1)) / 2
-    return middle
+    seen = pair.x[_axes_of(pair), frame][:, exists]
+    center: np.ndarray = (seen.min(axis=1) + seen.max(axis=1)) / 2
+    return center
 
 
 def _half_width(pair: Pair, frames: list[int]) -> float:
-    """Half the width of a picture that holds everybody in each of these frames."""
-    widest = 0.0
+    """Half the width of a picture that contains all existing joints in each of these frames."""
+    half = 0.0
     for frame in frames:
         for clip in (pair.x, pair.x_adv):
             seen = clip[_axes_of(pair), frame][:, pair.exists[frame]]
             if seen.size:
-                widest = max(widest, float(np.abs(seen - _center(pair, frame)[:, None]).max()))
-    return 1.08 * widest or 1.0
+                half = max(half, float(np.abs(seen - _center(pair, frame)[:, None]).max()))
+    return 1.08 * half or 1.0
 
 
-def _set_view(axes: "Axes", middle: np.ndarray, span: float) -> None:
-    axes.set_xlim(middle[0] - span, middle[0] + span)
-    axes.set_ylim(middle[1] - span, middle[1] + span)
+def _set_view(axes: "Axes", center: np.ndarray, half: float) -> None:
+    axes.set_xlim(center[0] - half, center[0] + half)
+    axes.set_ylim(center[1] - half, center[1] + half)
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -116,25 +116,28 @@ def _draw(axes: "Axes", pair: Pair, clip: np.ndarray, frame: int, colour: str) -
 
 
 def _labels(pair: Pair) -> tuple[str, str]:
-    """What the victim takes the clean and the adversarial clip for."""
-    return f"clean, seen as {pair.class_name('clean_pred')}", f"adversarial, seen as {pair.class_name('adv_pred')}"
+    """The victim's predictions on the clean and on the adversarial clip, as text."""
+    return (
+        f"clean, predicted as {pair.class_name('clean_pred')}",
+        f"adversarial, predicted as {pair.class_name('adv_pred')}",
+    )
 
 
 def _title(pair: Pair) -> str:
-    """Which clip, attack and victim, and the largest displacement with its joint and frame."""
+    """The attack, the victim, the clip, and the largest displacement with its joint and frame."""
     frame, joint, _ = np.unravel_index(int(pair.displacement.argmax()), pair.displacement.shape)
     largest, small = 1000 * float(pair.displacement.max()), unit_of([pair.run]).small
     unit = "‰ of the image" if small == "‰" else small
     mean = 1000 * float(pair.displacement[pair.exists].mean())
-    did = attack_summary(pair.run, pair.class_name("target") if pair.record["target"] >= 0 else "")
+    attack = attack_summary(pair.run, pair.class_name("target") if pair.record["target"] >= 0 else "")
     clip = f"clip {pair.record['name']} ({pair.class_name('label')}) {data_summary([pair.run])}"
     joint_name = pair.skeleton.joints[joint].replace("_", " ")
     moved = f"largest displacement {largest:.0f} {unit}: {joint_name}, frame {frame + 1}; mean {mean:.1f} {unit}"
-    return f"{did}; {clip}; {moved}"
+    return f"{attack}; {clip}; {moved}"
 
 
 def _positions(pair: Pair, frames: list[int]) -> pd.DataFrame:
-    """A row for each existing joint of the drawn frames: where it is, and where the attack has put it."""
+    """One row per existing joint of the drawn frames: its position in the clean and in the adversarial clip."""
     rows = []
     for frame, (joint, person) in ((f, place) for f in frames for place in np.argwhere(pair.exists[f])):
         row = {"frame": frame + 1, "person": person + 1, "joint": pair.skeleton.joints[joint]}

@@ -1,6 +1,6 @@
-"""The cells of a published table, and which of our runs stands beside which of them.
+"""The cells of a published table, and the runs that they appear beside.
 
-What the paper calls our options is written in ``paper/names.csv``, beside its cells.
+``paper/names.csv`` contains the paper's names for our options.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from skeleton_adv.report import words
 from skeleton_adv.runs.load import Run
 
 PAPER = Path(__file__).parent / "paper"
-Facts = Mapping[str, Any]  # what names a published cell
+Facts = Mapping[str, Any]  # what identifies a published cell
 
 
 @cache
@@ -33,18 +33,18 @@ def _names(kind: str) -> Mapping[str, str]:
 
 
 def paper_name(kind: str, ours: str | None) -> str | None:
-    """What the paper calls an option of ours; None if it has none such."""
+    """The paper's name for one of our options; None if the paper does not have it."""
     return _names(kind).get(ours) if ours else None
 
 
 def remarks(options: set[str]) -> list[str]:
-    """What a reader must know of options that are not quite the paper's."""
+    """Notes on the options that differ from the paper's."""
     names = read("names").dropna(subset="note")
     return [f"{ours}: {note}." for ours, note in zip(names["ours"], names["note"], strict=True) if ours in options]
 
 
 def facts(run: Run) -> dict[str, Any]:
-    """What names the published cells beside a run, in the paper's words; None where the paper has none such."""
+    """What identifies the published cells beside a run, by the paper's names; None if the paper does not have it."""
     return {
         "split": paper_name("data", run.stands_for),
         "setting": "targeted" if run.targeted else "untargeted",
@@ -64,33 +64,37 @@ def facts(run: Run) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Published:
-    """A published table: the columns that name a cell, and ours beside its own as (name, factor to our unit).
+    """A published table.
 
-    ``given`` says at which settings its cells were measured; ``notes``: whether a missing cell is explained.
+    - ``file``: its name in ``paper``
+    - ``by``: the columns that identify a row
+    - ``columns``: our column -> the published one, and the factor to our unit
+    - ``given``: whether these are the settings at which its cells were measured
+    - ``notes``: whether a missing cell is explained
     """
 
     file: str
     by: tuple[str, ...]
-    cells: Mapping[str, tuple[str, float]]
+    columns: Mapping[str, tuple[str, float]]
     given: Callable[[Facts], bool] = lambda facts: True
     notes: bool = False
 
     def beside(self, found: Facts) -> dict[str, Any]:
-        """Our columns ``paper_*`` for these facts; a missing cell says why in ``paper_note``, if asked for."""
+        """Our columns ``paper_*`` for these facts; ``paper_note`` explains a missing cell if ``notes``."""
         if found["split"] is None:
             return {}
         frame, wanted = read(self.file), tuple(found[name] for name in self.by)
         if found["plain"] and self.given(found):
             same = _index(self.file, self.by).get(wanted)
             if same is not None:
-                values = {ours: frame[theirs][same] * factor for ours, (theirs, factor) in self.cells.items()}
+                values = {ours: frame[theirs][same] * factor for ours, (theirs, factor) in self.columns.items()}
                 return ({"paper_split": found["split"]} if self.notes else {}) | values
             if self.notes and all(value in {*frame[name]} for name, value in zip(self.by, wanted, strict=True)):
                 return {"paper_note": "not in the source"}
         return {"paper_note": "not in the paper"} if self.notes else {}
 
     def grid(self, over: Sequence[str]) -> list[dict[str, Any]]:
-        """Every combination of the values that these columns of the published table have."""
+        """Every combination of the values in these columns of the published table."""
         values = [[*dict.fromkeys(read(self.file)[name])] for name in over]
         return [dict(zip(over, one, strict=True)) for one in product(*values)]
 

@@ -14,7 +14,7 @@ from skeleton_adv.runs.load import Run
 class Rate:
     """A share of clips with its count and 95 % Wilson interval."""
 
-    hits: float  # whole for a victim without noise; else the sum of its shares of judgements
+    hits: float  # whole for a victim without noise; otherwise the sum of shares of judgements
     count: int
 
     @property
@@ -31,7 +31,7 @@ class Rate:
         return (low if self.hits else 0.0), (high if self.hits < n else 1.0)
 
     def columns(self, key: str) -> dict[str, Any]:
-        """Its columns in a CSV."""
+        """Its value, count and interval as columns of a CSV."""
         low, high = self.interval
         ends = {f"{key}_low": low, f"{key}_high": high}
         return {key: self.value, f"{key}_hits": self.hits, f"{key}_clips": self.count, **ends}
@@ -49,19 +49,19 @@ class Spread:
 
 
 def rate(hits: np.ndarray) -> Rate:
-    """The rate of ``hits`` (N,): whether each clip counts, or by which share of its judgements."""
+    """The rate of ``hits`` (N,): whether each clip counts, or the share of judgements by which it counts."""
     total = float(hits.sum())
     return Rate(int(total) if total.is_integer() else total, len(hits))
 
 
 def mean(values: np.ndarray) -> float:
-    """Mean of the values that exist; NaN if none does."""
+    """Mean of the values that are not NaN; NaN if there are none."""
     values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     return float(values.mean()) if len(values) else float("nan")
 
 
 def spread(values: np.ndarray) -> Spread:
-    """Mean and median of the values that exist."""
+    """Mean and median of the values that are not NaN."""
     values = values[~np.isnan(values)]
     return Spread(float(values.mean()), float(np.median(values))) if len(values) else Spread(math.nan, math.nan)
 
@@ -72,9 +72,9 @@ def clean_accuracy(run: Run) -> Rate:
 
 
 def attack_rate(run: Run, column: str, right_only: bool = False, feasible: bool = False) -> Rate:
-    """A rate over the clips that the attack can fail on: all of them, or those that were right before.
+    """A rate over the clips on which the attack can fail: all of them, or those that are correct before.
 
-    A clip that a victim with noise judged several times counts by the share of them. ``feasible``: only
+    A clip that a victim with noise judges several times counts by the share of judgements. ``feasible``: only
     clips that satisfy every constraint count as hits.
     """
     chosen = run.aimed & run.array("clean_correct") if right_only else run.aimed
@@ -85,8 +85,8 @@ def attack_rate(run: Run, column: str, right_only: bool = False, feasible: bool 
 def rates(run: Run) -> dict[str, Rate]:
     """Accuracy before and after; success and feasible success, over all clips and over those correct before.
 
-    In targeted runs, clips whose label is the target are left out, except from clean accuracy. ``found`` is
-    the attack's own word; ``noise_success`` that of Gaussian noise of each adversarial clip's l2.
+    In targeted runs, clips whose label is the target are left out, except from clean accuracy. ``found`` is the
+    success that the attack reports; ``noise_success`` is that of Gaussian noise with each adversarial clip's l2.
     """
     return {
         "clean_accuracy": clean_accuracy(run),
@@ -101,17 +101,17 @@ def rates(run: Run) -> dict[str, Rate]:
 
 
 def measure(run: Run, column: str) -> float:
-    """Mean of a column over the clips that count: neither of the target's class nor diverged."""
+    """Mean of a column over the measured clips, which exclude diverged ones and those of the target's class."""
     return mean(run.array(column)[run.measured])
 
 
 def maximum(run: Run, column: str) -> Spread:
-    """Mean and median of a per-clip maximum over the same clips."""
+    """Mean and median of a per-clip maximum over the measured clips."""
     return spread(run.array(column)[run.measured])
 
 
 def without_motion(run: Run) -> int:
-    """How many of these clips have no motion, so that no change of kinetic energy is known."""
+    """How many measured clips have no motion, and so no relative change of kinetic energy."""
     return int(np.isnan(run.array("kinetic")[run.measured]).sum())
 
 

@@ -1,4 +1,4 @@
-"""The engine of tables: a declaration and runs -> rows of numbers (the CSV), and the page that people read."""
+"""The engine of tables: a declaration and runs -> rows of numbers (the CSV), and the page to read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,13 +25,13 @@ from skeleton_adv.report.differences import differences
 from skeleton_adv.report.published import Published
 from skeleton_adv.runs.load import Run
 
-MOST = 10  # columns that people read by default
+MOST = 10  # columns of a page by default
 DIFFERS = Column("differs", "differs")
 
 
 @dataclass(frozen=True)
 class Beside:
-    """Runs that share a row, side by side: by which value, and which settings tell them apart."""
+    """Runs that share a row, side by side: the value that names each, and the settings that distinguish them."""
 
     value: Callable[[Run], str]
     covers: tuple[str, ...]
@@ -39,16 +39,16 @@ class Beside:
 
 @dataclass(frozen=True)
 class Page:
-    """What people read: a sentence of what all rows have in common, and the grid of those columns that differ."""
+    """A table to read: a sentence about what all rows have in common, and the grid of the columns that differ."""
 
     common: str
     grid: Mapping[str, list[str]]
-    columns: Sequence[Column]  # those of the grid
+    columns: Sequence[Column]  # of the grid
 
 
 @dataclass(frozen=True)
 class SecondPage:
-    """A second page of a table, made of all runs: its numbers, its columns, and what it shows."""
+    """A second page of a table, made of all runs: its heading, its numbers and its columns."""
 
     name: str
     heading: str
@@ -60,14 +60,18 @@ class SecondPage:
 class Table:
     """One table, declared.
 
-    - ``name``: of its files; ``title``: what it measures
-    - ``takes``: which runs of its ``kind`` are its own; None: those that no other table takes
-    - ``lead``: what a row is; it sorts the rows, and its settings leave "differs"
-    - ``columns``: what people read, in the order of importance; ``also``: what the CSV has besides
-    - ``beside``: runs that share a row; None: each run is a row
-    - ``published``: a paper's cells beside ours; ``grid``: the columns that name rows of the paper's grid that are
-      listed though not run, besides the goal
-    - ``notes``: what a reader must know of these runs
+    - ``name``: of its files
+    - ``title``: what it measures
+    - ``takes``: which runs of its ``kind`` it accepts; None: those that no other table accepts
+    - ``lead``: the columns that define a row; they sort the rows, and "differs" omits their settings
+    - ``columns``: the visible columns, the most important first
+    - ``also``: further columns of the CSV
+    - ``beside``: the runs that share a row; None: each run has a row
+    - ``published``: the published cells that appear beside ours
+    - ``grid``: the columns that, with the goal, identify the published rows that are listed even if not run
+    - ``notes``: what a reader must know about these runs
+    - ``second``: a second page
+    - ``kind``: of rows
     """
 
     name: str
@@ -81,22 +85,22 @@ class Table:
     grid: tuple[str, ...] | None = None
     notes: Callable[[Sequence[Run]], str] = lambda runs: ""
     second: SecondPage | None = None
-    kind: str = "attack"  # of rows
+    kind: str = "attack"
 
     def rows(self, runs: Sequence[Run]) -> pd.DataFrame:
-        """The numbers, a row for each run (or for runs side by side) and for each cell of a paper's that was not run.
+        """The numbers: one row per run (or per runs side by side), and one per published cell that was not run.
 
-        Rates are fractions, lengths in the clips' own unit, angles radians.
+        Rates are fractions, lengths are in the clips' unit, angles in radians.
         """
         if len({run.dataset for run in runs}) > 1:
-            raise RunError(f"{self.title} is of one dataset; these runs are of several")
+            raise RunError(f"{self.title} is of one dataset, but these runs are of several")
         found = [*self._measured(runs).values(), *self._not_run(runs)]
         frame = pd.DataFrame(found).assign(dataset=runs[0].dataset)
         places = sorted(range(len(frame)), key=lambda place: [_rank(column, found[place]) for column in self.lead])
         return frame.iloc[places].reset_index(drop=True)
 
     def _measured(self, runs: Sequence[Run]) -> dict[Any, dict[str, Any]]:
-        """The row of each run, by what makes it a row of its own."""
+        """The row of each run, by what distinguishes it from other rows."""
         lead = [column.of(runs) for column in self.lead]
         columns = expand((*self.columns, *self.also), scope_of(runs))
         measured = [(column, column.of(runs)) for column in columns if column.key not in {c.key for c in self.lead}]
@@ -110,20 +114,20 @@ class Table:
             values = {name: value for _, cells in measured for name, value in cells(run).items()}
             values["run"] = run.identity
             if f"{prefix}run" in row:
-                raise RunError(f"{row[f'{prefix}run']} and {run.identity} are of one place in {self.name}")
+                raise RunError(f"{row[f'{prefix}run']} and {run.identity} belong to the same cell of {self.name}")
             row |= {name if name == "test_clips" else prefix + name: value for name, value in values.items()}
             row |= self.published.beside(published.facts(run)) if self.published else {}
         return found
 
     def _row_key(self, run: Run) -> Any:
-        """What makes a run a row of its own: itself, or all of it but what stands side by side."""
+        """What distinguishes a run's row: its identity, or all its settings except those that vary side by side."""
         if self.beside is None:
             return run.identity
         options = [run.victim, run.defense, run.attack, run.surrogate]
         return repr([options, sorted((k, v) for k, v in run.settings.items() if k not in self.beside.covers)])
 
     def _not_run(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
-        """A row for each cell of the published grid of these victims and attacks that no run is of."""
+        """A row for each cell of the published grid of these victims and attacks that was not run."""
         if self.published is None or self.grid is None:
             return []
         ours: dict[tuple[str, str], dict[str, Any]] = {}
@@ -143,11 +147,11 @@ class Table:
         return found
 
     def heading(self, runs: Sequence[Run]) -> str:
-        """What was measured, where, and in which space."""
+        """What was measured, on which data, and in which space."""
         return f"{self.title}, {words.data_summary(runs)}"
 
     def page(self, frame: pd.DataFrame, scope: Scope, wide: bool = False) -> Page:
-        """The rows as people read them: at most ten columns, or all if ``wide``."""
+        """The rows to read: at most ten columns, or all if ``wide``."""
         rows: list[Row] = frame.to_dict("records")  # type: ignore[assignment]
         columns = expand(self.columns, scope)
         lead, columns = [column for column in self.lead if column.head], [column for column in columns if column.head]
@@ -155,20 +159,20 @@ class Table:
         return page(rows, lead, columns, scope, wide)
 
     def about(self, runs: Sequence[Run], shown: Sequence[Column]) -> str:
-        """What a reader must know of the columns that are shown, and of the victims."""
-        said = [f"Paper: Zheng et al. on {runs[0].stands_for}."] if any(c.key[:6] == "paper_" for c in shown) else []
-        said += published.remarks({name for run in runs for name in (run.victim, run.surrogate) if name})
+        """What a reader must know about the columns that are shown and about the victims."""
+        notes = [f"Paper: Zheng et al. on {runs[0].stands_for}."] if any(c.key[:6] == "paper_" for c in shown) else []
+        notes += published.remarks({name for run in runs for name in (run.victim, run.surrogate) if name})
         if any(run.trained_here is False for run in runs):
-            said.append("Some of these victims were trained on other data than this.")
-        said += [RATES] if any(column.show is rate_cell for column in shown) else []
-        said.append(self.notes(runs))
-        said += [column.note if isinstance(column.note, str) else column.note(runs) for column in shown]
-        sentences = [one for words in said for one in words.replace(". ", ".\n").split("\n") if one]
+            notes.append("Some of these victims were trained on other data than this.")
+        notes += [RATES] if any(column.show is rate_cell for column in shown) else []
+        notes.append(self.notes(runs))
+        notes += [column.note if isinstance(column.note, str) else column.note(runs) for column in shown]
+        sentences = [one for note in notes for one in note.replace(". ", ".\n").split("\n") if one]
         return " ".join(dict.fromkeys(sentences))
 
 
 def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column], scope: Scope, wide: bool) -> Page:
-    """Lay out rows: what all have in common in a sentence, then what leads, then columns in their order."""
+    """Lay out rows: a sentence about what all have in common, then the lead columns, then the others in their order."""
     heads = {column.key: _head(column, scope) for column in (*lead, *columns)}
     texts = {column.key: [column.show(row, column.key) for row in rows] for column in (*lead, *columns)}
     texts["differs"] = [text_cell(row, "differs") for row in rows]
@@ -184,34 +188,34 @@ def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column],
     if not wide:
         common += [f"clips {_either(texts[column.key])}" for column in columns if column.head == "clips"]
         columns = [column for column in columns if column.head != "clips"]
-    told = [DIFFERS] if any(texts["differs"]) else []
-    there = [column for column in columns if any(texts[column.key])]
-    chosen = there if wide else _most_important(there, MOST - len(leading) - len(told))
+    differs = [DIFFERS] if any(texts["differs"]) else []
+    filled = [column for column in columns if any(texts[column.key])]
+    chosen = filled if wide else _most_important(filled, MOST - len(leading) - len(differs))
     if len(chosen) > 1 and chosen[-1].key.startswith("paper_"):
-        chosen = chosen[:-1]  # ours has no room beside it
+        chosen = chosen[:-1]  # our column does not fit beside it
     ours = next((column for column in chosen if not column.key.startswith("paper_")), None)
     if ours:
         texts[ours.key] = [one if there else "not run" for one, there in zip(texts[ours.key], ran, strict=True)]
-    shown = [column for column in leading if any(texts[column.key])] + chosen + told
+    shown = [column for column in leading if any(texts[column.key])] + chosen + differs
     grid = {heads.get(column.key, column.head): texts[column.key] for column in shown}
     return Page(f"Every row: {'; '.join(common)}." if common and not wide else "", grid, shown)
 
 
 def _head(column: Column, scope: Scope) -> str:
-    """What people read above a column, with the units of these clips."""
+    """The heading of a column, with the units of these clips."""
     head = column.head.format(length=scope.unit.length, small=scope.unit.small)
     return head.replace(" :", ":").strip()
 
 
 def _most_important(columns: Sequence[Column], room: int) -> list[Column]:
-    """As many columns as there is room for: those that are always shown, then the first; in their order."""
+    """As many columns as fit, in their order: first those that are always shown, then the most important."""
     wanted = sorted(columns, key=lambda column: not column.always)[: max(room, 1)]
     halved = {column.pair for column in columns if column.pair and column not in wanted and not column.always}
     return [column for column in columns if column in wanted and column.pair not in halved]
 
 
 def _either(texts: Sequence[str]) -> str:
-    """How many clips the rows are of, each number once; only the ends if they are many."""
+    """The numbers of clips of all rows, each once; only the smallest and the largest if there are many."""
     each = sorted(dict.fromkeys(filter(None, texts)), key=lambda one: (len(one), one))
     if len({one.partition(" of ")[2] for one in each}) == 1:
         each = [*(one.partition(" of ")[0] for one in each[:-1]), each[-1]]
@@ -219,12 +223,12 @@ def _either(texts: Sequence[str]) -> str:
 
 
 def _empty_row(row: Row) -> bool:
-    """Whether a row is of a published cell that was not run."""
+    """Whether a row is that of a published cell that was not run."""
     return "clips" in row and row["clips"] == 0
 
 
 def _rank(column: Column, row: Row) -> tuple[int, Any]:
-    """What a row is sorted by: numbers first, then words, then nothing."""
+    """What a row is sorted by: numbers first, then texts, then empty cells."""
     if not has(row, column.key):
         return 2, 0
     value = column.rank(row[column.key]) if column.rank else row[column.key]
@@ -232,7 +236,7 @@ def _rank(column: Column, row: Row) -> tuple[int, Any]:
 
 
 def _side_by_side(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
-    """Each column once for each of the kinds of run that share a row; one of the row itself if all kinds agree."""
+    """Each column once per kind of run that shares a row, or once per row if all kinds agree."""
     kinds = [key[: -len("run")] for key in rows[0] if key.endswith("_run")]
     found: list[Column] = []
     for column in columns:

@@ -1,4 +1,4 @@
-"""C&W and ADMM over the clips that both fool."""
+"""C&W compared with ADMM over the clips that both fool."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def _measures(run: Run) -> list[str]:
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Mean measures of each, a row for each pair of runs whose victim, weights, clips and goal are the same."""
+    """The mean measures of both: one row per pair of runs with the same victim, weights, clips and goal."""
     ours = {key for column in BY_BETA if column.key != "keep" for key in column.covers} - {"checkpoint"}
     goals: dict[Any, list[Run]] = {}
     for run in runs:
@@ -61,7 +61,7 @@ def _row(cw: Run, admm: Run) -> dict[str, Any]:
 
 
 def _pair(form: str, factor: float = 1) -> Callable[[Row, str], str]:
-    """How a measure of both attacks is written: C&W / ADMM."""
+    """Writes a measure of both attacks as C&W / ADMM."""
 
     def written(row: Row, key: str) -> str:
         values = [factor * row[name] for kind in BOTH if has(row, name := f"{key}_{kind}")]

@@ -1,6 +1,7 @@
-"""What makes an attack look weaker than it could be: by itself, and beside attacks that see less of the victim.
+"""Signs that an attack is weaker than it could be: in its own rows, and beside attacks that see less of the victim.
 
-Pure functions of records; linear in the number of runs of one victim but for comparing one number of each.
+Pure functions of records. They are linear in the number of runs of one victim, except that one number of each run is
+compared with that of each other run.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ from skeleton_adv.report.columns import format_count
 from skeleton_adv.report.words import attack_summary, unit_of
 from skeleton_adv.runs.load import Run
 
-SEES_ALL = ("white box", "adaptive")  # accesses that have the deployed victim's gradient
+SEES_ALL = ("white box", "adaptive")  # accesses with the deployed victim's gradient
 SEES_LESS = ("oblivious", "transfer", "scores", "labels")
 
 
 def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
-    """Each sign of weakness of these runs, by themselves and among all runs, in plain words."""
+    """Each sign of weakness of these ``runs``, in their own rows and ``among`` all runs, in plain words."""
     groups: dict[Any, list[Run]] = {}
     for run in among:
         if _sees_less(run):
@@ -26,65 +27,67 @@ def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
     rivals = {goal: _Rivals.of(some) for goal, some in groups.items()}
     found = []
     for run in runs:
-        said = warnings(run)
+        texts = warnings(run)
         if run.access in SEES_ALL or _sees_all(run):
-            said += [one for rival in rivals.get(same_goal(run), []) if (one := rival.overtakes(run))]
-        found += [(run, words) for words in said]
+            texts += [one for rival in rivals.get(same_goal(run), []) if (one := rival.overtakes(run))]
+        found += [(run, text) for text in texts]
     return found
 
 
 def warnings(run: Run) -> list[str]:
-    """What makes a run's attack look weaker than it could be, by its own rows."""
+    """The signs in a run's own rows that its attack is weaker than it could be."""
     found, count = [], len(run.records)
     if run.randomised and run.access == "adaptive" and run.of_defense.get("eot", 1) in (0, 1):
-        found.append("the victim draws noise and the attack averages over none: set defense.eot")
-    # Of clips that are surely right the cross-entropy's gradient is tiny: the median alone says little.
+        found.append("the victim draws noise, but the attack does not average over draws: set defense.eot")
+    # On clips that the victim is sure about, the cross-entropy's gradient is tiny: the median alone is not enough.
     gradient = run.array("gradient")
     usual = max(float(np.median(gradient[~np.isnan(gradient)])) if (~np.isnan(gradient)).any() else 1.0, 1.0)
     still = int((gradient == 0).sum())
     if still:
-        why = "it is masked, or lost to rounding where the victim is sure"
+        why = "it is masked, or lost to rounding because the victim is sure"
         found.append(f"{still} of {count} clips have no gradient of the cross-entropy: {why}")
     wild = int((~(gradient < 1e3 * usual) & (gradient != 0)).sum())
     if wild:
-        per = {"m": " per metre"}.get(run.unit, f", per {unit_of([run]).words}")
-        found.append(f"{wild} of {count} clips have a gradient over {1e3 * usual:g}{per}, 1000 times what is usual")
+        per = {"m": " per metre"}.get(run.unit, f", per {unit_of([run]).name}")
+        found.append(f"{wild} of {count} clips have a gradient above {1e3 * usual:g}{per}, 1000 times the usual one")
     return found + _failures(run)
 
 
 def _failures(run: Run) -> list[str]:
-    """Signs of weakness among the clips that the attack did not fool, in plain words."""
+    """Signs of weakness among the clips on which the attack fails, in plain words."""
     found, count = [], len(run.records)
     failed, falling = int((~run.array("success")).sum()), int(run.array("falling").sum())
-    # Else the margins are another network's, or the undefended one's.
+    # In other runs the margins are those of another network, or of the undefended one.
     if run.access not in ("transfer", "oblivious") and failed and falling > 0.1 * failed:
-        found.append(f"{falling} of {failed} failures were still getting nearer: more steps may help")
+        found.append(f"{falling} of {failed} failures were still improving at the last step: more steps may help")
     diverged = int((run.array("adv_pred") < 0).sum())
     if diverged:
-        found.append(f"{diverged} of {count} clips diverged: neither fooled nor right, and in no mean of a measure")
+        found.append(
+            f"{diverged} of {count} clips diverged: they count as neither fooled nor correct, and no mean includes them"
+        )
     if run.array("control_share").sum() > run.array("success_share").sum():
         found.append("Gaussian noise of the same l2 fools the victim more often than the attack does")
     return found
 
 
 def _sees_all(run: Run) -> bool:
-    """Whether an attack on a surrogate has the victim's own weights, with no defense between."""
+    """Whether the surrogate has the victim's weights, and the victim no defense."""
     return run.access == "transfer" and run.surrogate_weights == run.weights and run.defense is None
 
 
 def _sees_less(run: Run) -> bool:
-    """Whether an attack has no gradient of the deployed victim; of clips from a file that is not known."""
+    """Whether an attack has no gradient of the deployed victim; for clips from a file this is not known."""
     return run.kind == "attack" and run.access in SEES_LESS and not _sees_all(run)
 
 
 def same_goal(run: Run) -> Any:
-    """What two runs share if victim, defense, weights, clips and goal are the same."""
+    """A value that two runs share if their victim, defense, weights, clips and goal are the same."""
     keys = ("model", "dataset", "checkpoint", "prepared", "defense", "target", "seed")
     return run.dataset, repr([run.settings.get(key) for key in keys])
 
 
 def common_clips(one: Run, other: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of each run that are of the same clips with the same target."""
+    """The rows of each run for the clips that both attack with the same target."""
     _, ours, theirs = np.intersect1d(one.array("index"), other.array("index"), return_indices=True)
     alike = np.ones(len(ours), dtype=bool)
     for name in ("label", "target"):
@@ -94,7 +97,7 @@ def common_clips(one: Run, other: Run) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class _Rivals:
-    """Attacks on one victim that see less of it, all of the same clips with the same targets."""
+    """Attacks on one victim that see less of it, all on the same clips with the same targets."""
 
     runs: Sequence[Run]
     hits: np.ndarray  # (runs, clips) share of judgements
@@ -102,17 +105,17 @@ class _Rivals:
 
     @staticmethod
     def of(runs: Sequence[Run]) -> "list[_Rivals]":
-        """These attacks, those of the same clips together."""
+        """These attacks, grouped by their clips."""
         groups: dict[bytes, list[Run]] = {}
         for run in runs:
             groups.setdefault(_clips(run), []).append(run)
         return [_Rivals(some, _stacked(some, "success_share"), _stacked(some, "l2")) for some in groups.values()]
 
     def overtakes(self, run: Run) -> str:
-        """The strongest of them that fools the victim more often than ``run`` with no greater l2, in words, if any.
+        """The strongest of them that fools the victim more often than ``run`` at no greater l2, as text, if any.
 
-        Evaluating Adversarial Robustness (Carlini et al., arXiv 1902.06705): transfer that beats the
-        white box means that the victim's gradient leads astray. Over the clips that both attacked.
+        Evaluating Adversarial Robustness (Carlini et al., arXiv 1902.06705): if transfer beats the white box, the
+        victim's gradient is misleading. Only clips that both attack count.
         """
         ours, theirs = common_clips(run, self.runs[0])
         aimed = run.aimed[ours]

@@ -1,4 +1,4 @@
-"""What the tables of white-box attacks have in common."""
+"""What the tables of white-box attacks share."""
 
 from skeleton_adv.report.columns import (
     ATTACK_NAME,
@@ -25,7 +25,7 @@ from skeleton_adv.report.columns import (
 from skeleton_adv.report.published import paper_name
 from skeleton_adv.runs.load import Run
 
-# Our columns beside the paper's, and the factor to our units.
+# Our columns -> the paper's, and the factor to our units.
 PUBLISHED_COLUMNS = {
     "paper_success": ("success_rate", 0.01),
     "paper_bone": ("bone_length", 0.01),
@@ -41,14 +41,14 @@ COLUMNS: tuple[Item, ...] = (
 
 
 def is_for_tables(run: Run) -> bool:
-    """Whether a run is of a table, not of a few clips that were made to be shown as films."""
+    """Whether a run belongs in a table: not if it attacks a few clips only to draw them."""
     return run.experiment != "films"
 
 
 def is_white_box(run: Run, attack: str) -> bool:
-    """Whether a run is one of this attack (by the paper's name) that sees an undefended victim.
+    """Whether a run is this attack (by the paper's name) with white-box access to an undefended victim.
 
-    Only on data that stands beside the paper's: on any other, all attacks are side by side in the benchmark table.
+    Only on data that the paper's numbers appear beside: other data has all its attacks in the benchmark table.
     """
     plain = run.kind == "attack" and run.access == "white box" and run.defense is None and run.stands_for is not None
     return plain and paper_name("attack", run.attack) == attack and is_for_tables(run)

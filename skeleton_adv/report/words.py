@@ -1,4 +1,4 @@
-"""Runs in words: where they were made, by what, and on whom."""
+"""Runs as text: their data, their attacks and their networks."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -7,16 +7,16 @@ from typing import Any
 
 from skeleton_adv.runs.load import Run
 
-PLAIN = ("none", "unknown")  # trainings that are not told: nothing is known to be unusual in them
+PLAIN = ("none", "unknown")  # trainings that need no mention
 
 
 @dataclass(frozen=True)
 class Unit:
-    """How lengths are written: the unit, a thousandth of it, and both in words."""
+    """How lengths are written: the unit, a thousandth of it, its name, and the space."""
 
     length: str
     small: str
-    words: str
+    name: str
     space: str
 
 
@@ -27,13 +27,13 @@ UNITS = {
 
 
 def unit_of(runs: Sequence[Run]) -> Unit:
-    """The unit of lengths of these runs, which are of one dataset."""
+    """The unit of lengths of these runs of one dataset."""
     name = runs[0].unit
     return UNITS.get(name, Unit(name, f"{name}/1000", name, f"space, {name}"))
 
 
 def data_summary(runs: Sequence[Run]) -> str:
-    """On which data, in which space and shape, as the title of a table says it."""
+    """The data of these runs with its space and shape, for the title of a table."""
     run = runs[0]
     paper = f" for the paper's {run.stands_for.partition(',')[0]}" if run.stands_for else ""
     stand_in = f", a stand-in{paper}" if run.stand_in else ""
@@ -54,12 +54,12 @@ def data_summary(runs: Sequence[Run]) -> str:
 
 
 def goal(run: Run) -> str:
-    """Whether a run's attack has a target, in a word."""
+    """Whether a run's attack has a target: targeted or untargeted."""
     return "targeted" if run.targeted else "untargeted"
 
 
 def clip_count(runs: Sequence[Run]) -> str:
-    """How many clips each of these runs has."""
+    """How many clips these runs have each."""
     return f"{' or '.join(str(count) for count in sorted({len(run.records) for run in runs}))} clips"
 
 
@@ -77,19 +77,19 @@ def class_name(run: Run, number: int) -> str:
 
 
 def victim_name(run: Run) -> str:
-    """The network that is judged, with its defense."""
+    """The victim, with its defense."""
     return run.victim + (f" behind {run.defense}" if run.defense else "")
 
 
 def attack_name(run: Run) -> str:
-    """The attack by its name, and by its beta or its budget."""
+    """The attack's name with its beta or its budget."""
     attack = run.of_attack
-    words = run.attack + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
-    return words + (f" {attack['norm']} ε={_number(attack['eps'])}" if {"eps", "norm"} <= attack.keys() else "")
+    text = run.attack + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
+    return text + (f" {attack['norm']} ε={_number(attack['eps'])}" if {"eps", "norm"} <= attack.keys() else "")
 
 
 def _size(number: str) -> tuple[bool, float, str]:
-    """What written settings are sorted by: numbers by their size, before words."""
+    """What settings are sorted by: numbers by their size, then texts."""
     try:
         return False, float(number), ""
     except ValueError:
@@ -97,26 +97,26 @@ def _size(number: str) -> tuple[bool, float, str]:
 
 
 def _number(value: Any) -> str:
-    """A setting as it is written; one of an attack from outside the package may be no number."""
+    """A setting as text; an attack from outside the package may use any value."""
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def attack_summary(run: Run, target: str = "") -> str:
-    """What was done to whom, in words: attack, goal, the network it was made on, and what judged it."""
+    """The attack, its goal, the network that it was made on, and the victim."""
     aim = target or run.target or ""
-    words = f"{attack_name(run)}, {goal(run)}" + (f" ({aim})" if aim else "")
+    text = f"{attack_name(run)}, {goal(run)}" + (f" ({aim})" if aim else "")
     if run.surrogate:
-        return f"{words}, made on {run.surrogate}, judged by {victim_name(run)}"
-    return f"{words}, on {victim_name(run)}" + (" (attack oblivious of it)" if run.access == "oblivious" else "")
+        return f"{text}, made on {run.surrogate}, judged by {victim_name(run)}"
+    return f"{text}, on {victim_name(run)}" + (" (oblivious attack)" if run.access == "oblivious" else "")
 
 
 def training_summary(run: Run) -> str:
-    """How a victim was trained if not plainly, in words: the noise's sigma, or the method with its settings."""
+    """How a victim was trained beyond its recipe: with noise, or by a method with its settings; empty if plainly."""
     return _training_summary(run.training, run.trained_noise)
 
 
 def surrogate_training_summary(run: Run) -> str:
-    """Likewise of a surrogate."""
+    """The same for a surrogate."""
     return _training_summary(run.surrogate_training, run.surrogate_noise)
 
 
@@ -129,9 +129,9 @@ def _training_summary(training: Mapping[str, Any], noise: float | None) -> str:
 
 
 def network_names(runs: Sequence[Run], noise: bool = False) -> dict[str, Callable[[Run], str]]:
-    """What each run's source and victim are called: with a digest where several have one name.
+    """The names of each run's surrogate and victim, with a digest if several networks have one name.
 
-    ``noise``: the noise of their training belongs to the name; else networks that differ in it are no namesakes.
+    ``noise``: whether the noise of the training belongs to the name.
     """
 
     def named(run: Run, role: str) -> tuple[str, Any, str]:

@@ -68,7 +68,7 @@ def run_name(run: Run) -> str:
 
 
 def commands(runs: Sequence[Run]) -> list[str]:
-    """The commands that made these runs; one for a sweep of which all runs are there."""
+    """The commands that made these runs; one command for a sweep if all its runs are among them."""
     sweeps: dict[str, list[Run]] = {}
     for run in runs:
         sweeps.setdefault(_sweep(run), []).append(run)
@@ -80,9 +80,9 @@ def commands(runs: Sequence[Run]) -> list[str]:
 
 
 def _sweep(run: Run) -> str:
-    """The command of the whole sweep that a run is a part of; its own if it is part of none.
+    """The command of the sweep that a run is part of, or its own command if it is not part of a sweep.
 
-    What the experiment's file sweeps is left out where it is known (``typed``: the keys that were typed).
+    Keys that the experiment's file sweeps are left out if known (``typed``: the keys that were typed).
     """
     if run.sweep is None:
         return run.command
@@ -94,7 +94,7 @@ def _sweep(run: Run) -> str:
 
 
 def _words(command: str) -> list[str]:
-    """The words of a command; older runs have them as they were, not quoted for a shell."""
+    """The words of a command; those of older runs are not quoted for a shell."""
     try:
         return shlex.split(command)
     except ValueError:

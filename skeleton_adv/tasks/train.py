@@ -1,4 +1,4 @@
-"""``task=train``: a victim's weights, and the facts about them."""
+"""``task=train``: train a victim and write its weights with the facts about them."""
 
 import time
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from skeleton_adv.train.fitted import Fitted
 from skeleton_adv.train.recipe import Recipe
 from skeleton_adv.train.state import TrainingState
 
-TRAINING = 1  # raise it when the training of victims changes
+TRAINING = 1  # raise it if the training of victims changes
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Task:
 
         def work(scratch: Path) -> Mapping[str, Any]:
             start, began = now(), time.monotonic()
-            clips = test_clips(job, prepared)  # find an empty split before hours of training
+            clips = test_clips(job, prepared)  # an empty split is an error before hours of training
             network, state = _fit(job, recipe, prepared, device, scratch)
             hits = correct(network, job.dataset, prepared, clips, self.batch_size)
             facts: dict[str, Any] = {
@@ -59,21 +59,21 @@ class Task:
         if facts is None:
             log(f"nothing to do: {part.path} was trained with these settings")
         else:
-            right, count = round(facts["test_accuracy"] * facts["test_clips"]), facts["test_clips"]
-            log(f"test accuracy {100 * facts['test_accuracy']:.2f} % ({right} of {count} clips): {part.path}")
+            hits, count = round(facts["test_accuracy"] * facts["test_clips"]), facts["test_clips"]
+            log(f"test accuracy {100 * facts['test_accuracy']:.2f} % ({hits} of {count} clips): {part.path}")
 
     def settings(self, job: Job, prepared: Prepared) -> dict[str, Any]:
         """Every setting that can change a weight."""
         assert self.recipe is not None
         own = job.victim.training.identity()
         recipe = asdict(self.recipe)
-        if not own:  # there is nothing to grow
+        if not own:  # there is no noise to increase
             recipe["noise_warmup"] = 0.0
         settings = {"recipe": recipe, "prepared": prepared.digest, **role_settings(job, job.victim)}
         return {**settings, "seed": job.victim.model.seed, **own}
 
     def check(self, job: Job) -> Recipe:
-        """The recipe; raises ``SettingError`` if there is none, or if it does not fit this data."""
+        """The recipe; raises ``SettingError`` if there is none or if it does not fit this data."""
         if self.recipe is None:
             pair = f"model={job.victim.option} dataset={job.choices.get('dataset')}"
             raise SettingError(f"no recipe for {pair}: choose one with recipe=...")

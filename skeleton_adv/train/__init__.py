@@ -1,4 +1,4 @@
-"""The training of victims, and anything else that is fitted once on training clips."""
+"""The training of victims, and all else that is fitted once on training clips."""
 
 from skeleton_adv.train.recipe import Recipe
 

@@ -1,4 +1,4 @@
-"""Training clips: randomly cropped, rotated, moved and changed."""
+"""Augmentation of training clips: random crops, rotations and moves, and the changes of a training."""
 
 import math
 import random
@@ -20,11 +20,11 @@ def training_batch(
     recipe: Recipe,
     rng: random.Random,
     training: Training,
-    grown: float,
+    strength: float,
 ) -> SkeletonBatch:
-    """The clips with these numbers, each randomly cropped, rotated, moved and changed by ``training``.
+    """The clips with these numbers, each randomly cropped, rotated and moved, then changed by ``training``.
 
-    ``grown``: the fraction of its full strength that ``training`` has at this epoch, in [0, 1].
+    ``strength``: the fraction of its full strength that ``training`` has at this epoch, in [0, 1].
     """
     x, mask, dt = [], [], []
     for number in numbers:
@@ -32,10 +32,10 @@ def training_batch(
         start, length = random_crop(len(raw.frames), recipe.crop, dataset.num_frames, rng)
         frames, exists = resample(raw, start, length, dataset.num_frames)
         angles = [math.radians(rng.uniform(-angle, angle)) for angle in recipe.rotation]
-        frames = rotate(frames, angles) if any(angles) else frames  # joints in an image may have two channels only
+        frames = rotate(frames, angles) if any(angles) else frames  # joints in an image may have only two channels
         if recipe.random_move:
             frames = random_move(frames, exists, rng)
-        x.append(training.clip(frames, exists, dataset.skeleton.coords, rng, grown))
+        x.append(training.clip(frames, exists, dataset.skeleton.coords, rng, strength))
         mask.append(exists[None])
         dt.append((1 if dataset.num_frames >= WHOLE else length / dataset.num_frames) / dataset.fps)
     return SkeletonBatch(
@@ -49,7 +49,7 @@ def training_batch(
 
 
 def rotate(frames: np.ndarray, angles: Sequence[float]) -> np.ndarray:
-    """Coordinates (3, T, V, M) rotated about the camera's x, then y, then z axis, by angles in radians."""
+    """Coordinates (3, T, V, M) rotated about the camera's x, then y, then z axis by these angles in radians."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -62,16 +62,16 @@ def rotate(frames: np.ndarray, angles: Sequence[float]) -> np.ndarray:
 
 
 def random_move(frames: np.ndarray, exists: np.ndarray, rng: random.Random) -> np.ndarray:
-    """Joints (C, T, V, M) whose x and y rotate, scale and shift steadily from the first frame to the last.
+    """Joints (C, T, V, M) whose x and y rotate, scale and shift linearly from the first frame to the last.
 
-    ``random_move`` of Spatial Temporal Graph Convolutional Networks (Yan et al., arXiv 1801.07455), as
-    2s-AGCN trains on Kinetics: at both ends one of these angles in degrees, scales and shifts. Unlike
-    theirs, joints that do not exist (``exists`` (T, V, M)) stay where they are.
+    ``random_move`` of Spatial Temporal Graph Convolutional Networks (Yan et al., arXiv 1801.07455), as 2s-AGCN uses
+    it on Kinetics: the first and the last frame each have a random angle in degrees, scale and shift from these
+    choices. Unlike theirs, joints that do not exist (``exists`` (T, V, M)) do not move.
     """
     choices = ((-10, -5, 0, 5, 10), (0.9, 1.0, 1.1), *[(-0.2, -0.1, 0.0, 0.1, 0.2)] * 2)
     first, last = ([rng.choice(values) for values in choices] for _ in range(2))
     angle, scale, *shift = np.linspace(first, last, frames.shape[1]).T[..., None, None]  # (T, 1, 1) each
     cosine, sine = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
     x, y = frames[:2]
-    there = np.stack([cosine * x - sine * y + shift[0], sine * x + cosine * y + shift[1]])
-    return np.concatenate([np.where(exists, there, frames[:2]), frames[2:]]).astype(frames.dtype)
+    changed = np.stack([cosine * x - sine * y + shift[0], sine * x + cosine * y + shift[1]])
+    return np.concatenate([np.where(exists, changed, frames[:2]), frames[2:]]).astype(frames.dtype)

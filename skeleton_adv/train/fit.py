@@ -1,4 +1,4 @@
-"""Fit a victim: choose the number of epochs on a tenth of the training clips, then refit on all of them."""
+"""Fit a victim: choose the number of epochs on held-out training clips, then refit on all training clips."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -33,10 +33,10 @@ def fit(
     log: Log,
     training: Training | None = None,
 ) -> tuple[nn.Module, TrainingState]:
-    """Train ``build()`` by ``recipe`` without test clips; return it with its held-out accuracies.
+    """Train ``build()`` by ``recipe`` without test clips; return it with the final state, which has the history.
 
-    ``training`` is the part beyond the recipe. ``scratch`` receives the state after every epoch: a resumed
-    training ends with the same weights.
+    ``training`` is the part beyond the recipe. The file ``scratch`` contains the state after each epoch: a training
+    that resumes from it ends with the same weights.
     """
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
     model, optimiser, state = _restore(build, recipe, seed, device, scratch)
@@ -72,7 +72,7 @@ def _line(epoch: Epoch, last: int) -> str:
 def correct(
     model: nn.Module, dataset: Dataset, prepared: Prepared, numbers: Sequence[int], batch_size: int
 ) -> list[bool]:
-    """Whether the model is correct on each of these clips."""
+    """Whether the model classifies each of these clips correctly."""
     model.eval()
     hits: list[bool] = []
     with torch.no_grad():
@@ -92,19 +92,19 @@ def _one_epoch(
     training: Training,
     where: tuple[int, str, int],
 ) -> float:
-    """One pass over ``clips``; the mean loss. ``where``: seed, phase and epoch, which determine all draws."""
-    rng, grown = random.Random(repr(where)), recipe.noise_share(where[2])
+    """Train for one epoch on ``clips``; return the mean loss. ``where``: seed, phase and epoch, which fix all draws."""
+    rng, strength = random.Random(repr(where)), recipe.noise_share(where[2])
     order = rng.sample(clips, len(clips))
     for group in optimiser.param_groups:
         group["lr"] = recipe.rate(where[2])
     model.train()
     device, total = _device(model), torch.zeros((), device=_device(model))
-    # Dropout draws from the global generator: it is seeded per epoch and restored afterwards.
+    # Dropout uses the global generator, which is seeded per epoch and restored afterwards.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(rng.getrandbits(48))
         for start in range(0, len(order), recipe.batch_size):
             numbers = order[start : start + recipe.batch_size]
-            batch = training_batch(dataset, prepared, numbers, recipe, rng, training, grown).to(device)
+            batch = training_batch(dataset, prepared, numbers, recipe, rng, training, strength).to(device)
             loss = training.loss(model, batch, recipe)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -116,7 +116,7 @@ def _one_epoch(
 
 
 def _training_clips(dataset: Dataset, prepared: Prepared, recipe: Recipe, seed: int) -> tuple[list[int], set[int]]:
-    """All training clips, and those held out to choose the number of epochs."""
+    """All training clips, and those that are held out to choose the number of epochs."""
     train = [i for i, clip in enumerate(prepared.clips) if clip.split == "train"]
     if not train:
         raise DataError(
@@ -134,7 +134,7 @@ def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -
     for number in train:
         by_class.setdefault(prepared.clips[number].label, []).append(number)
     rng = random.Random(f"held out {seed}")
-    # Shuffled classes, one after another: every (1/share)-th clip of this row is held out.
+    # The shuffled classes follow each other; every (1/share)-th clip of this row is held out.
     row = [
         number
         for label in rng.sample(sorted(by_class), len(by_class))

@@ -8,7 +8,7 @@ from skeleton_adv.models.network import Network
 
 
 def stream_cross_entropy(model: nn.Module, x: Tensor, y: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy on clips (N, C, T, V, M); with several streams, the sum of their losses."""
+    """The mean cross-entropy on clips (N, C, T, V, M), summed over the network's streams."""
     streams = model.streams(x) if isinstance(model, Network) else (model(x),)
     losses = [F.cross_entropy(logits, y, label_smoothing=label_smoothing) for logits in streams]
     return torch.stack(losses).sum()

@@ -17,9 +17,9 @@ from skeleton_adv.train.training import Training
 class GaussianNoise(Training):
     """Certified Adversarial Robustness via Randomized Smoothing (Cohen et al., arXiv 1902.02918), section 3.3.
 
-    Every coordinate of every existing joint of every training clip gets Gaussian noise of deviation ``sigma``
-    (metres; joints in an image: fractions of it). ``recipe.noise_warmup`` lets it grow over the first epochs.
-    With ``sigma`` 0 the weights are those of training without noise.
+    Adds Gaussian noise of standard deviation ``sigma`` (metres; image: fractions of it) to every coordinate of every
+    existing joint of every training clip. ``recipe.noise_warmup`` increases it over the first epochs. If ``sigma`` is
+    0, the weights are those of training without noise.
     """
 
     sigma: NonNegative = 0.25
@@ -33,7 +33,7 @@ class GaussianNoise(Training):
         return f"noise{self.sigma:g}" if self.sigma else ""
 
     def identity(self) -> dict[str, Any]:
-        # Its name there predates the group ``training``, so that older weights are still found.
+        # This key predates the group ``training``; it remains, so that older weights are still found.
         return {"noise": self.sigma} if self.sigma else {}
 
     def check(self, recipe: Recipe) -> None:
@@ -44,10 +44,10 @@ class GaussianNoise(Training):
             )
 
     def clip(
-        self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, grown: float
+        self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, strength: float
     ) -> np.ndarray:
         if self.sigma:
-            drawn = np.random.Generator(np.random.PCG64(rng.getrandbits(48))).standard_normal(frames.shape, np.float32)
+            noise = np.random.Generator(np.random.PCG64(rng.getrandbits(48))).standard_normal(frames.shape, np.float32)
             at = list(coords)
-            frames[at] += self.sigma * grown * drawn[at] * exists
+            frames[at] += self.sigma * strength * noise[at] * exists
         return frames

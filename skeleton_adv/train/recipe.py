@@ -13,13 +13,16 @@ from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, Pro
 class Recipe:
     """How a victim is trained.
 
-    ``schedule``: ``exponential`` multiplies the rate by ``gamma`` after every epoch, ``steps`` at every epoch in
-    ``milestones``, ``cosine`` lets it fall to 0 at the last epoch. ``crop``: the smallest fraction of a clip that
-    a training window keeps. ``rotation``: largest angles in degrees about x, y and z, drawn uniformly for each clip.
-    ``random_move``: x and y of each clip rotate, scale and shift over its frames, see ``moved``. ``clip_norm``:
-    largest norm of a gradient. ``dropout``: the rate of every dropout layer (None: the model's own). ``held_out``: the
-    fraction of training clips on which the number of epochs is chosen (0: all ``epochs`` run). ``half``: store weights
-    as float16. ``noise_warmup``: the fraction of the epochs in which training noise grows to its deviation.
+    - ``schedule``: ``exponential`` multiplies the learning rate by ``gamma`` after every epoch, ``steps`` at every
+      epoch in ``milestones``; ``cosine`` lowers it to 0 at the last epoch
+    - ``crop``: the smallest fraction of a clip that a training window covers
+    - ``rotation``: the largest angles in degrees about x, y and z; each clip's angles are drawn uniformly
+    - ``random_move``: whether x and y of each clip rotate, scale and shift over its frames (``augment.random_move``)
+    - ``clip_norm``: the largest norm of a gradient
+    - ``dropout``: the rate of every dropout layer (None: the model's default)
+    - ``held_out``: the fraction of training clips on which the number of epochs is chosen (0: all ``epochs`` run)
+    - ``half``: whether weights are stored as float16
+    - ``noise_warmup``: the fraction of the epochs over which training noise increases to its standard deviation
     """
 
     epochs: Count = 400
@@ -49,7 +52,7 @@ class Recipe:
             raise SettingError(f"recipe.milestones={list(self.milestones)} must be epochs (whole numbers)")
 
     def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0."""
+        """The learning rate of an epoch, counted from 0."""
         if self.schedule == "exponential":
             return self.lr * self.gamma**epoch
         if self.schedule == "steps":
@@ -57,5 +60,5 @@ class Recipe:
         return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
 
     def noise_share(self, epoch: int) -> float:
-        """The fraction of the training noise's deviation at an epoch, counted from 0."""
+        """The fraction of its full strength that training noise has at an epoch, counted from 0."""
         return min(1.0, (epoch + 1) / max(self.noise_warmup * self.epochs, 1))

@@ -15,32 +15,32 @@ from skeleton_adv.train.recipe import Recipe
 
 @dataclass(frozen=True)
 class Training:
-    """A way of training; this one adds nothing. Others override ``clip`` or ``loss`` in one file each.
+    """A method of training beyond the recipe. This one adds nothing; each other method overrides ``clip`` or ``loss``.
 
-    The fields of a subclass are its settings: all of them belong to the identity of the weights.
+    The fields of a subclass are its settings, and all of them belong to the identity of the weights.
     """
 
     name: ClassVar[str]
 
     @property
     def tag(self) -> str:
-        """Its part of the weights' file name; empty for a training that adds nothing."""
+        """Its part of the weights' file name; empty if it adds nothing."""
         values = "_".join(f"{value:g}" if isinstance(value, float) else str(value) for value in asdict(self).values())
         return f"{self.name}{values}"
 
     def identity(self) -> dict[str, Any]:
-        """What it adds to the identity of the weights; nothing if it changes nothing."""
+        """What it adds to the identity of the weights; empty if it changes nothing."""
         return {"training": {"name": self.name, **asdict(self)}}
 
     def check(self, recipe: Recipe) -> None:
         """Raise ``SettingError`` if it does not fit this recipe."""
 
     def clip(
-        self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, grown: float
+        self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, strength: float
     ) -> np.ndarray:
-        """The training clip in place of a clip (C, T, V, M) whose joints ``exists`` (T, V, M), in its unit.
+        """The training clip made of ``frames`` (C, T, V, M), in the dataset's unit; ``exists`` (T, V, M): joints.
 
-        ``coords`` are the channels of coordinates; ``grown`` in [0, 1] is the fraction of the full strength.
+        ``coords`` are the channels of coordinates; ``strength`` in [0, 1] is the fraction of the full strength.
         """
         return frames
 

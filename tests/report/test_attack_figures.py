@@ -179,6 +179,7 @@ def test_files_have_clear_names_and_an_experiment_draws_its_own_only(tmp_path: P
         assert not write_all([made], tmp_path, experiment)
 
 
+OF_RUNS = [one for one in FIGURES if one.source == "run"]
 BALL = {"attack": {"eps": 0.1, "norm": "l2"}}
 SAMPLES: dict[str, Callable[[], list[Run]]] = {
     "an attack": lambda: [admm()],

@@ -38,20 +38,20 @@ def test_figure_five_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("facts", [{"choices": {"model": "agcn"}}, {"stands_for": None}, {"stands_for": "Kinetics"}])
-def test_the_published_radii_stand_beside_their_own_network_and_data_only(facts: dict[str, object]) -> None:
+def test_the_published_radii_appear_for_their_network_and_data_only(facts: dict[str, object]) -> None:
     ((frame, _, _),) = draw([certified(**facts)])
     assert {*frame["form"]} == {"standard", "paper"}
 
 
-def test_runs_of_one_sigma_are_lines_of_their_own() -> None:
+def test_runs_of_one_sigma_have_separate_lines() -> None:
     ((frame, figure, _),) = draw([certified(identity="abc"), certified(identity="def"), certified(sigma=0.5)])
     assert frame.groupby(["sigma", "run", "form"]).size().eq(121).all() and frame["run"].nunique() == 2
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
     assert {"σ=0.25 (abc), Cohen et al.", "σ=0.25 (def), Cohen et al.", "σ=0.5, Cohen et al."} <= {*labels}
 
 
-def test_victims_of_other_training_are_told_apart(tmp_path: Path) -> None:
-    """Trained with the noise that certifies them, and without; and two of one name with other weights."""
+def test_victims_of_different_training_are_separate(tmp_path: Path) -> None:
+    """Victims trained with the noise that certifies them or without noise, and two with one name but other weights."""
     plain = certified(identity="def", trained_noise=0.0)
     names = {path.stem for path in write_all([certified(), plain], tmp_path)}
     assert names == {"figure5_hcn_n1000_abc", "figure5_hcn_n1000_def"}
@@ -68,7 +68,7 @@ def test_certificates_have_a_table(tmp_path: Path) -> None:
     assert [path.name for path in paths] == ["certified.md", "certified.tex", "certified.csv"]
     assert pd.read_csv(paths[2])["clean_accuracy_hits"].tolist() == [3]
     other = certified(identity="def", settings={"smoothing": {"sigma": 0.25, "n": 1000, "alpha": 0.1}})
-    told = TABLE.rows([certified(), other])["differs"]
-    assert told.tolist() == ["smoothing.alpha=0.001", "smoothing.alpha=0.1"]
+    differs = TABLE.rows([certified(), other])["differs"]
+    assert differs.tolist() == ["smoothing.alpha=0.001", "smoothing.alpha=0.1"]
     text = paths[0].read_text()
     assert "stand-in" in text.partition("\n")[0] and "smoothed victim" in text and "no proof" in text

@@ -1,4 +1,4 @@
-"""Figures: their numbers, and files that hold a picture."""
+"""Figures of experiments: their numbers and their files."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def test_numbers_behind_the_curves() -> None:
     assert (frame["low"] <= frame["accuracy"]).all() and (frame["accuracy"] <= frame["high"]).all()
 
 
-def test_sources_down_and_targets_across() -> None:
+def test_rows_are_surrogates_and_columns_are_victims() -> None:
     ((frame, figure, _),) = draw([transfer("agcn", 0.01), transfer("hcn", 0.01)])
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["agcn s0", "hcn s0"]
@@ -49,19 +49,19 @@ def test_sources_down_and_targets_across() -> None:
     assert frame["success_if_right_hits"].tolist() == [3, 3] and frame["success_if_right_clips"].tolist() == [4, 4]
 
 
-def test_networks_of_one_name_are_told_apart_and_other_runs_stay_out() -> None:
+def test_networks_of_one_name_have_distinct_labels_and_other_runs_are_refused() -> None:
     again = transfer("hcn", 0.01, settings={"checkpoint": "0123456789"}, identity="def")
     ((frame, _, _),) = draw([transfer("hcn", 0.01), again])
     assert frame["target"].tolist() == ["hcn s0 (01234567)", "hcn s0 (weights)"]
     twice = transfer("hcn", 0.01, settings={"checkpoint": "0123456789"}, identity="ghi")
-    with pytest.raises(RunError, match="runs def and ghi are of the same two networks"):
+    with pytest.raises(RunError, match="runs def and ghi have the same two networks"):
         [*draw([again, twice])]
     assert not MATRIX.takes(transfer("hcn", 0.01, settings={"targeted": True}))
     assert takes(budget(0.1, True, 0.5)) and not takes(budget(0.1, True, 0.5, choices={"defense": "none"}))
     assert not takes(transfer("hcn", 0.01)) and not takes(defended(0.01, True, 0.5))
 
 
-def test_a_picture_in_print_and_on_the_screen_and_its_numbers(tmp_path: Path) -> None:
+def test_a_figure_is_a_png_a_pdf_and_a_csv(tmp_path: Path) -> None:
     runs = [transfer("hcn", 0.1), transfer("hcn", 0.01), budget(0.1, True, 0.5), budget(0.1, False, 0.7)]
     paths = write_all(runs, tmp_path, "table2") + write_all(runs, tmp_path, "defense_budget")
     names = sorted(path.name for path in paths)
@@ -71,10 +71,10 @@ def test_a_picture_in_print_and_on_the_screen_and_its_numbers(tmp_path: Path) ->
         start = {".png": b"\x89PNG", ".pdf": b"%PDF"}.get(path.suffix, b"")
         assert path.read_bytes().startswith(start) and path.stat().st_size > 20
     assert len(pd.read_csv(tmp_path / "utd_mhad/figure_defense_hcn.csv")) == 5
-    assert sorted(path.name for path in (tmp_path / "utd_mhad").iterdir()) == names  # nothing half-written beside
+    assert sorted(path.name for path in (tmp_path / "utd_mhad").iterdir()) == names  # no temporary file remains
 
 
-def test_budgets_are_equal_only_at_one_length_of_step(tmp_path: Path) -> None:
+def test_attacks_with_other_step_sizes_have_separate_figures(tmp_path: Path) -> None:
     runs = [budget(0.1, True, 0.5, 0.02, identity="a"), budget(0.2, True, 0.4, 0.0001, identity="b")]
     names = {path.stem for path in write_all(runs, tmp_path, "defense_budget")}
     assert names == {"figure_defense_hcn_a", "figure_defense_hcn_b"}

@@ -1,4 +1,4 @@
-"""What people see: after a run, and from ``python -m skeleton_adv.tables`` and ``.figures``."""
+"""What the screen shows: after a run, and by ``python -m skeleton_adv.tables`` and ``.figures``."""
 
 import sys
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def main(monkeypatch: pytest.MonkeyPatch) -> Main:
 
 
 def test_after_a_run_units_are_those_of_the_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It used to say "rms ‰" above millimetres."""
+    """The heading of millimetres used to be "rms ‰"."""
     admm(folder=tmp_path / "a"), admm(folder=tmp_path / "b", **IMAGE)
     tables.report([tmp_path / "a"], None, tmp_path / "out")
     assert "rms mm" in (shown := capsys.readouterr().out) and "‰" not in shown and "ℓ2 m" in shown
@@ -56,7 +56,7 @@ def test_what_is_printed_is_returned_too(tmp_path: Path, capsys: pytest.CaptureF
     assert new_runs([]) == ""
 
 
-def test_after_a_run_success_is_shown_of_all_clips_and_of_those_first_right(
+def test_after_a_run_success_is_over_all_clips_and_over_those_correct_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admm(folder=tmp_path / "a")
@@ -90,7 +90,7 @@ def test_after_certifying_the_screen_names_the_dataset(tmp_path: Path, capsys: p
     assert "certificates.csv" in shown and "mean radius m" in shown
 
 
-def test_signs_of_weakness_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_signs_of_weakness_are_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     admm(folder=tmp_path / "a", rows=six_rows(falling=True))
     tables.report([tmp_path / "a"], None, tmp_path)
     assert "warning: admm on hcn (abc): 6 of 2 failures" in capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_an_experiment_has_its_own_table_or_one_of_all_its_runs(tmp_path: Path) 
 def test_an_unfinished_run_is_left_out_and_named(
     tmp_path: Path, main: Main, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It used to keep every other run from being shown."""
+    """It used to prevent all other runs from being shown."""
     transfer("hcn", 0.1, folder=tmp_path / "runs/a")
     broken = write(tmp_path / "runs/b", about(identity="b"), six_rows())
     (broken / "run.json").unlink()
@@ -119,11 +119,11 @@ def test_an_unfinished_run_is_left_out_and_named(
         out = tmp_path / module.__name__
         for flags in ([], ["--skip-unfinished"]):
             assert main(module, tmp_path / "runs", "--out", out, *flags) == 0
-            told = capsys.readouterr().err
-            assert str(broken) in told and told.count("\n") == 1 and (out / file).exists()
+            text = capsys.readouterr().err
+            assert str(broken) in text and text.count("\n") == 1 and (out / file).exists()
         assert main(module, tmp_path / "runs", "--out", out, "--strict") == 2
-        told = capsys.readouterr().err
-        assert str(broken) in told and "no run.json" in told and told.count("\n") == 1
+        text = capsys.readouterr().err
+        assert str(broken) in text and "no run.json" in text and text.count("\n") == 1
 
 
 def test_tables_are_shown_and_then_their_files(tmp_path: Path, main: Main, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,10 +142,10 @@ def test_nothing_to_show_and_damaged_runs_are_one_line(
     tmp_path: Path, module: object, main: Main, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(module, tmp_path / "nowhere") == 2
-    assert "no finished run" in (told := capsys.readouterr().err) and told.count("\n") == 1
+    assert "no finished run" in (text := capsys.readouterr().err) and text.count("\n") == 1
     (admm(folder=tmp_path / "runs/a").folder / "run.json").write_text("{}")  # type: ignore[operator]
     assert main(module, tmp_path / "runs", "--out", tmp_path / "out") == 2
-    assert "run.json is damaged" in (told := capsys.readouterr().err) and told.count("\n") == 1
+    assert "run.json is damaged" in (text := capsys.readouterr().err) and text.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

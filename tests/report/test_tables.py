@@ -1,4 +1,4 @@
-"""Tables as declarations: what each takes, its cells by hand, and laws of the engine."""
+"""Tables: the runs of each, its cells by hand, and laws of the engine."""
 
 import itertools
 from dataclasses import replace
@@ -27,7 +27,7 @@ def takers(one: Run) -> list[str]:
 
 
 def page(table: Table, *runs: Run, wide: bool = True) -> pd.DataFrame:
-    """The grid that people read, and above it what all rows have in common."""
+    """The visible grid, with what all rows have in common."""
     shown = table.page(table.rows(runs), scope_of(runs), wide)
     frame = pd.DataFrame(dict(shown.grid))
     frame.attrs["common"] = shown.common
@@ -57,7 +57,7 @@ ACCESSES = ("white box", "oblivious", "adaptive", "transfer", "scores", "labels"
 @pytest.mark.parametrize("access", ACCESSES)
 @pytest.mark.parametrize("unit", ["m", "image", "ft"])
 def test_every_run_appears_in_some_table(access: str, unit: str, tmp_path: Path) -> None:
-    """Whatever the attack, defense, surrogate and access, and whatever they are called; and it can be written."""
+    """Whatever the attack, defense, surrogate and access and their names are; and it can be written."""
     options = itertools.product(
         ("admm", "pgd", "mine"), ("none", "noise_filter", "mine"), (None, "hcn"), (None, "films")
     )
@@ -73,7 +73,7 @@ def test_every_run_appears_in_some_table(access: str, unit: str, tmp_path: Path)
     assert all(made.identity in text for made in runs)
 
 
-def test_paper_cells_stand_beside_ours_and_missing_cells_say_why() -> None:
+def test_published_cells_appear_beside_ours_and_missing_cells_are_explained() -> None:
     frame = TABLE1.rows([admm()])
     assert len(frame) == 6 and frame["clips"].tolist() == [0, 6, 0, 0, 0, 0]
     ours = frame[frame["clips"] == 6].iloc[0]
@@ -87,19 +87,19 @@ def test_paper_cells_stand_beside_ours_and_missing_cells_say_why() -> None:
     assert "not in the paper" in page(TABLE1, admm(3.0))["success: paper"].tolist()
 
 
-def test_a_new_dataset_stands_beside_no_published_cell() -> None:
-    """It used to be printed beside NTU RGB+D, cross-subject, and an image dataset in metres."""
+def test_a_new_dataset_has_no_published_cells() -> None:
+    """It used to appear beside NTU RGB+D, cross-subject, and an image dataset in metres."""
     new = admm(dataset="nw_ucla", stands_for=None, stand_in=False)
     frame, shown = TABLE1.rows([new]), page(TABLE1, new)
     assert len(frame) == 1 and not [name for name in frame if name.startswith("paper_")]
     assert "NTU" not in notes(TABLE1, new) + TABLE1.heading([new]) and "ℓ2 m" in shown
     image = admm(dataset="street", unit="image", stands_for=None, stand_in=False)
-    assert takers(new) == takers(image) == ["benchmark"]  # where all its attacks are side by side
+    assert takers(new) == takers(image) == ["benchmark"]  # where all its attacks are
     assert "Kinetics" not in TABLE5.heading([image]) + notes(TABLE5, image)
     assert {"ℓ2", "rms ‰"} <= {*page(TABLE5, image)} and "metre" not in TABLE5.heading([image])
 
 
-def test_a_victim_that_the_paper_has_not_brings_no_rows_of_its_grid() -> None:
+def test_a_victim_that_is_not_in_the_paper_adds_no_rows_of_its_grid() -> None:
     assert len(TABLE1.rows([admm(choices={"model": "st_gcn"})])) == 1
 
 
@@ -115,7 +115,7 @@ def test_tables_three_and_five_beside_the_papers_cells() -> None:
     assert "quarter of its channels" in notes(TABLE5, one)
 
 
-def test_both_iterates_of_admm_have_rows_of_their_own() -> None:
+def test_both_iterates_of_admm_have_separate_rows() -> None:
     runs = [admm(10.0), admm(10.0, attack={"keep": "best"}, identity="def", rows=six_rows(success=True))]
     shown = page(TABLE1, *runs, wide=False)
     shown = shown[shown["β"].eq("10") & shown["goal"].eq("untargeted")]
@@ -125,7 +125,7 @@ def test_both_iterates_of_admm_have_rows_of_their_own() -> None:
 
 
 def test_at_most_ten_columns_by_default_and_the_important_ones_among_them() -> None:
-    """Also where everything varies; a column that is the same in all rows becomes a sentence."""
+    """Even if everything varies; a column that is the same in all rows becomes a sentence."""
     runs = [admm(), admm(0.1, choices={"attack": "admm_released"}, identity="b", attack={"keep": "best"})]
     runs += [admm(settings={"seed": 1}, identity="c"), admm(choices={"model": "agcn"}, identity="d")]
     shown, wide = page(TABLE1, *runs, wide=False), page(TABLE1, *runs)
@@ -141,8 +141,8 @@ def test_at_most_ten_columns_by_default_and_the_important_ones_among_them() -> N
         assert len(frame.columns) <= MOST and {*frame} <= {*page(table, *own)}
 
 
-def test_the_papers_accuracy_has_room_beside_ours() -> None:
-    """Where goals, victims, defenses and attacks vary as in the reference."""
+def test_the_published_accuracy_fits_beside_ours() -> None:
+    """If goals, victims, defenses and attacks vary as in the reference."""
     runs = [defended(sigma, sees, 0.5, identity=f"{sigma}{sees}") for sigma in (0.01, 0.02) for sees in (False, True)]
     runs += [defended(0.01, True, 0.4, choices={"model": "agcn"}, identity="b", settings={"batch_size": 3})]
     runs += [defended(0.01, True, 0.3, choices={"attack": "pgd"}, identity="c", settings={"attack": {"eps": 0.1}})]
@@ -154,15 +154,15 @@ def test_the_papers_accuracy_has_room_beside_ours() -> None:
     assert pairs == [head.partition(": ")[2] for head in shown if head.startswith("adaptive: ")]
 
 
-def test_a_column_that_is_one_of_the_papers_never_stands_alone() -> None:
+def test_a_published_column_never_appears_without_ours() -> None:
     shown = page(TABLE1, admm(), admm(0.1, choices={"model": "agcn"}, identity="d"), wide=False)
     assert all(head.removesuffix(": paper") in shown for head in shown)
 
 
-def test_the_note_says_how_the_speeds_change_is_meant() -> None:
+def test_the_note_defines_the_change_of_speed() -> None:
     text = notes(TABLE1, admm())
     assert "the speed plus 0.0001 of the clips' unit per frame" in text
-    assert "the speed plus" not in notes(TABLE1, admm(), wide=False)  # where no such column is shown
+    assert "the speed plus" not in notes(TABLE1, admm(), wide=False)  # which shows no such column
 
 
 def test_any_number_of_constraints_with_any_names() -> None:
@@ -177,7 +177,7 @@ def test_any_number_of_constraints_with_any_names() -> None:
     assert "ΔB/B %" not in page(TABLE1, bare) and "bone" not in TABLE1.rows([bare])
 
 
-def test_columns_of_an_attacks_own_are_shown_where_they_are() -> None:
+def test_columns_that_an_attack_adds_are_shown() -> None:
     rows = six_rows(queries=[10, 20, 30, 40, 50, 60], note="x")
     one, other = run(rows, choices={"attack": "square"}, access="scores"), run(choices={"attack": "pgd"}, identity="b")
     frame = NAMED["benchmark"].rows([one, other])
@@ -202,8 +202,8 @@ def test_cw_and_admm_are_compared_at_the_same_target_only() -> None:
     assert [row["clips"] for row in against_admm([one, other])] == [0]
     assert not against_admm([one, admm(rows=rows, settings=aimed | {"seed": 1})])
     changed = admm(rows=rows, settings=aimed, attack={"lr": 0.1}, identity="def")
-    told = [row["differs"] for row in against_admm([one, two, changed])]
-    assert sorted(told) == ["attack.lr=0.001", "attack.lr=0.1"]
+    differs = [row["differs"] for row in against_admm([one, two, changed])]
+    assert sorted(differs) == ["attack.lr=0.001", "attack.lr=0.1"]
 
 
 def test_the_second_page_of_table_three(tmp_path: Path) -> None:
@@ -224,41 +224,41 @@ def test_transfer_beside_the_papers_cells() -> None:
     assert "paper_success" not in TABLE2.rows([itself])
 
 
-def test_transfer_from_and_to_noise_has_no_cell_of_the_papers() -> None:
+def test_transfer_from_and_to_noise_has_no_published_cell() -> None:
     noise = {"training": {"name": "noise", "sigma": 0.25}, "trained_noise": 0.25}
     frame = TABLE2.rows([transfer("hcn", 0.1, **noise), transfer("hcn", 0.01, surrogate_noise=0.1, identity="b")])
     assert "paper_success" not in frame and {*frame["target"]} == {"hcn s0", "hcn s0, σ=0.25"}
     assert {*frame["source"]} == {"hcn s1, σ=0.1", "hcn s1"}
 
 
-def test_transfer_from_a_surrogate_of_another_training_says_so_and_has_no_cell_of_the_papers() -> None:
+def test_a_surrogate_of_another_training_is_named_and_has_no_published_cell() -> None:
     mixed = {"name": "mixed", "weight": 0.5}
     frame = TABLE2.rows([transfer("hcn", 0.1, surrogate_noise=0.0, surrogate_training=mixed)])
     assert "paper_success" not in frame and frame["source"].tolist() == ["hcn s1, trained by mixed weight=0.5"]
 
 
-def test_the_same_weights_are_no_second_training_whatever_seed_is_given() -> None:
+def test_the_same_weights_are_not_a_second_training_whatever_the_seed() -> None:
     itself = transfer("hcn", 0.1, settings={"surrogate_checkpoint": "weights"}, surrogate=1)
     assert "paper_success" not in TABLE2.rows([itself])
 
 
-def test_a_victim_of_another_training_says_so_and_has_no_cell_of_the_papers() -> None:
+def test_a_victim_of_another_training_is_named_and_has_no_published_cell() -> None:
     noise = {"training": {"name": "noise", "sigma": 0.25}, "trained_noise": 0.25}
     runs = [admm(seeds={"model": 2}), admm(seeds={"model": 2}, identity="b", **noise)]
     shown = page(TABLE1, *runs).query("clips != 'not run'")
     assert shown["victim"].tolist() == ["hcn s2", "hcn s2, trained with σ=0.25"]
     assert shown["success: paper"].tolist() == ["100.0", "not in the paper"]
-    assert "hcn" in {*page(TABLE1, runs[1]).query("clips == 'not run'")["victim"]}  # the paper's is still to be run
+    assert "hcn" in {*page(TABLE1, runs[1]).query("clips == 'not run'")["victim"]}  # the paper's victim is not run yet
     noisy = defended(0.01, False, 0.55, **noise)
     shown = page(TABLE4, noisy)
     assert shown["victim"].tolist() == ["hcn, trained with σ=0.25"] and "accuracy: paper" not in shown
-    unknown = admm(training={"name": "unknown"}, trained_noise=None)  # by other programs: as before, beside the paper's
+    unknown = admm(training={"name": "unknown"}, trained_noise=None)  # by other programs: it keeps the published cells
     assert page(TABLE1, unknown).query("clips != 'not run'")["success: paper"].tolist() == ["100.0"]
     robust = admm(training={"name": "trades", "beta": 6})
     assert page(TABLE1, robust).query("clips != 'not run'")["victim"].tolist() == ["hcn, trained by trades beta=6"]
 
 
-def test_victims_of_one_name_are_told_apart_by_their_weights() -> None:
+def test_victims_of_one_name_are_distinguished_by_their_weights() -> None:
     runs = [admm(settings={"checkpoint": digest}, identity=digest) for digest in ("0123456789", "abcdefghij")]
     shown = page(TABLE1, *runs).query("clips != 'not run'")
     assert shown["victim"].tolist() == ["hcn (01234567)", "hcn (abcdefgh)"] and "differs" not in shown
@@ -290,7 +290,7 @@ def test_clean_accuracies_that_differ_are_both_shown() -> None:
     assert {"oblivious: clean accuracy", "adaptive: clean accuracy"} <= {*shown} and "clean accuracy" not in shown
 
 
-def test_other_attacks_on_a_defense_have_rows_of_their_own() -> None:
+def test_other_attacks_on_a_defense_have_separate_rows() -> None:
     pgd = {"attack": {"eps": 0.2, "norm": "l2"}}
     runs = [
         defended(0.01, True, 0.5),
@@ -312,7 +312,7 @@ def test_defenses_of_another_kind_have_no_sigma() -> None:
     assert bare["σ m"].tolist() == ["0.01"] and "draws" not in bare
 
 
-def test_runs_of_different_identity_are_told_apart() -> None:
+def test_runs_of_different_identity_are_distinguished() -> None:
     runs = [admm(), admm(settings={"seed": 1}, identity="b"), admm(10.0, identity="c")]
     assert {"seed=0", "seed=1"} <= {*page(TABLE1, *runs, wide=False)["differs"]}
 
@@ -351,7 +351,7 @@ def test_latex_is_ascii(tmp_path: Path) -> None:
             assert all(line.isascii() for line in text.splitlines() if not line.startswith("%"))
 
 
-def test_a_command_that_no_shell_takes_is_shown_all_the_same() -> None:
+def test_a_command_that_no_shell_can_parse_is_shown() -> None:
     command = "python -m skeleton_adv targeted=True target='massaging person\\'s head'"
     assert commands([admm(command=command)]) == [command]
 
@@ -365,14 +365,14 @@ def test_a_whole_sweep_is_one_command() -> None:
     ]
     assert commands(grid) == [f"{made} experiment=table1 seed=1 attack.beta=0.1,1"]
     assert commands(grid[:1]) == [grid[0].command]  # a part of it
-    told = [
+    from_file = [
         admm(b, command=one.command, sweep=sweep | {"typed": []}, experiment="table1")
         for b, one in zip((0.1, 1), grid, strict=True)
     ]
-    assert commands(told) == [f"{made} experiment=table1 seed=1"]  # its file sweeps the rest
+    assert commands(from_file) == [f"{made} experiment=table1 seed=1"]  # its file sweeps the rest
     typed = [admm(b, command=f"{made} attack.beta={b} model=hcn", sweep=sweep) for b in (0.1, 1)]
     assert commands(typed) == [f"{made} model=hcn -m attack.beta=0.1,1"]
-    assert commands([admm(command=made)]) == [made]  # of an earlier version, or of no sweep
+    assert commands([admm(command=made)]) == [made]  # of an earlier version, or not of a sweep
 
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -387,8 +387,8 @@ MADE = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_cells_are_those_of_the_version_before(name: str) -> None:
-    """``golden/*.csv``: what the program before the redesign wrote of these runs, in its own form of them."""
+def test_cells_are_those_of_the_previous_version(name: str) -> None:
+    """``golden/*.csv``: what the program before the redesign wrote for these runs."""
     golden = pd.read_csv(GOLDEN / f"{name}.csv", dtype=str, keep_default_na=False)
     ((table, own),) = by_table(MADE[name])
     text = table.rows(own).to_csv(index=False, float_format="%.6g")
@@ -396,7 +396,7 @@ def test_cells_are_those_of_the_version_before(name: str) -> None:
     pd.testing.assert_frame_equal(frame[[*golden]], golden)
 
 
-def test_two_runs_of_one_place_are_never_one_of_them() -> None:
+def test_two_runs_of_one_cell_are_refused() -> None:
     runs = [defended(0.01, True, 0.5), defended(0.01, False, 0.5, identity="b")]
     runs = [replace(one, access="scores") for one in runs]
     with pytest.raises(RunError, match="abc and b"):
@@ -404,7 +404,7 @@ def test_two_runs_of_one_place_are_never_one_of_them() -> None:
 
 
 @pytest.mark.parametrize("odd", [[0.01, 0.02], "auto", None])
-def test_settings_of_foreign_parts_may_be_no_numbers(odd: object, tmp_path: Path) -> None:
+def test_settings_of_foreign_parts_may_have_any_value(odd: object, tmp_path: Path) -> None:
     defense = dict.fromkeys(("sigma", "taps", "draws", "eot"), odd)
     attack = dict.fromkeys(("beta", "eps", "norm", "conf", "keep"), odd)
     own = [

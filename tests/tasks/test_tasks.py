@@ -128,7 +128,7 @@ def test_training_writes_weights_that_the_attack_finds(mat_folder: Path, tmp_pat
     assert about["test_clips"] == 12 and 0 <= about["test_accuracy"] <= 1 and len(about["settings"]["prepared"]) == 64
     assert "nothing to do" in run(tmp_path, *training).stderr
     other = run(tmp_path, *training, "recipe.lr=0.01")
-    assert other.returncode == 2 and "trained otherwise" in other.stderr
+    assert other.returncode == 2 and "trained with other settings" in other.stderr
     attack = run(tmp_path, *common, "attack.outer_steps=1", "runtime.limit=2", "batch_size=2")
     assert attack.returncode == 0 and "2 of 12" in attack.stdout, attack.stderr
 

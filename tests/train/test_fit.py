@@ -1,4 +1,4 @@
-"""Training: the same weights from the same seed, also after a kill, and no test clip is ever read."""
+"""Training: one seed gives the same weights, also after a kill, and no test clip is read."""
 
 import random
 from dataclasses import replace
@@ -24,7 +24,7 @@ RECIPE = Recipe(epochs=4, batch_size=5, lr=2e-3, rotation=(5, 10, 5), held_out=0
 
 
 class Watched:
-    """Prepared clips that note which of them are read."""
+    """Prepared clips that record which of them are read."""
 
     def __init__(self, prepared: Prepared) -> None:
         self.clips, self.digest, self._prepared = prepared.clips, prepared.digest, prepared
@@ -57,7 +57,7 @@ def train(data: Any, scratch: Path, recipe: Recipe = RECIPE, seed: int = 0, stop
     return torch.cat([weight.flatten() for weight in model.state_dict().values()]), state, seen
 
 
-def test_same_seed_same_weights_other_seed_others(data: Any, tmp_path: Path) -> None:
+def test_the_seed_determines_the_weights(data: Any, tmp_path: Path) -> None:
     first, state, seen = train(data, tmp_path / "a")
     assert torch.equal(first, train(data, tmp_path / "b")[0])
     assert not torch.equal(first, train(data, tmp_path / "c", seed=1)[0])
@@ -112,7 +112,7 @@ def test_it_learns(data: Any, tmp_path: Path) -> None:
     assert sum(correct(model, dataset, prepared, test, 5)) >= 10  # of 12; chance among the three classes is 4
 
 
-def test_global_randomness_is_left_as_it_was(data: Any, tmp_path: Path) -> None:
+def test_global_randomness_does_not_change(data: Any, tmp_path: Path) -> None:
     torch.manual_seed(5)
     random.seed(5)
     before = torch.get_rng_state(), random.getstate()
@@ -120,7 +120,7 @@ def test_global_randomness_is_left_as_it_was(data: Any, tmp_path: Path) -> None:
     assert torch.equal(before[0], torch.get_rng_state()) and before[1] == random.getstate()
 
 
-def test_nothing_to_learn_from_is_said(data: Any, tmp_path: Path) -> None:
+def test_a_dataset_without_training_clips_is_refused(data: Any, tmp_path: Path) -> None:
     dataset, prepared = data
     only_test = Watched(prepared)
     only_test.clips = tuple(clip for clip in prepared.clips if clip.split == "test")
@@ -130,7 +130,7 @@ def test_nothing_to_learn_from_is_said(data: Any, tmp_path: Path) -> None:
         train(data, tmp_path / "b", replace(RECIPE, held_out=0.999))
 
 
-def test_epochs_are_the_last_best_of_a_smooth_curve() -> None:
+def test_the_chosen_epochs_are_the_last_maximum_of_a_smooth_curve() -> None:
     assert TrainingState(held_out=(0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6)).chosen == 12
     assert TrainingState(held_out=(0.5, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0)).chosen == 2
     assert TrainingState().chosen == 0
@@ -164,8 +164,8 @@ def test_moves_are_similarities_that_drift_steadily() -> None:
         factor = (after[:, 1] - after[:, 0]) / (before[:, 1] - before[:, 0])
         shift = after[:, 0] - factor * before[:, 0]
         np.testing.assert_allclose(after, factor[:, None] * before + shift[:, None], atol=1e-12)
-        for course in (np.abs(factor), np.angle(factor), shift):
-            np.testing.assert_allclose(np.diff(course, 2), 0, atol=1e-12)
+        for values in (np.abs(factor), np.angle(factor), shift):
+            np.testing.assert_allclose(np.diff(values, 2), 0, atol=1e-12)
         scales |= {*np.abs(factor[[0, -1]]).round(6)}
         turns |= {*np.degrees(np.angle(factor[[0, -1]])).round(6) + 0}
         assert np.abs([shift.real, shift.imag]).max() <= 0.2 + 1e-12
@@ -178,7 +178,7 @@ def test_a_recipe_out_of_range_is_refused(key: str, value: Any) -> None:
         Recipe(**{key: value})
 
 
-def test_noise_grows_to_its_deviation() -> None:
+def test_noise_increases_to_full_strength() -> None:
     assert [Recipe(epochs=8).noise_share(epoch) for epoch in range(8)] == [1.0] * 8
     shares = [Recipe(epochs=8, noise_warmup=0.5).noise_share(epoch) for epoch in range(8)]
     assert shares == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]

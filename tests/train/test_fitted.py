@@ -1,4 +1,4 @@
-"""What is fitted once."""
+"""Parts that are fitted once."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from skeleton_adv.train.fitted import Fitted
 
 
-def test_the_state_of_a_fit_that_was_killed_after_its_last_write_goes(tmp_path: Path) -> None:
+def test_the_state_of_a_fit_that_was_killed_after_its_last_write_is_deleted(tmp_path: Path) -> None:
     part = Fitted(tmp_path / "w.safetensors", "abc")
 
     def work(scratch: Path) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Accuracy of a defended victim against the l2 that attacks spend."""
+"""Accuracy of a defended victim by the l2 of attacks."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ LINES = {
 
 
 def budgets(runs: Sequence[Run]) -> pd.DataFrame:
-    """Accuracy with its interval and l2, of each run, of noise like it and of clean clips, with the settings."""
+    """Accuracy with its interval and l2: of each run, of noise with the same l2, and of clean clips."""
     found = []
     for run in runs:
         noise = Rate(len(run.records) - float(run.array("control_share").sum()), len(run.records))
@@ -30,15 +30,15 @@ def budgets(runs: Sequence[Run]) -> pd.DataFrame:
     low, high = clean.interval
     found.append({"kind": "clean", "accuracy": clean.value, "low": low, "high": high, "clips": clean.count})
     frame = pd.DataFrame(found).sort_values(["kind", "l2"], ignore_index=True)
-    told = {name: defense.get(name) for name in ("sigma", "taps", "draws", "eot")}
-    told |= {"steps": runs[0].of_attack.get("steps"), "judgements": runs[0].settings.get("judgements")}
-    return frame.assign(**told)
+    settings = {name: defense.get(name) for name in ("sigma", "taps", "draws", "eot")}
+    settings |= {"steps": runs[0].of_attack.get("steps"), "judgements": runs[0].settings.get("judgements")}
+    return frame.assign(**settings)
 
 
 def draw(runs: Sequence[Run]) -> Iterator[Picture]:
-    """Attacks that are oblivious of the defense, adaptive ones, and noise alone, each at the l2 that it spends."""
+    """Oblivious attacks, adaptive attacks and noise alone, each at its mean l2."""
     frame = budgets(runs)
-    clean, told = frame["accuracy"][frame["kind"] == "clean"].item(), frame.iloc[0]
+    clean, settings = frame["accuracy"][frame["kind"] == "clean"].item(), frame.iloc[0]
     figure = new_figure(4.6, 3.4)
     axes = figure.subplots()
     axes.axhline(100 * clean, color="0.5", lw=0.8, label="clean clips")
@@ -56,13 +56,13 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
             capsize=2,
             ms=4,
         )
-    axes.set_xlabel(f"ℓ2 of the perturbation, {unit_of(runs).words}")
+    axes.set_xlabel(f"ℓ2 of the perturbation, {unit_of(runs).name}")
     axes.set_ylabel("accuracy of the defended victim, %")
     axes.set_ylim(0, 100)
-    draws = f" (σ={told['sigma']:g}, {told['eot']} draws per step)" if told["sigma"] else ""
-    attack = f"{runs[0].attack} in an ℓ2 ball" + (f", {told['steps']} steps" if told["steps"] else "")
+    draws = f" (σ={settings['sigma']:g}, {settings['eot']} draws per step)" if settings["sigma"] else ""
+    attack = f"{runs[0].attack} in an ℓ2 ball" + (f", {settings['steps']} steps" if settings["steps"] else "")
     add_title(figure, f"{victim_name(runs[0])}{draws}, {attack}, {clip_count(runs)} {data_summary(runs)}")
-    axes.legend(framealpha=0.9, edgecolor="none", fontsize=7)  # lines may pass behind it
+    axes.legend(framealpha=0.9, edgecolor="none", fontsize=7)  # lines may be behind it
     yield frame, figure, ""
 
 
@@ -77,7 +77,7 @@ FIGURE = Drawing(
     after="defense_budget",
     takes=takes,
     name=lambda run: f"figure_defense_{run.victim}",
-    # All settings but the budget and whether the attack is adaptive; steps of one length.
+    # All settings except the budget and whether the attack is adaptive; the length of a step is the same.
     apart=lambda run: without(run.settings, "adaptive") | {"attack": without(run.of_attack, "eps")},
     draw=draw,
 )

@@ -18,14 +18,14 @@ from skeleton_adv.runs.load import Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-THEIRS = "Zheng et al.: NTU RGB+D, HCN, T=64, n=1000"  # the published radii, of no other network
+THEIRS = "Zheng et al.: NTU RGB+D, HCN, T=64, n=1000"  # the published radii are of this network only
 
 
 def draw(runs: Sequence[Run]) -> Iterator[Picture]:
-    """A line for each run, beside the authors' published radii.
+    """One line per run, beside the authors' published radii.
 
-    A step's height holds up to its right end, so no line claims more than was certified. Their victims
-    were trained with the noise that certifies them; the title says what ours were trained with.
+    A step's height is valid up to its right end, so no line claims more than was certified. Their victims
+    were trained with the noise that certifies them; the title states how ours were trained.
     """
     runs = sorted(runs, key=lambda run: (run.smoothing["sigma"], run.identity))
     paper = _published(runs[0])
@@ -39,13 +39,13 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
         frames += _draw_run(
             axes, run, radii, colour, f"σ={sigma:g}" + (f" ({run.identity})" if often[sigma] > 1 else "")
         )
-        theirs, paper = paper[paper["sigma"] == sigma], paper[paper["sigma"] != sigma]  # one line a sigma
+        theirs, paper = paper[paper["sigma"] == sigma], paper[paper["sigma"] != sigma]  # one line per sigma
         if len(theirs):
             label = f"σ={sigma:g}, {THEIRS}"
             axes.plot(theirs["radius"], 100 * theirs["accuracy"], color=colour, ls=":", lw=1.2, label=label)
             frames.append(theirs[["radius", "accuracy", "sigma"]].assign(form=THEIRS))
     axes.set_xlabel(
-        f"certified radius, ℓ2, {unit_of(runs).words}: of the smoothed victim,\n"
+        f"certified radius, ℓ2, {unit_of(runs).name}: for the smoothed victim,\n"
         "after resampling, for changes of existing joints"
     )
     axes.set_ylabel("certified accuracy, %")
@@ -71,14 +71,14 @@ def _draw_run(axes: "Axes", run: Run, radii: Sequence[float], colour: str, name:
 
 
 def _published(run: Run) -> pd.DataFrame:
-    """The published radii beside a run; none beside other networks or data."""
+    """The published radii beside a run; none for other networks or data."""
     paper = read("figure5")
     there = paper_name("model", run.victim) == "hcn"
     return paper[(paper["split"] == paper_name("data", run.stands_for)) & there]
 
 
 def _training_noise(run: Run) -> str:
-    """With which noise a victim was trained, in words."""
+    """The noise with which a victim was trained, as text."""
     noise = run.trained_noise
     if noise == run.smoothing["sigma"]:
         return "trained with the same σ"
@@ -86,7 +86,7 @@ def _training_noise(run: Run) -> str:
 
 
 def apart(run: Run) -> Any:
-    """All settings but the noise and the weights that were trained with it; the training's seed and noise."""
+    """All settings except the noise and the weights, and the seed and the noise of the training."""
     trained = "certified" if run.trained_noise == run.smoothing["sigma"] else run.trained_noise
     more = {"smoothing": without(run.smoothing, "sigma"), "training": dict(run.seeds), "trained_noise": trained}
     return without(run.settings, "checkpoint") | more

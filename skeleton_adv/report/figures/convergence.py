@@ -9,21 +9,21 @@ from skeleton_adv.report.draw import Drawing, Picture, attack_file_name
 from skeleton_adv.report.words import attack_summary, data_summary
 from skeleton_adv.runs.load import Run
 
-BESIDES = ("step", "loss", "clips", "run")  # columns that are no constraint's term
+OTHERS = ("step", "loss", "clips", "run")  # columns that are not the term of a constraint
 
 
 def draw(runs: Sequence[Run]) -> Iterator[Picture]:
-    """The main loss and each constraint's term over the steps of one run, means over clips."""
+    """The main loss and each constraint's term over the steps of one run, as means over clips."""
     run = runs[0]
     frame = mean_trace(run)
     figure = new_figure(4.6, 3.8)
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(frame["step"], frame["loss"], color="k", lw=1.2, label="main loss")
-    terms = sorted((name for name in frame if name not in BESIDES), key=[*run.constraints, *frame].index)
+    terms = sorted((name for name in frame if name not in OTHERS), key=[*run.constraints, *frame].index)
     for name, colour, dash in zip(terms, cycle(COLOURS), cycle(("-", "--", "-.")), strict=False):
         below.plot(frame["step"], frame[name], color=colour, ls=dash, lw=1.2, label=f"{name} term")
     for axes in (above, below):
-        axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # a line's height for the legend
+        axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # room for the legend
         axes.legend(frameon=False, fontsize=7, ncols=3, loc="upper center") if axes.lines else None
         axes.set_ylabel("mean over clips")
     below.set_xlabel("step")

@@ -7,11 +7,11 @@ from skeleton_adv.report.draw import Drawing, Picture, attack_file_name
 from skeleton_adv.report.film import strip
 from skeleton_adv.runs.load import Run
 
-MOST = 3  # clips of a run whose film strips are drawn
+MOST = 3  # film strips per run
 
 
 def draw(runs: Sequence[Run]) -> Iterator[Picture]:
-    """A film strip of each of the most telling clips of one run."""
+    """Film strips of a few clips of one run that are correct before and fooled."""
     for pair in load_pairs(runs[0], examples(runs[0], MOST)):
         yield *strip(pair), f"_{pair.record['name']}"
 

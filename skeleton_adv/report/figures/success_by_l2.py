@@ -64,7 +64,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
             if len(runs) <= MOST:
                 low, high = values["success_low"], values["success_high"]
                 axes.fill_between(part["at_most"], low, high, step="post", color=colour, alpha=0.15, lw=0)
-    panels[0].set_xlabel(f"ℓ2 of the perturbation at most, {unit.words}")
+    panels[0].set_xlabel(f"ℓ2 of the perturbation at most, {unit.name}")
     panels[1].set_xlabel(f"rms per joint and frame at most, {unit.small}")
     panels[0].set_ylabel("fooled clips, % of those correct before")
     panels[0].set_ylim(0, 100)

@@ -48,6 +48,7 @@ def draw(trainings: Sequence[TrainedWeights]) -> Iterator[Picture]:
         panels[1].set_ylabel("held-out accuracy, %")
         panels[1].legend(frameon=False, fontsize=7, loc="lower right")
     panels[-1].set_xlabel("epoch")
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
     add_title(figure, _title(training))
     yield frame, figure, ""
 
@@ -57,9 +58,9 @@ def _title(training: TrainedWeights) -> str:
     facts = training.facts
     stand_in = ", a stand-in" if facts.get("stand_in") else ""
     count = int(facts["test_clips"])
-    accuracy = format_rate(Rate(round(facts["test_accuracy"] * count), count))
+    accuracy = format_rate(Rate(round(facts["test_accuracy"] * count), count)).replace("]", "] %")
     where = f"{training.name} on {training.dataset}{stand_in}"
-    return f"Training of {where}: {facts['epochs']} epochs, test accuracy, %: {accuracy}"
+    return f"Training of {where}: {facts['epochs']} epochs, test accuracy {accuracy}"
 
 
 FIGURE: Drawing[TrainedWeights] = Drawing(

@@ -1,4 +1,4 @@
-"""Table 2 as a matrix: success on each network of clips made on each other."""
+"""Table 2 as a matrix: success on each network of clips made on each other network."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,7 @@ SHOWN = "success_if_right"
 
 
 def success_rates(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row for each pair of networks; raises ``RunError`` if two runs are of the same pair."""
+    """One row per pair of networks; raises ``RunError`` if two runs have the same pair."""
     names = network_names(runs, noise=True)
     found = []
     for run in runs:
@@ -25,14 +25,14 @@ def success_rates(runs: Sequence[Run]) -> pd.DataFrame:
         rate = attack_rate(run, "success_share", right_only=True)
         found.append(pair | rate.columns(SHOWN) | {"run": run.identity})
     frame = pd.DataFrame(found).sort_values(["source", "target"], ignore_index=True, kind="stable")
-    double = frame[frame.duplicated(["source", "target"], keep=False)]
-    if len(double):
-        raise RunError(f"runs {' and '.join(double['run'])} are of the same two networks: draw them apart")
+    twice = frame[frame.duplicated(["source", "target"], keep=False)]
+    if len(twice):
+        raise RunError(f"runs {' and '.join(twice['run'])} have the same two networks: draw them separately")
     return frame
 
 
 def draw(runs: Sequence[Run]) -> Iterator[Picture]:
-    """Success if correct before of clips made on each row's network and judged by each column's, at one beta."""
+    """Success if correct before, at one beta: clips are made on the row's network and judged by the column's."""
     frame = success_rates(runs)
     grid = frame.pivot(index="source", columns="target", values=SHOWN)
     figure = new_figure(1.6 + 1.1 * grid.shape[1], 1.4 + 0.6 * grid.shape[0])
@@ -46,9 +46,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     axes.set_yticks(range(grid.shape[0]), grid.index)
     axes.set_xlabel("judged by")
     axes.set_ylabel("made on")
-    add_title(
-        figure, f"Success if correct before, %, β={frame['beta'][0]:g}, of {clip_count(runs)} {data_summary(runs)}"
-    )
+    add_title(figure, f"Success if correct before, %, β={frame['beta'][0]:g}, {clip_count(runs)} {data_summary(runs)}")
     yield frame, figure, ""
 
 

@@ -1,4 +1,4 @@
-"""The tables: each module here declares one as ``TABLE``, and is found by itself."""
+"""The tables. Each module here declares one as ``TABLE`` and is found automatically."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,7 +13,7 @@ TABLES: tuple[Table, ...] = tuple(
 
 
 def by_table(runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
-    """Each table with the runs that it takes, if any; what no table takes goes to those that take the rest."""
+    """Each table with its runs, if any; runs that no table accepts go to the tables for the rest."""
     own: dict[str, list[Run]] = {table.name: [] for table in TABLES}
     for run in runs:
         tables = [table for table in TABLES if table.kind == run.kind]
@@ -24,6 +24,6 @@ def by_table(runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
 
 
 def plain(kind: str) -> Table:
-    """The table that shows every run of a kind, whatever was run."""
+    """The table that can show every run of a kind."""
     tables = [table for table in TABLES if table.kind == kind]
     return next((table for table in tables if table.takes is None), tables[0])

@@ -1,4 +1,4 @@
-"""Every attack that no other table shows, on equal terms."""
+"""All attacks that no other table shows, on equal terms."""
 
 from skeleton_adv.report.columns import (
     ACCESS,

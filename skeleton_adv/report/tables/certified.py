@@ -1,4 +1,4 @@
-"""Certified accuracy by radius: of Cohen et al.'s certificate, and of the form of Zheng et al."""
+"""Certified accuracy by radius: by Cohen et al.'s certificate, and in Zheng et al.'s form."""
 
 from functools import partial
 
@@ -51,9 +51,9 @@ TABLE = Table(
     also=(*CERTIFIED.values(),),
     notes=lambda runs: (
         "Certified accuracy at radius r (ℓ2, in the clips' unit) is that of the smoothed victim, in the space after "
-        f"resampling, for changes of existing joints only. {RATES} r=0: correct and certified at all. Mean radius: "
-        "0 where the answer is wrong or the certificate abstains; rms: the same per joint and frame. Clean accuracy: "
-        "of the victim without noise. The paper's form rests on intervals that cover less than they state and is no "
-        "proof (skeleton_adv.certificates.radii.zheng)."
+        f"resampling, for changes of existing joints only. {RATES} r=0: correct, and certified at any radius. Mean "
+        "radius: wrong classes and abstentions count as 0; mean rms: the same per joint and frame. Clean accuracy is "
+        "that of the victim without noise. The paper's form relies on intervals that cover less than they claim and "
+        "is no proof (skeleton_adv.certificates.radii.zheng)."
     ),
 )

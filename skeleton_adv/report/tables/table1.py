@@ -1,4 +1,4 @@
-"""Table 1 of Zheng et al.: ADMM against an undefended victim, on bodies in space."""
+"""Table 1 of Zheng et al.: ADMM against an undefended victim, on joints in space."""
 
 from skeleton_adv.report.published import Published
 from skeleton_adv.report.table import Table

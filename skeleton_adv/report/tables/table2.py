@@ -1,4 +1,4 @@
-"""Table 2 of Zheng et al.: clips that ADMM makes on one network, judged by another."""
+"""Table 2 of Zheng et al.: ADMM's clips made on one network and judged by another."""
 
 from skeleton_adv.report.columns import (
     ATTACK_NAME,
@@ -24,7 +24,7 @@ from skeleton_adv.runs.load import Run
 
 
 def is_transfer(run: Run) -> bool:
-    """Whether a run is ADMM on another network, judged by an undefended victim."""
+    """Whether a run is ADMM on a surrogate, judged by an undefended victim."""
     made = run.kind == "attack" and run.access == "transfer" and run.defense is None
     return made and paper_name("attack", run.attack) == "ADMM" and is_for_tables(run)
 
@@ -41,5 +41,5 @@ TABLE = Table(
         {"paper_success": ("success_rate", 0.01)},
         given=lambda facts: facts["setting"] == "untargeted",
     ),
-    notes=lambda runs: "Success includes the victim's clean errors.",
+    notes=lambda runs: "Success includes clips that the victim misclassifies without any attack.",
 )

@@ -1,4 +1,4 @@
-"""Table 3 of Zheng et al.: C&W against an undefended victim; and against ADMM over the clips that both fool."""
+"""Table 3 of Zheng et al.: C&W against an undefended victim, and compared with ADMM over the clips that both fool."""
 
 from skeleton_adv.report.columns import ATTACK_NAME, GOAL, VICTIM
 from skeleton_adv.report.published import Published

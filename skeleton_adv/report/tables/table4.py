@@ -1,4 +1,4 @@
-"""Table 4 of Zheng et al.: a defended victim under attacks that are oblivious of the defense and adaptive ones."""
+"""Table 4 of Zheng et al.: a defended victim under oblivious and adaptive attacks."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,11 +32,11 @@ from skeleton_adv.runs.load import Run
 
 def notes(runs: Sequence[Run]) -> str:
     eot = sorted({run.of_defense.get("eot", 1) if run.randomised else 1 for run in runs}, key=str)
-    asked = sorted({int(run.array("judgements").max()) for run in runs})
+    judgements = sorted({int(run.array("judgements").max()) for run in runs})
     return (
-        "Oblivious: made on the undefended network, as in the paper. Adaptive: made on the defended one, by the mean "
-        f"logits of {_either(eot)} fresh draws per step. A clip is judged {_either(asked)} times with fresh noise and "
-        "counts by the share. The noise of the same ℓ2 is judged once."
+        "Oblivious: made on the undefended network, as in the paper. Adaptive: made on the defended network, by the "
+        f"mean logits of {_either(eot)} fresh draws per step. Each clip is judged {_either(judgements)} times with "
+        "fresh noise and counts by the share of judgements; noise of the same ℓ2 is judged once."
     )
 
 
@@ -61,7 +61,7 @@ TABLE = Table(
         given=lambda facts: (
             facts["defense"] == "noise and filter"
             and facts["attack"] == "ADMM"
-            and (facts["beta"], facts["draws"]) == (1, 50)  # its section 6.2
+            and (facts["beta"], facts["draws"]) == (1, 50)  # section 6.2 of the paper
         ),
     ),
     notes=notes,
