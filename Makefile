@@ -1,4 +1,4 @@
-# Two commands for a newcomer: `make demo` and `make test`. PIP_FLAGS reaches pip.
+# Start with `make demo` and `make test`. PIP_FLAGS is passed to pip.
 PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
@@ -19,9 +19,9 @@ lint: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: $$($(PYTHON) --version) is too old: make PYTHON=python3.11, or newer"; exit 2; }
+		{ echo "error: $$($(PYTHON) --version) is too old: run make PYTHON=python3.11, or a newer version"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-		{ echo "error: this Python lacks venv: apt-get install python3-venv"; exit 2; }
+		{ echo "error: this Python lacks venv: run apt-get install python3-venv"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@touch $@

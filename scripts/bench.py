@@ -1,11 +1,12 @@
-"""Wall time of an attack, or of certification, over that of as many bare passes through the same network.
+"""Compare the wall time of an attack, or of certification, with that of the same number of bare passes.
 
     python scripts/bench.py                                  # ADMM on HCN
     python scripts/bench.py --work cw --victim agcn_small --clips 8
     python scripts/bench.py --work certify --clips 8 --steps 63
 
-A pass is forward and backward to the input; of certification forward alone, 16 draws of each clip at once.
-One process, the two in turn, the median of the rounds' ratios; T=64, generated clips, untrained weights.
+For an attack, a pass is one forward and one backward pass to the input; for certification, it is one forward pass
+of 16 draws per clip. One process alternates between the two and prints the ratio of each round and their median.
+Clips are generated, with T=64, and weights are untrained.
 """
 
 import argparse
@@ -45,19 +46,19 @@ AT_ONCE = 16  # draws of a clip in one pass of certification
 
 
 def main() -> None:
-    """Print each round's times and the median ratio."""
+    """Print the times of each round and the median ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", choices=("admm", "cw", "pgd", "certify"), default="admm")
     parser.add_argument("--victim", choices=VICTIMS, default="hcn")
     parser.add_argument("--clips", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=20, help="passes of a round")
+    parser.add_argument("--steps", type=int, default=20, help="passes per round")
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    if asked.work == "admm" and asked.steps % 10:
+    arguments = parser.parse_args()
+    if arguments.work == "admm" and arguments.steps % 10:
         parser.error("--steps must be a multiple of 10 for admm, whose multipliers rise every tenth step")
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    bare, ours = pair(asked.work, asked.victim, asked.clips, asked.steps, device)
+    bare, ours = pair(arguments.work, arguments.victim, arguments.clips, arguments.steps, device)
 
     def timed(work: Work) -> float:
         began = time.perf_counter()
@@ -68,18 +69,18 @@ def main() -> None:
 
     timed(bare), timed(ours)
     ratios = []
-    for _ in range(asked.rounds):
-        floor, spent = (timed(work) / asked.steps for work in (bare, ours))
+    for _ in range(arguments.rounds):
+        floor, spent = (timed(work) / arguments.steps for work in (bare, ours))
         ratios.append(spent / floor)
-        print(f"bare {1000 * floor:.1f} ms a pass, {asked.work} {1000 * spent:.1f} ms, ratio {ratios[-1]:.3f}")
+        print(f"bare {1000 * floor:.1f} ms per pass, {arguments.work} {1000 * spent:.1f} ms, ratio {ratios[-1]:.3f}")
     print(
-        f"{asked.work} on {asked.victim}: median ratio {statistics.median(ratios):.3f}, {min(ratios):.3f} to "
-        f"{max(ratios):.3f} ({asked.clips} clips, {asked.steps} passes, {device})"
+        f"{arguments.work} on {arguments.victim}: median ratio {statistics.median(ratios):.3f}, {min(ratios):.3f} to "
+        f"{max(ratios):.3f} ({arguments.clips} clips, {arguments.steps} passes, {device})"
     )
 
 
 def pair(work: str, name: str, clips: int, steps: int, device: str) -> tuple[Work, Work]:
-    """The bare passes, and the work that makes as many."""
+    """A function that makes ``steps`` bare passes, and one that does ``work`` with the same number of passes."""
     dataset = SyntheticMotion()
     prepared = Generated(dataset)
     batch = load_batch(dataset, prepared, hashed_order(prepared.clips, "test")[:clips]).to(device)
@@ -108,7 +109,7 @@ def pair(work: str, name: str, clips: int, steps: int, device: str) -> tuple[Wor
 
     def certify() -> object:
         return count_classes(
-            lambda x, wide: victim.view(wide, "bench", 0)(x),
+            lambda x, repeated: victim.view(repeated, "bench", 0)(x),
             batch,
             sigma=0.25,
             draws=range(steps * AT_ONCE),

@@ -1,4 +1,4 @@
-"""Two published checkpoints of 2s-AGCN, one a stream, as one file that ``model=agcn model.checkpoint=`` takes.
+"""Join two published checkpoints of 2s-AGCN, one per stream, in one file for ``model=agcn model.checkpoint=``.
 
 python scripts/join_streams.py ntu_cs_agcn_joint.pt ntu_cs_agcn_bone.pt agcn_ntu_cs.safetensors
 """
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("joint", type=Path, help="the joint stream's checkpoint")
     parser.add_argument("bone", type=Path, help="the bone stream's checkpoint")
-    parser.add_argument("out", type=Path, help="the file to be written")
+    parser.add_argument("out", type=Path, help="the file to write")
     arguments = parser.parse_args()
     try:
         weights = {
@@ -27,7 +27,7 @@ def main() -> None:
             for stream in ("joint", "bone")
             for key, value in canonical(read_state_dict(getattr(arguments, stream))).items()
         }
-        load_checkpoint(weights)  # raises if the two do not make one model
+        load_checkpoint(weights)  # raises an error if the two streams do not fit one model
         part = arguments.out.with_name(arguments.out.name + ".part")
         part.write_bytes(save(weights))
         part.replace(arguments.out)

@@ -1,10 +1,10 @@
-"""Make the tables and figures in outputs/reference, one command after another; hours on two cores, minutes on a GPU.
+"""Make the tables and figures in outputs/reference, one command at a time; takes hours on two cores, minutes on a GPU.
 
-    python scripts/make_reference.py --utd data/utd_mhad            # everything that is not there yet
+    python scripts/make_reference.py --utd data/utd_mhad            # all commands that are not finished
     python scripts/make_reference.py --utd data/utd_mhad --only kinetics --list
 
-Each command resumes what was interrupted and does nothing where all is done, so this may be stopped
-and started again at any time. The victims are those in outputs/checkpoints; what is missing is trained.
+Each command resumes an interrupted run and does nothing if the run is complete, so this script may be stopped
+and started again at any time. Victims are read from outputs/checkpoints; missing victims are trained.
 """
 
 import argparse
@@ -13,20 +13,20 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-RUNS = "outputs/reference_runs"  # apart from what anybody tries out
+RUNS = "outputs/reference_runs"  # separate from other runs
 KINDS = ("tables", "figures")
 
 
 class Scale(NamedTuple):
-    """How much of each experiment is run; the defaults are everything."""
+    """The size of each experiment, as arguments of its commands; the defaults are the full size."""
 
     graph: str = "model=agcn"
-    actions: str = ""  # of the synthetic sets, for 2s-AGCN
-    alone: str = ""  # of the synthetic set where HCN is transferred to, defended and certified
-    frames: str = ""  # of the synthetic set where victims are transferred to, defended and certified
-    epochs: str = ""  # of HCN on the actions of 2s-AGCN, which are few
-    brief: str = ""  # training of the 2s-AGCN that is certified
-    sigma: str = ""  # of the defended 2s-AGCN
+    actions: str = ""  # actions of the synthetic sets for 2s-AGCN
+    single: str = ""  # actions of the synthetic set for HCN in transfer, defense and certification
+    frames: str = ""  # frames of the synthetic set in transfer, defense and certification
+    epochs: str = ""  # epochs of HCN on the few actions for 2s-AGCN
+    certified_epochs: str = ""  # epochs of the 2s-AGCN that is certified
+    sigma: str = ""  # noise of the defended 2s-AGCN
     thirty: str = ""
     chunk: str = " runtime.limit=64"
     budget: str = ""
@@ -40,10 +40,10 @@ GPU = Scale()
 CPU = Scale(
     graph="model=agcn_small",
     actions=" dataset.num_actions=10 dataset.num_persons=1",
-    alone=" dataset.num_actions=49 dataset.num_persons=1",  # the first, all of one person
+    single=" dataset.num_actions=49 dataset.num_persons=1",  # the first 49 actions, which are single-person
     frames=" dataset.num_frames=32",
     epochs=" recipe.epochs=60",
-    brief=" recipe.epochs=30",
+    certified_epochs=" recipe.epochs=30",
     sigma=" defense.sigma=0.01",
     thirty=" batch_size=30 runtime.limit=30",
     chunk=" batch_size=50 runtime.limit=50",
@@ -56,11 +56,11 @@ CPU = Scale(
 
 
 def commands(utd: str, scale: Scale) -> Iterator[str]:
-    """The arguments of each command, in the order in which they are run."""
+    """The arguments of each command, in the order of execution."""
     real = f"dataset=utd_mhad dataset.root={utd}"
     yield from white_box(real, scale)
     yield from defended(real, "", "", "", " batch_size=215", scale)  # 430 test clips in two chunks
-    yield from defended("dataset=synthetic_cs", scale.alone, scale.actions, scale.frames, scale.two_hundred, scale)
+    yield from defended("dataset=synthetic_cs", scale.single, scale.actions, scale.frames, scale.two_hundred, scale)
 
 
 def white_box(real: str, scale: Scale) -> Iterator[str]:
@@ -71,7 +71,7 @@ def white_box(real: str, scale: Scale) -> Iterator[str]:
     for table in ("table1", "table3"):
         yield f"experiment={table} {real}"
         yield f"experiment={table} {graph}{scale.fifty}"
-    yield f"experiment=figure3 {real} runtime.limit=64"  # the course of Table 1's first chunk
+    yield f"experiment=figure3 {real} runtime.limit=64"  # the trace of Table 1's first chunk
     for name, table in (("synthetic_cs", "table1"), ("synthetic_cv", "table1"), ("synthetic_kinetics", "table5")):
         graph = f"{scale.graph} dataset={name}{scale.actions}"
         yield f"task=train dataset={name}"
@@ -81,9 +81,9 @@ def white_box(real: str, scale: Scale) -> Iterator[str]:
     yield f"experiment=figure3 dataset=synthetic_cs{scale.chunk}"
 
 
-def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
-    """Tables 2 and 4 and the other figures of one dataset; transfer needs both victims at one number of frames."""
-    hcn, same = data + alone + frames, data + actions + frames  # HCN's actions, and those that 2s-AGCN shares with it
+def defended(data: str, single: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
+    """Tables 2 and 4 and the other figures of one dataset; transfer requires victims with the same number of frames."""
+    hcn, same = data + single + frames, data + actions + frames  # HCN's actions, and those that both victims share
     graph = f"{scale.graph} {same}"
     long = f"{scale.graph} {data}{actions} dataset.num_frames=64 training=noise training.sigma=0.1"
     yield f"task=train {hcn} model.seed=0,1 -m"
@@ -101,16 +101,16 @@ def defended(data: str, alone: str, actions: str, frames: str, clips: str, scale
     yield f"task=train {hcn}{recipe} training=noise training.sigma=0.1,0.25,0.5 -m"
     yield f"experiment=figure5 {hcn}{scale.certified}"
     yield f"experiment=figure5 {hcn} training.sigma=0.25 smoothing.n=100000 smoothing.clips=10 runtime.limit=10"
-    yield f"task=train {long}{scale.brief}"
+    yield f"task=train {long}{scale.certified_epochs}"
     yield f"experiment=figure5 {long}{scale.certified_graph}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--utd", default="data/utd_mhad", help="folder of UTD-MHAD's .mat files")
-    parser.add_argument("--gpu", action="store_true", help="2s-AGCN in full width, and every clip")
-    parser.add_argument("--only", default="", help="only commands that hold this text")
-    parser.add_argument("--list", action="store_true", help="show the commands, run nothing")
+    parser.add_argument("--utd", default="data/utd_mhad", help="folder with UTD-MHAD's .mat files")
+    parser.add_argument("--gpu", action="store_true", help="use 2s-AGCN at full width, and every clip")
+    parser.add_argument("--only", default="", help="run only commands that contain this text")
+    parser.add_argument("--list", action="store_true", help="show the commands without running them")
     arguments = parser.parse_args()
     for command in commands(arguments.utd, GPU if arguments.gpu else CPU):
         if arguments.only not in command:
@@ -119,7 +119,7 @@ def main() -> None:
         if not arguments.list and subprocess.call(
             [sys.executable, "-m", "skeleton_adv", *command.split(), f"runtime.output_dir={RUNS}"]
         ):
-            sys.exit(f"error: the command above failed; mend it and start again: python {' '.join(sys.argv)}")
+            sys.exit(f"error: the command above failed: fix the cause and run again: python {' '.join(sys.argv)}")
     if not arguments.list:
         shown = [RUNS, "--out", "outputs/reference", "--skip-unfinished"]
         failed = [subprocess.call([sys.executable, "-m", f"skeleton_adv.{kind}", *shown]) for kind in KINDS]

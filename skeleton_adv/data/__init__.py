@@ -1,1 +1,1 @@
-"""Datasets, and the prepared clips that trainings, all T and all victims share."""
+"""Datasets and their prepared clips, which serve every training, number of frames and victim."""

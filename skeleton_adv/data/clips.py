@@ -1,4 +1,4 @@
-"""From a dataset's raw clips to batches in the attack space."""
+"""Conversion of raw clips to batches in the attack space."""
 
 import hashlib
 import random
@@ -25,9 +25,9 @@ __all__ = [
 
 
 def hashed_order(clips: Sequence[Clip], split: Split) -> list[int]:
-    """Numbers of a split's clips in the fixed order in which they are attacked.
+    """The numbers of the clips in a split, in the fixed order in which clips are attacked.
 
-    Sorted by a hash of their names, so that the first n are a fair sample of the classes.
+    The order is that of a hash of their names, so that the first n are a fair sample of the classes.
     """
     numbers = [i for i, clip in enumerate(clips) if clip.split == split]
     return sorted(numbers, key=lambda i: hashlib.sha256(clips[i].name.encode()).digest())
@@ -36,9 +36,9 @@ def hashed_order(clips: Sequence[Clip], split: Split) -> list[int]:
 def resample(raw: RawClip, start: int, length: int, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Frames ``[start, start + length)`` resampled linearly to ``num_frames``.
 
-    Returns frames (C, T, V, M) and existence (T, V, M). Positions are those of a bilinear resize
-    with ``align_corners=False``, as in HCN's public feeder. A resampled frame exists only if
-    all its source frames do. With ``WHOLE`` frames or more, the original frames are kept unchanged.
+    Returns frames (C, T, V, M) and their existence (T, V, M). The positions are those of a bilinear resize
+    with ``align_corners=False``, as in HCN's public feeder. A joint exists in a resampled frame only if it exists
+    in all source frames. If ``num_frames`` is ``WHOLE`` or more, the original frames are kept unchanged.
     """
     if num_frames >= WHOLE:
         return _as_recorded(raw, start, min(length, num_frames), num_frames)
@@ -64,20 +64,23 @@ def _as_recorded(raw: RawClip, start: int, length: int, num_frames: int) -> tupl
 
 
 def centre_crop(length: int, ratio: float) -> tuple[int, int]:
-    """Start and length of the central ``ratio`` of a clip, as in HCN's public feeder."""
+    """Start and length of the central part of a clip, the fraction ``ratio``, as in HCN's public feeder."""
     bias = int((1 - ratio) * length / 2)
     return bias, length - 2 * bias
 
 
 def random_crop(length: int, low: float, num_frames: int, rng: random.Random) -> tuple[int, int]:
-    """Start and length of a random window of ``low`` to all of a clip, at least ``num_frames`` long if resampled."""
+    """Start and length of a random window, whose fraction of the clip is between ``low`` and 1.
+
+    The window has at least ``num_frames`` frames if the clip is resampled and long enough.
+    """
     least = num_frames if num_frames < WHOLE else 2
     window = min(max(int(length * rng.uniform(low, 1.0)), least), length)
     return rng.randint(0, length - window), window
 
 
 def load_batch(dataset: Dataset, prepared: Prepared, numbers: Sequence[int]) -> SkeletonBatch:
-    """Test-time batch of the clips with these numbers: centre crop, then T frames."""
+    """The batch of the clips with these numbers at test time: cropped to the centre and resampled to T frames."""
     x, mask, dt = [], [], []
     for number in numbers:
         raw = prepared.raw(number)

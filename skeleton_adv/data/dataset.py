@@ -1,4 +1,4 @@
-"""The interface of datasets. Imports no torch, so that processes that only read files start fast."""
+"""The interface of datasets. It imports no torch, so that processes that only read files start fast."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -19,12 +19,12 @@ OnError = Literal["stop", "skip"]  # what preparation does with a broken file
 Unit = Literal["m", "image"]  # metres, or fractions of the image
 PaperSet = Literal["NTU RGB+D, cross-subject", "NTU RGB+D, cross-view", "Kinetics"]  # Zheng et al.'s
 AFTER_READING = ("root", "num_frames", "test_crop", "space", "on_error")  # settings that do not change clips as read
-LARGEST: dict[Unit, float] = {"m": 100.0, "image": 1000.0}  # a larger coordinate is damage
+LARGEST: dict[Unit, float] = {"m": 100.0, "image": 1000.0}  # a larger coordinate means a damaged file
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One recorded action: its name is unique in the dataset, its label counts from 0."""
+    """One recorded action; its name is unique in the dataset, and its label counts from 0."""
 
     name: str
     label: int
@@ -34,11 +34,11 @@ class Clip:
 class RawClip(NamedTuple):
     """A clip as recorded, after body selection and before any crop or resize."""
 
-    frames: np.ndarray  # (F, C, V, M) float32; 0 where nothing exists
+    frames: np.ndarray  # (F, C, V, M) float32; 0 for joints that do not exist
     exists: np.ndarray  # (F, V, M) bool
 
     def padded(self, num_persons: int) -> "RawClip":
-        """The clip with absent bodies added after its own, ``num_persons`` in all."""
+        """The clip with absent bodies added after its own bodies, ``num_persons`` in total."""
         absent = num_persons - self.frames.shape[-1]
         frames = np.pad(self.frames, [(0, 0), (0, 0), (0, 0), (0, absent)])
         return RawClip(frames, np.pad(self.exists, [(0, 0), (0, 0), (0, absent)]))
@@ -46,15 +46,15 @@ class RawClip(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(ABC):
-    """A set of labelled clips. ``read`` returns one of them as recorded; nothing is kept in memory.
+    """A set of labelled clips. ``read`` returns one clip as recorded and keeps nothing in memory.
 
-    A new dataset is a frozen dataclass that derives from this one and defines ``name``, ``skeleton``,
-    ``all_classes``, ``clips`` and ``read``, and either ``path`` or ``fingerprint``. Its own fields are
-    settings, with the ranges of their annotations; those below are every dataset's:
+    A new dataset is a frozen dataclass that derives from this class and defines ``name``, ``skeleton``,
+    ``all_classes``, ``clips`` and ``read``, and either ``path`` or ``fingerprint``. Its fields are
+    settings, whose annotations give their ranges. All datasets have these settings:
 
     - ``num_frames``: T, the frames of a batch;
-    - ``num_persons``: M, the bodies of a clip; absent ones are 0;
-    - ``test_crop``: central fraction of a clip that is kept at test time;
+    - ``num_persons``: M, the number of bodies in a clip; absent bodies are 0;
+    - ``test_crop``: the central fraction of a clip that is kept at test time;
     - ``space``: ``camera``, or ``normalised``;
     - ``on_error``: what preparation does with a broken file.
 
@@ -81,16 +81,16 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def all_classes(self) -> tuple[str, ...]:
-        """Names of the dataset's actions, in the order of their labels."""
+        """The names of all actions of the dataset, in the order of their labels."""
 
     @property
     def num_actions(self) -> int | None:
-        """The number of actions used, from the first; a setting of most datasets. None: all."""
+        """The number of actions that are used, from the first; a setting of most datasets. None: all."""
         return None
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the actions that are used."""
+        """The names of the actions that are used."""
         return self.all_classes[: self.num_actions]
 
     @property
@@ -110,12 +110,12 @@ class Dataset(ABC):
 
     @property
     def stands_for(self) -> PaperSet | None:
-        """The paper's dataset whose published numbers are shown beside this one's. None: no numbers."""
+        """The paper's dataset whose published numbers appear beside the results on this one. None: no numbers."""
         return None
 
     @property
     def stand_in(self) -> bool:
-        """Whether this dataset is a stand-in for the paper's; every table says so."""
+        """Whether this dataset is a stand-in for the paper's; every table then states it."""
         return False
 
     @property
@@ -125,7 +125,7 @@ class Dataset(ABC):
 
     @property
     def generated(self) -> bool:
-        """Whether clips come from a generator, so that there is nothing to prepare."""
+        """Whether a generator makes the clips, so that there are no files to prepare."""
         return False
 
     def facts(self) -> Mapping[str, Any]:
@@ -138,14 +138,14 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, clip: Clip) -> RawClip:
-        """One clip, (F, C, V, ``num_persons``); raises ``DataError`` naming file and place if it is broken."""
+        """One clip, (F, C, V, ``num_persons``); raises ``DataError`` naming the file and the position of any damage."""
 
     def path(self, clip: Clip) -> Path:
-        """The file that holds a clip."""
+        """The file that contains a clip."""
         raise NotImplementedError(f"{type(self).__name__} defines neither path nor fingerprint")
 
     def fingerprint(self) -> str:
-        """Digest of the input of preparation: the settings, the clips, and each file's size and modification time."""
+        """Digest of the input of preparation: settings, clips, and the size and modification time of each file."""
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in AFTER_READING}
         clips = self.clips()
         facts = [file_facts(path) for path in dict.fromkeys(map(self.path, clips))]
@@ -163,13 +163,13 @@ def content_facts(dataset: Dataset) -> dict[str, Any]:
 
 
 def outside(values: np.ndarray, unit: Unit) -> np.ndarray:
-    """Where coordinates, of any shape, are not finite or larger than any recording's."""
+    """Whether each coordinate, in an array of any shape, is not finite or too large for a recording."""
     inside: np.ndarray = np.abs(values) <= LARGEST[unit]
     return ~inside
 
 
 class Skipped(NamedTuple):
-    """A clip that ``on_error=skip`` left out, and why."""
+    """A clip that ``on_error=skip`` left out, and the reason."""
 
     name: str
     reason: str

@@ -1,4 +1,4 @@
-"""The files of a dataset: their list, and the facts that reveal a change."""
+"""The files of a dataset: their list, and facts that change when a file changes."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,10 @@ from skeleton_adv.core.errors import DataError
 
 
 def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path, tuple[int, ...]]]:
-    """The files of the folder ``root`` with the ending of ``like``, sorted, each with the numbers in its name.
+    """The sorted files of the folder ``root`` with the suffix of ``like``, each with the numbers in its name.
 
-    ``name`` is the pattern of a name, with a group per number; ``like`` is an example of it.
-    Raises ``DataError`` if the folder does not exist, contains no such file, or a name does not match.
+    ``name`` is the pattern of file names, with one group per number; ``like`` is an example of a name.
+    Raises ``DataError`` if the folder does not exist or contains no such file, or if a name does not match.
     """
     folder, suffix = Path(root).expanduser(), Path(like).suffix
     if not folder.is_dir():
@@ -26,7 +26,7 @@ def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path,
         match = name.fullmatch(path.name)
         if not match:
             raise DataError(
-                f"{path}: the name is not like {like}, or a number in it is out of range: "
+                f"{path}: the name does not have the form of {like}, or a number in it is out of range: "
                 "rename the file or remove it from the folder"
             )
         files.append((path, tuple(map(int, match.groups()))))
@@ -34,12 +34,12 @@ def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path,
 
 
 def file_facts(path: Path) -> tuple[str, int, int]:
-    """A file's name, size and modification time in ns; raises ``DataError`` if it cannot be reached."""
+    """The name, size and modification time (in ns) of a file; raises ``DataError`` if it is not accessible."""
     try:
         stat = path.stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"{path} cannot be reached ({reason}): complete the folder, or remove the file from it and from its lists"
+            f"{path} is not accessible ({reason}): restore the file, or remove it from the folder and its lists"
         ) from None
     return path.name, stat.st_size, stat.st_mtime_ns

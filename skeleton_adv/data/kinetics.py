@@ -1,4 +1,4 @@
-"""Kinetics-skeleton: a folder of OpenPose JSON files beside their label JSON."""
+"""Kinetics-skeleton: folders of OpenPose JSON files, each with a label JSON beside it."""
 
 import json
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import OPENPOSE18
 from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, Split
 
-LISTED_BODIES = 5  # the public pipeline reads a frame's first five
-MOST_FRAMES = 3000  # clips last ten seconds; a larger index is damage
+LISTED_BODIES = 5  # the public pipeline reads the first five bodies of a frame
+MOST_FRAMES = 3000  # clips last ten seconds; a larger index means a damaged file
 SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
 
 
@@ -24,14 +24,14 @@ SPLITS: dict[str, Split] = {"kinetics_train": "train", "kinetics_val": "test"}
 class Kinetics(Dataset):
     """Kinetics-skeleton of ST-GCN (Yan et al., arXiv 1801.07455): 260,000 clips, 400 actions, 18 joints.
 
-    ``root`` contains ``kinetics_train`` and ``kinetics_val``, folders with one JSON file per clip, and beside
-    each its ``..._label.json``. Channels are x and y as fractions of the image, from its middle, y up,
-    and the detector's score. Read as 2s-AGCN's pipeline reads it: the first five bodies of a frame,
-    of which the ``num_persons`` with the highest sum of scores are kept, frame by frame, so
-    persons may swap places; a joint with score 0 does not exist. A clip's label is its ``label_index``.
-    A part of the set, whose indices have gaps, still has ``num_actions`` classes, so that
-    weights of the whole set fit; those without a clip are named ``class_<index>``. Raises
-    ``DataError`` with file and frame.
+    ``root`` contains the folders ``kinetics_train`` and ``kinetics_val``, with one JSON file per clip, and beside
+    each folder its ``..._label.json``. The channels are x and y as fractions of the image, from its middle, y up,
+    and the detector's score. As in 2s-AGCN's pipeline, the first five bodies of a frame are read, and the
+    ``num_persons`` bodies with the highest sum of scores are kept. This choice is made frame by frame, so
+    persons may swap places. A joint with score 0 does not exist. The label of a clip is its ``label_index``.
+    A part of the dataset, whose indices have gaps, still has ``num_actions`` classes, so that
+    weights of the whole dataset fit; classes without a clip are named ``class_<index>``. Raises
+    ``DataError`` naming the file and the frame.
     """
 
     root: str
@@ -62,7 +62,7 @@ class Kinetics(Dataset):
 
     @cached_property
     def _listed(self) -> tuple[dict[int, str], tuple[Clip, ...]]:
-        """The names of the labels that the label files list, and all clips that have a skeleton."""
+        """The label names in the label files, and all clips that have a skeleton."""
         paths = {path: SPLITS[folder] for folder in SPLITS if (path := self._label_file(folder)).is_file()}
         if not paths:
             raise DataError(
@@ -87,7 +87,10 @@ class Kinetics(Dataset):
 
 
 def _labels(path: Path) -> dict[str, dict[str, Any]]:
-    """A label JSON: clip -> has_skeleton, label, label_index; raises ``DataError`` naming the entry."""
+    """The content of a label JSON: clip -> has_skeleton, label, label_index.
+
+    Raises ``DataError`` naming the first entry that is wrong.
+    """
     content = _json(path)
     if not isinstance(content, dict) or not content:
         raise DataError(f"{path}: must be an object with one entry per clip")
@@ -105,9 +108,9 @@ def _labels(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_openpose_file(path: Path) -> np.ndarray:
-    """The bodies of one file, (F, 5, 18, 3): x and y as fractions of the image, y down, and score; 0 where none is.
+    """The bodies in one file, (F, 5, 18, 3): x and y as fractions of the image, y down, and score; absent bodies are 0.
 
-    A frame is at its ``frame_index``; frames that the file does not list are empty.
+    The ``frame_index`` of a frame is its position; frames that the file does not list are empty.
     """
     content = _json(path)
     frames = content.get("data") if isinstance(content, dict) else None
@@ -135,7 +138,7 @@ def read_openpose_file(path: Path) -> np.ndarray:
 
 
 def _body(listed: Any, where: str) -> np.ndarray:
-    """(18, 3) x, y, score of one body."""
+    """(18, 3) x, y and score of the joints of one body."""
     columns = []
     for key, size in (("pose", 2 * OPENPOSE18.num_joints), ("score", OPENPOSE18.num_joints)):
         values = listed.get(key) if isinstance(listed, dict) else None
@@ -152,9 +155,9 @@ def _body(listed: Any, where: str) -> np.ndarray:
 
 
 def keep_surest(bodies: np.ndarray, num_persons: int) -> RawClip:
-    """The ``num_persons`` bodies of each frame with the highest sum of scores, as the public pipeline orders them.
+    """The ``num_persons`` bodies of each frame with the highest sum of scores, in the order of the public pipeline.
 
-    Takes (F, P, 18, 3) as ``read_openpose_file`` gives it. Joints with score 0 are 0 and do not exist.
+    ``bodies`` (F, P, 18, 3) are as ``read_openpose_file`` returns them. Joints with score 0 are 0 and do not exist.
     """
     order = np.argsort(-bodies[..., 2].sum(axis=2), axis=1, kind="stable")[:, :num_persons]
     kept = np.take_along_axis(bodies, order[:, :, None, None], axis=1)
@@ -166,7 +169,7 @@ def keep_surest(bodies: np.ndarray, num_persons: int) -> RawClip:
 
 
 def write_labels(folder: Path, listed: Sequence[Clip], written: Sequence[Clip], classes: Sequence[str]) -> None:
-    """Write the label JSON of each split, whose clips have a skeleton if they are ``written`` too."""
+    """Write the label JSON of each split with the clips that are ``listed``; those ``written`` have a skeleton."""
     names = {clip.name for clip in written}
     for name, split in SPLITS.items():
         labels = {
@@ -178,7 +181,7 @@ def write_labels(folder: Path, listed: Sequence[Clip], written: Sequence[Clip], 
 
 
 def write_openpose_file(path: Path, bodies: np.ndarray, clip: Clip, label: str) -> None:
-    """Write bodies (F, P, 18, 3), as ``read_openpose_file`` gives them, as one of Kinetics-skeleton's files."""
+    """Write bodies (F, P, 18, 3), as ``read_openpose_file`` returns them, in the format of Kinetics-skeleton."""
     data = [
         {
             "frame_index": place,

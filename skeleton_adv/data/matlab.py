@@ -1,7 +1,7 @@
-"""Arrays of MATLAB 5 files (.mat).
+"""Reading of arrays from MATLAB 5 files (.mat).
 
-Not ``scipy.io.loadmat``, which crashes the process on some damaged files and allocates
-gigabytes for a small file that decompresses to them.
+``scipy.io.loadmat`` is not used, because it crashes the process on some damaged files and allocates
+gigabytes for a small file that decompresses to that size.
 """
 
 import struct
@@ -13,15 +13,16 @@ import numpy as np
 
 from skeleton_adv.core.errors import DataError
 
-MOST_BYTES = 16 << 20  # of a file, and of each variable when it is decompressed
-_MATRIX, _COMPRESSED = 14, 15  # kinds of elements, as are these of numbers
+MOST_BYTES = 16 << 20  # of a file, and of each decompressed variable
+_MATRIX, _COMPRESSED = 14, 15  # kinds of elements
+# Kinds of elements that contain numbers, with their types.
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-_CLASSES = {6: np.float64, 7: np.float32}  # of arrays
+_CLASSES = {6: np.float64, 7: np.float32}  # classes of arrays
 _COMPLEX = 0x800
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
-    """The variable ``name`` of a file, a real array of float64 or float32.
+    """The variable ``name`` in a file, a real array of float64 or float32.
 
     Raises ``DataError`` if the file is damaged or too large, or contains no such array.
     """
@@ -45,12 +46,12 @@ def read_array(path: Path, name: str) -> np.ndarray:
 
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """The elements of a file, or of an array: their kinds and contents."""
+    """The kind and content of each element of a file or an array."""
     place = 0
     while place < len(content):
         kind, size = struct.unpack_from(f"{order}II", content, place)
         start, padding = place + 8, 0 if kind == _COMPRESSED else -size % 8
-        if kind >> 16:  # at most four bytes, in place of the size
+        if kind >> 16:  # a small element: at most four bytes, stored in the place of the size
             kind, size, start, padding = kind & 0xFFFF, kind >> 16, place + 4, 0
         place = max(place + 8, start + size + padding)
         if start + size > len(content) or (start == place - 4 and size > 4):

@@ -1,4 +1,4 @@
-"""NTU RGB+D: a folder of genuine ``.skeleton`` files."""
+"""NTU RGB+D: a folder of official ``.skeleton`` files."""
 
 import re
 from dataclasses import KW_ONLY, dataclass
@@ -35,11 +35,11 @@ class NTU(Dataset):
     ``root`` contains the files ``S...C...P...R...A....skeleton``, 56,880 or 114,480 of them; both sets
     may be in one folder. The 302 and 535 broken samples are left out, as in all studies.
     ``protocol``: ``cs`` trains on 20 of 40 subjects, ``cv`` on cameras 2 and 3, ``xsub120`` on 53 of
-    106 subjects and ``xset120`` on even-numbered setups. Of the bodies that frames list first, the
-    ``num_persons`` that move most are kept, in listed order. This holds for
-    every victim, because body selection precedes the attack space; HCN-pytorch uses the first two
-    listed bodies, which may differ if a clip lists three or more. Raises ``DataError`` with
-    file and line.
+    106 subjects and ``xset120`` on even-numbered setups. Of the first four bodies listed in a frame, the
+    ``num_persons`` bodies that move most are kept, in listed order. All victims receive the same bodies,
+    because body selection precedes the attack space; HCN-pytorch uses the first two
+    listed bodies, which may be others if a clip lists three or more. Raises ``DataError`` naming the
+    file and the line.
     """
 
     root: str
@@ -99,7 +99,7 @@ class NTU(Dataset):
 
 
 def read_skeleton_file(path: Path) -> RawClip:
-    """The bodies of one file in the order listed, (F, 3, 25, 4) metres; 0 where no body is listed."""
+    """The bodies in one file in listed order, (F, 3, 25, 4) in metres; bodies that are not listed are 0."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except (UnicodeDecodeError, OSError) as error:
@@ -123,10 +123,10 @@ def read_skeleton_file(path: Path) -> RawClip:
 
 
 def select_bodies(listed: RawClip, num_persons: int) -> RawClip:
-    """The ``num_persons`` bodies that move most, in listed order; raises nothing, pads with absent ones.
+    """The ``num_persons`` bodies that move most, in listed order, followed by absent bodies if there are fewer.
 
-    Energy is the standard deviation of a body's coordinates, summed over axes, as 2s-AGCN's
-    pipeline ranks bodies. Frames with no body stay, empty.
+    As in 2s-AGCN's pipeline, bodies are ranked by their energy: the standard deviation of their coordinates,
+    summed over axes. Frames without a body are kept.
     """
     energies = [energy(listed.frames[..., body], listed.exists[..., body]) for body in range(LISTED_BODIES)]
     ranked = sorted(range(LISTED_BODIES), key=lambda body: (-energies[body], body))
@@ -135,25 +135,28 @@ def select_bodies(listed: RawClip, num_persons: int) -> RawClip:
 
 
 def energy(frames: np.ndarray, exists: np.ndarray) -> float:
-    """Spread of one body's coordinates (F, 3, V) over its frames and joints, summed over axes; 0 if it never is."""
+    """Standard deviation of the coordinates (F, 3, V) of a body over its frames and joints, summed over axes.
+
+    It is 0 for a body that is absent from all frames.
+    """
     present = exists.any(axis=1)
     return float(frames[present].std(axis=(0, 2)).sum()) if present.any() else 0.0
 
 
 def write_skeleton_file(path: Path, joints: np.ndarray, listed: np.ndarray) -> None:
-    """Write bodies (F, P, 25, 3), metres, as NTU's text, each in the frames where ``listed`` (F, P) is true."""
+    """Write bodies (F, P, 25, 3) in metres as a ``.skeleton`` file; a frame lists those that are ``listed`` (F, P)."""
     lines = [str(len(joints))]
-    for bodies, there in zip(joints, listed, strict=True):
-        lines.append(str(there.sum()))
-        for body in there.nonzero()[0]:
-            # Body's number, edges, hands, lean and tracking; then each joint with its places in the images.
+    for bodies, present in zip(joints, listed, strict=True):
+        lines.append(str(present.sum()))
+        for body in present.nonzero()[0]:
+            # The number, edges, hands, lean and tracking of the body; then each joint with its position in the images.
             lines += [f"{72057594037931000 + body} 0 1 1 1 1 0 0 0 2", str(NTU25.num_joints)]
             lines += [f"{x:.7f} {y:.7f} {z:.7f} 0 0 0 0 0 0 0 1 2" for x, y, z in bodies[body]]
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
 class _Cursor:
-    """A file's lines from top to bottom; every error names the line."""
+    """The lines of a file from top to bottom; every error names the line."""
 
     def __init__(self, path: Path, lines: list[str]) -> None:
         self._path, self._lines, self._next = path, lines, 0

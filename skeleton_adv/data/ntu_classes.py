@@ -1,4 +1,4 @@
-"""Names of NTU RGB+D's actions, A001 first."""
+"""Names of the actions in NTU RGB+D, from A001."""
 
 NTU60_CLASSES = (
     *("drink_water", "eat_meal", "brush_teeth", "brush_hair", "drop", "pick_up", "throw", "sit_down", "stand_up"),

@@ -1,4 +1,4 @@
-"""Prepared data: raw clips of any length in one memory-mapped store, keyed by a digest."""
+"""Prepared data: raw clips of any length in one memory-mapped store, whose folder is named by a digest."""
 
 import hashlib
 import json
@@ -25,16 +25,16 @@ from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, Prepared, RawClip,
 
 FORMAT = 2
 LISTING, LISTING_DIGEST, FRAMES, EXISTS = "store.json", "store.sha256", "frames.npy", "exists.npy"
-CLIPS_A_WORKER = 200  # fewer are read before another process has started
-CLIPS_A_TASK = 16
-Watch = Callable[[Iterable[Clip], int], Iterable[Clip]]  # passes clips on and shows how many of a total are done
+CLIPS_PER_WORKER = 200  # fewer clips are read before another process has started
+CLIPS_PER_TASK = 16
+Watch = Callable[[Iterable[Clip], int], Iterable[Clip]]  # yields the clips and shows how many of the total are done
 
 
 class Store:
-    """The prepared clips in ``folder``; opening it reads and checks the list of clips, not the frames.
+    """The prepared clips in ``folder``; the constructor reads and checks the list of clips, not the frames.
 
-    A clip is checked against its own digest the first time that it is loaded. ``digest`` covers
-    all frames, labels and splits: it is the same on every machine. Raises ``DataError`` if the list, the
+    A clip is checked against its digest when it is first loaded. ``digest`` covers
+    all frames, labels and splits, and is the same on every machine. Raises ``DataError`` if the list, the
     type or size of an array, or a clip has changed.
     """
 
@@ -61,7 +61,7 @@ class Store:
         self._exists = _mapped(folder / EXISTS, np.dtype(np.bool_), (shape[0], *shape[2:]))
 
     def raw(self, index: int) -> RawClip:
-        """A clip by its number; raises ``DataError`` if it has changed."""
+        """The clip with this number; raises ``DataError`` if it has changed."""
         part = slice(self._starts[index], self._starts[index + 1])
         raw = RawClip(np.asarray(self._frames[part]), np.asarray(self._exists[part]))
         if index not in self._checked:
@@ -75,7 +75,7 @@ class Store:
 
 
 def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """A ``.npy`` file, mapped; raises ``ValueError`` unless it is of this kind and shape."""
+    """A memory-mapped ``.npy`` file; raises ``ValueError`` unless it has this type and shape."""
     array: np.ndarray = np.load(path, mmap_mode="r")
     if array.dtype != dtype or array.shape != shape:
         raise ValueError(f"{path.name} contains {array.dtype} {array.shape}, not {dtype} {shape}")
@@ -87,13 +87,13 @@ def _digest(raw: RawClip) -> str:
 
 
 def prepare(dataset: Dataset, cache: Path, watch: Watch = lambda clips, total: clips, workers: int = 1) -> Prepared:
-    """Read all clips of a dataset into a store below ``cache``, or open the existing one.
+    """Read all clips of a dataset into a store below ``cache``, or open the existing store.
 
-    A generator requires no store: its clips are made on demand.
+    A generator requires no store, because its clips are made on demand.
 
-    The store appears whole or not at all: it is built in a separate folder and renamed at the
+    The store is written whole or not at all: it is built in a separate folder, which is renamed at the
     end, so an interrupted preparation leaves nothing behind. Raises ``DataError`` at the first broken
-    file; with ``dataset.on_error="skip"`` such files are left out and listed in ``Store.skipped``.
+    file; with ``dataset.on_error="skip"``, broken files are left out and listed in ``Store.skipped``.
     """
     if dataset.generated:
         return Generated(dataset)
@@ -163,13 +163,13 @@ def _check_listed(dataset: Dataset, clips: Sequence[Clip]) -> None:
 
 @contextmanager
 def _npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> Iterator[IO[bytes]]:
-    """A ``.npy`` file of rows of this shape, which are written to it; its header counts them at the end."""
+    """A ``.npy`` file for rows of this shape; the number of rows is written into its header at the end."""
     kind = np.dtype(dtype)
 
     def header(rows: int) -> None:
         content = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (rows, *shape)}
         file.seek(0)
-        np.lib.format.write_array_header_1_0(file, content)  # of one length whatever the number of rows
+        np.lib.format.write_array_header_1_0(file, content)  # its length does not depend on the number of rows
 
     with whole(path) as part, open(part, "wb") as file:
         header(0)
@@ -179,7 +179,7 @@ def _npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> Iterato
 
 
 def read_checked(dataset: Dataset, clip: Clip) -> RawClip:
-    """A clip as its dataset reads it; raises ``DataError`` unless shape, kind and size of its values are right."""
+    """A clip as its dataset reads it; raises ``DataError`` if a type, shape or value is wrong."""
     frames, exists = raw = dataset.read(clip)
     shape = _shape(dataset)
     where = f"{dataset.name}: clip {clip.name}"
@@ -197,22 +197,22 @@ def read_checked(dataset: Dataset, clip: Clip) -> RawClip:
 
 
 def _shape(dataset: Dataset) -> tuple[int, int, int]:
-    """Channels, joints and persons of every frame."""
+    """The numbers of channels, joints and persons in every frame."""
     return dataset.skeleton.channels, dataset.skeleton.num_joints, dataset.num_persons
 
 
 def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator[RawClip | DataError]:
-    """Each clip in turn, or its error; read by ``workers`` processes if there are many files."""
-    workers = min(workers, len(clips) // CLIPS_A_WORKER)
+    """Each clip in turn, or its error; ``workers`` processes read them if there are many files."""
+    workers = min(workers, len(clips) // CLIPS_PER_WORKER)
     if workers < 2:
         yield from (_read(dataset, clip) for clip in clips)
         return
-    # Not forked: a fork of a process with active threads may hang.
+    # The processes are not forked, because a fork of a process with active threads may hang.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _keep, (_bare(dataset),))
     try:
-        parts = [clips[start : start + CLIPS_A_TASK] for start in range(0, len(clips), CLIPS_A_TASK)]
+        parts = [clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK)]
         ahead = 4 * workers  # limits the data that is read but not yet written
-        with _interrupts_ignored():  # inherited by the workers: Ctrl-C is for the process that the user started
+        with _interrupts_ignored():  # workers inherit this, so that only the main process handles Ctrl-C
             waiting = deque(pool.submit(_read_kept, part) for part in parts[:ahead])
         for part in [*parts[ahead:], *([None] * ahead)]:
             if waiting:
@@ -240,7 +240,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _bare(dataset: Dataset) -> Dataset:
-    """The dataset without its cached values, which would be sent to every worker."""
+    """The dataset without its cached values, which would otherwise be sent to every worker."""
     return replace(dataset)
 
 
@@ -251,7 +251,7 @@ def _read(dataset: Dataset, clip: Clip) -> RawClip | DataError:
         return error
 
 
-_kept: list[Dataset] = []  # a worker's own: sent once, not with every clip
+_kept: list[Dataset] = []  # in a worker: its dataset, which is sent once and not with every clip
 
 
 def _keep(dataset: Dataset) -> None:
@@ -263,7 +263,7 @@ def _read_kept(clips: Sequence[Clip]) -> list[RawClip | DataError]:
 
 
 class Generated:
-    """Clips of a generator, each made on first use and kept in memory."""
+    """The clips of a generator; each is made on first use and kept in memory."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.clips = dataset.clips()

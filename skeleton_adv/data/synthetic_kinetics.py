@@ -1,4 +1,4 @@
-"""A stand-in for Kinetics-skeleton: the synthetic recordings as a pose detector finds them in a video."""
+"""A stand-in for Kinetics-skeleton: the synthetic performances as a pose detector finds them in a video."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from skeleton_adv.data.kinetics import keep_surest, write_labels, write_openpose
 from skeleton_adv.data.synthetic.camera import hidden
 from skeleton_adv.data.synthetic.dataset import GENERATOR, SyntheticMotion
 
-# Joints of the face in metres from the centre of the head: to its left, up, ahead.
+# Positions of the joints of the face relative to the centre of the head, in metres: to its left, up, ahead.
 _FACE = {
     "nose": (0.0, -0.02, 0.11),
     "left_eye": (0.03, 0.02, 0.09),
@@ -25,18 +25,18 @@ _FACE = {
 }
 _SAME = {"neck": "spine"}  # every other joint has the same name in both skeletons
 _FROM = [NTU25.joints.index("head" if name in _FACE else _SAME.get(name, name)) for name in OPENPOSE18.joints]
-_FOCAL = np.array([0.79, 1.4])  # of the image's width and height, at 16:9
-_ERROR = 0.004  # of the image
-_MEMORY = 0.8  # correlation of errors and of losses from a frame to the next
+_FOCAL = np.array([0.79, 1.4])  # focal length as a fraction of the image's width and height, at 16:9
+_ERROR = 0.004  # as a fraction of the image
+_MEMORY = 0.8  # correlation of errors and of losses between successive frames
 
 
 @dataclass(frozen=True)
 class SyntheticKinetics(Dataset):
     """Procedural human motion in the form of Kinetics-skeleton (Yan et al., arXiv 1801.07455).
 
-    The people, actions and cameras of ``SyntheticMotion``, projected on an image and found by a
-    detector that makes errors, is less sure of hidden joints and sometimes misses one. Test clips show
-    other people than training clips.
+    The people, actions and cameras are those of ``SyntheticMotion``. A camera image is simulated, and a detector
+    finds the joints with errors; its scores are lower for hidden joints, and it sometimes misses a joint. Test clips
+    and training clips show different people.
     """
 
     num_actions: Annotated[int, Range("[2, 60]")] = 60  # the first ones
@@ -80,7 +80,7 @@ class SyntheticKinetics(Dataset):
         return SyntheticMotion("cs", self.num_actions, self.repetitions, self.seed)
 
     def _detected(self, clip: Clip) -> np.ndarray:
-        """What the detector reports, (F, P, 18, 3): x and y as fractions of the image, y down, and score."""
+        """The output of the detector, (F, P, 18, 3): x and y as fractions of the image, y down, and score."""
         motion = self._motion
         seen = motion.camera(clip).view(motion.performance(clip))  # (F, P, 25, 3)
         joints = seen[:, :, _FROM] + _face(seen)
@@ -91,7 +91,7 @@ class SyntheticKinetics(Dataset):
         image += error[..., None] * _lasting(rng.normal(size=image.shape))
         score = 0.82 - 0.35 * unsure + 0.06 * _lasting(rng.normal(size=unsure.shape))
         found = _lasting(rng.normal(size=unsure.shape)) > -2.3 + 1.3 * unsure
-        # To three decimals, as Kinetics-skeleton's files have them.
+        # Rounded to three decimals, as in the files of Kinetics-skeleton.
         report = np.concatenate([image, score.clip(0.05, 0.99)[..., None]], axis=-1).round(3)
         found &= ((image >= 0) & (image <= 1)).all(axis=-1)
         report[~found] = 0
@@ -99,14 +99,14 @@ class SyntheticKinetics(Dataset):
 
 
 def _face(seen: np.ndarray) -> np.ndarray:
-    """(F, P, 18, 3) from the joint of the Kinect that stands for each joint, in the camera's coordinates."""
+    """(F, P, 18, 3) offset of each joint from the Kinect joint that replaces it, in the camera's coordinates."""
     joint = NTU25.joints.index
     up = _unit(seen[:, :, joint("head")] - seen[:, :, joint("neck")])
     across = seen[:, :, joint("left_shoulder")] - seen[:, :, joint("right_shoulder")]
     left = _unit(across - (across * up).sum(-1, keepdims=True) * up)
     axes = np.stack([left, up, np.cross(left, up)], axis=2)  # (F, P, 3, 3)
-    places = np.array([_FACE.get(name, (0.0, 0.0, 0.0)) for name in OPENPOSE18.joints])
-    offsets: np.ndarray = np.einsum("va,fpac->fpvc", places, axes)
+    face = np.array([_FACE.get(name, (0.0, 0.0, 0.0)) for name in OPENPOSE18.joints])
+    offsets: np.ndarray = np.einsum("va,fpac->fpvc", face, axes)
     return offsets
 
 
@@ -116,7 +116,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _lasting(noise: np.ndarray) -> np.ndarray:
-    """White noise (F, ...) made to last from frame to frame, its variance kept."""
+    """White noise (F, ...) converted in place to noise that is correlated between frames, with the same variance."""
     noise[1:] *= np.sqrt(1 - _MEMORY**2)
     for frame in range(1, len(noise)):
         noise[frame] += _MEMORY * noise[frame - 1]

@@ -28,8 +28,8 @@ MOST_FRAMES = 10_000  # the longest clip has 125
 class UTDMHAD(Dataset):
     """UTD-MHAD (Chen, Jafari, Kehtarnavaz, ICIP 2015): 861 clips, 20 Kinect joints, one person.
 
-    ``root`` contains the official files ``a*_s*_t*_skeleton.mat``. Cross-subject: odd subjects train,
-    even ones test. Raises ``DataError`` if a file does not match its name.
+    ``root`` contains the official files ``a*_s*_t*_skeleton.mat``. The split is by subject: odd subjects train,
+    even subjects test. Raises ``DataError`` if a file has an unexpected name.
     """
 
     root: str
@@ -56,17 +56,19 @@ class UTDMHAD(Dataset):
 
     def read(self, clip: Clip) -> RawClip:
         frames = read_mat_file(self.path(clip)).transpose(2, 1, 0)[..., None].astype(np.float32)  # (F, C, V, 1)
-        # The files contain no empty joints; one exactly at the camera was never tracked.
+        # The files contain no empty joints; a joint exactly at the camera was never tracked.
         return RawClip(frames, (frames != 0).any(axis=1)).padded(self.num_persons)
 
 
 def read_mat_file(path: Path) -> np.ndarray:
-    """The array ``d_skel`` (20, 3, F) of one file, metres."""
+    """The array ``d_skel`` (20, 3, F) in one file, in metres."""
     array = read_array(path, "d_skel")
     if array.ndim != 3 or array.shape[:2] != (20, 3) or not 2 <= array.shape[2] <= MOST_FRAMES:
-        raise DataError(f"{path}: 'd_skel' must be 20 x 3 x frames numbers, but is {array.dtype} {array.shape}")
+        raise DataError(f"{path}: 'd_skel' must contain 20 x 3 x frames numbers, but is {array.dtype} {array.shape}")
     wrong = outside(array, "m").any(axis=(0, 1))
     if wrong.any():
         frame = int(wrong.argmax()) + 1
-        raise DataError(f"{path}: frame {frame} of 'd_skel' contains a value not finite or over {LARGEST['m']:g} m")
+        raise DataError(
+            f"{path}: frame {frame} of 'd_skel' contains a value that is not finite or exceeds {LARGEST['m']:g} m"
+        )
     return array

@@ -146,7 +146,7 @@ def test_broken_lists_of_labels_are_named(tmp_path: Path) -> None:
         Kinetics(str(tmp_path / "nowhere")).clips()
     root = write_set(tmp_path / "set")
     (root / "kinetics_val/d.json").unlink()
-    with pytest.raises(DataError, match=r"d\.json cannot be reached"):
+    with pytest.raises(DataError, match=r"d\.json is not accessible"):
         prepare(Kinetics(str(root)), tmp_path / "cache")
     path = root / "kinetics_val_label.json"
     good = {"has_skeleton": True, "label": "running", "label_index": 0}

@@ -149,7 +149,7 @@ def test_a_directory_and_an_unparsable_name_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a readable text file"):
         NTU(str(tmp_path)).read(NTU(str(tmp_path)).clips()[0])
     (tmp_path / "walk.skeleton").write_text("")
-    with pytest.raises(DataError, match=r"walk\.skeleton: the name is not"):
+    with pytest.raises(DataError, match=r"walk\.skeleton: the name does not have the form"):
         NTU(str(tmp_path)).clips()
 
 

@@ -312,7 +312,7 @@ def test_the_frame_of_an_impossible_coordinate_is_named(tmp_path: Path) -> None:
 
 
 def test_many_processes_make_the_same_store(mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "CLIPS_A_WORKER", 8)
+    monkeypatch.setattr(store_module, "CLIPS_PER_WORKER", 8)
     folder = shutil.copytree(mat_folder, tmp_path / "data")
     (folder / "a2_s3_t1_skeleton.mat").write_bytes(b"broken")
     dataset = UTDMHAD(str(folder), on_error="skip")
@@ -335,7 +335,7 @@ class Dying(UTDMHAD):
 def test_a_killed_reader_is_told_not_waited_for(
     mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "CLIPS_A_WORKER", 8)
+    monkeypatch.setattr(store_module, "CLIPS_PER_WORKER", 8)
     with pytest.raises(DataError, match=r"was killed.*runtime\.workers=1"):
         prepare(Dying(str(mat_folder)), tmp_path, workers=2)
     assert not list(tmp_path.rglob("*.npy"))

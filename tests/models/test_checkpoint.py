@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     _, weights = golden("hcn_ntu_t32")
     with pytest.raises(CheckpointError, match=r"does not fit HCN: conv4\.0\.bias \(absent in the file, 64 in"):
         load_checkpoint({key: value for key, value in weights.items() if key != "conv4.0.bias"})
-    with pytest.raises(CheckpointError, match=r"no layout known here.*conv2\.weight"):
+    with pytest.raises(CheckpointError, match=r"no supported layout.*conv2\.weight"):
         load_checkpoint({"other": torch.zeros(1)})
     with pytest.raises(CheckpointError, match=r"gone\.pt is not a readable checkpoint"):
         load_checkpoint(tmp_path / "gone.pt")

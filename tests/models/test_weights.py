@@ -157,7 +157,7 @@ def test_what_a_json_may_name_is_decided_before_it_is_imported(tmp_path: Path) -
             load_victim(path)
         assert target in str(caught.value) and "\n" not in str(caught.value)
     path.with_suffix(".json").write_text('{"settings": {"model": {}}}')
-    with pytest.raises(CheckpointError, match=r"a\.json does not say"):
+    with pytest.raises(CheckpointError, match=r"a\.json lacks a usable setting"):
         load_victim(path)
     path.with_suffix(".json").unlink()
     with pytest.raises(CheckpointError, match="load_checkpoint"):

@@ -1,4 +1,4 @@
-"""A depth camera in a room: its position, its errors, and the joints that it loses."""
+"""A depth camera in a room: its position, its errors, and the bodies that it loses."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from skeleton_adv.core.skeleton import NTU25
 
-# Metres of error at 3 m: extremities are the least accurate. The short bones of hands and feet then
-# jitter by a quarter of their length, long bones by a few per cent, as on real clips.
+# Error in metres at a distance of 3 m; extremities are the least accurate. The short bones of hands and feet therefore
+# jitter by a quarter of their length, long bones by a few per cent, as in real clips.
 _ERROR = {
     "elbow": 0.006,
     "wrist": 0.008,
@@ -21,27 +21,27 @@ _ERROR = {
     "foot": 0.010,
 }
 _SCALE = np.array([_ERROR.get(name.removeprefix("left_").removeprefix("right_"), 0.005) for name in NTU25.joints])
-_MEMORY = 0.85  # correlation of the error from a frame to the next
+_MEMORY = 0.85  # correlation of the errors of successive frames
 _DEPTH = np.array([1.0, 1.0, 1.3])  # depth is less accurate than position
 _CHEST = [NTU25.joints.index(name) for name in ("base_of_spine", "middle_of_spine", "spine")]
-_CHEST_SIZE = np.array([0.22, 0.4])  # metres, across and along, over which it hides less and less
+_CHEST_SIZE = np.array([0.22, 0.4])  # width and height in metres over which a chest gradually hides less
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera in the room: ``axes`` (3, 3) holds its x, y and z as rows, x to its left and z ahead."""
+    """A camera in the room; the rows of ``axes`` (3, 3) are its x, y and z axes, with x to its left and z ahead."""
 
     place: np.ndarray  # (3,) metres
     axes: np.ndarray  # (3, 3)
 
     def view(self, world: np.ndarray) -> np.ndarray:
-        """Points (..., 3) of the room in the camera's coordinates, metres."""
+        """Points (..., 3) in the room, in the coordinates of the camera, in metres."""
         seen: np.ndarray = np.einsum("...j,ij->...i", world - self.place, self.axes)
         return seen
 
 
 def draw_camera(degrees: float, rng: np.random.Generator) -> Camera:
-    """A camera about ``degrees`` to the left of those who face ahead, and about 3 m away from them."""
+    """A camera about ``degrees`` to the left of people who face ahead, at a distance of about 3 m."""
     angle = np.radians(degrees + rng.uniform(-4, 4))
     distance, height, target = rng.uniform(3.05, 3.4), rng.uniform(0.9, 1.7), rng.uniform(0.8, 1.0)
     place = np.array([distance * np.sin(angle), height, distance * np.cos(angle)])
@@ -55,7 +55,7 @@ def draw_camera(degrees: float, rng: np.random.Generator) -> Camera:
 def sense(seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Joints (F, P, V, 3) in camera coordinates as a depth camera reports them, with errors.
 
-    The errors last for several frames, and grow with distance and where a chest hides the joint.
+    The errors last for several frames. They grow with distance, and are larger where a chest hides the joint.
     """
     noise: np.ndarray = rng.normal(size=seen.shape)
     noise[1:] *= np.sqrt(1 - _MEMORY**2)
@@ -68,9 +68,9 @@ def sense(seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def hidden(seen: np.ndarray) -> np.ndarray:
-    """How far each joint (F, P, V) is behind a chest, from 0 (in sight) to 1 (hidden)."""
+    """The degree (F, P, V) to which a chest hides each joint, from 0 (visible) to 1 (hidden)."""
     chest = seen[:, :, _CHEST].mean(2)[:, None, :, None]  # (F, 1, P, 1, 3)
-    away = seen[:, :, None] - chest  # (F, P, P, V, 3): of every joint from every chest
+    away = seen[:, :, None] - chest  # (F, P, P, V, 3): from every chest to every joint
     behind = ((away[..., 2] - 0.05) / 0.1).clip(0, 1)
     covered = np.exp(-((away[..., :2] / _CHEST_SIZE) ** 2).sum(-1))
     share: np.ndarray = (behind * covered).max(2)
@@ -78,7 +78,7 @@ def hidden(seen: np.ndarray) -> np.ndarray:
 
 
 def tracked(num_frames: int, num_persons: int, rng: np.random.Generator) -> np.ndarray:
-    """Where the camera has a body, (F, P) bool: one clip in twenty loses one for 1 to 6 frames."""
+    """Whether the camera tracks each body, (F, P) bool; one clip in twenty loses a body for 1 to 6 frames."""
     found = np.ones((num_frames, num_persons), dtype=bool)
     lost, person, length = rng.random() < 0.05, rng.integers(num_persons), rng.integers(1, 7)
     first = rng.integers(num_frames - length)

@@ -1,4 +1,4 @@
-"""A stand-in for NTU RGB+D: sixty actions by forty people before three cameras, generated on demand."""
+"""A stand-in for NTU RGB+D: sixty actions by forty people in front of three cameras, generated on demand."""
 
 import hashlib
 import re
@@ -18,19 +18,20 @@ from skeleton_adv.data.synthetic.kinematics import heading, pose
 from skeleton_adv.data.synthetic.motions import ACTIONS
 from skeleton_adv.data.synthetic.performer import Performer, draw_performer, perform
 
-GENERATOR = "1"  # raise it with every change to a clip
+GENERATOR = "1"  # raise it whenever a change of the code changes a clip
 NUM_SUBJECTS = 40
-CAMERAS = {1: 45.0, 2: 0.0, 3: -45.0}  # degrees: the second looks the subjects in the face
+CAMERAS = {1: 45.0, 2: 0.0, 3: -45.0}  # degrees; the second camera is in front of the subjects
 FPS = 30.0
 CLIP_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 Purpose = Literal["performer", "performance", "camera", "sensor", "detector"]
-_PARTNER = 100  # a subject's partner is a person of their own, so that no test subject is seen in training
-# Recorded to 10 micrometres, so that the last bits of a sine, which differ by machine, are gone.
+# Added to a subject's number: each subject has their own partner, so that no test subject is in training clips.
+_PARTNER = 100
+# Coordinates are rounded to 10 micrometres, because the last bits of a sine differ between machines.
 _DECIMALS = 5
 
 
 class _Code(NamedTuple):
-    """The content of a clip's name, in NTU's format."""
+    """The numbers in the name of a clip, in NTU's format."""
 
     setup: int
     camera: int
@@ -44,7 +45,7 @@ class _Code(NamedTuple):
 
 
 def _setup(subject: int) -> int:
-    """The arrangement of cameras, 1 to 17, before which a subject performs."""
+    """The arrangement of cameras, 1 to 17, in front of which a subject performs."""
     return 1 + (subject - 1) * 17 // NUM_SUBJECTS
 
 
@@ -52,7 +53,7 @@ def _setup(subject: int) -> int:
 class SyntheticMotion(Dataset):
     """Procedural human motion with NTU RGB+D's skeleton, cameras and splits (Shahroudy et al., arXiv 1604.02808).
 
-    A recording is a subject, an action and a repetition; three cameras see it, each with its own
+    A performance is identified by a subject, an action and a repetition. Three cameras record it, each with its own
     errors. A clip depends only on ``seed`` and its name. Raises ``ValueError`` for settings out of range.
     """
 
@@ -105,7 +106,7 @@ class SyntheticMotion(Dataset):
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def performance(self, clip: Clip) -> np.ndarray:
-        """What happens in the room: joints (F, P, V, 3) in metres of the P persons there, y up, the floor at y = 0."""
+        """The joints (F, P, V, 3) of the P persons in the room, in metres, with y up and the floor at y = 0."""
         code = self._code(clip)
         action = ACTIONS[code.action - 1]
         rng = self._rng("performance", code.subject, code.action, code.repetition)
@@ -120,7 +121,7 @@ class SyntheticMotion(Dataset):
         return np.stack(_place(figures, action.gap + rng.normal(0, 0.04), facing), 1) + middle
 
     def performer(self, subject: int) -> Performer:
-        """The person with this number, 1 to 40; their partner's number is greater by 100."""
+        """The person with this number, 1 to 40; a partner's number is 100 higher."""
         return draw_performer(self._rng("performer", subject))
 
     def camera(self, clip: Clip) -> Camera:
@@ -129,12 +130,12 @@ class SyntheticMotion(Dataset):
         return draw_camera(CAMERAS[code.camera], self._rng("camera", code.setup, code.camera))
 
     def stream(self, purpose: Purpose, clip: Clip) -> np.random.Generator:
-        """Random numbers for one camera's view of a recording."""
+        """Random numbers for the view of one camera on a performance."""
         code = self._code(clip)
         return self._rng(purpose, code.subject, code.action, code.repetition, code.camera)
 
     def _recorded(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-        """Joints (F, P, V, 3) of every person, in the camera's metres, and (F, P) whether it tracks them."""
+        """Joints (F, P, V, 3) in the camera's coordinates, in metres, and (F, P) whether it tracks each person."""
         rng = self.stream("sensor", clip)
         seen = sense(self.camera(clip).view(self.performance(clip)), rng).round(_DECIMALS)
         found = tracked(seen.shape[0], seen.shape[1], rng)
@@ -158,7 +159,7 @@ class SyntheticMotion(Dataset):
             or not 1 <= code.action <= self.num_actions
         ):
             raise ValueError(
-                f"{clip.name} is no clip of {self.name}: take one of clips(), such as S001C001P001R001A001"
+                f"{clip.name} is not a clip of {self.name}: use one of clips(), such as S001C001P001R001A001"
             )
         return code
 
@@ -168,9 +169,10 @@ class SyntheticMotion(Dataset):
 
 
 def _place(figures: list[np.ndarray], gap: float, facing: float) -> list[np.ndarray]:
-    """Figures (F, V, 3) in the room: one in its middle, or two that face each other across ``gap`` metres.
+    """Figures (F, V, 3) in the room: one in its middle, or two that face each other at a distance of ``gap`` metres.
 
-    One faces the second camera; two are side by side as it sees them; ``facing`` degrees are added to both.
+    A single figure faces the second camera; two figures are side by side as this camera sees them. All turn by another
+    ``facing`` degrees.
     """
     if len(figures) == 1:
         return [figures[0] @ heading(np.array(facing)).T]

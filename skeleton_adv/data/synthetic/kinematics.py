@@ -1,6 +1,6 @@
-"""A jointed human figure: degrees of freedom with plain names, turned into joint positions.
+"""A jointed human figure: degrees of freedom with plain names, converted to joint positions.
 
-A figure's frame has x to its left, y up and z ahead, and its origin on the floor under its feet.
+The coordinates of a figure have x to its left, y up and z ahead, and their origin on the floor under its feet.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ X, Y, Z = 0, 1, 2
 
 
 def _side(side: str, s: int) -> dict[str, tuple[tuple[str, int, float], ...]]:
-    """The freedoms of one arm and one leg; ``s`` is +1 on the left and mirrors what turns about y and z."""
+    """The freedoms of one arm and one leg; ``s``, +1 on the left and -1 on the right, mirrors turns about y and z."""
     return {
         f"{side}_arm": ((f"{side}_shoulder", X, -1),),  # raised ahead
         f"{side}_arm_out": ((f"{side}_shoulder", Z, s),),  # raised sideways
-        f"{side}_arm_in": ((f"{side}_shoulder", Y, -s),),  # turned about itself, a bent forearm inwards
+        f"{side}_arm_in": ((f"{side}_shoulder", Y, -s),),  # turned about its axis, so that a bent forearm moves inwards
         f"{side}_elbow": ((f"{side}_elbow", X, -1),),  # bent
         f"{side}_wrist": ((f"{side}_wrist", X, -1),),
         f"{side}_wrist_out": ((f"{side}_wrist", Z, s),),
@@ -26,8 +26,8 @@ def _side(side: str, s: int) -> dict[str, tuple[tuple[str, int, float], ...]]:
     }
 
 
-# A freedom turns joints (name, axis, share) by degrees. Half of a bend comes from the hips, and
-# the legs stay where they are: they turn back by as much.
+# A freedom turns joints (name, axis, share) by degrees. Half of a bend comes from the hips, and the legs turn back
+# by the same amount, so that they stay in place.
 _ROTATIONS: dict[str, tuple[tuple[str, int, float], ...]] = {
     **_side("left", 1),
     **_side("right", -1),
@@ -42,7 +42,7 @@ _ROTATIONS: dict[str, tuple[tuple[str, int, float], ...]] = {
 }
 MOVES = ("turn", "aside", "up", "forward")  # degrees to the left; metres to the left, up, ahead
 DOFS = (*_ROTATIONS, *MOVES)
-METRES = np.array([name in MOVES[1:] for name in DOFS])  # (D,) bool: which freedoms are not angles
+METRES = np.array([name in MOVES[1:] for name in DOFS])  # (D,) bool: whether a freedom is in metres, not an angle
 MIRRORED = frozenset(("lean", "twist", "tilt", "look", "roll", "turn", "aside"))  # change sign in a mirror
 
 _SHARES = np.zeros((len(_ROTATIONS), NTU25.num_joints, 3))
@@ -65,7 +65,7 @@ def _levels() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
 _LEVELS = _levels()
 _FEET = [NTU25.joints.index("left_foot"), NTU25.joints.index("right_foot")]
 
-# Bones at rest, arms hanging, as shares of the stature: (to the side, up, ahead).
+# Bones at rest with hanging arms, as fractions of the stature: (to the side, up, ahead).
 _TRUNK: dict[str, tuple[float, float, float]] = {
     "middle_of_spine": (0, 0.165, 0),
     "spine": (0, 0.13, 0),
@@ -89,7 +89,10 @@ _LEG: dict[str, tuple[float, float, float]] = {
 
 
 def bones(stature: float, arms: float, legs: float, shoulders: float, hips: float) -> np.ndarray:
-    """(V, 3) metres: each joint's rest position relative to its parent; all but the stature are factors near 1."""
+    """(V, 3) rest position of each joint relative to its parent, in metres.
+
+    ``stature`` is in metres; the other arguments are factors near 1.
+    """
     offsets = np.zeros((NTU25.num_joints, 3))
     for name, offset in _TRUNK.items():
         offsets[NTU25.joints.index(name)] = np.multiply(offset, 2 - legs)  # long legs, short trunk
@@ -121,11 +124,11 @@ def heading(degrees: np.ndarray) -> np.ndarray:
 def pose(dofs: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Joint positions (F, V, 3) in metres of a figure with bones (V, 3) and freedoms (F, D).
 
-    The lower foot stays in place: the figure is shifted so that it stands at the origin, and moved after that.
+    The figure is first shifted so that its lower foot is at the origin, and then moved.
     """
     turns = dofs[:, : len(_ROTATIONS)] @ _SHARES.reshape(len(_ROTATIONS), -1)
     local = _rotations(turns.reshape(len(dofs), -1, 3))
-    frames = local.copy()  # (F, V, 3, 3): how each joint stands in the figure's frame
+    frames = local.copy()  # (F, V, 3, 3): the orientation of each joint in the figure's coordinates
     joints: np.ndarray = np.zeros((len(dofs), NTU25.num_joints, 3))
     for joint, parent in _LEVELS:
         joints[:, joint] = joints[:, parent] + (frames[:, parent] @ offsets[joint][:, :, None])[..., 0]
@@ -134,7 +137,7 @@ def pose(dofs: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     low = feet[..., 1:2]
     weight = np.exp((low.min(1, keepdims=True) - low) / 0.04)  # soft, so that a step does not jump
     joints -= (feet * weight).sum(1, keepdims=True) / weight.sum(1, keepdims=True)
-    joints[..., 1] -= joints[..., 1].min(1, keepdims=True).clip(max=0)  # whoever lies, lies on the floor
+    joints[..., 1] -= joints[..., 1].min(1, keepdims=True).clip(max=0)  # no joint is below the floor
     turn, aside, up, forward = dofs[:, len(_ROTATIONS) :].T
     joints = joints @ heading(turn).swapaxes(1, 2)
     joints += np.stack([aside, up, forward], -1)[:, None]

@@ -1,6 +1,6 @@
 """Sixty actions as data: which freedoms of the figure move, by how much, when and how often.
 
-Time runs from 0 to 1 over an action. Amounts are degrees (metres for moves), see ``kinematics``.
+Time is from 0 to 1 over an action. Amounts are in degrees (metres for moves): see ``kinematics``.
 """
 
 from dataclasses import dataclass
@@ -8,36 +8,36 @@ from typing import NamedTuple
 
 
 class Track(NamedTuple):
-    """One freedom's part in an action: ``amount`` within an envelope, steady or as a sine of ``hz``."""
+    """The part of one freedom in an action: ``amount`` within an envelope, steady or as a sine of ``hz``."""
 
     dof: str
     amount: float
-    start: float  # when it begins to rise
-    stop: float  # when it has fallen again
-    ramp: float  # how long it rises, and falls
+    start: float  # time at which the envelope begins to rise
+    stop: float  # time at which it has fallen to 0
+    ramp: float  # duration of the rise, and of the fall
     hz: float = 0.0  # 0: steady
     phase: float = 0.0  # degrees
 
 
 @dataclass(frozen=True)
 class Action:
-    """A named action: the tracks of whoever performs it, and of a partner who stands ``gap`` metres ahead."""
+    """A named action: the tracks of the performer, and those of a partner who is ``gap`` metres ahead."""
 
     name: str
     tracks: tuple[Track, ...]
     seconds: float = 2.5
-    sided: bool = False  # the name says left or right: left-handed subjects do not mirror it
+    sided: bool = False  # whether the action requires a certain side, so that left-handed subjects do not mirror it
     partner: tuple[Track, ...] = ()
     gap: float = 0.0
 
 
-BEFORE, AFTER = -9.0, 9.0  # a start that has been, a stop that does not come
+BEFORE, AFTER = -9.0, 9.0  # a start before the clip begins, a stop after it ends
 Pose = dict[str, float]
 _BOTH = {"arms": "arm", "elbows": "elbow", "wrists": "wrist", "legs": "leg", "knees": "knee", "feet": "foot"}
 
 
 def _named(amounts: Pose) -> list[tuple[str, float]]:
-    """Freedoms and amounts, where ``arms_out`` stands for ``left_arm_out`` and ``right_arm_out``, and so on."""
+    """Freedoms and amounts, where ``arms_out`` means ``left_arm_out`` and ``right_arm_out``, and so on."""
     pairs = []
     for name, amount in amounts.items():
         first, _, rest = name.partition("_")
@@ -47,12 +47,12 @@ def _named(amounts: Pose) -> list[tuple[str, float]]:
 
 
 def hold(start: float, stop: float, ramp: float = 0.25, **amounts: float) -> tuple[Track, ...]:
-    """Go to a pose, stay, and leave it."""
+    """Tracks that take a pose, stay in it, and leave it."""
     return tuple(Track(name, amount, start, stop, ramp) for name, amount in _named(amounts))
 
 
 def beat(start: float, stop: float, hz: float, phase: float = 0.0, **amounts: float) -> tuple[Track, ...]:
-    """Swing about the pose."""
+    """Tracks that swing about the current pose."""
     return tuple(Track(name, amount, start, stop, 0.1, hz, phase) for name, amount in _named(amounts))
 
 
@@ -78,12 +78,12 @@ CROUCH: Pose = {"legs": 98, "knees": 112, "feet": 14, "bend": 48}
 
 
 def _one(side: str, one: Pose) -> Pose:
-    """A pose of one arm, given without its side."""
+    """The pose ``one`` of an arm, whose names have no side, for the arm on ``side``."""
     return {f"{side}_{name}": amount for name, amount in one.items()}
 
 
 def _stride(start: float, stop: float, hz: float, leg: float, knee: float, arm: float) -> tuple[Track, ...]:
-    """Legs in turn, each knee bent as its leg comes ahead, arms against the legs."""
+    """Tracks of a stride: legs move in turn, each knee bends as its leg moves ahead, and arms swing against legs."""
     left = beat(start, stop, hz, left_leg=leg, right_arm=arm) + beat(start, stop, hz, 60, left_knee=knee)
     right = beat(start, stop, hz, 180, right_leg=leg, left_arm=arm) + beat(start, stop, hz, 240, right_knee=knee)
     return hold(start, stop, 0.12, knees=knee, legs=leg / 2) + left + right

@@ -1,4 +1,4 @@
-"""People who perform actions: builds, habits, and the variation of one performance from the next."""
+"""People who perform actions: their builds and habits, and the variation between their performances."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,7 @@ from skeleton_adv.data.synthetic.kinematics import DOFS, METRES, MIRRORED, MOVES
 from skeleton_adv.data.synthetic.motions import Track
 
 _POSTURE = {"arm_out": 9.0, "elbow": 16.0, "knee": 5.0, "leg_out": 4.0, "bend": 2.0, "nod": 4.0}  # degrees
-# How much people differ in what they do unasked: the whole figure stays upright and on the floor.
+# The scale of variation in posture, per freedom; it is 0 where it would tilt the whole figure or lift it off the floor.
 _LOOSE = np.array(
     [0.0 if name in ("up", "pitch", "roll") else 0.006 if METRES[d] else 1.0 for d, name in enumerate(DOFS)]
 )
@@ -23,21 +23,21 @@ class Performer:
 
     offsets: np.ndarray  # (V, 3)
     stature: float  # metres
-    posture: np.ndarray  # (D,) what each freedom is at rest
-    gains: np.ndarray  # (D,) how amply each is used, near 1
+    posture: np.ndarray  # (D,) the value of each freedom at rest
+    gains: np.ndarray  # (D,) the relative amplitude of each freedom, near 1
     tempo: float  # near 1, higher is faster
-    onset: float  # share of a clip before an action begins
+    onset: float  # fraction of a clip before the action begins
     sway: float  # degrees
     left_handed: bool
 
 
 def draw_performer(rng: np.random.Generator) -> Performer:
-    """A person at random: 1.5 to 1.95 m tall, one in ten left-handed."""
+    """A random person, 1.5 to 1.95 m tall; one in ten is left-handed."""
     stature = rng.uniform(1.5, 1.95)
     arms, legs, shoulders, hips = 1 + rng.normal(0, (0.035, 0.025, 0.06, 0.06)).clip(-0.12, 0.12)
     posture = _USUAL + rng.normal(0, 3.5, len(DOFS)) * _LOOSE * _CALM
     bent = [DOFS.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("elbow", "knee")]
-    posture[bent] = np.abs(posture[bent])  # they do not bend backwards
+    posture[bent] = np.abs(posture[bent])  # elbows and knees do not bend backwards
     return Performer(
         offsets=bones(stature, arms, legs, shoulders, hips),
         stature=stature,
@@ -52,7 +52,7 @@ def draw_performer(rng: np.random.Generator) -> Performer:
 
 @lru_cache(maxsize=256)
 def _table(tracks: tuple[Track, ...], mirrored: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tracks as arrays: freedoms (K,), numbers (6, K), and which freedom each adds to (K, D)."""
+    """Tracks as arrays: their freedoms (K,), their numbers (6, K), and their freedoms as one-hot rows (K, D)."""
     swap = {"left": "right", "right": "left"}
     dofs, signs = [], []
     for track in tracks:
@@ -65,7 +65,7 @@ def _table(tracks: tuple[Track, ...], mirrored: bool) -> tuple[np.ndarray, np.nd
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:
-    """From 0 to 1 as ``x`` does, without a jerk at the ends."""
+    """``x`` limited to 0 to 1 and smoothed, so that the slope is 0 at both ends."""
     x = x.clip(0, 1)
     x *= x * (3 - 2 * x)
     return x
@@ -74,10 +74,10 @@ def _smooth(x: np.ndarray) -> np.ndarray:
 def perform(
     tracks: tuple[Track, ...], who: Performer, seconds: np.ndarray, mirrored: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """Freedoms (F, D) of one performance of an action at the times ``seconds`` (F,) of a clip."""
+    """The freedoms (F, D) in one performance of an action, at the times ``seconds`` (F,) of a clip."""
     dofs, (amount, start, stop, ramp, hz, phase), adds = _table(tracks, mirrored)
     onset = who.onset + rng.uniform(-0.04, 0.06)
-    share = rng.uniform(0.66, 0.84)  # of the clip that the action takes
+    share = rng.uniform(0.66, 0.84)  # fraction of the clip that the action takes
     u = ((seconds / seconds[-1] - onset) / share)[:, None]
     late = rng.normal(0, 0.02, (2, len(dofs)))
     envelope = _smooth((u - start - late[0]) / ramp) * _smooth((stop + late[1] - u) / ramp)  # (F, K)
@@ -91,7 +91,7 @@ def perform(
 
 
 def _idle(who: Performer, seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Freedoms (F, D) of somebody who stands still, as people do: posture of the day and a slow sway."""
+    """The freedoms (F, D) of a person who stands still: a posture of this performance and a slow sway."""
     posture = who.posture + rng.normal(0, 2.0, len(DOFS)) * _LOOSE * _CALM
     hz, phase = rng.uniform(0.15, 0.6, len(DOFS)), rng.random(len(DOFS))
     idle: np.ndarray = posture + who.sway * _LOOSE * _CALM * np.sin(2 * np.pi * (hz * seconds[:, None] + phase))
