@@ -92,4 +92,5 @@ def test_functions_can_be_read_in_one_sitting(path: Path) -> None:
     longest = 100 if top(path) == "attacks" else 40
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < longest, node.name
+            body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+            assert (node.end_lineno or 0) - body[0].lineno < longest, node.name

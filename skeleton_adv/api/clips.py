@@ -13,7 +13,7 @@ from skeleton_adv.command.words import job_of, word, words_of
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.progress import log
 from skeleton_adv.core.skeleton import Skeleton
-from skeleton_adv.data.arrays import ArrayUnit, to_raw, to_unit
+from skeleton_adv.data.arrays import ArrayUnit, to_raw, to_unit, unit_in_space
 from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order, load_batch
 from skeleton_adv.data.memory import Memory
 from skeleton_adv.tasks.resume import prepared_clips
@@ -122,58 +122,51 @@ def clips(
 
     - ``array``: (N, T, V, C) for one person per clip, or (N, C, T, V, M); or a list of N arrays (T, V, C) or
       (C, T, V, M) of different lengths. C is 3 for joints in space, 2 or 3 (with the detector's score) in an image
-    - ``labels``: N classes, as numbers from 0 or as names
-    - ``skeleton``: the order of the joints, by name or as a ``sa.Skeleton``
-    - ``unit``: ``m``, ``cm`` or ``mm``; in an image ``px`` with ``image_size=(width, height)``, or ``image``:
-      fractions of the image from its middle, y up
-    - ``fps``: frames per second
+    - ``labels``: N classes, as numbers from 0 or as names; ``classes``: all names, in the order of the victim's logits
+    - ``skeleton``: the order of the joints, by name or as a ``sa.Skeleton``; ``fps``: frames per second
+    - ``unit``: ``m``, ``cm``, ``mm``; in an image ``px`` with ``image_size=(width, height)``, or ``image``
+      (fractions of the image from its middle, y up)
     - ``mask``: which joints exist, (N, T, V) or (N, T, V, M). Without it, a joint with a NaN does not exist, nor does
       a person whose joints are all exactly 0 in a frame
-    - ``classes``: names of all classes, in the order of the victim's logits
-    - ``names``: a unique name for each clip; ``title``: the name of all of them in tables
+    - ``names``: a unique name per clip; ``title``: the name of all of them in tables
 
     Raises ``DataError`` naming the clip and the way out if a value is damaged or the unit cannot be right.
     """
-    body = skeleton_of(skeleton)
     arrays, layout = _separate(array)
     if len(labels) != len(arrays):
         raise DataError(f"there are {len(arrays)} clips but {len(labels)} labels: give one label per clip")
     persons = 1 if layout == "NTVC" else int(arrays[0].shape[3])
     listed, class_names = _listed(labels, classes, names)
-    body = _with_channels(body, arrays[0].shape[2 if layout == "NTVC" else 0])
-    raw = tuple(
-        to_raw(
-            one,
-            body,
-            unit=unit,
-            image_size=image_size,
-            mask=None if mask is None else np.asarray(mask[number]),
-            num_persons=persons,
-            where=f"clip {listed[number].name}",
-        )
-        for number, one in enumerate(arrays)
-    )
-    flat = len(body.coords) < 3
+    body = _with_channels(skeleton_of(skeleton), arrays[0].shape[2 if layout == "NTVC" else 0])
+
+    def raw(place: int) -> RawClip:
+        own = None if mask is None else np.asarray(mask[place])
+        where = f"clip {listed[place].name}"
+        return to_raw(arrays[place], body, unit=unit, image_size=image_size, mask=own, num_persons=persons, where=where)
+
     data = Memory(
         body=body,
-        arrays=raw,
+        arrays=tuple(raw(place) for place in range(len(arrays))),
         listed=listed,
         names_of_classes=class_names,
         title=title,
         recorded_fps=float(fps),
-        coordinates="image" if flat else "m",
+        coordinates=unit_in_space(unit),
         num_persons=persons,
-        test_crop=1.0,
     )
+    return _in_memory(data, unit, image_size, layout)
+
+
+def _in_memory(data: Memory, unit: ArrayUnit, image_size: tuple[int, int] | None, layout: Layout) -> Clips:
     return Clips(
         dataset=data,
         prepared=_InMemory(data),
-        numbers=tuple(range(len(raw))),
+        numbers=tuple(range(len(data.arrays))),
         unit=unit,
         image_size=image_size,
         layout=layout,
-        persons=persons,
-        lengths=tuple(len(one.frames) for one in raw),
+        persons=data.num_persons,
+        lengths=tuple(len(raw.frames) for raw in data.arrays),
     )
 
 

@@ -1,31 +1,28 @@
 """``sa.list``: what can be named, as a table with references and terms."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from skeleton_adv.attacks import access_of
+from skeleton_adv.command.compose import composed
 from skeleton_adv.command.options import CONF, about, option_files, title
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.files import read_json
 from skeleton_adv.core.ranges import nearest
 from skeleton_adv.core.skeleton import SKELETONS
 
-GROUPS = {
-    "attacks": "attack",
-    "victims": "model",
-    "datasets": "dataset",
-    "defenses": "defense",
-    "trainings": "training",
+GROUPS = {  # what can be listed -> its folder of options, and the facts at the head of each file
+    "attacks": ("attack", ("threat model", "reference")),
+    "victims": ("model", ("reference",)),
+    "datasets": ("dataset", ("licence", "source", "reference")),
+    "defenses": ("defense", ("reference",)),
+    "trainings": ("training", ("reference",)),
 }
-FACTS = {  # what the head of an option's file says, by group
-    "attacks": ("access", "threat model", "licence", "reference"),
-    "victims": ("licence", "reference"),
-    "datasets": ("terms", "where", "reference"),
-    "defenses": ("reference",),
-    "trainings": ("reference",),
-}
+OURS = "MIT"  # every method is implemented here
 CHECKPOINTS = (Path(__file__).parents[1] / "checkpoints", CONF.parent / "outputs/checkpoints")
 
 
@@ -33,10 +30,10 @@ def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") 
     """What ``what`` offers, one row each: ``attacks``, ``victims``, ``weights``, ``datasets``, ``defenses``,
     ``trainings`` or ``skeletons``.
 
-    - attacks: the access that each needs, its threat model, licence and reference
-    - victims, datasets, defenses, trainings: title, terms, reference
+    - attacks: the access that each needs, its threat model and reference
+    - victims, datasets, defenses, trainings: title and reference; for datasets also their source and licence
     - weights: those that are shipped and those below ``checkpoint_dir``: dataset, victim, frames, classes, training
-      noise, seed, accuracy on the test clips, and the file
+      noise, seed, accuracy on the test clips, licence, and the file
     - skeletons: the joints in their order
 
     Raises ``SettingError`` for another word.
@@ -49,12 +46,19 @@ def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") 
         return special[what]()
     if what not in GROUPS:
         raise SettingError(f"list({what!r}): {nearest(str(what), [*GROUPS, *special])}")
+    group, facts = GROUPS[what]
     rows = []
-    for group, name, path in option_files(CONF):
-        if group == GROUPS[what]:
-            facts = about(path)
-            rows.append({"name": name, "title": title(path), **{key: facts.get(key, "") for key in FACTS[what]}})
+    for _, name, path in (option for option in option_files(CONF) if option[0] == group):
+        head = about(path)
+        row = {"name": name, "title": title(path)} | ({"access": _access(name)} if what == "attacks" else {})
+        rows.append({**row, "licence": OURS, **{fact: head[fact] for fact in facts}})
     return pd.DataFrame(rows).set_index("name")
+
+
+def _access(name: str) -> str:
+    """The access that an attack declares."""
+    module, _, function = str(composed((f"attack={name}",)).attack["_target_"]).rpartition(".")
+    return access_of(getattr(import_module(module), function))
 
 
 def _weights(own: Path) -> pd.DataFrame:
@@ -79,8 +83,15 @@ def _weight(path: Path) -> dict[str, Any]:
         "seed": settings.get("seed"),
         "accuracy": facts.get("test_accuracy"),
         "test clips": facts.get("test_clips"),
+        "licence": _licence(str(facts.get("dataset", path.parent.name))),
         "file": str(path),
     }
+
+
+def _licence(dataset: str) -> str:
+    """The terms of the data that weights were trained on."""
+    path = CONF / "dataset" / f"{dataset}.yaml"
+    return about(path)["licence"] if path.is_file() else "yours"
 
 
 def _skeletons() -> pd.DataFrame:

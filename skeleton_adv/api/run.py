@@ -60,14 +60,24 @@ def attack(
     switches = {"targeted": targeted or None, "target": target, "adaptive": adaptive, "seed": seed}
     size = batch_size or (None if clips.words else min(64, len(clips)))
     words = words_of("", {"defense": defense, **switches, "batch_size": size})
-    words += ["runtime.save_trace=true"] if trace else []
+    words += ["runtime.save_trace=true", *overrides] if trace else [*overrides]
     clips.tell_frames(victim.num_frames)
-    session, results = Session(), []
     swept = [name for name, value in settings.items() if isinstance(value, list)]
-    values = itertools.product(*(settings[name] for name in swept))
-    for chosen in values:
-        own = settings | dict(zip(swept, chosen, strict=True))
-        results.append(_attack(victim, clips, attack, own, [*words, *overrides], surrogate, device, out, session))
+    session = Session()
+    results = [
+        _attack(
+            victim,
+            clips,
+            attack,
+            settings | dict(zip(swept, values, strict=True)),
+            words,
+            surrogate,
+            device,
+            out,
+            session,
+        )
+        for values in itertools.product(*(settings[name] for name in swept))
+    ]
     if not results:
         raise SettingError(f"{swept[0]}=[] has no values: give at least one")
     return Results(tuple(results), tuple(swept)) if swept else results[0]

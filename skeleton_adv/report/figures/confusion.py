@@ -24,7 +24,8 @@ def confusion(run: Run) -> pd.DataFrame:
     pairs = pd.DataFrame({"class": run.array("label")[run.aimed], "predicted": run.array("adv_pred")[run.aimed]})
     totals = pairs["class"].value_counts()
     found = []
-    for (label, predicted), count in pairs.groupby(["class", "predicted"]).size().items():  # type: ignore[misc]
+    counts = pairs.value_counts(["class", "predicted"], sort=False).reset_index()
+    for label, predicted, count in counts.itertuples(index=False):
         row = {"class": label, "class_name": class_name(run, label)}
         row |= {"predicted": predicted, "predicted_name": class_name(run, predicted)}
         found.append(row | Rate(int(count), int(totals[label])).columns("share"))

@@ -39,7 +39,7 @@ def draw_by(runs: Sequence[Run], key: str) -> Iterator[Picture]:
         capsize=2,
         label="under attack, 95 % interval",
     )
-    norm, unit = runs[0].of_attack.get("norm"), unit_of(runs).words
+    norm, unit = runs[0].of_attack.get("norm"), unit_of(runs).name
     axes.set_xlabel(
         f"{ {'l2': 'ℓ2', 'linf': 'ℓ∞'}[norm] } budget ε, {unit}" if norm in ("l2", "linf") and key == "eps" else key
     )
