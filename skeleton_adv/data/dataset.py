@@ -121,7 +121,7 @@ class Dataset(ABC):
     @property
     def splitting(self) -> str:
         """What a user does if a split is empty."""
-        return "choose another dataset or protocol"
+        return "complete the dataset's files, or choose another protocol"
 
     @property
     def generated(self) -> bool:

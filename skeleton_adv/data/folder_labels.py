@@ -14,6 +14,10 @@ from skeleton_adv.data.dataset import Clip, Split
 SUFFIXES = (".npz", ".npy", ".csv")
 COLUMNS = ("file", "label", "subject", "split")  # the first two are required
 LISTS = ("labels.csv",)
+BEGINNINGS = {
+    "labels.csv": "with the lines 'file,label' and 'walk_01.npy,walk'",
+    "skeleton.yaml": "with the lines 'like: ntu25', 'unit: m' and 'fps: 30'",
+}
 SPLITS: Mapping[str, Split] = {"train": "train", "test": "test"}
 MOST_CLASSES = 10_000
 Row = tuple[str, Mapping[str, str]]  # its place, file and line, and its cells
@@ -56,11 +60,14 @@ def read_labels(folder: Path, test_subjects: Sequence[str] = ()) -> Labels:
 
 
 def text_of(path: Path) -> str:
-    """A text file in UTF-8; raises ``DataError`` naming the file."""
+    """A text file in UTF-8; raises ``DataError`` naming the file, and what it must begin with if it is missing."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist: write it, as docs/data.md describes") from None
+        begin = BEGINNINGS.get(path.name)
+        raise DataError(
+            f"{path} does not exist: " + (f"write it, for example {begin}" if begin else "add it")
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a readable text file in UTF-8 ({error})") from None
 

@@ -40,10 +40,7 @@ def test_clips(job: Job, prepared: Prepared) -> list[int]:
     clips = hashed_order(prepared.clips, "test")
     if not clips:
         count = len(prepared.clips)
-        raise DataError(
-            f"{job.dataset.name}: none of its {count} clips is a test clip: nothing to {job.name}: "
-            f"{job.dataset.splitting}"
-        )
+        raise DataError(f"{job.dataset.name}: none of its {count} clips is a test clip: {job.dataset.splitting}")
     return clips
 
 
