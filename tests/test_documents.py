@@ -131,7 +131,9 @@ def _run(
     capsys.readouterr()
     if step.module:
         saved = sorted(desk.glob("outputs/runs/**/clips"))
-        words = shlex.split(OWN_PATH.sub(str(saved[0].parent), step.text)) if saved or "RUN" not in step.text else []
+        if OWN_PATH.search(step.text) and not saved:
+            return
+        words = shlex.split(OWN_PATH.sub(lambda _: str(saved[0].parent), step.text))
     else:
         words = _shortened(shlex.split(step.text), mat_folder)
     if not words:

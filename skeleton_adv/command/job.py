@@ -146,4 +146,6 @@ class Job:
     def dataset_settings(self) -> dict[str, Any]:
         """The settings of the data that can change a clip."""
         kept = self.settings["dataset"].items()
-        return {**{name: value for name, value in kept if name not in ("root", "on_error")}, **self.dataset.facts()}
+        facts = dict(self.dataset.facts())
+        settings = {name: value for name, value in kept if name not in ("root", "on_error")}
+        return settings | ({"facts": facts} if facts else {})

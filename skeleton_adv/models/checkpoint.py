@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.errors import CheckpointError, UserError
 from skeleton_adv.core.files import read_json
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
 from skeleton_adv.data.dataset import Dataset
+from skeleton_adv.data.memory import Memory
 from skeleton_adv.models.agcn import AGCN, TwoStreamAGCN
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.layouts import canonical, is_skelact
@@ -68,19 +69,45 @@ def load_victim_and_dataset(path: Path) -> tuple[Network, Dataset]:
             f"{path} has no {about.name} beside it, which describes its victim: use load_checkpoint for public "
             "checkpoints, without their preprocessing"
         )
-    settings = read_json(about, CheckpointError).get("settings", {})
+    content = read_json(about, CheckpointError)
+    settings = content.get("settings", {})
     try:
         parts = {name: _constructor(about, settings["model"][name], "models", nn.Module) for name in PARTS}
-        data = _constructor(about, settings["dataset"], "data", object)
-        root = {"root": ""} if "root" in signature(data).parameters else {}  # no clip is read
-        dataset = data(**root)
+        own = settings["dataset"].get("facts")
+        dataset = _described(content, own) if own else _known(about, settings["dataset"])
         network = build_network(parts["architecture"], parts["preprocess"], dataset)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, UserError):
+            raise
         raise CheckpointError(
             f"{about} lacks a usable setting of the model or dataset ({error}): use a checkpoint of task=train"
         ) from None
     load_weights(network, path)
     return network.eval(), dataset
+
+
+def _known(about: Path, settings: Mapping[str, Any]) -> Dataset:
+    """A dataset of this program by its settings."""
+    data = _constructor(about, settings, "data", Dataset)
+    root = {"root": ""} if "root" in signature(data).parameters else {}  # no clip is read
+    dataset: Dataset = data(**root)
+    return dataset
+
+
+def _described(content: Mapping[str, Any], facts: Mapping[str, Any]) -> Dataset:
+    """A user's own dataset, without its clips, from the facts that were recorded of it."""
+    settings = content["settings"]["dataset"]
+    shape = {name: settings[name] for name in ("num_frames", "num_persons", "test_crop", "space")}
+    return Memory(
+        body=Skeleton.from_dict(facts["skeleton"]),
+        arrays=(),
+        listed=(),
+        names_of_classes=tuple(map(str, content["classes"])),
+        title=str(content["dataset"]),
+        recorded_fps=float(facts["fps"]),
+        coordinates=facts["unit"],
+        **shape,
+    )
 
 
 def _constructor(about: Path, settings: Mapping[str, Any], group: str, kind: type) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_adv.core.batch import WHOLE
+from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import Skeleton
 
 
@@ -52,7 +53,12 @@ class PreNormalize(nn.Module):
         joints = skeleton.joints
         self.center, self.flat, self.normalised = skeleton.center, len(skeleton.coords) < 3, space == "normalised"
         self.spine = (skeleton.root, skeleton.center)
-        self.shoulders = (joints.index("left_shoulder"), joints.index("right_shoulder"))
+        if not self.flat and not {"left_shoulder", "right_shoulder"} <= {*joints}:
+            raise SettingError(
+                f"this preprocessing rotates clips by the joints left_shoulder and right_shoulder, which {skeleton.name} "
+                "lacks: name them so, or choose a model without it, such as hcn"
+            )
+        self.shoulders = (0, 0) if self.flat else (joints.index("left_shoulder"), joints.index("right_shoulder"))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
         if self.flat:

@@ -31,12 +31,12 @@ def text_cell(row: Row, key: str) -> str:
 def number_cell(form: str = ".3f", factor: float = 1) -> Callable[[Row, str], str]:
     """Writes a number in this form, times ``factor``; any other value as it is."""
 
-    def written(row: Row, key: str) -> str:
+    def cell(row: Row, key: str) -> str:
         if not has(row, key) or isinstance(row[key], str):
             return text_cell(row, key)
         return format(factor * row[key], form)
 
-    return written
+    return cell
 
 
 def format_count(hits: float) -> str:
@@ -58,11 +58,11 @@ def rate_cell(row: Row, key: str) -> str:
 def spread_cell(factor: float = 1) -> Callable[[Row, str], str]:
     """Writes the maximum within a clip: its mean / its median over clips."""
 
-    def written(row: Row, key: str) -> str:
+    def cell(row: Row, key: str) -> str:
         parts = [factor * row[name] for name in (f"{key}_mean", f"{key}_median") if has(row, name)]
         return " / ".join(f"{part:.3g}" for part in parts)
 
-    return written
+    return cell
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def expand(items: Sequence[Item], scope: Scope) -> list[Column]:
     return [*found.values()]
 
 
-# Lead columns: what a row is.
+# Lead columns, which define a row.
 
 
 def _victim_values(runs: Sequence[Run]) -> Value:
@@ -211,11 +211,8 @@ EPS = Column(
     lambda run: {"norm": run.of_attack.get("norm"), "eps": run.of_attack.get("eps")},
     covers=("attack.norm", "attack.eps"),
 )
-METHOD = (
-    replace(ATTACK_NAME, show=_method_cell),
-    replace(BETA, head=""),
-    EPS,
-)  # one visible column
+# One visible column: the attack with its beta or its budget.
+METHOD = (replace(ATTACK_NAME, show=_method_cell), replace(BETA, head=""), EPS)
 KEEP = Column(
     "keep",
     "iterate",
@@ -317,7 +314,7 @@ RMS = Column(
 
 
 def _kinetic_note(runs: Sequence[Run]) -> str:
-    """What the change of the kinetic energy is, and how many clips have none; each clip counts once."""
+    """What ΔK/K is, and the number of clips without motion, each counted once."""
     import numpy as np
 
     clips = {
@@ -345,9 +342,9 @@ TRUE_ANGLE = Column(
 )
 UNIT_FORMATS = {"share": (" %", ".2f", 100.0), "rad": (" rad", ".3f", 1.0)}  # how a constraint's unit is written
 CONSTRAINT_NOTE = (
-    "Changes of constrained quantities are means over a clip's entries, then over clips; max: the maximum "
+    "Changes of constrained quantities are means over each clip's entries, then over clips; max: the maximum within a "
+    "clip, mean / median over clips."
 )
-CONSTRAINT_NOTE += "within a clip, mean / median over clips."
 
 
 def _constraint_format(name: str, scope: Scope) -> tuple[str, str, float]:

@@ -93,7 +93,7 @@ class Table:
         Rates are fractions, lengths are in the clips' unit, angles in radians.
         """
         if len({run.dataset for run in runs}) > 1:
-            raise RunError(f"{self.title} is of one dataset, but these runs are of several")
+            raise RunError(f"{self.title} covers one dataset, but these runs have several")
         found = [*self._measured(runs).values(), *self._not_run(runs)]
         frame = pd.DataFrame(found).assign(dataset=runs[0].dataset)
         places = sorted(range(len(frame)), key=lambda place: [_rank(column, found[place]) for column in self.lead])
@@ -108,10 +108,10 @@ class Table:
         covered |= {*self.beside.covers} if self.beside else set()
         found: dict[Any, dict[str, Any]] = {}
         for run, apart in zip(runs, differences(runs, covered), strict=True):
-            leading = {name: value for cells in lead for name, value in cells(run).items()}
+            leading = {name: value for values_of in lead for name, value in values_of(run).items()}
             row = found.setdefault(self._row_key(run), leading | {"differs": apart})
             prefix = f"{self.beside.value(run)}_".replace(" ", "_") if self.beside else ""
-            values = {name: value for _, cells in measured for name, value in cells(run).items()}
+            values = {name: value for _, values_of in measured for name, value in values_of(run).items()}
             values["run"] = run.identity
             if f"{prefix}run" in row:
                 raise RunError(f"{row[f'{prefix}run']} and {run.identity} belong to the same cell of {self.name}")
@@ -163,7 +163,7 @@ class Table:
         notes = [f"Paper: Zheng et al. on {runs[0].stands_for}."] if any(c.key[:6] == "paper_" for c in shown) else []
         notes += published.remarks({name for run in runs for name in (run.victim, run.surrogate) if name})
         if any(run.trained_here is False for run in runs):
-            notes.append("Some of these victims were trained on other data than this.")
+            notes.append("Some of these victims were trained on other clips than these.")
         notes += [RATES] if any(column.show is rate_cell for column in shown) else []
         notes.append(self.notes(runs))
         notes += [column.note if isinstance(column.note, str) else column.note(runs) for column in shown]

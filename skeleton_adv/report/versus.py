@@ -63,11 +63,11 @@ def _row(cw: Run, admm: Run) -> dict[str, Any]:
 def _pair(form: str, factor: float = 1) -> Callable[[Row, str], str]:
     """Writes a measure of both attacks as C&W / ADMM."""
 
-    def written(row: Row, key: str) -> str:
+    def cell(row: Row, key: str) -> str:
         values = [factor * row[name] for kind in BOTH if has(row, name := f"{key}_{kind}")]
         return " / ".join(format(value, form) for value in values)
 
-    return written
+    return cell
 
 
 def _constraints(scope: Scope) -> list[Column]:

@@ -22,7 +22,7 @@ class Unit:
 
 UNITS = {
     "m": Unit("m", "mm", "m", "space, metres"),
-    "image": Unit("", "‰", "shares of the image", "normalised image coordinates"),
+    "image": Unit("", "‰", "fractions of the image", "normalised image coordinates"),
 }
 
 

@@ -47,7 +47,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check_call(Recipe, vars(self), "recipe.")
         if len(self.rotation) != 3 or not all(isinstance(angle, int | float) for angle in self.rotation):
-            raise SettingError(f"recipe.rotation={list(self.rotation)} must hold three angles, in degrees")
+            raise SettingError(f"recipe.rotation={list(self.rotation)} must be three angles, in degrees")
         if not all(isinstance(epoch, int) for epoch in self.milestones):
             raise SettingError(f"recipe.milestones={list(self.milestones)} must be epochs (whole numbers)")
 

@@ -131,7 +131,7 @@ def test_mistakes_are_one_line_and_write_nothing(place: tuple[Path, list[str]], 
 
 ONE_LINERS = [
     (["attack.beta=0.1,1"], "attack.beta=0.1,1 has several values: add -m"),
-    (["task=train", "recipe.rotation=[1,2]", "recipe=hcn/utd_mhad"], "recipe.rotation=[1, 2] must hold three angles"),
+    (["task=train", "recipe.rotation=[1,2]", "recipe=hcn/utd_mhad"], "recipe.rotation=[1, 2] must be three angles"),
     (["task=train", "recipe.rotation=[a,b,c]", "recipe=hcn/utd_mhad"], "recipe.rotation"),
     (["model.architecture=null"], "model.architecture is not set"),
     (["~dataset.root"], "dataset.root is missing"),

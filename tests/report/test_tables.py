@@ -318,7 +318,7 @@ def test_runs_of_different_identity_are_distinguished() -> None:
 
 
 def test_a_table_is_of_one_dataset() -> None:
-    with pytest.raises(RunError, match="is of one dataset"):
+    with pytest.raises(RunError, match="covers one dataset"):
         TABLE1.rows([admm(), admm(dataset="ntu60_cs")])
 
 

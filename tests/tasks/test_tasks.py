@@ -126,6 +126,9 @@ def test_training_writes_weights_that_the_attack_finds(mat_folder: Path, tmp_pat
     assert first.returncode == 0, first.stderr
     about = json.loads((tmp_path / "outputs/checkpoints/utd_mhad/hcn_t32_k27_s0.json").read_text())
     assert about["test_clips"] == 12 and 0 <= about["test_accuracy"] <= 1 and len(about["settings"]["prepared"]) == 64
+    assert [(epoch["phase"], epoch["epoch"]) for epoch in about["history"]] == [("select", 1), ("refit", 1)]
+    drawn = run(tmp_path, "outputs/checkpoints", module="skeleton_adv.figures")
+    assert drawn.returncode == 0 and "utd_mhad/training_hcn_t32_k27_s0.png" in drawn.stdout, drawn.stderr
     assert "nothing to do" in run(tmp_path, *training).stderr
     other = run(tmp_path, *training, "recipe.lr=0.01")
     assert other.returncode == 2 and "trained with other settings" in other.stderr

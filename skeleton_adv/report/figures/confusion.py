@@ -24,11 +24,11 @@ def confusion(run: Run) -> pd.DataFrame:
     pairs = pd.DataFrame({"class": run.array("label")[run.aimed], "predicted": run.array("adv_pred")[run.aimed]})
     totals = pairs["class"].value_counts()
     found = []
-    counts = pairs.value_counts(["class", "predicted"], sort=False).reset_index()
-    for label, predicted, count in counts.itertuples(index=False):
+    counts = pairs.groupby(["class", "predicted"]).size().reset_index(name="count")
+    for label, predicted, count in counts.to_numpy().tolist():
         row = {"class": label, "class_name": class_name(run, label)}
         row |= {"predicted": predicted, "predicted_name": class_name(run, predicted)}
-        found.append(row | Rate(int(count), int(totals[label])).columns("share"))
+        found.append(row | Rate(count, int(totals[label])).columns("share"))
     return pd.DataFrame(found).assign(run=run.identity)
 
 
