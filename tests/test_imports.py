@@ -47,7 +47,7 @@ def before(place: str, law: list[list[str]]) -> set[str]:
 
 
 @each
-def test_imports_run_one_way(path: Path) -> None:
+def test_imports_have_one_direction(path: Path) -> None:
     place = top(path)
     own = {full.split(".")[1] for full in imported(path) if full.startswith("skeleton_adv.")} - {"__version__", place}
     if place == "__init__":
@@ -57,7 +57,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 
 @each
-def test_hydra_and_torch_stay_where_they_belong(path: Path) -> None:
+def test_hydra_and_torch_are_imported_only_where_allowed(path: Path) -> None:
     names = imported(path)
     roots, place = {name.split(".")[0] for name in names}, top(path)
     assert not roots & {"hydra", "omegaconf"} or place in ("__main__", "command")
@@ -82,7 +82,7 @@ def test_every_signature_is_typed(path: Path) -> None:
 
 
 @each
-def test_functions_can_be_read_in_one_sitting(path: Path) -> None:
+def test_functions_are_short(path: Path) -> None:
     longest = 100 if top(path) == "attacks" else 40
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):

@@ -59,12 +59,12 @@ def of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(MINE)
 
 
-def test_there_are_commands_to_check() -> None:
+def test_documents_contain_commands() -> None:
     assert len(README) >= 8
 
 
 @pytest.mark.parametrize("command", commands(*DOCUMENTS))
-def test_commands_are_taken(command: str, tmp_path: Path) -> None:
+def test_commands_are_valid(command: str, tmp_path: Path) -> None:
     cli.check_arguments(cli.translated(shlex.split(OWN.sub(str(tmp_path), command))))
 
 

@@ -136,7 +136,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_only_existing_joints_move_and_the_word_is_kept(variant: dict[str, Any]) -> None:
+def test_only_existing_joints_move_and_found_is_correct(variant: dict[str, Any]) -> None:
     model, batch = linear_case(dtype=torch.float32)
     result = admm(model, batch, constraints=CONSTRAINTS, outer_steps=3, lr=5e-3, **variant)
     moved = result.x_adv != batch.x
@@ -146,7 +146,7 @@ def test_only_existing_joints_move_and_the_word_is_kept(variant: dict[str, Any])
     assert result.found.any() and not result.x_adv.requires_grad
 
 
-def test_clips_do_not_see_their_mates() -> None:
+def test_clips_do_not_depend_on_other_clips() -> None:
     """At a fixed shape of the chunk, a clip's result is the same to the bit whoever else is in it."""
     model, batch = linear_case(n=8, dtype=torch.float32)
     turned = torch.tensor([0, 7, 1, 6, 2, 5, 3, 4])
@@ -166,7 +166,7 @@ def test_larger_beta_means_smaller_violations() -> None:
     assert total == sorted(total, reverse=True) and total[-1] < 0.5 * total[0]
 
 
-def test_best_is_the_least_violating_success_of_all_iterates() -> None:
+def test_best_is_the_success_with_the_smallest_violation() -> None:
     model, batch = linear_case(n=6)
     seen: list[Tensor] = []
 

@@ -22,7 +22,7 @@ CASES = [(0, 10), (5, 10), (10, 10), (993, 1000), (1000, 1000)]
 
 @pytest.mark.parametrize(("hits", "draws"), CASES)
 @pytest.mark.parametrize("alpha", [0.05, 0.001])
-def test_clopper_pearson_is_the_oracles(hits: int, draws: int, alpha: float) -> None:
+def test_clopper_pearson_agrees_with_the_oracle(hits: int, draws: int, alpha: float) -> None:
     low, _ = proportion_confint(hits, draws, alpha=2 * alpha, method="beta")
     assert clopper_pearson(hits, draws, alpha) == pytest.approx(low, abs=1e-12)
     exact = binomtest(hits, draws, alternative="greater").proportion_ci(1 - alpha, method="exact").low
@@ -30,7 +30,7 @@ def test_clopper_pearson_is_the_oracles(hits: int, draws: int, alpha: float) -> 
 
 
 @pytest.mark.parametrize("counts", [[700, 200, 100], [1000, *[0] * 59], [520, 480], [17] * 60])
-def test_goodman_is_the_oracles(counts: list[int]) -> None:
+def test_goodman_agrees_with_the_oracle(counts: list[int]) -> None:
     low, high = goodman(torch.tensor(counts), 0.05)
     oracle = multinomial_proportions_confint(counts, alpha=0.05, method="goodman")
     np.testing.assert_allclose(np.stack([low, high], axis=1), oracle, rtol=0, atol=1e-12)
@@ -153,7 +153,7 @@ def test_a_certificate_of_many_classes_bounds_the_smoothed_victim() -> None:
     assert binomtest(too_far, repetitions, alpha, alternative="greater").pvalue > 1e-4
 
 
-def test_goodmans_intervals_cover_less_than_they_say_with_many_sparse_classes() -> None:
+def test_goodmans_intervals_cover_less_than_nominal_with_many_sparse_classes() -> None:
     """Recorded, since the paper's form rests on it: 60 classes, most of them rare, 1000 draws, nominal 95 %."""
     rng = np.random.default_rng(0)
     p = np.array([0.55, *[0.45 / 59] * 59])
@@ -168,7 +168,7 @@ def test_goodmans_intervals_cover_less_than_they_say_with_many_sparse_classes() 
     assert coverage == pytest.approx([0.87, 0.80], abs=0.03)
 
 
-def test_counts_follow_the_law_of_noise_on_existing_joints() -> None:
+def test_counts_have_the_distribution_of_noise_on_existing_joints() -> None:
     model, batch = linear_case(n=3)
     model.weight.data = model.weight[:2]
     sigma, draws = 2.0, 3000
@@ -222,7 +222,7 @@ def test_absent_joints_get_no_noise() -> None:
     assert not moved[:, ~batch.movable].any() and (moved[:, batch.movable] != 0).all()
 
 
-def test_draws_without_an_answer_are_a_rival_that_never_certifies() -> None:
+def test_draws_without_a_prediction_count_as_a_class_that_is_never_certified() -> None:
     """By hand: they count in n, and in the paper's form as one more class; nothing changes where there is none."""
     counts = torch.tensor([60, 25, 5])
     lost = cohen(counts, counts, 0.5, 0.001, lost=10)
@@ -243,7 +243,7 @@ def test_draws_without_an_answer_are_a_rival_that_never_certifies() -> None:
     assert cohen(nothing, nothing, 0.5, 0.001, lost=100).pred == zheng(nothing, 0.5, 0.05, lost=100).pred == ABSTAIN
 
 
-def test_draws_without_an_answer_are_counted_in_the_last_column() -> None:
+def test_draws_without_a_prediction_are_counted_in_the_last_column() -> None:
     batch = make_batch(n=2)
     said = [[torch.nan, 1.0], [0.0, torch.inf], [0.0, -torch.inf], [0.0, 1.0], [1.0, 0.0], [0.0, 2.0]]
 

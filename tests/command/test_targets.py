@@ -34,7 +34,7 @@ def filled(part: str, node: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "word", [f"{group}={option}" for group, found in cli.groups().items() if group in CHOSEN for option in found]
 )
-def test_every_option_of_ours_is_allowed(word: str) -> None:
+def test_every_built_in_option_is_allowed(word: str) -> None:
     check_targets(settings_of(word, *(["attack.path=x"] if word == "attack=from_file" else [])), {})
 
 
@@ -66,7 +66,7 @@ def test_a_foreign_module_is_not_even_imported(part: str, evil: Path) -> None:
     assert not (evil / "ran").exists() and "evilmod" not in sys.modules
 
 
-def test_what_was_typed_is_trusted_at_its_key_only(evil: Path) -> None:
+def test_a_target_on_the_command_line_is_trusted_at_its_key_only(evil: Path) -> None:
     settings = filled("defense", {"_target_": "evilmod.f", "_partial_": True})
     for typed in (
         {"attack._target_": "evilmod.f"},
@@ -101,7 +101,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("part", "target"), FOREIGN)
-def test_a_file_may_not_call_what_its_group_is_not_for(part: str, target: str) -> None:
+def test_a_file_may_not_name_a_target_of_another_group(part: str, target: str) -> None:
     with pytest.raises(SettingError, match=r"_target_="):
         check_targets(filled(part, {"_target_": target, "_partial_": True}), {})
 
@@ -116,7 +116,7 @@ def test_a_file_may_not_call_what_its_group_is_not_for(part: str, target: str) -
         ("attack.constraints.bone", "skeleton_adv.attacks.admm.admm"),
     ],
 )
-def test_what_is_called_at_once_is_a_class_of_its_group(part: str, target: str) -> None:
+def test_a_target_without_partial_is_a_class_of_its_group(part: str, target: str) -> None:
     with pytest.raises(SettingError, match=r"_target_="):
         check_targets(filled(part, {"_target_": target}), {})
 
@@ -133,7 +133,7 @@ def test_what_is_called_at_once_is_a_class_of_its_group(part: str, target: str) 
         ("attack", {"bta": 1}, "attack.bta"),
     ],
 )
-def test_a_part_that_cannot_be_made_is_named(part: str, change: dict[str, Any], named: str) -> None:
+def test_a_part_that_cannot_be_built_is_named(part: str, change: dict[str, Any], named: str) -> None:
     node = settings_of()[part] | change
     with pytest.raises(SettingError, match=named.replace(".", r"\.")):
         check_targets(filled(part, node), {})

@@ -53,7 +53,7 @@ def test_projection_is_the_nearest_point_of_the_ball(norm: Any) -> None:
 
 
 @both
-def test_projection_puts_back_what_may_not_move(norm: Any) -> None:
+def test_projection_restores_immovable_entries(norm: Any) -> None:
     for batch in (make_batch(n=4), make_batch(n=2, skeleton=OPENPOSE18)):
         everything = batch.x + 5
         back = Ball(norm, 1000.0).project(everything, batch)

@@ -35,7 +35,7 @@ def test_clean_clips_satisfy_everything(constraint: Constraint, batch: SkeletonB
 
 
 @each
-def test_what_does_not_exist_does_not_count(constraint: Constraint, batch: SkeletonBatch) -> None:
+def test_absent_joints_do_not_count(constraint: Constraint, batch: SkeletonBatch) -> None:
     far = torch.where(batch.mask, batch.x, batch.x + 5)
     assert constraint.violation(far, batch).abs().max() == 0
     assert constraint.satisfied(far, batch).all()
@@ -64,7 +64,7 @@ def test_length_has_gradient_zero_at_zero() -> None:
     assert vectors.grad is not None and (vectors.grad == 0).all()
 
 
-def test_bones_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
+def test_bones_are_invariant_to_rigid_motion_but_not_to_scale(batch: SkeletonBatch) -> None:
     bone = BoneLength(eps=0.01)
     assert bone.on(batch).measure(turned(batch.x)).max() < 1e-12
     limits = bone.on(batch)
@@ -74,7 +74,7 @@ def test_bones_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
     assert not bone.satisfied(1.0101 * batch.x, batch).any()
 
 
-def test_speeds_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
+def test_speeds_are_invariant_to_rigid_motion_but_not_to_scale(batch: SkeletonBatch) -> None:
     speed, velocity = Speed(), Speed(reading="velocity")
     assert speed.on(batch).measure(turned(batch.x)).max() < 1e-12
     assert velocity.on(batch).measure(turned(batch.x)).max() > 0.5  # a turn changes directions
@@ -86,7 +86,7 @@ def test_speeds_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
     torch.testing.assert_close(doubled, still / (still + batch.skeleton.speed_floor))
 
 
-def test_speed_floor_is_in_metres_a_second() -> None:
+def test_speed_floor_is_in_metres_per_second() -> None:
     batch = make_batch(n=1, t=5, m=1)
     still = SkeletonBatch(
         batch.x[:, :, :1].expand(-1, -1, 5, -1, -1), batch.y, batch.mask, batch.index, batch.dt, batch.skeleton
@@ -119,7 +119,7 @@ def test_angle_estimate_by_hand(batch: SkeletonBatch) -> None:
         torch.testing.assert_close(got[..., number], torch.where(there, expected, 0))
 
 
-def test_slack_forgives_rounding_only() -> None:
+def test_slack_allows_only_rounding() -> None:
     batch = make_batch(n=1, m=1)
     tight = BoneLength(eps=0)
     moved = batch.x.clone()

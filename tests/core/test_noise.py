@@ -11,7 +11,7 @@ INDEX = torch.arange(40)
 LIKE = torch.zeros(40, 3, 8, 25, 2, dtype=torch.float64)
 
 
-def test_the_law() -> None:
+def test_the_distribution() -> None:
     drawn = normal(LIKE, INDEX, 0, "a").flatten().numpy()
     assert kstest(drawn, "norm").pvalue > 0.01
     assert kstest(drawn**2, "chi2", args=(1,)).pvalue > 0.01
@@ -30,13 +30,13 @@ def test_neighbours_are_not_correlated() -> None:
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"purpose": "b"}, {"draw": 1}])
-def test_other_streams_are_others(other: dict[str, object]) -> None:
+def test_streams_are_different(other: dict[str, object]) -> None:
     first = normal(LIKE, INDEX, **{"seed": 0, "purpose": "a", "draw": 0})
     second = normal(LIKE, INDEX, **{"seed": 0, "purpose": "a", "draw": 0, **other})  # type: ignore[arg-type]
     assert abs(float((first * second).mean())) < 5 / first.numel() ** 0.5
 
 
-def test_a_clip_has_its_own_in_any_batch() -> None:
+def test_a_clips_noise_does_not_depend_on_the_batch() -> None:
     whole = normal(LIKE, INDEX, 3, "a", 7)
     mixed = normal(LIKE[:3], torch.tensor([31, 2, 31]), 3, "a", 7)
     assert torch.equal(mixed, whole[[31, 2, 31]])

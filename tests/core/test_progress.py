@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_log_gets_a_line_each_half_minute_with_the_time_left(
+def test_a_log_has_a_line_every_half_minute_with_the_time_left(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in track(range(6), 6, "reading"):
@@ -40,7 +40,7 @@ def test_a_log_gets_a_line_each_half_minute_with_the_time_left(
     ]
 
 
-def test_a_long_item_tells_the_time_left_once_its_passes_are_known(
+def test_a_long_item_shows_the_time_left_once_its_passes_are_known(
     clock: list[float], capsys: pytest.CaptureFixture[str], batch: SkeletonBatch
 ) -> None:
     watched = Progress("attack")
@@ -57,7 +57,7 @@ def test_a_long_item_tells_the_time_left_once_its_passes_are_known(
     ]
 
 
-def test_the_first_item_tells_the_time_left_if_its_passes_are_expected(
+def test_the_first_item_shows_the_time_left_if_its_passes_are_expected(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     watched = Progress("attack", passes=10)
@@ -70,7 +70,7 @@ def test_the_first_item_tells_the_time_left_if_its_passes_are_expected(
     assert lines[-1] == "attack: 2 of 3, about 0 s left, 10 of 10 passes in the next" and len(lines) == 30
 
 
-def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

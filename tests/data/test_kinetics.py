@@ -95,7 +95,7 @@ def test_a_part_of_the_set_keeps_its_label_indices(tmp_path: Path) -> None:
     assert {clip.label for clip in few.clips()} == {0, 17} and len(few.classes) == 20
 
 
-def test_only_one_split_may_be_there(tmp_path: Path) -> None:
+def test_one_split_alone_may_exist(tmp_path: Path) -> None:
     root = write_set(tmp_path)
     (root / "kinetics_train_label.json").unlink()
     assert {clip.split for clip in Kinetics(str(root)).clips()} == {"test"}

@@ -50,7 +50,7 @@ def bone_lengths(x: np.ndarray) -> np.ndarray:
 # --- which clips there are
 
 
-def test_names_say_what_the_clips_are() -> None:
+def test_names_describe_the_clips() -> None:
     clips = SyntheticMotion(repetitions=2).clips()
     assert len({clip.name for clip in clips}) == len(clips) == 40 * 60 * 3 * 2
     parts = [re.fullmatch(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", clip.name) for clip in clips]
@@ -90,7 +90,7 @@ def test_values_out_of_range_are_refused_by_name(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["S001C001P001R002A001", "S001C004P001R001A001", "S002C001P001R001A001", "a1_s1_t1"])
-def test_clips_of_others_are_refused(name: str) -> None:
+def test_clips_of_other_datasets_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         DATA.read(Clip(name, 0, "train"))
 
@@ -98,7 +98,7 @@ def test_clips_of_others_are_refused(name: str) -> None:
 # --- the same clips always
 
 
-def test_a_clip_does_not_depend_on_what_was_read_before() -> None:
+def test_a_clip_does_not_depend_on_earlier_reads() -> None:
     forward = {clip.name: DATA.read(clip) for clip in SAMPLE[:12]}
     backward = {clip.name: SyntheticMotion("cv", num_frames=7).read(clip) for clip in reversed(SAMPLE[:12])}
     for name, raw in forward.items():
@@ -126,7 +126,7 @@ GOLDEN_SHAPE = (89, 3, 25, 2)
 GOLDEN = [[0.46776, -0.59865], [-0.19844, -0.19589], [3.03198, 3.40121]]  # x, y and z of both right hands in frame 10
 
 
-def test_fingerprint_tells_apart_what_differs_and_nothing_else() -> None:
+def test_fingerprints_differ_exactly_if_clips_differ() -> None:
     variants: list[dict[str, Any]] = [
         {},
         {"seed": 1},
@@ -178,7 +178,7 @@ def test_a_figure_without_turns_is_its_bones_end_to_end() -> None:
         ({"turn": 90, "left_arm": 90}, ("left_elbow", "left_wrist"), (1, 0, 0)),
     ],
 )
-def test_freedoms_do_what_their_names_say(
+def test_freedoms_move_as_their_names_describe(
     freedoms: dict[str, float], bone: tuple[str, str], direction: tuple[float, ...]
 ) -> None:
     dofs = np.array([[float(freedoms.get(name, 0)) for name in DOFS]])
@@ -187,7 +187,7 @@ def test_freedoms_do_what_their_names_say(
     np.testing.assert_allclose(way / np.linalg.norm(way), direction, atol=1e-9)
 
 
-def test_bones_are_rigid_before_the_camera() -> None:
+def test_bones_are_rigid_in_the_room() -> None:
     for clip in SAMPLE[:40]:
         length = bone_lengths(DATA.performance(clip))  # (F, P, bones)
         assert (length.std(0) / length.mean(0)).max() < 1e-6
@@ -207,7 +207,7 @@ def test_people_stand_on_the_floor_as_tall_as_they_are() -> None:
         assert np.abs(x[:, [joint("left_foot"), joint("right_foot")], 1]).max() < 0.1
 
 
-def test_actions_do_what_their_names_say() -> None:
+def test_actions_move_as_their_names_describe() -> None:
     hips, left, right = joint("base_of_spine"), joint("left_hand"), joint("right_hand")
     for subject in range(1, 7):
         wave = world("wave_right_hand", subject)[:, 0]
@@ -275,7 +275,7 @@ def test_two_persons_act_where_the_action_has_two() -> None:
 # --- what the cameras see
 
 
-def test_cameras_see_one_performance_by_rigid_motions() -> None:
+def test_camera_views_differ_by_a_rigid_motion() -> None:
     for action in ("kick_forward", "handshake"):
         views = [DATA.camera(clip_of(action, 3, c)).view(DATA.performance(clip_of(action, 3, c))) for c in (1, 2, 3)]
         first = views[0].reshape(-1, 3)
@@ -288,7 +288,7 @@ def test_cameras_see_one_performance_by_rigid_motions() -> None:
             assert np.degrees(np.arccos((np.trace(rotation) - 1) / 2)) == pytest.approx(degrees, abs=15)
 
 
-def test_each_camera_errs_by_itself_and_by_millimetres() -> None:
+def test_cameras_have_independent_errors_of_millimetres() -> None:
     errors = []
     for camera in (1, 2, 3):
         clip = clip_of("squat", 3, camera)
@@ -325,7 +325,7 @@ def test_bones_jitter_as_on_kinect_clips() -> None:
     assert np.mean(spreads, 0)[NTU25.bones.index((13, 12))] < 0.06  # a thigh
 
 
-def test_bodies_are_where_a_kinect_sees_them() -> None:
+def test_bodies_are_where_a_kinect_records_them() -> None:
     lengths = []
     for clip in SAMPLE:
         raw = DATA.read(clip)
@@ -344,7 +344,7 @@ def test_bodies_are_where_a_kinect_sees_them() -> None:
         assert (x[:, joint("head"), 1] > x[:, joint("left_foot"), 1] + 1).all()
 
 
-def test_people_face_the_second_camera_but_for_some_degrees() -> None:
+def test_people_face_the_second_camera_within_some_degrees() -> None:
     facing = []
     for subject in range(1, 41):
         across = np.diff(world("nod_head", subject)[:, 0, [joint("right_hip"), joint("left_hip")]], axis=1)[:, 0].mean(
@@ -377,7 +377,7 @@ def test_clips_become_batches() -> None:
 # --- classes can be told apart, but not easily
 
 
-def test_nearest_class_mean_is_neither_lost_nor_perfect() -> None:
+def test_nearest_class_mean_is_between_chance_and_perfect() -> None:
     def features(subjects: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         clips = [clip for clip in CLIPS.values() if int(clip.name[9:12]) in subjects and clip.name[5:8] == "002"]
         x = []

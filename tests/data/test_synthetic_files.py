@@ -45,7 +45,7 @@ def test_openpose_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back.exists, straight.exists)
 
 
-def test_a_detector_sees_faces_from_the_front() -> None:
+def test_a_detector_finds_faces_from_the_front() -> None:
     made = SyntheticKinetics()
     joint = OPENPOSE18.joints.index
     inside, above, found = [], [], []

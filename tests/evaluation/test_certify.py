@@ -91,7 +91,7 @@ def test_a_row_has_the_columns_of_its_kind(parts: Certification, tmp_path: Path)
         assert all(type(row[name]) is kinds[kind] for name, kind in parts.columns.items())
 
 
-def test_a_kill_within_a_clip_loses_and_doubles_nothing(
+def test_a_kill_within_a_clip_loses_and_repeats_no_count(
     parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a victim that now and then has no answer: those draws survive too."""
@@ -144,7 +144,7 @@ def exact_probability(distance: float, sigma: float) -> float:
 
 
 @pytest.mark.parametrize("n", [100, 2000])
-def test_radii_lie_below_the_exact_margin_and_come_near_it(parts: Certification, tmp_path: Path, n: int) -> None:
+def test_radii_are_below_and_near_the_exact_margin(parts: Certification, tmp_path: Path, n: int) -> None:
     """End to end: the border of a linear victim, which is the smoothed one's too, lies at sqrt(T) times the height.
 
     Each row is compared with the law of its own count: the radius is sigma Phi^-1 of the bound at a count
@@ -176,7 +176,7 @@ def test_radii_lie_below_the_exact_margin_and_come_near_it(parts: Certification,
 
 
 @pytest.mark.parametrize("weight", [math.nan, math.inf, -math.inf])
-def test_nothing_is_certified_of_a_victim_whose_logits_are_not_finite(
+def test_a_victim_with_non_finite_logits_is_never_certified(
     parts: Certification, tmp_path: Path, weight: float
 ) -> None:
     """One weight of many: argmax would call every clip class 0 or 1, with the largest radius there is."""
@@ -188,7 +188,7 @@ def test_nothing_is_certified_of_a_victim_whose_logits_are_not_finite(
         assert not row["correct"] and not row["clean_correct"]
 
 
-def test_draws_without_an_answer_count_against_the_class(parts: Certification, tmp_path: Path) -> None:
+def test_draws_without_a_prediction_count_against_the_class(parts: Certification, tmp_path: Path) -> None:
     """Beside a victim that answers instead what no clip is: the standard radius is the same."""
     parts = changed(parts, smoothing=Smoothing(sigma=0.5, n0=200, n=200, clips=5, at_once=40))
 
@@ -217,7 +217,7 @@ def test_draws_without_an_answer_count_against_the_class(parts: Certification, t
     assert paper and max(paper) < max(row["paper_radius"] for row in plain)
 
 
-def test_a_clip_without_joints_is_abstained_on(
+def test_the_certificate_abstains_on_a_clip_without_joints(
     parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual, loaded = rows(parts, tmp_path / "a.npz"), certification.load_batch
@@ -234,7 +234,7 @@ def test_a_clip_without_joints_is_abstained_on(
     assert found[3]["paper_radius"] == -1.0
 
 
-def test_too_few_draws_are_told() -> None:
+def test_the_smallest_number_of_draws() -> None:
     assert least_draws(0.001) == 10
     with pytest.raises(SettingError, match=r"smoothing\.alpha=0\.7 is out of range"):
         Smoothing(alpha=0.7)

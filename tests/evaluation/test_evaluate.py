@@ -82,7 +82,7 @@ def test_a_limit_gives_the_same_first_rows(data: Any) -> None:
     assert [key(record) for record in records(data, limit=7)] == [key(record) for record in whole[:7]]
 
 
-def test_success_is_the_victims_word_not_the_attacks(data: Any) -> None:
+def test_success_is_judged_by_the_victim_not_the_attack(data: Any) -> None:
     def boastful(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return AttackResult(batch.x, torch.ones(len(batch), dtype=torch.bool))
 
@@ -100,7 +100,7 @@ def test_success_is_judged_on_the_clip_as_saved(data: Any) -> None:
     assert all(record.l2 == 0 for record in records(data, attack=tiny))
 
 
-def test_a_diverged_attack_has_fooled_nobody(data: Any) -> None:
+def test_a_diverged_attack_is_a_failure(data: Any) -> None:
     def diverged(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return AttackResult(torch.where(batch.movable, torch.nan, batch.x), torch.ones(len(batch), dtype=torch.bool))
 
@@ -170,7 +170,7 @@ def test_transfer_is_made_on_the_surrogate_and_judged_by_the_victim(data: Any) -
     assert all((record.adv_pred != record.label) == record.success for record in transfer)
 
 
-def test_an_attack_unaware_of_a_defense_is_the_attack_on_the_bare_network(data: Any) -> None:
+def test_an_oblivious_attack_is_the_attack_on_the_undefended_network(data: Any) -> None:
     defended = Victim(data[2], partial(NoiseFilter, sigma=0.3, draws=4, eot=2), "cpu")
     bare = records(data)
     unaware = records(data, victim=defended)
@@ -196,7 +196,7 @@ class Dice(nn.Module):
         return torch.cat([thrown, x.new_full((len(x), 24), -100.0)], dim=1)
 
 
-def test_a_victim_with_noise_is_judged_many_times(data: Any) -> None:
+def test_a_victim_with_noise_judges_many_times(data: Any) -> None:
     rows = records(data, victim=Victim(data[2], Dice, "cpu"), judgements=300)
     assert all(row.judgements == 300 and row.name for row in rows)
     for share in ("clean_share", "adv_share"):
@@ -208,7 +208,7 @@ def test_a_victim_with_noise_is_judged_many_times(data: Any) -> None:
     assert all(row.judgements == 1 and row.success_share == float(row.success) for row in once)
 
 
-def test_evaluations_of_one_victim_ask_about_clean_clips_once(data: Any) -> None:
+def test_evaluations_of_one_victim_judge_clean_clips_once(data: Any) -> None:
     asked: list[str] = []
 
     class Counted(Dice):

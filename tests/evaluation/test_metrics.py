@@ -66,7 +66,7 @@ def test_true_angle_of_a_bent_elbow() -> None:
     assert change[0, others].max() < 1e-7
 
 
-def test_mean_and_max_see_only_what_exists() -> None:
+def test_mean_and_max_include_only_existing_entries() -> None:
     values = torch.tensor([[1.0, 5.0, 9.0], [2.0, 2.0, 2.0]])
     exists = torch.tensor([[True, True, False], [False, False, False]])
     mean, largest = mean_and_max(values, exists)

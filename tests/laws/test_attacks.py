@@ -60,7 +60,7 @@ def run(name: str, folder: Path, model: nn.Module, batch: SkeletonBatch, targete
 @every
 @both
 @pytest.mark.parametrize("body", ["ntu25", "openpose18"])
-def test_nothing_moves_that_may_not(name: str, targeted: bool, body: str, tmp_path: Path) -> None:
+def test_immovable_entries_do_not_move(name: str, targeted: bool, body: str, tmp_path: Path) -> None:
     """Nor does an attack write into its clips."""
     model, batch = case(targeted, **({"skeleton": OPENPOSE18} if body == "openpose18" else {}))
     before = {key: getattr(batch, key).clone() for key in ("x", "y", "mask", "index", "dt")}
@@ -74,7 +74,7 @@ def test_nothing_moves_that_may_not(name: str, targeted: bool, body: str, tmp_pa
 
 @every
 @both
-def test_clips_do_not_see_their_mates(name: str, targeted: bool, tmp_path: Path) -> None:
+def test_clips_do_not_depend_on_other_clips(name: str, targeted: bool, tmp_path: Path) -> None:
     """To the bit, at a fixed shape of the chunk."""
     model, batch = case(targeted)
     order = [3, 7, 1, 6, 2, 5, 0, 4]
@@ -86,7 +86,7 @@ def test_clips_do_not_see_their_mates(name: str, targeted: bool, tmp_path: Path)
 
 @every
 @both
-def test_found_equals_a_fresh_look(name: str, targeted: bool, tmp_path: Path) -> None:
+def test_found_agrees_with_a_fresh_evaluation(name: str, targeted: bool, tmp_path: Path) -> None:
     """Of weak and of steep victims, so that some clips are fooled and some are not."""
     for scale in (1.0, 30.0):
         model, batch = case(targeted)
@@ -109,7 +109,7 @@ def test_an_easy_target_is_reached(name: str, tmp_path: Path) -> None:
 
 @every
 @both
-def test_no_global_random_state_is_used_or_touched(name: str, targeted: bool, tmp_path: Path) -> None:
+def test_no_global_random_state_is_used_or_changed(name: str, targeted: bool, tmp_path: Path) -> None:
     model, batch = case(targeted)
     found = []
     for seed in (0, 1):

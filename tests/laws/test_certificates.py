@@ -15,7 +15,7 @@ bodies = pytest.mark.parametrize("skeleton", [NTU25, KINECT20, OPENPOSE18], ids=
 
 @bodies
 @pytest.mark.parametrize("classes", [2, 5])
-def test_radii_lie_below_the_exact_margin_and_reach_a_share_of_it(skeleton: Skeleton, classes: int) -> None:
+def test_radii_are_below_the_exact_margin_and_reach_a_share_of_it(skeleton: Skeleton, classes: int) -> None:
     """The margin is the distance, over what may move, to the nearest border of a linear victim.
 
     Noise leaves the class at Phi(margin / sigma) at most, with two classes exactly. So the radius exceeds the

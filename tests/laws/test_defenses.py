@@ -38,7 +38,7 @@ class Seen(nn.Module):
 
 
 @every
-def test_at_strength_0_it_is_the_identity(name: str) -> None:
+def test_without_strength_it_is_the_identity(name: str) -> None:
     batch = make_batch(n=3, dtype=torch.float32)
     network = Seen(batch)
     off = defense_of(name, **off_of(name))(network)
@@ -49,7 +49,7 @@ def test_at_strength_0_it_is_the_identity(name: str) -> None:
 
 @every
 @bodies
-def test_absent_joints_are_untouched(name: str, skeleton: Skeleton) -> None:
+def test_absent_joints_do_not_change(name: str, skeleton: Skeleton) -> None:
     batch = make_batch(n=3, skeleton=skeleton, dtype=torch.float32)
     network = Seen(batch)
     defense_of(name)(network)(batch.x, context_of(batch))
@@ -59,7 +59,7 @@ def test_absent_joints_are_untouched(name: str, skeleton: Skeleton) -> None:
 
 
 @every
-def test_randomised_is_what_it_says(name: str) -> None:
+def test_randomised_is_correct(name: str) -> None:
     """And it is random by clip, draw, seed and purpose alone: the same of these, the same answer."""
     batch = make_batch(n=3, dtype=torch.float32)
     defense = defense_of(name)(Seen(batch))

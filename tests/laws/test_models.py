@@ -35,7 +35,7 @@ def clips(skeleton: Skeleton, persons: int, n: int = 4, dtype: torch.dtype = tor
 @every
 @bodies
 @crowds
-def test_clips_become_logits_each_for_itself(name: str, skeleton: Skeleton, persons: int) -> None:
+def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skeleton, persons: int) -> None:
     """In evaluation mode, to the bit at a fixed shape, and nearly so at any."""
     network, x = network_of(name, skeleton, persons), clips(skeleton, persons)
     logits = network(x)

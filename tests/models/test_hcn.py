@@ -57,7 +57,7 @@ def test_frames_must_survive_four_halvings() -> None:
         HCN(num_frames=40)
 
 
-def test_centring_ignores_translation_and_fixes_the_spine() -> None:
+def test_centring_is_invariant_to_translation_and_puts_the_spine_at_0() -> None:
     center = CenterPerFrame(NTU25)
     x = golden_clips(3, 3, 5, 25, 2, seed=1).double()
     shift = torch.randn(3, 3, 5, 1, 1, dtype=torch.float64)

@@ -7,7 +7,7 @@ import numpy as np
 from skeleton_adv.runs.clips import PAIR, SavedClips
 
 
-def test_what_is_kept_is_not_lost_to_a_smaller_wish(tmp_path: Path) -> None:
+def test_saved_arrays_survive_a_later_save_of_fewer(tmp_path: Path) -> None:
     clips = SavedClips(tmp_path)
     x = np.random.Generator(np.random.PCG64(0)).random((4, 3, 8, 25, 1), dtype="float32")
     held = {"x": x, "x_adv": x + 1, "mask": np.ones((4, 1, 8, 25, 1), dtype=bool)}

@@ -98,7 +98,7 @@ def check_by_numpy(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("task", KILLS)
-def test_a_killed_command_given_again_ends_as_if_undisturbed(
+def test_a_killed_command_that_runs_again_ends_as_if_uninterrupted(
     task: str, place: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed, given again, perhaps killed again, until it ends; then every file is that of an undisturbed run."""

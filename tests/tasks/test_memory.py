@@ -22,7 +22,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's mallopt")
-def test_freed_memory_is_kept() -> None:
+def test_freed_memory_is_reused() -> None:
     faults = {}
     for kept in (False, True):
         answer = subprocess.run(

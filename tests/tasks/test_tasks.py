@@ -24,7 +24,7 @@ from skeleton_adv.tasks import train
 from skeleton_adv.tasks.weights import find_checkpoint, trained_network
 
 
-def test_noise_that_grows_and_a_choice_of_epochs_exclude_each_other() -> None:
+def test_growing_noise_and_a_choice_of_epochs_exclude_each_other() -> None:
     overrides = ["task=train", "dataset=utd_mhad", "recipe.noise_warmup=0.5"]
     job = job_of([*overrides, "model.noise=0.25"])
     assert isinstance(job.task, train.Task)
@@ -40,13 +40,13 @@ def refused(words: list[str]) -> None:
     find_checkpoint(job, job.victim)
 
 
-def test_a_typed_network_without_weights_gets_no_wrong_advice(tmp_path: Path) -> None:
+def test_a_users_network_without_weights_gets_no_wrong_advice(tmp_path: Path) -> None:
     words = ["model.architecture._target_=skeleton_adv.models.hcn.HCN", f"runtime.checkpoint_dir={tmp_path}"]
     with pytest.raises(CheckpointError, match="train it with: task=train and the same words"):
         refused(words)
 
 
-def test_the_way_to_weights_that_are_missing_keeps_the_shape_of_the_data(tmp_path: Path) -> None:
+def test_the_command_for_missing_weights_contains_the_shape_of_the_data(tmp_path: Path) -> None:
     overrides = ["model=agcn_small", "dataset.num_actions=7", "dataset.num_persons=1", "dataset.space=normalised"]
     with pytest.raises(CheckpointError) as caught:
         refused([*overrides, f"runtime.checkpoint_dir={tmp_path}"])
@@ -171,7 +171,7 @@ def test_weights_that_were_trained_on_other_clips_are_named(
         assert warning in said and ("was trained on" in said) is (here is False)
 
 
-def test_what_is_not_known_of_a_training_is_not_made_up(mat_folder: Path, tmp_path: Path) -> None:
+def test_unknown_facts_of_a_training_are_not_invented(mat_folder: Path, tmp_path: Path) -> None:
     job = job_of(["dataset=utd_mhad", f"dataset.root={mat_folder}"])
     prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
@@ -193,7 +193,7 @@ def test_what_is_not_known_of_a_training_is_not_made_up(mat_folder: Path, tmp_pa
             trained_network(job, job.victim, path, prepared)
 
 
-def test_weights_go_by_the_seed_of_their_training(mat_folder: Path, tmp_path: Path) -> None:
+def test_weights_are_found_by_the_seed_of_their_training(mat_folder: Path, tmp_path: Path) -> None:
     job = job_of(["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.seed=3"])
     prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
@@ -202,7 +202,7 @@ def test_weights_go_by_the_seed_of_their_training(mat_folder: Path, tmp_path: Pa
         assert trained_network(job, job.victim, path, prepared)[1]["seeds"] == {"model": seed}
 
 
-def test_identity_holds_all_that_changes_a_number_and_nothing_else(
+def test_identity_changes_exactly_if_a_number_can_change(
     place: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One run each; folders differ if and only if a number could."""
@@ -238,7 +238,7 @@ def test_exported_files_are_prepared_by_the_real_reader(made: str, read: str, tm
     assert answer.returncode == 0 and "3 training and 3 test clips of 5 actions" in answer.stderr
 
 
-def test_the_shipped_victim_is_the_one_that_its_recipe_trains(tmp_path: Path) -> None:
+def test_the_shipped_victim_is_trained_by_its_recipe(tmp_path: Path) -> None:
     """A change of generator, model or recipe that is not followed by a training shows here."""
     shipped = f"runtime.checkpoint_dir={Path(__file__).parents[2] / 'outputs/checkpoints'}"
     answer = run(tmp_path, "task=train", shipped)
@@ -275,7 +275,7 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
         assert refused.returncode == 2 and "does not say with which settings" in refused.stderr
 
 
-def test_the_course_of_an_attack_is_kept_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_the_trace_of_an_attack_is_saved_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, arguments = place
     short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}/runs", f"runtime.figure_dir={tmp_path}/out"]
     plain = run(folder, *short)
