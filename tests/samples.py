@@ -21,13 +21,13 @@ TYPES = {"int": 0, "float": 0.125, "bool": False, "text": ""}
 
 
 def kind_of(value: Any) -> str:
-    """The kind of a plain value, as a column holds it."""
+    """The column kind of a plain value."""
     kinds = {bool: "bool", int: "int", float: "float"}
     return kinds.get(type(value), "text")
 
 
 def about(**changes: Any) -> dict[str, Any]:
-    """What ``run.json`` says of ADMM against HCN; ``settings`` and ``choices`` are merged."""
+    """The facts in ``run.json`` for ADMM on HCN; ``settings`` and ``choices`` are merged."""
     settings = {
         "attack": {"beta": 1.0, "lr": 0.001, "conf": 1.0, "keep": "last"},
         "defense": {},
@@ -62,15 +62,15 @@ def about(**changes: Any) -> dict[str, Any]:
 
 
 def old_form(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What an earlier version wrote of such a run."""
+    """The facts that an earlier version wrote for such a run."""
     new = ("unit", "stands_for", "access", "randomised", "training", "experiment", "constraints", "sweep")
     return {name: value for name, value in facts.items() if name not in new}
 
 
 def six_rows(**columns: Any) -> list[dict[str, Any]]:
-    """Right before: 0 to 3. Fooled: 0, 1, 2 and 4 (which was wrong before). Feasible: 0, 4 and 5.
+    """Correct before the attack: 0 to 3. Fooled: 0, 1, 2 and 4 (which was wrong before). Feasible: 0, 4 and 5.
 
-    ``columns``: one value for all rows, or a list of them.
+    ``columns``: one value for all rows, or a list of values.
     """
     base = {
         "index": [*range(6)],
@@ -118,7 +118,7 @@ def write(folder: Path, facts: Mapping[str, Any], rows: list[dict[str, Any]], ki
 def run(
     rows: list[dict[str, Any]] | None = None, folder: Path | None = None, kind: str = "attack", **facts: Any
 ) -> Run:
-    """A run as the program writes and reads it; without ``folder`` nothing stays on the disk."""
+    """A run as the program writes and reads it; without ``folder``, nothing remains on disk."""
     with TemporaryDirectory() as temporary:
         place = write(folder or Path(temporary) / "run", about(**facts), rows or six_rows(), kind)
         found = load_run(place)
@@ -127,7 +127,7 @@ def run(
 
 
 def admm(beta: float = 1.0, rows: list[dict[str, Any]] | None = None, **facts: Any) -> Run:
-    """ADMM at a beta."""
+    """ADMM with this beta."""
     attack = about()["settings"]["attack"] | {"beta": beta} | facts.pop("attack", {})
     return run(rows, settings={"attack": attack} | facts.pop("settings", {}), **facts)
 
@@ -138,7 +138,7 @@ def cw(rows: list[dict[str, Any]] | None = None, **facts: Any) -> Run:
 
 
 def transfer(target: str, beta: float, rows: list[dict[str, Any]] | None = None, **facts: Any) -> Run:
-    """ADMM on a second training of HCN, judged by ``target``."""
+    """ADMM on an HCN with another seed, judged by ``target``."""
     choices = {"model": target, "model@surrogate": "hcn"}
     settings = {"surrogate_checkpoint": "other weights"} | facts.pop("settings", {})
     seeds = {"model": 0, "surrogate": facts.pop("surrogate", 1)}
@@ -146,7 +146,7 @@ def transfer(target: str, beta: float, rows: list[dict[str, Any]] | None = None,
 
 
 def defended(sigma: float, adaptive: bool, share: float, rows: Mapping[str, Any] | None = None, **facts: Any) -> Run:
-    """ADMM against HCN behind noise and filter; ``share`` of the judgements stay right."""
+    """ADMM on HCN with noise and filter; the fraction ``share`` of the judgements remains correct."""
     defense = {"sigma": sigma, "taps": 5, "draws": 50, "eot": 8}
     settings = {"defense": defense, "adaptive": adaptive, "judgements": 10} | facts.pop("settings", {})
     columns = {"adv_share": share, "success_share": 1 - share, "clean_share": 0.9, "judgements": 10}
@@ -161,7 +161,7 @@ def defended(sigma: float, adaptive: bool, share: float, rows: Mapping[str, Any]
 
 
 def certified(sigma: float = 0.25, identity: str = "abc", **facts: Any) -> Run:
-    """Right and certified up to 0.1 and 0.6; right but abstained; wrong with a radius of 0.9."""
+    """Two correct clips with radii 0.1 and 0.6, a correct clip with abstention, a wrong clip with radius 0.9."""
     columns = {
         "index": [0, 1, 2, 3],
         "name": ["a", "b", "c", "d"],

@@ -1,4 +1,4 @@
-"""The documents' links lead somewhere."""
+"""The links in documents have existing targets."""
 
 import re
 from pathlib import Path

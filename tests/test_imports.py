@@ -1,4 +1,4 @@
-"""The house rules that a reader relies on: who may import whom, and that everything is typed."""
+"""The rules of the code: the direction of imports, type hints, and short functions."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import skeleton_adv
 
 PACKAGE = Path(skeleton_adv.__file__).parent
-# Each may import what stands before it; those in one row do not import each other.
+# Each folder may import those of earlier rows; folders in the same row do not import each other.
 LAW = [
     ["core"],
     ["runs", "constraints", "data"],
@@ -20,7 +20,7 @@ LAW = [
     ["tasks"],
     ["__main__"],
 ]
-SCREEN = [["core"], ["runs"], ["report"], ["tables", "figures"], ["__main__"]]  # what reads finished runs
+SCREEN = [["core"], ["runs"], ["report"], ["tables", "figures"], ["__main__"]]  # the part that reads finished runs
 MODULES = sorted(PACKAGE.rglob("*.py"))
 each = pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 

@@ -1,8 +1,8 @@
-"""The commands that the documents name: all are taken, and the README's are run where a fresh clone has what they need.
+"""All commands in the documents are valid, and those of the README run if a fresh clone contains their data.
 
-Two kinds of command are checked only: those on data that must be had from their owners (UTD-MHAD apart, whose
-format the small clips of ``mat_folder`` have), and those whose weights are not shipped. A word in capitals is a
-reader's own path.
+Two kinds of commands are checked but not run: those on data that users must request from the owners (except
+UTD-MHAD, whose format the small clips of ``mat_folder`` have), and those whose weights are not in the repository. A
+name in capitals is a path of the reader.
 """
 
 import re
@@ -26,7 +26,7 @@ OWN = re.compile(r"(?<![^=\s])[A-Z]{3,}(?!\S)")  # FOLDER, PATH
 
 
 def commands(*documents: Path) -> list[str]:
-    """All command lines of ``python -m skeleton_adv`` in these documents, what precedes and remarks taken away."""
+    """All command lines of ``python -m skeleton_adv`` in these documents, without prompts and remarks."""
     found = []
     for path in documents:
         text = path.read_text()
@@ -37,7 +37,7 @@ def commands(*documents: Path) -> list[str]:
 
 
 README = commands(ROOT / "README.md")
-# An attack of the reader's own, in the current folder.
+# An attack of the reader, in the current folder.
 MINE = """import torch
 from skeleton_adv.attacks import AttackResult, needs
 
@@ -50,7 +50,7 @@ OPTION = "# Mine\n_target_: mine.attack\n_partial_: true\nsize: 0.2\n"
 
 @pytest.fixture(autouse=True)
 def of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The current folder holds what README calls the reader's own."""
+    """Write the reader's own files of the README to the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
@@ -76,7 +76,7 @@ def test_commands_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Made short, with folders of their own: two clips, single steps, few draws, one epoch."""
+    """Each command is shortened and has its own folders: two clips, single steps, few draws, one epoch."""
     if OWN.search(command):
         pytest.skip("it names a path of the reader's own")
     typed = shlex.split(command)
@@ -92,13 +92,13 @@ def test_commands_run(
         __main__.main()
     except SystemExit as ended:
         code = ended.code
-    said = capsys.readouterr()
-    assert not code, said.err
-    assert said.out or said.err
+    shown = capsys.readouterr()
+    assert not code, shown.err
+    assert shown.out or shown.err
 
 
 def short(job: Job, words: list[str], mat_folder: Path) -> list[str]:
-    """What makes a command short; skips those whose data or weights a fresh clone does not have."""
+    """The settings that shorten a command; skips commands whose data or weights a fresh clone does not contain."""
     if not job.dataset.generated and job.choices["dataset"] != "utd_mhad":
         pytest.skip(f"it needs the files of {job.dataset.name}")
     if job.name in ("attack", "certify"):
@@ -119,7 +119,7 @@ def short(job: Job, words: list[str], mat_folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("flag", ["-m", "--multirun"])
 def test_a_sweep_runs_every_value(flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``-m`` in one process: a run for each value, of which the second takes the first's clean answers."""
+    """``-m`` in one process makes a run per value; the second run reuses the clean predictions of the first."""
     monkeypatch.chdir(tmp_path)
     few = ["attack.outer_steps=1", "attack.inner_steps=1", "batch_size=2", "runtime.limit=2", "runtime.device=cpu"]
     monkeypatch.setattr(sys, "argv", ["skeleton_adv", flag, "attack.beta=0.1,1", *few])

@@ -1,4 +1,4 @@
-"""C&W against a linear victim, whose nearest adversarial clip is known in closed form."""
+"""C&W on a linear victim, for which the nearest adversarial clip is known in closed form."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from skeleton_adv.attacks.losses import fooled
 
 
 def nearest(model: torch.nn.Module, batch, targets: Tensor | None = None) -> Tensor:  # type: ignore[no-untyped-def]
-    """(N,) distance to the nearest clip of another class, over what may move."""
+    """(N,) distance to the nearest clip of another class, over movable entries."""
     logits = model(batch.x)
     weight = model.weight.view(-1, *batch.x.shape[1:])
     true = logits.argmax(dim=1)
@@ -61,7 +61,7 @@ def test_without_success_the_last_iterate_is_returned() -> None:
 
 def test_early_stopping_costs_little_and_keeps_the_number_of_draws() -> None:
     model, batch = linear_case(n=6)
-    calls = [0, 0]  # they number a noisy victim's draws, so they may not depend on which clips rest
+    calls = [0, 0]  # the draws of a noisy victim are numbered by calls, which must not depend on stopped clips
 
     def counted(which: int):  # type: ignore[no-untyped-def]
         def call(x: Tensor) -> Tensor:

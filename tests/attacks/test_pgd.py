@@ -1,4 +1,4 @@
-"""PGD and its kin against a linear victim, on which one step is best, and laws of the ball."""
+"""PGD and its variants on a linear victim, for which one step is optimal, and laws of the ball."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_fools_a_linear_victim_exactly_when_the_ball_reaches_the_border(norm: st
     batch = batch.with_labels(model(batch.x).argmax(dim=1))
     across = (model.weight[0] - model.weight[1]).view(1, *batch.x.shape[1:]) * batch.movable
     dual = across.flatten(1).norm(dim=1) if norm == "l2" else across.abs().flatten(1).sum(dim=1)
-    reach = margin(model(batch.x), batch.y) / dual  # (N,) radius of the least ball that holds a fooling clip
+    reach = margin(model(batch.x), batch.y) / dual  # (N,) radius of the smallest ball that contains a fooling clip
     for factor, expected in ((0.98, False), (1.02, True)):
         for n in range(len(batch)):
             eps = factor * float(reach[n])
@@ -46,7 +46,7 @@ def test_only_existing_joints_move_within_the_ball(name: str) -> None:
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_random_starts_fill_the_ball_and_depend_on_the_clip(norm: str) -> None:
     model, batch = linear_case(n=4)
-    model.weight.zero_()  # no gradient: the start stays
+    model.weight.zero_()  # no gradient, so the start does not move
     settings = {"norm": norm, "eps": 0.5, "steps": 1, "step": 1e-9}
     first = pgd(model, batch, **settings).x_adv - batch.x  # type: ignore[arg-type]
     size = first.flatten(1).norm(dim=1) if norm == "l2" else first.abs().flatten(1).amax(dim=1)

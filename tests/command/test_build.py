@@ -1,4 +1,4 @@
-"""A command becomes the job that it describes, or is refused in one line."""
+"""A command is converted to the job that it describes, or refused in one line."""
 
 import shlex
 from dataclasses import replace
@@ -91,7 +91,7 @@ def check(job: Job) -> None:
 def test_a_target_on_the_command_line_has_its_own_name() -> None:
     place = "skeleton_adv.defenses.noise_filter.NoiseFilter"
     job = job_of([f"defense._target_={place}", "+defense.sigma=0.05", "adaptive=false"])
-    check(job)  # there is a defense that an attack may be unaware of
+    check(job)  # there is a defense to which an attack may be oblivious
     assert job.choices["defense"] == place and job.choices["attack"] == "admm"
 
 
@@ -100,7 +100,7 @@ VARIANTS = [
     (["defense=noise_filter", "defense.taps=null"], "noise"),
     (["defense=noise_filter", "defense.sigma=0"], "temporal_filter"),
     (["defense=noise", "defense.sigma=0"], "none"),
-    (["defense=temporal_filter", "~defense.sigma"], "noise_filter"),  # the call's own default
+    (["defense=temporal_filter", "~defense.sigma"], "noise_filter"),  # the default of the call
 ]
 
 
@@ -172,7 +172,7 @@ def test_no_target_outside_the_package_is_built_unless_requested() -> None:
     for word in ("dataset.name=os.system", "defense.command=os.system", "defense._target_=os.systemd"):
         with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
             build.build_job(config, {}, [word], [word], tasks.find)
-    with pytest.raises(SettingError, match=r"lies outside skeleton_adv"):  # swept by a file, not typed
+    with pytest.raises(SettingError, match=r"lies outside skeleton_adv"):  # swept by a file, not on the command line
         build.build_job(config, {}, ["defense._target_=os.system"], [], tasks.find)
 
 

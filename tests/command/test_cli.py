@@ -1,4 +1,4 @@
-"""The command line as a user meets it, before anything runs."""
+"""The command line, before any work starts."""
 
 import runpy
 import shutil
@@ -26,7 +26,7 @@ def test_help_is_plain_and_fast_and_imports_no_torch(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules"
     )
     seconds = []
-    for _ in range(3):  # the best of three: tests may share the machine
+    for _ in range(3):  # the best of three, because tests may share the machine
         began = time.monotonic()
         answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
         seconds.append(time.monotonic() - began)
@@ -161,18 +161,18 @@ def test_other_mistakes_give_one_line_too(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The whole program, but in this process, because to start another takes longer than all that it does."""
+    """The whole program, but in this process, because starting another process takes longer than the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["skeleton_adv", "dataset=utd_mhad", f"dataset.root={mat_folder}", *arguments])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and message in said and said.count("\n") == 1, said
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2 and message in shown and shown.count("\n") == 1, shown
     assert not list(tmp_path.rglob("records.csv"))
 
 
 def test_a_folder_of_the_users_options(tmp_path: Path) -> None:
-    """--config-dir: its files are options, are checked as ours, and may not make Hydra run anything."""
+    """The files in --config-dir are options, are checked like built-in ones, and cannot make Hydra run code."""
     for group in ("attack", "experiment"):
         (tmp_path / "my conf" / group).mkdir(parents=True)
     own = ["--config-dir", str(tmp_path / "my conf")]

@@ -1,4 +1,4 @@
-"""What a wrong command is told: one line, with the key and the way out."""
+"""Messages for wrong commands: one line with the key and the way out."""
 
 import errno
 from pathlib import Path
@@ -142,15 +142,15 @@ def test_only_the_setting_whose_folder_failed_is_named(
     path: str | None, arguments: list[str], keys: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.fail(PermissionError(errno.EACCES, "Permission denied", path), arguments)
-    said = capsys.readouterr().err
-    assert [key for key in KEYS if key in said] == keys and said.count("\n") == 1
+    shown = capsys.readouterr().err
+    assert [key for key in KEYS if key in shown] == keys and shown.count("\n") == 1
 
 
 def test_a_full_disk_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     for path, key in ((None, "error"), ("outputs/runs/x", "runtime.output_dir")):
         cli.fail(OSError(errno.ENOSPC, "No space left on device", path))
-        said = capsys.readouterr().err
-        assert "disk is full" in said and key in said and said.count("\n") == 1
+        shown = capsys.readouterr().err
+        assert "disk is full" in shown and key in shown and shown.count("\n") == 1
 
 
 def test_errors_of_hydra_give_one_line_too(
@@ -162,8 +162,8 @@ def test_errors_of_hydra_give_one_line_too(
     monkeypatch.setattr("sys.argv", ["skeleton_adv", "-m", "attack.beta=1,2", "hydra.sweep.dir=file/x"])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and said.count("\n") == 1 and "hydra.sweep.dir" in said
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2 and shown.count("\n") == 1 and "hydra.sweep.dir" in shown
 
 
 def test_help_shows_the_settings_of_every_task() -> None:

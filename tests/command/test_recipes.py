@@ -1,4 +1,4 @@
-"""Recipes: one file per model, every dataset covered, and the recipes of before unchanged."""
+"""Recipes: one file per model covers every dataset, and earlier recipes are unchanged."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ OLD: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "recipe
 
 
 def write(folder: Path, files: dict[str, str]) -> list[str]:
-    """A folder of options, as the words that name it."""
+    """Write a folder of options; return the arguments that name it."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -72,7 +72,7 @@ def test_a_folder_may_change_a_built_in_entry_or_add_a_file(tmp_path: Path) -> N
     text = f"_target_: {recipes.TARGET}\nepochs: 9\n"
     whole = write(tmp_path / "b", {"recipe/hcn/utd_mhad.yaml": text})
     assert recipe_of(*whole, *words) == {"_target_": recipes.TARGET, "epochs": 9}
-    assert recipe_of(*words) == OLD["hcn/utd_mhad"]  # the folders of one command are not those of the next
+    assert recipe_of(*words) == OLD["hcn/utd_mhad"]  # the folders of one command do not apply to the next
 
 
 def test_there_is_no_recipe_for_a_model_without_a_file(tmp_path: Path) -> None:

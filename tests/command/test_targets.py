@@ -1,4 +1,4 @@
-"""What a YAML file may call: what its group is for, decided by name before anything is imported."""
+"""A YAML file may name only targets of its own group; names are checked before anything is imported."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ def settings_of(*words: str) -> Any:
 
 
 def filled(part: str, node: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which one part is another."""
+    """Settings in which one part is replaced."""
     settings: Any = settings_of()
     *above, last = part.split(".")
     place = settings
@@ -46,7 +46,7 @@ def test_every_recipe_and_a_surrogate_are_allowed() -> None:
 
 @pytest.fixture
 def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module that leaves a mark when it is imported."""
+    """A module that writes a file when it is imported."""
     (tmp_path / "evilmod.py").write_text(
         f"import pathlib\npathlib.Path({str(tmp_path)!r}, 'ran').touch()\ndef f(network):\n    return network\n"
     )
@@ -87,7 +87,7 @@ FOREIGN = [
     ("attack", "skeleton_adv.attacks.admm.torch.load"),
     ("attack", "skeleton_adv.attacks.admm.nn.Module"),
     ("attack", "skeleton_adv.attacks"),
-    ("attack", "skeleton_adv.attacks.losses.margin"),  # of the package, but no attack
+    ("attack", "skeleton_adv.attacks.losses.margin"),  # in the package, but not an attack
     ("attack", "skeleton_adv.attacks..admm"),
     ("attack", "skeleton_adv.attacks.admm:admm"),
     ("attack", "skeleton_adv.attacksx.admm"),

@@ -1,4 +1,4 @@
-"""Noise that belongs to a clip: its law, its independence, and its indifference to the batch."""
+"""Noise per clip: its distribution, its independence, and its invariance to the batch."""
 
 import numpy as np
 import pytest
@@ -23,9 +23,9 @@ def test_neighbours_are_not_correlated() -> None:
     drawn = normal(LIKE, INDEX, 0, "a").flatten(1)
     limit = 5 / drawn.numel() ** 0.5
     assert abs(float((drawn[:, 1:] * drawn[:, :-1]).mean())) < limit
-    assert abs(float((drawn[1:] * drawn[:-1]).mean())) < limit  # from clip to clip
+    assert abs(float((drawn[1:] * drawn[:-1]).mean())) < limit  # between clips
     half = drawn.shape[1] // 2
-    assert abs(float((drawn[:, :half] * drawn[:, half:]).mean())) < limit  # the two of a pair
+    assert abs(float((drawn[:, :half] * drawn[:, half:]).mean())) < limit  # between the two numbers of a pair
     assert abs(float((drawn[:, :half] ** 2 * drawn[:, half:] ** 2).mean()) - 1) < 3 * limit
 
 

@@ -1,4 +1,4 @@
-"""Signs of life: between items and within them."""
+"""Progress between items and within items."""
 
 import io
 import sys
@@ -14,14 +14,14 @@ from skeleton_adv.defenses import none
 from skeleton_adv.models.victim import Victim
 
 
-class Asked(nn.Module):
+class Zeros(nn.Module):
     def forward(self, x: torch.Tensor, context: object = None) -> torch.Tensor:
         return x.flatten(1)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, to be set at will."""
+    """A clock that tests can set."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
@@ -44,7 +44,7 @@ def test_a_long_item_shows_the_time_left_once_its_passes_are_known(
     clock: list[float], capsys: pytest.CaptureFixture[str], batch: SkeletonBatch
 ) -> None:
     watched = Progress("attack")
-    view = Victim(Asked(), none, "cpu", watched.pulse).view(batch, "attack", 0)
+    view = Victim(Zeros(), none, "cpu", watched.pulse).view(batch, "attack", 0)
     for _ in watched.over(range(2), 2):
         for _ in range(4):
             clock[0] += 20

@@ -5,7 +5,7 @@ import pytest
 from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 
 ALL = (NTU25, KINECT20, OPENPOSE18)
-RULED = (NTU25, KINECT20)  # the third's angles are a released list
+RULED = (NTU25, KINECT20)  # the angles of the third skeleton are a released list
 
 
 @pytest.mark.parametrize("skeleton", ALL, ids=lambda s: s.name)

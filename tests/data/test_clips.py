@@ -1,4 +1,4 @@
-"""Cropping and resampling against torch's own, and the fixed order of clips."""
+"""Cropping and resampling, compared with torch, and the fixed order of clips."""
 
 import random
 
@@ -28,7 +28,7 @@ def test_a_frame_exists_if_all_its_sources_do() -> None:
     raw = RawClip(np.zeros((8, 3, 1, 1), np.float32), exists)
     # Halving reads frames (0, 1), (2, 3), (4, 5), (6, 7) in equal parts.
     assert resample(raw, 0, 8, 4)[1][:, 0, 0].tolist() == [True, False, True, True]
-    # At the same length each frame reads itself alone.
+    # At the same length, the only source of a frame is the frame itself.
     assert resample(raw, 0, 8, 8)[1][:, 0, 0].tolist() == exists[:, 0, 0].tolist()
 
 

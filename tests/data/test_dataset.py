@@ -1,4 +1,4 @@
-"""A new dataset, whole, and the facts of those that exist."""
+"""A complete new dataset, and the facts of the existing ones."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
 
 @dataclass(frozen=True)
 class Sticks(Dataset):
-    """All that a new dataset needs: three joints, one file per clip."""
+    """A complete new dataset: three joints, one file per clip."""
 
     root: str
     scale: float = 1.0
@@ -98,7 +98,7 @@ def test_a_dataset_without_path_and_fingerprint_raises(sticks: Path) -> None:
 
 
 def settings(option: str) -> DictConfig:
-    """A dataset option's settings, those of the option that it extends among them."""
+    """The settings of a dataset option, including those of the option that it extends."""
     own = OmegaConf.load(CONF / f"{option}.yaml")
     assert isinstance(own, DictConfig)
     extended = [name for name in own.pop("defaults", []) if name != "_self_"]

@@ -1,4 +1,4 @@
-"""Folders of files: what is listed, and plain words about what cannot be."""
+"""Folders of files: the listing, and messages about folders that cannot be listed."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Kinetics-skeleton's JSON files, made up here: persons by score, splits, and plain words about broken ones."""
+"""Artificial JSON files of Kinetics-skeleton: persons by score, splits, and messages about broken files."""
 
 import json
 from pathlib import Path
@@ -122,7 +122,7 @@ BROKEN = {
     "far outside": (change("body.pose", [1e4] * 36), "frame_index 4, body 2: pose contains a value that is not finite"),
     "huge": (change("body.score", [10**400] * 18), "score contains a value that is not finite or is far outside"),
     "too long a number": (change("body.score", [0.5] * 18).replace("0.5", "1" * 5000, 1), "not a readable text file"),
-    "nobody": (json.dumps({"data": [{"frame_index": k, "skeleton": []} for k in range(3)]}), "no joint has a score"),
+    "no body": (json.dumps({"data": [{"frame_index": k, "skeleton": []} for k in range(3)]}), "no joint has a score"),
     "true": (change("body.score", [True] * 18), "score contains a value that is not a number"),
     "words": (change("body.score", ["high"] * 18), "body 2: score contains a value that is not a number"),
     "negative": (change("frame.frame_index", -1), "frame 4 of 12 lacks a usable frame_index"),

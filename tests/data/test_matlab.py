@@ -1,4 +1,4 @@
-"""MATLAB files as scipy writes them, and some written byte by byte: what is read, and what is refused unread."""
+"""MATLAB files written by scipy or byte by byte: some are read, others are refused before they are read."""
 
 import struct
 import tracemalloc

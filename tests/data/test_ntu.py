@@ -1,4 +1,4 @@
-"""Genuine .skeleton files, made up here: bodies, splits, and plain words about broken ones."""
+"""Artificial .skeleton files: bodies, splits, and messages about broken files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize
 
 
 def skeleton_text(frames: Sequence[Sequence[np.ndarray]]) -> str:
-    """A file's text: for each frame its bodies, each (25, 3)."""
+    """The text of a file with these bodies (25, 3) in each frame."""
     lines = [str(len(frames))]
     for bodies in frames:
         lines.append(str(len(bodies)))

@@ -1,4 +1,4 @@
-"""Preparation: whole or not at all, the same everywhere, and plain about broken files."""
+"""Preparation: whole or not at all, the same on every machine, with clear messages about broken files."""
 
 import hashlib
 import json
@@ -132,7 +132,7 @@ def listing_of(cache: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def write_listing(path: Path, content: Any, sealed: bool) -> None:
-    """Change a store's listing, and if ``sealed`` the digest of it as well."""
+    """Change the listing of a store, and with ``sealed`` also its digest."""
     path.write_text(json.dumps(content))
     if sealed:
         path.with_name("store.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
@@ -250,7 +250,7 @@ def test_the_digest_is_of_clips_in_order(mat_folder: Path, tmp_path: Path) -> No
 
 @dataclass(frozen=True)
 class Made(Dataset):
-    """A generator of one clip, which a test spoils."""
+    """A generator of one clip, in which a test puts a wrong value."""
 
     spoil: str = ""
     generated = True

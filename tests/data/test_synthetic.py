@@ -1,4 +1,4 @@
-"""The generated motion: same clips everywhere, rigid bodies seen by imperfect cameras, classes that differ."""
+"""Generated motion: the same clips on every machine, rigid bodies, imperfect cameras, and classes that differ."""
 
 import re
 from collections import Counter
@@ -47,7 +47,7 @@ def bone_lengths(x: np.ndarray) -> np.ndarray:
     return lengths
 
 
-# --- which clips there are
+# --- the list of clips
 
 
 def test_names_describe_the_clips() -> None:
@@ -95,7 +95,7 @@ def test_clips_of_other_datasets_are_refused(name: str) -> None:
         DATA.read(Clip(name, 0, "train"))
 
 
-# --- the same clips always
+# --- clips are reproducible
 
 
 def test_a_clip_does_not_depend_on_earlier_reads() -> None:
@@ -116,7 +116,7 @@ def test_seed_and_repetition_change_a_clip() -> None:
 
 
 def test_clips_are_those_of_this_version_of_the_generator() -> None:
-    """Where this fails, clips have changed: raise GENERATOR, then write the new numbers here."""
+    """If this fails, clips have changed: raise GENERATOR, then write the new numbers here."""
     raw = DATA.read(CLIPS["S001C002P001R001A051"])
     assert raw.frames.shape == GOLDEN_SHAPE
     np.testing.assert_allclose(raw.frames[10, :, 11, :], GOLDEN, atol=2e-5)
@@ -191,11 +191,11 @@ def test_bones_are_rigid_in_the_room() -> None:
     for clip in SAMPLE[:40]:
         length = bone_lengths(DATA.performance(clip))  # (F, P, bones)
         assert (length.std(0) / length.mean(0)).max() < 1e-6
-        assert DATA.performance(clip)[..., 1].min() > -1e-9  # nor sinks anybody into the floor
+        assert DATA.performance(clip)[..., 1].min() > -1e-9  # no joint is below the floor
     statures = np.array([DATA.performer(subject).stature for subject in range(1, 41)])
     legs = [bone_lengths(world("nod_head", s))[0, 0, NTU25.bones.index((13, 12))] for s in range(1, 41)]
     assert statures.min() > 1.5 and statures.max() < 1.95 and np.ptp(statures) > 0.3
-    assert 0.01 < np.std(legs / statures) / np.mean(legs / statures) < 0.06  # proportions differ, too
+    assert 0.01 < np.std(legs / statures) / np.mean(legs / statures) < 0.06  # proportions also differ
 
 
 def test_people_stand_on_the_floor_as_tall_as_they_are() -> None:
@@ -230,7 +230,7 @@ SWAP = {"left": "right", "right": "left"}
 
 
 def swapped(names: tuple[str, ...]) -> list[int]:
-    """Where each name's counterpart on the other side is."""
+    """The index of each name's counterpart on the other side."""
     return [
         names.index("_".join([SWAP.get(name.split("_")[0], name.split("_")[0]), *name.split("_")[1:]]))
         for name in names
@@ -262,7 +262,7 @@ def test_left_handed_people_mirror_an_action() -> None:
 def test_two_persons_act_where_the_action_has_two() -> None:
     assert {name for name in DATA.classes if world(name).shape[1] == 2} == PAIRS
     first, second = bone_lengths(world("hug")[0])
-    assert np.abs(first / second - 1).max() > 0.02  # not the same person twice
+    assert np.abs(first / second - 1).max() > 0.02  # two different persons
     for name in ("hug", "squat"):
         raw = DATA.read(clip_of(name))
         assert raw.exists.any(axis=(0, 1)).tolist() == [True, name in PAIRS]
@@ -272,7 +272,7 @@ def test_two_persons_act_where_the_action_has_two() -> None:
         assert (one.frames == raw.frames[..., :1]).all() and (one.exists == raw.exists[..., :1]).all()
 
 
-# --- what the cameras see
+# --- the cameras
 
 
 def test_camera_views_differ_by_a_rigid_motion() -> None:
@@ -309,7 +309,7 @@ def test_errors_last_and_grow_with_distance_and_when_hidden() -> None:
     np.testing.assert_allclose(far[:, 0, 0] / near[:, 0, 0], (1 + 1.5 / depth) ** 1.5, rtol=1e-6)
     assert np.corrcoef(near[:-1, 0, 0, 0], near[1:, 0, 0, 0])[0, 1] == pytest.approx(0.85, abs=0.03)
     behind = still.copy()
-    behind[:, :, joint("left_elbow")] += (-0.2, 0, 0.4)  # behind the back, as the camera sees it
+    behind[:, :, joint("left_elbow")] += (-0.2, 0, 0.4)  # behind the back, from the camera
     worse = sense(behind, np.random.default_rng(0)) - behind
     assert worse[:, 0, joint("left_elbow"), 0].std() > 2 * near[:, 0, joint("left_elbow"), 0].std()
 
@@ -374,7 +374,7 @@ def test_clips_become_batches() -> None:
     assert [DATA.classes[label] in PAIRS for label in batch.y] == batch.mask[..., 1].flatten(1).any(1).tolist()
 
 
-# --- classes can be told apart, but not easily
+# --- classes can be distinguished, but not easily
 
 
 def test_nearest_class_mean_is_between_chance_and_perfect() -> None:

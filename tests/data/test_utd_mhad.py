@@ -1,4 +1,4 @@
-"""UTD-MHAD's files: arrays and coordinates that no recording has are named, with their frame."""
+"""UTD-MHAD's files: impossible arrays and coordinates are reported with their frame."""
 
 from pathlib import Path
 

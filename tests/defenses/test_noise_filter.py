@@ -1,4 +1,4 @@
-"""The noise and filter defense against scipy's filter, a brute-force average, and its own promises."""
+"""The noise-and-filter defense, compared with scipy's filter, a brute-force average, and its documentation."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from skeleton_adv.defenses.noise_filter import TAPS, NoiseFilter, smooth
 
 
 class Curved(nn.Module):
-    """A network whose gradient depends on where it is taken, and that notes what it was shown."""
+    """A network whose gradient depends on its input, and which records its inputs."""
 
     def __init__(self, batch: SkeletonBatch) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What an attack may see, write, move and return; and constraints of any name."""
+"""The access of attacks, the checks of their results, and constraints of any name."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +32,7 @@ FRAMES, PERSONS = 16, 2  # the second person is absent in every clip: 960 entrie
 
 
 class Linear(nn.Module):
-    """A linear victim of 27 classes, right about no clip in particular."""
+    """A linear victim of 27 classes with random weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def still(batch: SkeletonBatch, x_adv: Tensor | None = None) -> AttackResult:
     return AttackResult(batch.x if x_adv is None else x_adv, found)
 
 
-# What a row is made of
+# The columns of a row
 
 
 def test_a_row_has_the_columns_of_its_kind_then_constraints_then_the_attacks_own(data: Any) -> None:
@@ -95,7 +95,7 @@ def test_a_row_has_the_columns_of_its_kind_then_constraints_then_the_attacks_own
 
 @pytest.mark.parametrize(
     "columns",
-    [{}, {"queries": torch.zeros(5)}, {"queries": torch.zeros(4, dtype=torch.long)}, {"asked": torch.zeros(5)}],
+    [{}, {"queries": torch.zeros(5)}, {"queries": torch.zeros(4, dtype=torch.long)}, {"calls": torch.zeros(5)}],
     ids=["missing", "float", "shape", "name"],
 )
 def test_added_columns_must_be_declared(data: Any, columns: dict[str, Tensor]) -> None:
@@ -141,7 +141,7 @@ def test_saved_clips_are_the_judged_arrays(data: Any) -> None:
         assert row["l2"] == pytest.approx(float(np.sqrt((moved**2).sum())), rel=1e-12)
 
 
-# What an attack may see
+# The access of an attack
 
 
 def test_declarations_of_an_attack_with_settings_are_found() -> None:
@@ -171,12 +171,12 @@ def test_an_attack_gets_its_declared_access_and_its_calls_are_counted(data: Any,
         if access == "gradients":
             torch.autograd.grad(seen[0].sum(), x)
         with torch.no_grad():
-            model(batch.x.clone().requires_grad_())  # without a graph that asks for no gradient
+            model(batch.x.clone().requires_grad_())  # without a graph, this requests no gradient
         for name in dir(model):
             if not name.startswith("_"):
                 assert not isinstance(getattr(model, name), nn.Module | Victim)
         assert not [name for name in dir(model) if not name.startswith("_")]
-        seen[-1].zero_()  # its own copy: the evaluator's answers stay
+        seen[-1].zero_()  # a copy: the evaluator's logits do not change
         return still(batch)
 
     found = rows(data, looking, limit=5)
@@ -189,7 +189,7 @@ def test_an_attack_gets_its_declared_access_and_its_calls_are_counted(data: Any,
 
 
 def test_an_attack_cannot_change_the_logits_of_the_weakness_check(data: Any) -> None:
-    """An attack that writes into what it was given, or sees labels only, changes nothing of ``falling``."""
+    """An attack that overwrites its logits, or sees only labels, does not change ``falling``."""
 
     def falling(access: Any, spoil: bool) -> list[bool]:
         @needs(access)
@@ -226,11 +226,11 @@ def test_logits_that_are_not_finite_have_no_label() -> None:
     assert Victim(Half(), none, "cpu").view(batch, "attack", 0).limited("labels")(batch.x).tolist() == [1, -1, -1]
 
 
-# What an attack may write, move and return
+# The checks of an attack's result
 
 
 def test_an_attack_that_writes_into_its_clips_is_judged_like_any_other(data: Any) -> None:
-    """It once gave "success 81 %, feasible 81 %, l2 0"."""
+    """An earlier version reported "success 81 %, feasible 81 %, l2 0" for such an attack."""
 
     def honest(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return pgd(model, batch, eps=0.2, step=0.1, steps=3, random_start=False)
@@ -296,7 +296,7 @@ def test_a_diverged_clip_is_a_row_and_other_clips_are_unchanged(data: Any) -> No
 
 
 def test_attacks_that_diverge_do_not_change_immovable_entries(data: Any) -> None:
-    """An infinite gradient at an absent joint is no reason to be refused."""
+    """An attack is not refused because of an infinite gradient at an absent joint."""
 
     class Steep(Linear):
         def forward(self, x: Tensor, context: Context) -> Tensor:
@@ -334,7 +334,7 @@ def test_a_fourth_constraint_reaches_attack_measures_and_rows(data: Any) -> None
         attack = partial(admm, constraints=constraints, outer_steps=6, inner_steps=6, lr=5e-3, conf=5.0, **settings)
         return rows(data, attack, constraints=four)
 
-    four = {**CONSTRAINTS, "ground": Floor()}  # by another name than its own
+    four = {**CONSTRAINTS, "ground": Floor()}  # under another name than the class gives
     without, with_it, best = run(CONSTRAINTS), run(four, beta=20.0), run(four, beta=20.0, keep="best")
     columns = list(with_it[0])
     assert columns[-3:] == ["ground_mean", "ground_max", "ground_ok"] and len(columns) == len(ATTACK.columns) + 12
@@ -369,8 +369,8 @@ def test_an_attack_may_have_no_constraint_at_all() -> None:
 
 
 def test_every_constraint_names_its_measure() -> None:
-    said = {name: (constraint.symbol, constraint.unit) for name, constraint in CONSTRAINTS.items()}
-    assert said == {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
+    declared = {name: (constraint.symbol, constraint.unit) for name, constraint in CONSTRAINTS.items()}
+    assert declared == {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
 
 
 def test_batches_of_absent_persons_are_what_these_tests_need(data: Any) -> None:

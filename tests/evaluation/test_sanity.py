@@ -1,4 +1,4 @@
-"""What shows that an attack is weak, on victims that were built to show it."""
+"""Signs of weak attacks, on victims that are built to show them."""
 
 import torch
 from conftest import linear_case, make_batch
@@ -11,7 +11,7 @@ from skeleton_adv.models.victim import Victim
 
 
 class Seen(nn.Module):
-    """A linear victim behind a step that has no gradient, or behind nothing."""
+    """A linear victim, with or without a first step that has no gradient."""
 
     def __init__(self, linear: nn.Module, masked: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Laws of every way of training in ``conf/training``."""
+"""Laws of every training in ``conf/training``."""
 
 import random
 from typing import Any

@@ -1,4 +1,4 @@
-"""2s-AGCN against golden numbers of the authors' code, and its graph against their list of links."""
+"""2s-AGCN, compared with golden numbers of the authors' code, and its graph with their list of links."""
 
 import json
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_a_stream_alone_is_the_part_of_both() -> None:
 
 
 def test_streams_are_trained_separately() -> None:
-    """The gradient of the training's loss is, for each stream, that of its own cross-entropy."""
+    """For each stream, the gradient of the training loss is that of the stream's own cross-entropy."""
     torch.manual_seed(0)
     network = Network(nn.Identity(), TwoStreamAGCN(KINECT20, num_classes=5, num_persons=1, width=8)).eval()
     x, y = golden_clips(3, 3, 16, 20, 1, seed=1), torch.tensor([0, 3, 4])

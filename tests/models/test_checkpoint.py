@@ -1,4 +1,4 @@
-"""Public checkpoints load from keys and shapes alone, and nothing is ever executed."""
+"""Public checkpoints are loaded from their keys and shapes, and no code in them is executed."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Names of layers as literals: methods and results refer to them."""
+"""The names of layers as literals, because methods and results refer to them."""
 
 from dataclasses import replace
 
@@ -65,7 +65,7 @@ def test_hooks_are_removed_after_a_pass_that_fails() -> None:
 
 
 def test_an_unlisted_skeleton_has_a_graph() -> None:
-    """Its centre is the joint that victims centre on, and its links those of its own tree."""
+    """Its centre is the joint that victims centre on, and its links are those of its tree."""
     mine = replace(NTU25, name="mine", center=7)
     assert {frozenset(link) for link in inward_links(mine)} == {frozenset(bone) for bone in NTU25.bones}
     assert 7 not in dict(inward_links(mine)) and spatial_adjacency(mine).shape == (3, 25, 25)

@@ -1,4 +1,4 @@
-"""2s-AGCN's pre-normalisation: what it forgets, what it keeps, and its gradient."""
+"""2s-AGCN's pre-normalisation: its invariances and its gradient."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_a_whole_clip_is_repeated_and_its_gradient_goes_to_the_frames_that_exist
 
 
 class Made:
-    """Prepared clips made here."""
+    """Prepared clips in memory."""
 
     def __init__(self, *raws: RawClip) -> None:
         self._raws = raws
@@ -82,7 +82,7 @@ class Made:
 
 
 def raw_clip(seed: int, late: int = 0, gap: int | None = None) -> RawClip:
-    """Two persons, of whom the second moves more; nobody in the first ``late`` frames, nor in ``gap``."""
+    """Two persons, of whom the second moves more; both are absent from the first ``late`` frames and from ``gap``."""
     batch = make_batch(n=2, t=20, seed=seed)
     frames = batch.x[1].permute(1, 0, 2, 3).float().numpy()
     frames[..., 1] *= 2
@@ -95,7 +95,7 @@ def raw_clip(seed: int, late: int = 0, gap: int | None = None) -> RawClip:
 
 @pytest.mark.parametrize("settings", [{}, {"late": 3}, {"gap": 7}, {"late": 2, "gap": 9}])
 def test_2s_agcn_has_the_same_input_in_both_spaces(settings: dict[str, int]) -> None:
-    """Normalised beforehand or by the victim itself: the network's input is one, tiled to 300 frames."""
+    """The input of the network, repeated to 300 frames, is the same if clips or the victim are normalised."""
     made = Made(*(raw_clip(seed, **settings) for seed in range(3)))
     moved = Normalised(made, NTU25)
     for index in range(3):

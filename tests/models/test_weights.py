@@ -1,4 +1,4 @@
-"""Weights on the disk: whole, finite, and the ones that their JSON is of; and a recogniser from one file's name."""
+"""Weights on disk are whole and finite and agree with their JSON; a recogniser is loaded from a file name."""
 
 import json
 import math
@@ -108,7 +108,7 @@ def clips_of(path: Path) -> torch.Tensor:
 
 
 def test_a_shipped_recogniser_is_correct_where_its_network_alone_is_not() -> None:
-    """On 40 test clips of the generator; the JSON states the accuracy over all of them."""
+    """On 40 test clips of the generator; the JSON states the accuracy on all test clips."""
     path = SHIPPED / "synthetic_cs" / "hcn_t32_k10_s1.safetensors"
     dataset = SyntheticMotion(num_frames=32, num_actions=10, num_persons=1)
     clips = Generated(dataset)
@@ -119,7 +119,7 @@ def test_a_shipped_recogniser_is_correct_where_its_network_alone_is_not() -> Non
 
 
 def test_utd_mhads_recogniser_has_its_stated_accuracy(shared: Path, tmp_path: Path) -> None:
-    """It was 8.4 % for whoever used ``load_checkpoint``."""
+    """With ``load_checkpoint``, it is 8.4 %."""
     path = SHIPPED / "utd_mhad" / "hcn_t32_k27_s0.safetensors"
     dataset = UTDMHAD(str(shared / "datasets" / "utd_mhad"))
     clips = prepare(dataset, tmp_path)
@@ -132,8 +132,8 @@ def test_utd_mhads_recogniser_has_its_stated_accuracy(shared: Path, tmp_path: Pa
         (hits, len(batch)) == (round(about["test_accuracy"] * about["test_clips"]), about["test_clips"]) == (402, 430)
     )
     assert without == 36
-    said = load_checkpoint.__doc__ or ""
-    assert "without its preprocessing" in said and "load_victim" in said and "8.4 %" in said
+    text = load_checkpoint.__doc__ or ""
+    assert "without its preprocessing" in text and "load_victim" in text and "8.4 %" in text
 
 
 def test_targets_in_a_json_are_checked_before_import(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_both_loaders_are_found_by_name() -> None:
 
 
 def test_a_network_from_outside_needs_no_registration(tmp_path: Path) -> None:
-    """It names the facts that it wants, has no layers and lies in no list; its skeleton need not be known either."""
+    """Its parameters name the facts that it receives; it declares no layers, and its skeleton is not listed."""
 
     class Mine(nn.Module):
         def __init__(self, num_classes: int, num_frames: int, depth: int = 1) -> None:

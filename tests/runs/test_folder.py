@@ -1,4 +1,4 @@
-"""Rows that survive a kill, and are those of this run or refused."""
+"""Rows that survive a kill; rows of other runs are refused."""
 
 import json
 import math
@@ -37,12 +37,12 @@ def begin_again(path: Path, columns: Columns = COLUMNS, clips: dict[int, str] = 
 def test_a_clip_with_another_result_is_reported(tmp_path: Path) -> None:
     folder = begun(tmp_path / "run", row(0), row(1))
     folder.compare([row(1), row(0), row(2)])
-    for changes, said in (
+    for changes, message in (
         ({"adv_pred": 9}, r"clip_1 now has adv_pred=9, but its row .* has 2"),
         ({"adv_pred": -1, "l2": math.nan}, r"clip_1 now has adv_pred=-1, but its row .* has 2"),
         ({"l2": 0.2}, r"clip_1 now has l2=0.2, but its row"),
     ):
-        with pytest.raises(RunError, match=said):
+        with pytest.raises(RunError, match=message):
             folder.compare([row(0), row(1, **changes)])
 
 
@@ -91,7 +91,7 @@ def test_a_changed_row_of_a_finished_run_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "message"),
     [
         ("clip_1", "clip_7", r"row for clip 1, 'clip_7'"),
         ("1,clip_1", "77,clip_77", r"row for clip 77"),
@@ -103,11 +103,13 @@ def test_a_changed_row_of_a_finished_run_is_reported(tmp_path: Path) -> None:
         ("index,name", "number,name", "from another version"),
     ],
 )
-def test_rows_of_other_clips_and_damaged_rows_are_refused(tmp_path: Path, before: str, after: str, said: str) -> None:
+def test_rows_of_other_clips_and_damaged_rows_are_refused(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
     begun(tmp_path, row(0), row(1))
     path = tmp_path / "records.csv"
     path.write_text(path.read_text().replace(before, after, 1))
-    with pytest.raises(RunError, match=said) as caught:
+    with pytest.raises(RunError, match=message) as caught:
         begin_again(tmp_path)
     assert str(path) in str(caught.value) and "delete the folder" in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""An identity holds what can change a number, and nothing else."""
+"""An identity covers exactly the settings that can change a number."""
 
 import pytest
 

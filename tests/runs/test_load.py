@@ -1,4 +1,4 @@
-"""Runs read back: what they state is demanded, whatever is damaged is named in one line, and old forms load."""
+"""Runs read back: their facts are checked, damage is reported in one line, and runs of earlier versions load."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from skeleton_adv.runs.schema import ATTACK
 
 
 def edit(folder: Path, **changes: Any) -> Path:
-    """Change what a run.json says; None removes a fact."""
+    """Change the facts in a run.json; None removes a fact."""
     path = folder / "run.json"
     facts = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({name: value for name, value in facts.items() if value is not None}))
@@ -22,7 +22,7 @@ def edit(folder: Path, **changes: Any) -> Path:
 
 
 def as_before(folder: Path) -> Path:
-    """A run in the form of an earlier version."""
+    """A run in the format of an earlier version."""
     path = folder / "run.json"
     facts = old_form(json.loads(path.read_text()))
     path.write_text(json.dumps({k: v for k, v in facts.items() if k not in ("kind", "schema", "columns", "rows")}))
@@ -30,7 +30,7 @@ def as_before(folder: Path) -> Path:
 
 
 def refused(folder: Path) -> str:
-    """The one line that refuses a run, naming its folder and the way out."""
+    """The line that refuses a run, which names its folder and the way out."""
     with pytest.raises(RunError) as caught:
         load_run(folder)
     message = str(caught.value)
@@ -90,7 +90,7 @@ def test_missing_options_and_unknown_kinds_are_named(tmp_path: Path) -> None:
 
 
 def test_any_changed_byte_of_the_rows_is_refused(tmp_path: Path) -> None:
-    """Of the bytes of records.csv, one in nine used to change a table without a word."""
+    """In an earlier version, changes to one in nine bytes of records.csv changed a table without a message."""
     folder = write(tmp_path / "a", about(), six_rows())
     path = folder / "records.csv"
     content = path.read_bytes()
