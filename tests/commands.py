@@ -1,4 +1,4 @@
-"""Commands in processes of their own, as a user gives them."""
+"""Commands in separate processes, as a user runs them."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Small clips with absent persons and missing joints, a linear victim, and where shared data may lie."""
+"""Small clips with absent persons and missing joints, a linear victim, and the folder of shared data."""
 
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from skeleton_adv.models.network import build_network
 from skeleton_adv.models.preprocess import CenterPerFrame
 from skeleton_adv.models.weights import save_weights
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
+torch.set_num_threads(1)  # tensors are small, so more threads would only wait for each other
 SHARED = Path(__file__).parents[2] / "shared"
 
 
 def make_batch(
     n: int = 4, t: int = 8, m: int = 2, skeleton: Skeleton = NTU25, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> SkeletonBatch:
-    """Bodies of random bones that move; every second clip lacks the second person, one joint is lost."""
+    """Moving bodies with random bones; every second clip lacks the second person, and one joint is missing."""
     rng = torch.Generator().manual_seed(seed)
     v = skeleton.num_joints
     x = torch.zeros(n, 3, t, v, m, dtype=torch.float64)
@@ -48,14 +48,14 @@ def make_batch(
 
 
 def linear_case(**shape: Any) -> tuple["Linear", SkeletonBatch]:
-    """A linear victim that is right about every clip, and its clips."""
+    """A linear victim that is correct on every clip, and its clips."""
     batch = make_batch(**shape)
     model = Linear(batch)
     return model, batch.with_labels(model(batch.x).argmax(dim=1))
 
 
 class Linear(nn.Module):
-    """``z = W x``, whose nearest adversarial clip is known."""
+    """``z = W x``, for which the nearest adversarial clip is known."""
 
     def __init__(self, batch: SkeletonBatch, classes: int = 5, seed: int = 0) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def batch() -> SkeletonBatch:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Data that a fresh clone does not have."""
+    """The folder of data that a fresh clone does not contain."""
     if not SHARED.is_dir():
         pytest.skip("needs ../shared, which holds data that are not ours to copy")
     return SHARED
@@ -83,7 +83,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def mat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made-up clips in UTD-MHAD's format: 3 actions x 4 subjects x 2 trials, told apart by where a hand is."""
+    """Artificial clips in UTD-MHAD's format: 3 actions x 4 subjects x 2 trials; actions differ in a hand's position."""
     from scipy.io import savemat
 
     folder = tmp_path_factory.mktemp("utd_mhad")

@@ -1,7 +1,7 @@
-"""Commands in forks of one process that has imported everything, to be killed at a chosen moment.
+"""Commands in forks of one process that has imported everything, to kill them at a chosen moment.
 
-``multiprocessing``'s fork server imports the program once and never computes, so that its forks are safe: no
-thread is at work in it. A command then costs what its work costs.
+The fork server of ``multiprocessing`` imports the program once and never computes. Its forks are safe, because it has
+no active threads. A command then takes only the time of its work.
 """
 
 import os
@@ -22,11 +22,17 @@ from skeleton_adv import tasks
 from skeleton_adv.evaluation import certify
 
 SERVER = get_context("forkserver")
-# What takes seconds to import; the tests' own modules are not on the server's path.
+# Modules that take seconds to import; the modules of tests are not on the server's path.
 SERVER.set_forkserver_preload(
     [
         *("pytest", "hydra", "skeleton_adv.command.build", *(f"skeleton_adv.tasks.{name}" for name in tasks.names())),
-        *("torch._dynamo", "safetensors.torch", "scipy.io", "scipy.stats", "numpy.random"),  # needed at work only
+        *(
+            "torch._dynamo",
+            "safetensors.torch",
+            "scipy.io",
+            "scipy.stats",
+            "numpy.random",
+        ),  # imported only when work begins
     ]
 )
 WRITING = os.O_WRONLY | os.O_RDWR
@@ -34,7 +40,7 @@ WRITING = os.O_WRONLY | os.O_RDWR
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: ``seconds`` of work, ``changes`` to files by it; the last two only if it was not killed."""
+    """The end of a command: ``seconds`` of work, and ``changes`` of files; both only if it was not killed."""
 
     killed: bool
     seconds: float
@@ -42,9 +48,9 @@ class Ended:
 
 
 def command(folder: Path, words: Sequence[str], *, after: float | None = None, at_change: int | None = None) -> Ended:
-    """Do a command in ``folder``; ``kill -9`` it ``after`` seconds of work, or just before its n-th change of a file.
+    """Run a command in ``folder``; ``kill -9`` it ``after`` seconds of work, or just before its n-th change of a file.
 
-    Raises ``AssertionError`` with what it printed if it fails.
+    Raises ``AssertionError`` with its output if it fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder.with_suffix(".log")
@@ -52,26 +58,26 @@ def command(folder: Path, words: Sequence[str], *, after: float | None = None, a
     process = SERVER.Process(target=_work, args=(folder, log, list(words), at_change, theirs))
     process.start()
     theirs.close()
-    said: list[Any] = []
+    received: list[Any] = []
     try:
-        said.append(ours.recv())  # work begins
+        received.append(ours.recv())  # work begins
         began = time.perf_counter()
         process.join(after)
         if process.is_alive():
             process.kill()
             process.join()
         seconds = time.perf_counter() - began
-        said.append(ours.recv())
+        received.append(ours.recv())
     except EOFError:
         process.join()
     assert process.exitcode in (0, -signal.SIGKILL), log.read_text()
     if process.exitcode:
-        assert said, "it was killed before it began to work"
+        assert received, "it was killed before it began to work"
         return Ended(True, 0.0, 0)
-    return Ended(False, seconds, said[1])
+    return Ended(False, seconds, received[1])
 
 
-def _work(folder: Path, log: Path, words: list[str], at_change: int | None, told: Connection) -> None:
+def _work(folder: Path, log: Path, words: list[str], at_change: int | None, parent: Connection) -> None:
     os.chdir(folder)
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
@@ -88,14 +94,14 @@ def _work(folder: Path, log: Path, words: list[str], at_change: int | None, told
             if changes == at_change:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    told.send("begun")
+    parent.send("begun")
     sys.addaudithook(watch)
     tasks.run(job)
-    told.send(changes)
+    parent.send(changes)
 
 
 def _changes_a_file(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Whether what Python is about to do (an audit event) writes, renames or removes a file."""
+    """Whether an audit event of Python writes, renames or removes a file."""
     if event == "open":
         return bool(arguments[2] & WRITING) and not str(arguments[0]).startswith("/dev/")
     return event in ("os.rename", "os.remove", "os.truncate") and os.path.lexists(arguments[0])

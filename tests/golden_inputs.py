@@ -1,4 +1,4 @@
-"""Weights and clips that the golden files were computed with, rebuilt from names and shapes alone."""
+"""The weights and clips behind the golden files, rebuilt from names and shapes."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def golden_weight(name: str, shape: Sequence[int], gain: float) -> Tensor:
-    """A state dict's entry, drawn from a stream seeded by its name."""
+    """An entry of a state dict, drawn from a stream that is seeded by its name."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     last = name.rsplit(".", 1)[-1]
     if last == "num_batches_tracked":
@@ -26,7 +26,7 @@ def golden_weight(name: str, shape: Sequence[int], gain: float) -> Tensor:
 
 
 def golden_clips(n: int, c: int, t: int, v: int, m: int, seed: int) -> Tensor:
-    """Smooth random clips (n, c, t, v, m); every second one has one person only."""
+    """Smooth random clips (n, c, t, v, m); every second clip has only one person."""
     rng = np.random.Generator(np.random.PCG64(seed))
     time = np.linspace(0, 1, t)[None, None, :, None, None]
     rest = rng.normal(0, 0.35, (n, c, 1, v, m))
@@ -39,7 +39,7 @@ def golden_clips(n: int, c: int, t: int, v: int, m: int, seed: int) -> Tensor:
 
 
 def assert_golden(model: nn.Module, golden: Mapping[str, Any], rename: Callable[[str], str] = str) -> None:
-    """The model's logits and input gradients are the file's to 1e-8 in float64."""
+    """Assert that the logits and input gradients of the model agree with the file within 1e-8 in float64."""
     model = model.double().eval()
     shapes = golden["state_dict"].items()
     model.load_state_dict({rename(key): golden_weight(key, shape, golden["gain"]) for key, shape in shapes})

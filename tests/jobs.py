@@ -1,4 +1,4 @@
-"""Jobs as the command line makes them, without running them."""
+"""Jobs as the command line builds them, without running them."""
 
 from hydra import compose, initialize_config_dir
 
@@ -8,7 +8,7 @@ from skeleton_adv.command.job import Job
 
 
 def job_of(words: list[str]) -> Job:
-    """The job that these words of a command line describe."""
+    """The job that these arguments of a command line describe."""
     recipes.register()
     words = cli.translated(words)
     recipes.register()

@@ -1,4 +1,4 @@
-"""Every option of a group of ``conf/``, made small; a new file there is tested by the laws that are there."""
+"""Every option of a group in ``conf/``, with small settings; the laws test every new option automatically."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -19,17 +19,17 @@ from skeleton_adv.command import cli
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.skeleton import Skeleton
 
-SMALL = {"width": 4, "fc7": 16}  # of networks
+SMALL = {"width": 4, "fc7": 16}  # widths of networks
 
 
 def options(group: str) -> list[str]:
-    """The names that can be chosen in a group, one for each YAML."""
+    """The names of the options in a group, one per YAML file."""
     return sorted(path.stem for path in (Path(cli.CONF) / group).glob("*.yaml"))
 
 
 @cache
 def chosen(group: str, name: str, *overrides: str) -> Any:
-    """A group's option as plain values."""
+    """An option of a group as plain values."""
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [f"{group}={name}", *overrides])
     return OmegaConf.to_container(config[group], resolve=True)
@@ -40,7 +40,7 @@ def made(settings: Any) -> Any:
 
 
 def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = False) -> Callable[..., Any]:
-    """An attack of few steps; one that reads clips gets a strong attack's on ``batch`` and ``Linear``."""
+    """An attack of few steps; an attack that reads clips reads those of a strong attack on ``batch`` and ``Linear``."""
     reads = f"attack.path={folder}"
     text = (Path(cli.CONF) / "attack" / f"{name}.yaml").read_text()
     settings = chosen("attack", name, *([reads] if "path: ???" in text else []))
@@ -55,7 +55,7 @@ def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = Fa
 
 
 def defense_of(name: str, **changes: Any) -> Callable[..., Any]:
-    """A defense with few draws; ``changes`` apply where it has such settings."""
+    """A defense with few draws; ``changes`` apply to the settings that it has."""
     settings = chosen("defense", name)
     few = {"draws": 3, "eot": 2} | changes
     known = signature(made(settings)).parameters
@@ -63,7 +63,7 @@ def defense_of(name: str, **changes: Any) -> Callable[..., Any]:
 
 
 def network_parts(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Architecture, narrow, and preprocessing of a model."""
+    """The narrow architecture and the preprocessing of a model."""
     settings = chosen("model", name)
     architecture = made(settings["architecture"])
     small = {key: value for key, value in SMALL.items() if key in signature(architecture).parameters}
@@ -71,7 +71,7 @@ def network_parts(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def dataset_of(skeleton: Skeleton, persons: int, num_frames: int = 16, num_classes: int = 5) -> Any:
-    """What a network is built for."""
+    """The dataset for which a network is built."""
     classes = tuple(f"class {number}" for number in range(num_classes))
     facts = {"classes": classes, "num_frames": num_frames, "num_persons": persons, "space": "camera"}
     return SimpleNamespace(skeleton=skeleton, **facts)
@@ -83,7 +83,7 @@ def context_of(batch: SkeletonBatch, **changes: Any) -> Context:
 
 
 def reordered(batch: SkeletonBatch, order: list[int]) -> SkeletonBatch:
-    """The same clips, every one with all that is its own, in another order."""
+    """The same clips with their labels, masks and numbers, in another order."""
     own = (getattr(batch, name)[order] for name in ("x", "y", "mask", "index", "dt"))
     return SkeletonBatch(*own, batch.skeleton)
 
@@ -92,12 +92,12 @@ def near_the_border(seed: int = 0, n: int = 8) -> tuple[Linear, SkeletonBatch, t
     """A linear victim, clips at 1e-6 logits from its border, and the classes (N,) beyond it."""
     batch = make_batch(n=n, t=4, seed=seed)
     model = Linear(batch)
-    for _ in range(20):  # a third class may lie in between: then go to the border with that one
+    for _ in range(20):  # if a third class is in between, go to the border with that class
         first, second = model(batch.x).topk(2, dim=1).indices.T
         across = ((model.weight[first] - model.weight[second]).view_as(batch.x)) * batch.movable
         gap = (across * batch.x).flatten(1).sum(dim=1)
         full = ((model.weight[first] - model.weight[second]) * batch.x.flatten(1)).sum(dim=1)
-        assert torch.allclose(gap, full)  # what may not move is 0 here
+        assert torch.allclose(gap, full)  # immovable entries are 0 here
         step = (gap - 1e-6) / across.square().flatten(1).sum(dim=1)
         moved = batch.x - step.view(-1, 1, 1, 1, 1) * across
         batch = SkeletonBatch(moved, batch.y, batch.mask, batch.index, batch.dt, batch.skeleton)

@@ -1,6 +1,6 @@
-"""What a run's rows must say of its saved clips, computed again with NumPy alone.
+"""The rows of a run, recomputed from its saved clips with NumPy alone.
 
-Shares nothing with the package but the skeleton's tree and triples: lengths, angles' estimates, speeds and
+Uses only the tree and the triples of the skeleton from the package. Lengths, estimates of angles, speeds and
 feasibility are written out from Zheng et al., Eqs. 4 to 7, joint by joint.
 """
 
@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
 
-SLACK = 1e-6  # metres that rounding may move a length
+SLACK = 1e-6  # metres by which rounding may change a length
 PAPER: Mapping[str, Mapping[str, Any]] = {"bone": {"eps": 0.01}, "angle": {"eps": 0.1}, "speed": {"eps": 0.1}}
 
 
@@ -25,9 +25,9 @@ def columns(
     skeleton: Skeleton,
     limits: Mapping[str, Mapping[str, Any]] = PAPER,
 ) -> dict[str, Any]:
-    """One clip's columns, from clips (C, T, V, M) and mask (1, T, V, M); ``limits`` are a run's ``constraint``.
+    """The columns of one clip, from clips (C, T, V, M) and mask (1, T, V, M); ``limits`` are a run's ``constraint``.
 
-    Holds for speeds by ``reading: speed`` or ``velocity`` and ``floor: 0``.
+    Speeds may have ``reading: speed`` or ``velocity``, with ``floor: 0``.
     """
     coords = list(skeleton.coords)
     clean, moved, there = x[coords].astype(np.float64), x_adv[coords].astype(np.float64), mask[0]
@@ -59,7 +59,9 @@ def of_run(folder: Path) -> dict[int, dict[str, Any]]:
     return found
 
 
-Measured = tuple[list[float], list[bool]]  # of every entry that exists: its relative change, and whether it is allowed
+Measured = tuple[
+    list[float], list[bool]
+]  # the relative change of every existing entry, and whether it is within the tolerance
 
 
 def _bones(

@@ -21,7 +21,7 @@ TYPES = {"int": 0, "float": 0.125, "bool": False, "text": ""}
 
 
 def kind_of(value: Any) -> str:
-    """The kind of a plain value, as a column holds it."""
+    """The column kind of a plain value."""
     kinds = {bool: "bool", int: "int", float: "float"}
     return kinds.get(type(value), "text")
 
@@ -70,7 +70,7 @@ def old_form(facts: Mapping[str, Any]) -> dict[str, Any]:
 def six_rows(**columns: Any) -> list[dict[str, Any]]:
     """Correct before: 0 to 3. Fooled: 0, 1, 2 and 4 (which is wrong before). Feasible: 0, 4 and 5.
 
-    ``columns``: one value for all rows, or a list of them.
+    ``columns``: one value for all rows, or a list of values.
     """
     base = {
         "index": [*range(6)],
@@ -127,7 +127,7 @@ def run(
 
 
 def admm(beta: float = 1.0, rows: list[dict[str, Any]] | None = None, **facts: Any) -> Run:
-    """ADMM at a beta."""
+    """ADMM with this beta."""
     attack = about()["settings"]["attack"] | {"beta": beta} | facts.pop("attack", {})
     return run(rows, settings={"attack": attack} | facts.pop("settings", {}), **facts)
 
@@ -138,7 +138,7 @@ def cw(rows: list[dict[str, Any]] | None = None, **facts: Any) -> Run:
 
 
 def transfer(target: str, beta: float, rows: list[dict[str, Any]] | None = None, **facts: Any) -> Run:
-    """ADMM on a second training of HCN, judged by ``target``."""
+    """ADMM on an HCN with another seed, judged by ``target``."""
     choices = {"model": target, "model@surrogate": "hcn"}
     settings = {"surrogate_checkpoint": "other weights"} | facts.pop("settings", {})
     seeds = {"model": 0, "surrogate": facts.pop("surrogate", 1)}

@@ -1,4 +1,4 @@
-"""The house rules that a reader relies on: who may import whom, and that everything is typed."""
+"""The rules of the code: the direction of imports, type hints, and short functions."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import skeleton_adv
 
 PACKAGE = Path(skeleton_adv.__file__).parent
-# Each may import what stands before it; those in one row do not import each other.
+# Each folder may import those of earlier rows; folders in the same row do not import each other.
 LAW = [
     ["core"],
     ["runs", "constraints", "data"],
@@ -53,7 +53,7 @@ def before(place: str, law: list[list[str]]) -> set[str]:
 
 
 @each
-def test_imports_run_one_way(path: Path) -> None:
+def test_imports_have_one_direction(path: Path) -> None:
     place = top(path)
     own = {full.split(".")[1] for full in imported(path) if full.startswith("skeleton_adv.")} - {"__version__", place}
     if place == "__init__":  # names that are imported when they are first used
@@ -63,7 +63,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 
 @each
-def test_hydra_and_torch_stay_where_they_belong(path: Path) -> None:
+def test_hydra_and_torch_are_imported_only_where_allowed(path: Path) -> None:
     names = imported(path)
     roots, place = {name.split(".")[0] for name in names}, top(path)
     assert not roots & {"hydra", "omegaconf"} or place in ("__main__", "command")
@@ -88,7 +88,7 @@ def test_every_signature_is_typed(path: Path) -> None:
 
 
 @each
-def test_functions_can_be_read_in_one_sitting(path: Path) -> None:
+def test_functions_are_short(path: Path) -> None:
     longest = 100 if top(path) == "attacks" else 40
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):

@@ -55,8 +55,8 @@ class PreNormalize(nn.Module):
         self.spine = (skeleton.root, skeleton.center)
         if not self.flat and not {"left_shoulder", "right_shoulder"} <= {*joints}:
             raise SettingError(
-                f"this preprocessing rotates clips by the joints left_shoulder and right_shoulder, which {skeleton.name} "
-                "lacks: name them so, or choose a model without it, such as hcn"
+                f"this preprocessing rotates clips by the joints left_shoulder and right_shoulder; {skeleton.name} "
+                "has none of that name: name them so, or choose a model without it, such as hcn"
             )
         self.shoulders = (0, 0) if self.flat else (joints.index("left_shoulder"), joints.index("right_shoulder"))
 

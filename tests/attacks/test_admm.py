@@ -1,4 +1,4 @@
-"""ADMM against a literal transcription of Algorithm 1, and laws of every attack."""
+"""ADMM, compared with a literal transcription of Algorithm 1."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,7 @@ def literal(
     reduction: str = "sum",
     loss: str = "untargeted",
 ) -> Tensor:
-    """Algorithm 1 clip by clip, Adam by its own formulas, all constraints and losses written out."""
+    """Algorithm 1 for one clip at a time, with the formulas of Adam, all constraints and all losses written out."""
     parents = torch.tensor([p for _, p in batch.skeleton.bones])
     children = torch.tensor([c for c, _ in batch.skeleton.bones])
     ends, middles, others = torch.tensor(batch.skeleton.angles).T
@@ -91,7 +91,7 @@ def test_agrees_with_algorithm_1(reduction: Any, loss: Any) -> None:
     targeted = loss != "untargeted"
     if targeted:
         batch = batch.with_labels((batch.y + 2) % 5)
-    # Large enough that every term matters under a mean, too.
+    # Large enough that every term matters, even under a mean.
     beta = 0.5 if reduction == "sum" else 200.0
     expected = literal(model, batch, beta, outer=4, inner=5, lr=2e-3, reduction=reduction, loss=loss)
     got = admm(
@@ -136,7 +136,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_only_existing_joints_move_and_the_word_is_kept(variant: dict[str, Any]) -> None:
+def test_only_existing_joints_move_and_found_is_correct(variant: dict[str, Any]) -> None:
     model, batch = linear_case(dtype=torch.float32)
     result = admm(model, batch, constraints=CONSTRAINTS, outer_steps=3, lr=5e-3, **variant)
     moved = result.x_adv != batch.x
@@ -146,8 +146,8 @@ def test_only_existing_joints_move_and_the_word_is_kept(variant: dict[str, Any])
     assert result.found.any() and not result.x_adv.requires_grad
 
 
-def test_clips_do_not_see_their_mates() -> None:
-    """At a fixed shape of the chunk, a clip's result is the same to the bit whoever else is in it."""
+def test_clips_do_not_depend_on_other_clips() -> None:
+    """In chunks of a fixed shape, the result of a clip is bit-equal for any other clips in the chunk."""
     model, batch = linear_case(n=8, dtype=torch.float32)
     turned = torch.tensor([0, 7, 1, 6, 2, 5, 3, 4])
     other = SkeletonBatch(
@@ -166,7 +166,7 @@ def test_larger_beta_means_smaller_violations() -> None:
     assert total == sorted(total, reverse=True) and total[-1] < 0.5 * total[0]
 
 
-def test_best_is_the_least_violating_success_of_all_iterates() -> None:
+def test_best_is_the_success_with_the_smallest_violation() -> None:
     model, batch = linear_case(n=6)
     seen: list[Tensor] = []
 
@@ -187,7 +187,7 @@ def test_best_is_the_least_violating_success_of_all_iterates() -> None:
     torch.testing.assert_close(worst(result.x_adv)[result.found], violations.amin(dim=0)[result.found])
     latest = [int(fooling[:, n].nonzero().max()) for n in range(6) if fooling[:, n].any()]
     best = violations.argmin(dim=0)[result.found].tolist()
-    assert best != latest  # the latest success is not the best one here
+    assert best != latest  # the last success is not the best one here
 
 
 def test_trace_begins_at_the_clean_clip() -> None:
@@ -208,7 +208,7 @@ def test_a_value_out_of_range_is_named(key: str, value: Any) -> None:
 
 @pytest.mark.parametrize("persons", [1, 2])
 def test_agrees_with_algorithm_1_on_hcn(persons: int) -> None:
-    """Clips may lie in memory otherwise than their gradients, which must not matter."""
+    """The memory layout of clips may differ from that of their gradients, which must not change the result."""
     batch = make_batch(n=2, t=16, m=persons)
     batch = replace(batch, x=batch.x.transpose(1, 2).contiguous().transpose(1, 2))
     torch.manual_seed(0)

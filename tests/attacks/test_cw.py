@@ -1,4 +1,4 @@
-"""C&W against a linear victim, whose nearest adversarial clip is known in closed form."""
+"""C&W on a linear victim, for which the nearest adversarial clip is known in closed form."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from skeleton_adv.attacks.losses import fooled
 
 
 def nearest(model: torch.nn.Module, batch, targets: Tensor | None = None) -> Tensor:  # type: ignore[no-untyped-def]
-    """(N,) distance to the nearest clip of another class, over what may move."""
+    """(N,) distance to the nearest clip of another class, over movable entries."""
     logits = model(batch.x)
     weight = model.weight.view(-1, *batch.x.shape[1:])
     true = logits.argmax(dim=1)
@@ -52,16 +52,16 @@ def test_only_existing_joints_move() -> None:
     assert moved.any() and not (moved & ~batch.movable).any()
 
 
-def test_best_effort_where_nothing_is_found() -> None:
+def test_without_success_the_last_iterate_is_returned() -> None:
     model, batch = linear_case(n=3)
     result = cw(model, batch, c=1e-12, search_steps=1, steps=3)
     assert not result.found.any() and not fooled(model(result.x_adv), batch.y, False).any()
     assert torch.isfinite(result.x_adv).all()
 
 
-def test_early_rest_costs_little_and_leaves_the_number_of_looks_alone() -> None:
+def test_early_stopping_costs_little_and_keeps_the_number_of_draws() -> None:
     model, batch = linear_case(n=6)
-    calls = [0, 0]  # they number a noisy victim's draws, so they may not depend on which clips rest
+    calls = [0, 0]  # the draws of a noisy victim are numbered by calls, which must not depend on stopped clips
 
     def counted(which: int):  # type: ignore[no-untyped-def]
         def call(x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def test_early_rest_costs_little_and_leaves_the_number_of_looks_alone() -> None:
     assert (lengths[1] <= 1.05 * lengths[0]).all() and (lengths[1] != lengths[0]).any()
 
 
-def test_confidence_is_reached() -> None:
+def test_the_confidence_is_reached() -> None:
     model, batch = linear_case(n=4)
     logits = model(cw(model, batch, conf=0.5).x_adv)
     true = logits.gather(1, batch.y[:, None])[:, 0]

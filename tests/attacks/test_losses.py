@@ -1,4 +1,4 @@
-"""Margins of any logits, negative ones too."""
+"""Margins of any logits, including negative ones."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""PGD and its kin against a linear victim, on which one step is best, and laws of the ball."""
+"""PGD and its variants on a linear victim, for which one step is optimal, and laws of the ball."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_fools_a_linear_victim_exactly_when_the_ball_reaches_the_border(norm: st
     batch = batch.with_labels(model(batch.x).argmax(dim=1))
     across = (model.weight[0] - model.weight[1]).view(1, *batch.x.shape[1:]) * batch.movable
     dual = across.flatten(1).norm(dim=1) if norm == "l2" else across.abs().flatten(1).sum(dim=1)
-    reach = margin(model(batch.x), batch.y) / dual  # (N,) radius of the least ball that holds a fooling clip
+    reach = margin(model(batch.x), batch.y) / dual  # (N,) radius of the smallest ball that contains a fooling clip
     for factor, expected in ((0.98, False), (1.02, True)):
         for n in range(len(batch)):
             eps = factor * float(reach[n])
@@ -30,7 +30,7 @@ def test_fools_a_linear_victim_exactly_when_the_ball_reaches_the_border(norm: st
 
 
 @pytest.mark.parametrize("name", KIN)
-def test_only_what_exists_moves_and_the_ball_holds(name: str) -> None:
+def test_only_existing_joints_move_within_the_ball(name: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         attack = instantiate(compose("config", [f"attack={name}"]), _convert_="all")["attack"]
     model, batch = linear_case(n=4)
@@ -44,9 +44,9 @@ def test_only_what_exists_moves_and_the_ball_holds(name: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_random_starts_fill_the_ball_and_belong_to_the_clip(norm: str) -> None:
+def test_random_starts_fill_the_ball_and_depend_on_the_clip(norm: str) -> None:
     model, batch = linear_case(n=4)
-    model.weight.zero_()  # no gradient: the start stays
+    model.weight.zero_()  # no gradient, so the start does not move
     settings = {"norm": norm, "eps": 0.5, "steps": 1, "step": 1e-9}
     first = pgd(model, batch, **settings).x_adv - batch.x  # type: ignore[arg-type]
     size = first.flatten(1).norm(dim=1) if norm == "l2" else first.abs().flatten(1).amax(dim=1)
@@ -56,7 +56,7 @@ def test_random_starts_fill_the_ball_and_belong_to_the_clip(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_the_whole_budget_is_spent(norm: str) -> None:
+def test_the_whole_budget_is_used(norm: str) -> None:
     model, batch = linear_case(n=4)
     result = pgd(model, batch, norm=norm, eps=20.0, step=1.0, steps=60, loss="margin", random_start=False)  # type: ignore[arg-type]
     moved = (result.x_adv - batch.x).flatten(1)
@@ -65,7 +65,7 @@ def test_the_whole_budget_is_spent(norm: str) -> None:
     assert result.found.all()
 
 
-def test_more_restarts_never_find_less() -> None:
+def test_more_restarts_never_have_less_success() -> None:
     model, batch = linear_case(n=6)
     settings = {"norm": "l2", "eps": 0.3, "step": 0.05, "steps": 3, "loss": "margin"}
     once, often = (pgd(model, batch, **settings, restarts=r) for r in (1, 4))  # type: ignore[arg-type]

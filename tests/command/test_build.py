@@ -1,4 +1,4 @@
-"""A command becomes the job that it describes, or is refused in one line."""
+"""A command is converted to the job that it describes, or refused in one line."""
 
 import shlex
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_a_training_without_effect_or_meaning_is_refused(words: list[str], messa
         job_of(words)
 
 
-def test_a_surrogate_may_be_trained_otherwise() -> None:
+def test_a_surrogate_may_have_another_training() -> None:
     surrogate = job_of(["model@surrogate=hcn", "surrogate.noise=0.25"]).surrogate
     assert surrogate is not None and surrogate.training.identity() == {"noise": 0.25}
 
@@ -76,9 +76,7 @@ ACCESS = [
 
 
 @pytest.mark.parametrize(("declared", "words", "access"), ACCESS)
-def test_an_attack_that_asks_the_undefended_network_is_oblivious(
-    declared: Access, words: list[str], access: str
-) -> None:
+def test_an_attack_on_the_undefended_network_is_oblivious(declared: Access, words: list[str], access: str) -> None:
     job = job_of(words)
     task: Any = job.task
     attack = needs(declared)(lambda model, batch, *, targeted=False: None)
@@ -90,10 +88,10 @@ def check(job: Job) -> None:
     task.check(job)
 
 
-def test_what_is_typed_in_an_options_place_goes_by_its_own_name() -> None:
+def test_a_target_on_the_command_line_has_its_own_name() -> None:
     place = "skeleton_adv.defenses.noise_filter.NoiseFilter"
     job = job_of([f"defense._target_={place}", "+defense.sigma=0.05", "adaptive=false"])
-    check(job)  # there is a defense that an attack may be unaware of
+    check(job)  # there is a defense to which an attack may be oblivious
     assert job.choices["defense"] == place and job.choices["attack"] == "admm"
 
 
@@ -102,24 +100,24 @@ VARIANTS = [
     (["defense=noise_filter", "defense.taps=null"], "noise"),
     (["defense=noise_filter", "defense.sigma=0"], "temporal_filter"),
     (["defense=noise", "defense.sigma=0"], "none"),
-    (["defense=temporal_filter", "~defense.sigma"], "noise_filter"),  # the call's own default
+    (["defense=temporal_filter", "~defense.sigma"], "noise_filter"),  # the default of the call
 ]
 
 
 @pytest.mark.parametrize(("overrides", "meant"), VARIANTS, ids=str)
-def test_a_defense_is_what_its_name_says(overrides: list[str], meant: str) -> None:
+def test_a_defense_has_the_values_of_its_name(overrides: list[str], meant: str) -> None:
     with pytest.raises(SettingError, match=rf"is the same as defense={meant}: use defense={meant}"):
         check(job_of(overrides))
     for option in ("none", "noise", "noise_filter", "temporal_filter"):
         check(job_of([f"defense={option}"]))
 
 
-def test_a_defense_of_ones_own_may_have_the_name_of_ours() -> None:
+def test_a_users_defense_may_have_the_name_of_a_built_in_one() -> None:
     check_option(none, "temporal_filter")  # as from --config-dir
     check_option(lambda network: network, "noise_filter")
 
 
-def test_commands_can_be_given_again() -> None:
+def test_commands_can_be_repeated() -> None:
     job = job_of(["model.seed=77", "targeted=true", "target='massaging person\\'s head'", "attack.beta=2"])
     assert job.settings["target"] == "massaging person's head"
     words = shlex.split(job.command)[3:]
@@ -140,7 +138,7 @@ IDLE = [
 
 
 @pytest.mark.parametrize(("overrides", "message"), IDLE, ids=range(len(IDLE)))
-def test_a_setting_that_cannot_mean_anything_is_refused(overrides: list[str], message: str) -> None:
+def test_a_setting_without_meaning_is_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(SettingError) as caught:
         check(job_of(overrides))
     assert message in str(caught.value)
@@ -152,7 +150,7 @@ def test_a_setting_of_another_task_is_unknown(word: str) -> None:
         cli.check_arguments(["task=certify", "model.noise=0.25", word])
 
 
-def test_a_sweep_is_told_with_the_number_of_its_jobs() -> None:
+def test_a_sweep_is_recorded_with_the_number_of_its_jobs() -> None:
     params = {"targeted": "false,true", "attack.beta": "0.1,1,10"}
     assert build.sweep_of(None, ["attack.beta=1", "--cfg", "job"]) is None
     assert build.sweep_of(params, []) == {"params": params, "typed": [], "jobs": 6}
@@ -166,7 +164,7 @@ def test_a_sweep_is_told_with_the_number_of_its_jobs() -> None:
     assert swept["typed"] == ["attack.beta", "seed"]
 
 
-def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:
+def test_no_target_outside_the_package_is_built_unless_requested() -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", ["defense._target_=os.system", "+defense.command=true"])
     with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
@@ -174,7 +172,7 @@ def test_nothing_outside_the_package_is_made_unless_asked_for() -> None:
     for word in ("dataset.name=os.system", "defense.command=os.system", "defense._target_=os.systemd"):
         with pytest.raises(SettingError, match=r"defense\._target_=os\.system lies outside skeleton_adv"):
             build.build_job(config, {}, [word], [word], tasks.find)
-    with pytest.raises(SettingError, match=r"lies outside skeleton_adv"):  # swept by a file, not typed
+    with pytest.raises(SettingError, match=r"lies outside skeleton_adv"):  # swept by a file, not on the command line
         build.build_job(config, {}, ["defense._target_=os.system"], [], tasks.find)
 
 
@@ -187,7 +185,7 @@ SMUGGLED = [
 
 
 @pytest.mark.parametrize("node", SMUGGLED, ids=str)
-def test_no_way_round_the_guard(node: dict[str, Any]) -> None:
+def test_the_check_of_targets_has_no_loophole(node: dict[str, Any]) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config")
     config = OmegaConf.create({**OmegaConf.to_container(config, resolve=True), "defense": {}})  # type: ignore[dict-item]

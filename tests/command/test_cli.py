@@ -1,4 +1,4 @@
-"""The command line as a user meets it, before anything runs."""
+"""The command line, before any work starts."""
 
 import runpy
 import shutil
@@ -26,7 +26,7 @@ def test_help_is_plain_and_fast_and_imports_no_torch(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules"
     )
     seconds = []
-    for _ in range(3):  # the best of three: tests may share the machine
+    for _ in range(3):  # the best of three, because tests may share the machine
         began = time.monotonic()
         answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
         seconds.append(time.monotonic() - began)
@@ -36,7 +36,7 @@ def test_help_is_plain_and_fast_and_imports_no_torch(tmp_path: Path) -> None:
         assert word in answer.stdout
 
 
-def test_every_option_has_a_title_in_plain_words() -> None:
+def test_every_option_has_a_title() -> None:
     titles = [title for options in cli.groups().values() for title in options.values()]
     assert len(titles) >= 12 and all(len(title) > 8 and not title.startswith("#") for title in titles)
 
@@ -61,7 +61,7 @@ def leaves(settings: Any, key: tuple[str, ...] = ()) -> list[tuple[tuple[str, ..
 
 
 @pytest.mark.parametrize("experiment", list(cli.groups()["experiment"]))
-def test_every_experiment_sets_and_sweeps_what_exists(experiment: str) -> None:
+def test_every_experiment_sets_and_sweeps_existing_keys(experiment: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         config = compose("config", [f"experiment={experiment}"], return_hydra_config=True)
     own: Any = OmegaConf.to_container(OmegaConf.load(cli.CONF / f"experiment/{experiment}.yaml"), resolve=False)
@@ -78,7 +78,7 @@ def test_every_experiment_sets_and_sweeps_what_exists(experiment: str) -> None:
     cli.check_arguments(["-m", f"experiment={experiment}", *(f"{key}={value}" for key, value in swept.items())])
 
 
-def test_every_command_of_the_reference_is_one_that_the_program_takes() -> None:
+def test_every_command_of_the_reference_is_valid() -> None:
     script = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "make_reference.py"))
     for command in script["commands"]("data/utd_mhad", script["CPU"]):
         words = cli.translated(command.split())
@@ -88,7 +88,7 @@ def test_every_command_of_the_reference_is_one_that_the_program_takes() -> None:
         assert taken.multirun is ("-m" in words)
 
 
-def test_flags_may_stand_anywhere(tmp_path: Path) -> None:
+def test_flags_may_be_anywhere(tmp_path: Path) -> None:
     given = ["attack.beta=0.1", "--cfg", "job", "seed=1", "--resolve", "model=hcn"]
     assert cli.flags_last(given) == ["attack.beta=0.1", "seed=1", "model=hcn", "--cfg", "job", "--resolve"]
     answer = run(tmp_path, *given)
@@ -114,13 +114,13 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda v: str(v)[:30])
-def test_a_misspelt_name_gets_the_nearest(arguments: list[str], message: str) -> None:
+def test_a_misspelt_name_gets_a_suggestion(arguments: list[str], message: str) -> None:
     with pytest.raises(SettingError) as caught:
         cli.check_arguments(arguments)
     assert message in str(caught.value)
 
 
-def test_mistakes_are_one_line_and_write_nothing(place: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_mistakes_give_one_line_and_write_no_file(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     _, arguments = place
     for mistake in ("attack.bta=1", "attack.beta=-3", "target=thorw", "model.checkpoint=gone.safetensors"):
         answer = run(tmp_path, *arguments, "targeted=true", mistake)
@@ -153,7 +153,7 @@ ONE_LINERS = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), ONE_LINERS, ids=lambda v: str(v)[:40])
-def test_other_mistakes_are_one_line_too(
+def test_other_mistakes_give_one_line_too(
     arguments: list[str],
     message: str,
     mat_folder: Path,
@@ -161,18 +161,18 @@ def test_other_mistakes_are_one_line_too(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The whole program, but in this process, because to start another takes longer than all that it does."""
+    """The whole program, but in this process, because starting another process takes longer than the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["skeleton_adv", "dataset=utd_mhad", f"dataset.root={mat_folder}", *arguments])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and message in said and said.count("\n") == 1, said
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2 and message in shown and shown.count("\n") == 1, shown
     assert not list(tmp_path.rglob("records.csv"))
 
 
-def test_a_folder_of_ones_own_options(tmp_path: Path) -> None:
-    """--config-dir: its files are options, are checked as ours, and may not make Hydra run anything."""
+def test_a_folder_of_the_users_options(tmp_path: Path) -> None:
+    """The files in --config-dir are options, are checked like built-in ones, and cannot make Hydra run code."""
     for group in ("attack", "experiment"):
         (tmp_path / "my conf" / group).mkdir(parents=True)
     own = ["--config-dir", str(tmp_path / "my conf")]

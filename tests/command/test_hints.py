@@ -1,4 +1,4 @@
-"""What a wrong command is told: one line, with the key and the way out."""
+"""Messages for wrong commands: one line with the key and the way out."""
 
 import errno
 from pathlib import Path
@@ -24,11 +24,11 @@ from skeleton_adv.core.errors import SettingError
         ("model.noise=abc", "training=noise training.sigma=abc"),
     ],
 )
-def test_old_words_are_translated(words: str, now: str) -> None:
+def test_old_settings_are_translated(words: str, now: str) -> None:
     assert cli.translated(words.split()) == now.split()
 
 
-def test_no_noise_beside_some_is_refused() -> None:
+def test_contradictory_training_noise_is_refused() -> None:
     with pytest.raises(SettingError, match=r"model\.noise=0,0\.25"):
         cli.translated(["-m", "model.noise=0,0.25"])
 
@@ -70,7 +70,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "named"), REFUSED, ids=lambda text: text[:30])
-def test_what_cannot_run_is_refused_in_one_line(words: str, named: str) -> None:
+def test_jobs_that_cannot_run_are_refused_in_one_line(words: str, named: str) -> None:
     with pytest.raises(SettingError) as caught:
         cli.check_arguments(words.split())
     assert named in str(caught.value) and "\n" not in str(caught.value)
@@ -79,7 +79,7 @@ def test_what_cannot_run_is_refused_in_one_line(words: str, named: str) -> None:
 @pytest.mark.parametrize(
     "words", ["-m experiment=films", "experiment=table1", "-m model=hcn", "--cfg job attack=from_file", "--info"]
 )
-def test_what_can_run_is_not(words: str) -> None:
+def test_jobs_that_can_run_are_accepted(words: str) -> None:
     cli.check_arguments(words.split())
 
 
@@ -109,7 +109,7 @@ def test_a_broken_file_of_a_folder_is_named_before_hydra_reads_it(name: str, con
         assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_folder_of_everything_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "MAX_ENTRIES", 3)
     for number in range(4):
         (tmp_path / f"{number}.txt").touch()
@@ -142,18 +142,18 @@ def test_only_the_setting_whose_folder_failed_is_named(
     path: str | None, arguments: list[str], keys: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.fail(PermissionError(errno.EACCES, "Permission denied", path), arguments)
-    said = capsys.readouterr().err
-    assert [key for key in KEYS if key in said] == keys and said.count("\n") == 1
+    shown = capsys.readouterr().err
+    assert [key for key in KEYS if key in shown] == keys and shown.count("\n") == 1
 
 
-def test_a_full_disk_is_called_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     for path, key in ((None, "error"), ("outputs/runs/x", "runtime.output_dir")):
         cli.fail(OSError(errno.ENOSPC, "No space left on device", path))
-        said = capsys.readouterr().err
-        assert "disk is full" in said and key in said and said.count("\n") == 1
+        shown = capsys.readouterr().err
+        assert "disk is full" in shown and key in shown and shown.count("\n") == 1
 
 
-def test_what_hydra_itself_refuses_is_one_line_too(
+def test_errors_of_hydra_give_one_line_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -162,8 +162,8 @@ def test_what_hydra_itself_refuses_is_one_line_too(
     monkeypatch.setattr("sys.argv", ["skeleton_adv", "-m", "attack.beta=1,2", "hydra.sweep.dir=file/x"])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and said.count("\n") == 1 and "hydra.sweep.dir" in said
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2 and shown.count("\n") == 1 and "hydra.sweep.dir" in shown
 
 
 def test_help_shows_the_settings_of_every_task() -> None:

@@ -1,7 +1,7 @@
-"""The wording of messages, in one golden file: ``tests/golden/messages.json``, command -> what is said.
+"""The wording of messages, in one golden file: ``tests/golden/messages.json``, command -> message.
 
-Other tests assert keys, values and exit codes. A message that is worded otherwise changes here alone.
-Messages that list a group's options are not here, or an option more would change the file.
+Other tests assert keys, values and exit codes, so that a new wording changes only this file.
+Messages that list the options of a group are not included, because a new option would change them.
 """
 
 import json
@@ -15,11 +15,11 @@ from skeleton_adv.command import cli
 from skeleton_adv.core.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "messages.json"
-SAID: dict[str, str] = json.loads(GOLDEN.read_text())
+MESSAGES: dict[str, str] = json.loads(GOLDEN.read_text())
 
 
-def said(command: str) -> str:
-    """What a wrong command is answered, as one line."""
+def message_of(command: str) -> str:
+    """The message for a wrong command, as one line."""
     words = cli.translated(command.split())
     try:
         cli.check_arguments(words)
@@ -31,6 +31,6 @@ def said(command: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("command", list(SAID))
+@pytest.mark.parametrize("command", list(MESSAGES))
 def test_the_wording_of_messages(command: str) -> None:
-    assert said(command) == SAID[command] and SAID[command]
+    assert message_of(command) == MESSAGES[command] and MESSAGES[command]

@@ -1,4 +1,4 @@
-"""Recipes: one file per model, every dataset covered, and the recipes of before unchanged."""
+"""Recipes: one file per model covers every dataset, and earlier recipes are unchanged."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ OLD: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "recipe
 
 
 def write(folder: Path, files: dict[str, str]) -> list[str]:
-    """A folder of options, as the words that name it."""
+    """Write a folder of options; return the arguments that name it."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -31,7 +31,7 @@ def recipe_of(*arguments: str) -> Any:
     return OmegaConf.to_container(config.recipe, resolve=True) if "recipe" in config else None
 
 
-def test_all_old_names_are_there() -> None:
+def test_all_old_names_exist() -> None:
     assert len(OLD) == 38 and {*OLD} <= {*cli.groups()["recipe"]}
 
 
@@ -65,14 +65,14 @@ def test_a_new_dataset_needs_no_recipe_and_a_new_model_one_file(tmp_path: Path) 
     assert "net: mine, " in help_text(own)
 
 
-def test_a_folder_may_change_an_entry_of_ours_or_bring_a_file_of_its_own(tmp_path: Path) -> None:
+def test_a_folder_may_change_a_built_in_entry_or_add_a_file(tmp_path: Path) -> None:
     entry = write(tmp_path / "a", {"recipe/hcn.yaml": "utd_mhad:\n  like: synthetic_cs\n  epochs: 3\n"})
     words = ["task=train", "dataset=utd_mhad"]
     assert recipe_of(*entry, *words) == {**OLD["hcn/synthetic_cs"], "epochs": 3}
     text = f"_target_: {recipes.TARGET}\nepochs: 9\n"
     whole = write(tmp_path / "b", {"recipe/hcn/utd_mhad.yaml": text})
     assert recipe_of(*whole, *words) == {"_target_": recipes.TARGET, "epochs": 9}
-    assert recipe_of(*words) == OLD["hcn/utd_mhad"]  # the folders of one command are not those of the next
+    assert recipe_of(*words) == OLD["hcn/utd_mhad"]  # the folders of one command do not apply to the next
 
 
 def test_there_is_no_recipe_for_a_model_without_a_file(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_there_is_no_recipe_for_a_model_without_a_file(tmp_path: Path) -> None:
         ("a: {like: nope/utd_mhad}", "nope/utd_mhad"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_named(text: str, named: str, tmp_path: Path) -> None:
+def test_a_file_without_a_recipe_is_named(text: str, named: str, tmp_path: Path) -> None:
     own = write(tmp_path, {"recipe/net.yaml": text + "\n"})
     with pytest.raises(SettingError) as caught:
         cli.check_arguments(own)
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_recipe_is_named(text: str, named: str, tmp_path: Path
         (["recipe=agcn/utd"], "did you mean 'agcn/utd_mhad'", "hcn/utd_mhad"),
     ],
 )
-def test_an_unknown_recipe_gets_the_nearest_of_its_model(arguments: list[str], near: str, far: str) -> None:
+def test_an_unknown_recipe_gets_a_suggestion(arguments: list[str], near: str, far: str) -> None:
     with pytest.raises(SettingError) as caught:
         cli.check_arguments(["task=train", *arguments])
     assert near in str(caught.value) and f" {far}" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What a YAML file may call: what its group is for, decided by name before anything is imported."""
+"""A YAML file may name only targets of its own group; names are checked before anything is imported."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ def settings_of(*words: str) -> Any:
 
 
 def filled(part: str, node: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which one part is another."""
+    """Settings in which one part is replaced."""
     settings: Any = settings_of()
     *above, last = part.split(".")
     place = settings
@@ -46,7 +46,7 @@ def test_every_recipe_and_a_surrogate_are_allowed() -> None:
 
 @pytest.fixture
 def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module that leaves a mark when it is imported."""
+    """A module that writes a file when it is imported."""
     (tmp_path / "evilmod.py").write_text(
         f"import pathlib\npathlib.Path({str(tmp_path)!r}, 'ran').touch()\ndef f(network):\n    return network\n"
     )
@@ -66,7 +66,7 @@ def test_a_foreign_module_is_not_even_imported(part: str, evil: Path) -> None:
     assert not (evil / "ran").exists() and "evilmod" not in sys.modules
 
 
-def test_what_was_typed_is_trusted_at_its_key_only(evil: Path) -> None:
+def test_a_target_on_the_command_line_is_trusted_at_its_key_only(evil: Path) -> None:
     settings = filled("defense", {"_target_": "evilmod.f", "_partial_": True})
     for typed in (
         {"attack._target_": "evilmod.f"},
@@ -87,7 +87,7 @@ FOREIGN = [
     ("attack", "skeleton_adv.attacks.admm.torch.load"),
     ("attack", "skeleton_adv.attacks.admm.nn.Module"),
     ("attack", "skeleton_adv.attacks"),
-    ("attack", "skeleton_adv.attacks.losses.margin"),  # of the package, but no attack
+    ("attack", "skeleton_adv.attacks.losses.margin"),  # in the package, but not an attack
     ("attack", "skeleton_adv.attacks..admm"),
     ("attack", "skeleton_adv.attacks.admm:admm"),
     ("attack", "skeleton_adv.attacksx.admm"),
@@ -101,7 +101,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("part", "target"), FOREIGN)
-def test_a_file_may_not_call_what_its_group_is_not_for(part: str, target: str) -> None:
+def test_a_file_may_not_name_a_target_of_another_group(part: str, target: str) -> None:
     with pytest.raises(SettingError, match=r"_target_="):
         check_targets(filled(part, {"_target_": target, "_partial_": True}), Trust())
 
@@ -116,7 +116,7 @@ def test_a_file_may_not_call_what_its_group_is_not_for(part: str, target: str) -
         ("attack.constraints.bone", "skeleton_adv.attacks.admm.admm"),
     ],
 )
-def test_what_is_called_at_once_is_a_class_of_its_group(part: str, target: str) -> None:
+def test_a_target_without_partial_is_a_class_of_its_group(part: str, target: str) -> None:
     with pytest.raises(SettingError, match=r"_target_="):
         check_targets(filled(part, {"_target_": target}), Trust())
 
@@ -133,7 +133,7 @@ def test_what_is_called_at_once_is_a_class_of_its_group(part: str, target: str) 
         ("attack", {"bta": 1}, "attack.bta"),
     ],
 )
-def test_a_part_that_cannot_be_made_is_named(part: str, change: dict[str, Any], named: str) -> None:
+def test_a_part_that_cannot_be_built_is_named(part: str, change: dict[str, Any], named: str) -> None:
     node = settings_of()[part] | change
     with pytest.raises(SettingError, match=named.replace(".", r"\.")):
         check_targets(filled(part, node), Trust())

@@ -1,4 +1,4 @@
-"""The lp ball: what is in it, the nearest point of it, and draws that fill it."""
+"""The lp ball: membership, projection, and uniform draws."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def test_violation_by_hand(norm: Any) -> None:
 
 @both
 def test_projection_is_the_nearest_point_of_the_ball(norm: Any) -> None:
-    """For a convex set: in it, itself where it already was, and at an obtuse angle to every other point of it."""
+    """For a convex set: it is in the set, does not move points of the set, and has an obtuse angle to all of them."""
     batch, ball = make_batch(n=4), Ball(norm, 0.2)
     far = moved(batch)
     near = ball.project(far, batch)
@@ -53,7 +53,7 @@ def test_projection_is_the_nearest_point_of_the_ball(norm: Any) -> None:
 
 
 @both
-def test_projection_puts_back_what_may_not_move(norm: Any) -> None:
+def test_projection_restores_immovable_entries(norm: Any) -> None:
     for batch in (make_batch(n=4), make_batch(n=2, skeleton=OPENPOSE18)):
         everything = batch.x + 5
         back = Ball(norm, 1000.0).project(everything, batch)
@@ -63,7 +63,7 @@ def test_projection_puts_back_what_may_not_move(norm: Any) -> None:
 
 
 def test_draws_are_uniform_in_the_ball() -> None:
-    """linf: each coordinate; l2: the radius to the power of the dimension. Streams are each clip's own."""
+    """linf: each coordinate is uniform; l2: the radius to the power of the dimension is; each clip has its stream."""
     batch = make_batch(n=400, t=1, m=1)
     linf = Ball("linf", 0.5).draw(batch, 0, "test", 0)
     assert kstest(linf[batch.movable].numpy() / 0.5, "uniform", args=(-1, 2)).pvalue > 1e-3

@@ -1,4 +1,4 @@
-"""Constraints against closed forms and laws that hold for any body."""
+"""Constraints, compared with closed forms, and laws for any body."""
 
 import itertools
 
@@ -17,7 +17,7 @@ each = pytest.mark.parametrize("constraint", ALL, ids=lambda c: f"{c.name}-{geta
 
 
 def turned(x: Tensor, angle: float = 0.7) -> Tensor:
-    """x turned rigidly about an axis that is none of the coordinates', and moved."""
+    """x rotated about an oblique axis and translated."""
     axis = torch.tensor([1.0, 2.0, -0.5], dtype=x.dtype)
     axis = angle * axis / axis.norm()
     skew = torch.zeros(3, 3, dtype=x.dtype)
@@ -35,7 +35,7 @@ def test_clean_clips_satisfy_everything(constraint: Constraint, batch: SkeletonB
 
 
 @each
-def test_what_does_not_exist_does_not_count(constraint: Constraint, batch: SkeletonBatch) -> None:
+def test_absent_joints_do_not_count(constraint: Constraint, batch: SkeletonBatch) -> None:
     far = torch.where(batch.mask, batch.x, batch.x + 5)
     assert constraint.violation(far, batch).abs().max() == 0
     assert constraint.satisfied(far, batch).all()
@@ -64,7 +64,7 @@ def test_length_has_gradient_zero_at_zero() -> None:
     assert vectors.grad is not None and (vectors.grad == 0).all()
 
 
-def test_bones_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
+def test_bones_are_invariant_to_rigid_motion_but_not_to_scale(batch: SkeletonBatch) -> None:
     bone = BoneLength(eps=0.01)
     assert bone.on(batch).measure(turned(batch.x)).max() < 1e-12
     limits = bone.on(batch)
@@ -74,10 +74,10 @@ def test_bones_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
     assert not bone.satisfied(1.0101 * batch.x, batch).any()
 
 
-def test_speeds_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
+def test_speeds_are_invariant_to_rigid_motion_but_not_to_scale(batch: SkeletonBatch) -> None:
     speed, velocity = Speed(), Speed(reading="velocity")
     assert speed.on(batch).measure(turned(batch.x)).max() < 1e-12
-    assert velocity.on(batch).measure(turned(batch.x)).max() > 0.5  # a turn changes directions
+    assert velocity.on(batch).measure(turned(batch.x)).max() > 0.5  # a rotation changes directions
     assert speed.satisfied(1.0999 * batch.x, batch).all()
     assert not speed.satisfied(1.101 * batch.x, batch).any()
     limits = velocity.on(batch)
@@ -86,20 +86,20 @@ def test_speeds_ignore_rigid_motion_and_see_scale(batch: SkeletonBatch) -> None:
     torch.testing.assert_close(doubled, still / (still + batch.skeleton.speed_floor))
 
 
-def test_speed_floor_is_in_metres_a_second() -> None:
+def test_speed_floor_is_in_metres_per_second() -> None:
     batch = make_batch(n=1, t=5, m=1)
     still = SkeletonBatch(
         batch.x[:, :, :1].expand(-1, -1, 5, -1, -1), batch.y, batch.mask, batch.index, batch.dt, batch.skeleton
     )
     moving = still.x + torch.arange(5).view(1, 1, 5, 1, 1) * torch.tensor([0.003, 0, 0]).view(1, 3, 1, 1, 1)
-    # 3 mm a frame at 30 frames a second is 0.09 m/s, and the clean body stands still.
+    # 3 mm per frame at 30 frames per second is 0.09 m/s, and the clean body does not move.
     assert Speed(floor=0.0901).satisfied(moving, still).all()
     assert not Speed(floor=0.0898).satisfied(moving, still).any()
     assert not Speed().satisfied(moving, still).any()
 
 
 def test_angle_estimate_by_hand(batch: SkeletonBatch) -> None:
-    """Moving one joint by d changes each of its triples by d over the lengths that meet it."""
+    """A displacement d of one joint changes each of its triples by d divided by the lengths of the adjacent bones."""
     moved, joint, d = batch.x.clone(), 5, 0.02
     moved[:, 1, :, joint] += d
     limits = JointAngle().on(batch)
@@ -119,7 +119,7 @@ def test_angle_estimate_by_hand(batch: SkeletonBatch) -> None:
         torch.testing.assert_close(got[..., number], torch.where(there, expected, 0))
 
 
-def test_slack_forgives_rounding_only() -> None:
+def test_slack_allows_only_rounding() -> None:
     batch = make_batch(n=1, m=1)
     tight = BoneLength(eps=0)
     moved = batch.x.clone()

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files are written whole or not at all."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from skeleton_adv.core.errors import CheckpointError, RunError
 from skeleton_adv.core.files import digest, read_json, whole, write_json, write_whole
 
 
-def test_what_is_interrupted_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_only_the_old_file(tmp_path: Path) -> None:
     path = write_whole(tmp_path / "new" / "file.txt", "old")
 
     def interrupted() -> None:
@@ -24,7 +24,7 @@ def test_what_is_interrupted_leaves_the_old_file_and_nothing_beside_it(tmp_path:
     assert path.read_bytes() == b"new" and list(path.parent.iterdir()) == [path]
 
 
-def test_objects_are_read_back_and_damage_is_named(tmp_path: Path) -> None:
+def test_objects_are_read_back_and_damage_is_reported(tmp_path: Path) -> None:
     path = write_json(tmp_path / "a.json", {"b": 1, "a": [2]}, sort_keys=True)
     assert read_json(path) == json.loads(path.read_text()) == {"a": [2], "b": 1}
     assert list(read_json(path)) == ["a", "b"]
@@ -36,6 +36,6 @@ def test_objects_are_read_back_and_damage_is_named(tmp_path: Path) -> None:
         read_json(path, CheckpointError)
 
 
-def test_a_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
+def test_a_digest_is_the_hash_of_the_bytes(tmp_path: Path) -> None:
     path = write_whole(tmp_path / "a", b"abc")
     assert digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

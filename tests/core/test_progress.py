@@ -1,4 +1,4 @@
-"""Signs of life: between items and within them."""
+"""Progress between items and within items."""
 
 import io
 import sys
@@ -14,20 +14,20 @@ from skeleton_adv.defenses import none
 from skeleton_adv.models.victim import Victim
 
 
-class Asked(nn.Module):
+class Zeros(nn.Module):
     def forward(self, x: torch.Tensor, context: object = None) -> torch.Tensor:
         return x.flatten(1)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, to be set at will."""
+    """A clock that tests can set."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_a_log_gets_a_line_each_half_minute_with_the_time_left(
+def test_a_log_has_a_line_every_half_minute_with_the_time_left(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in track(range(6), 6, "reading"):
@@ -40,11 +40,11 @@ def test_a_log_gets_a_line_each_half_minute_with_the_time_left(
     ]
 
 
-def test_a_long_item_tells_the_time_left_once_its_passes_are_known(
+def test_a_long_item_shows_the_time_left_once_its_passes_are_known(
     clock: list[float], capsys: pytest.CaptureFixture[str], batch: SkeletonBatch
 ) -> None:
     watched = Progress("attack")
-    view = Victim(Asked(), none, "cpu", watched.pulse).view(batch, "attack", 0)
+    view = Victim(Zeros(), none, "cpu", watched.pulse).view(batch, "attack", 0)
     for _ in watched.over(range(2), 2):
         for _ in range(4):
             clock[0] += 20
@@ -57,7 +57,7 @@ def test_a_long_item_tells_the_time_left_once_its_passes_are_known(
     ]
 
 
-def test_the_first_item_tells_the_time_left_if_its_passes_are_expected(
+def test_the_first_item_shows_the_time_left_if_its_passes_are_expected(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     watched = Progress("attack", passes=10)
@@ -70,7 +70,7 @@ def test_the_first_item_tells_the_time_left_if_its_passes_are_expected(
     assert lines[-1] == "attack: 2 of 3, about 0 s left, 10 of 10 passes in the next" and len(lines) == 30
 
 
-def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

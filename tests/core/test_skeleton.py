@@ -58,7 +58,7 @@ def test_counts_and_the_papers_preceding_joints() -> None:
     assert tuple(parent + 1 for parent in NTU25.parents[1:]) == paper
 
 
-def test_a_joint_outside_is_refused() -> None:
+def test_a_joint_index_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="outside"):
         Skeleton("broken", ("a", "b", "c"), (0, 0, 1), ((0, 1, 3),), center=0)
 

@@ -1,4 +1,4 @@
-"""Cropping and resampling against torch's own, and the fixed order of clips."""
+"""Cropping and resampling, compared with torch, and the fixed order of clips."""
 
 import random
 
@@ -28,16 +28,16 @@ def test_a_frame_exists_if_all_its_sources_do() -> None:
     raw = RawClip(np.zeros((8, 3, 1, 1), np.float32), exists)
     # Halving reads frames (0, 1), (2, 3), (4, 5), (6, 7) in equal parts.
     assert resample(raw, 0, 8, 4)[1][:, 0, 0].tolist() == [True, False, True, True]
-    # At the same length each frame reads itself alone.
+    # At the same length, the only source of a frame is the frame itself.
     assert resample(raw, 0, 8, 8)[1][:, 0, 0].tolist() == exists[:, 0, 0].tolist()
 
 
-def test_centre_crop_is_the_public_feeders() -> None:
+def test_centre_crop_agrees_with_the_public_feeder() -> None:
     assert [centre_crop(length, 0.95) for length in (100, 41, 300, 10)] == [(2, 96), (1, 39), (7, 286), (0, 10)]
     assert centre_crop(50, 1.0) == (0, 50)
 
 
-def test_random_crops_lie_inside_and_are_long_enough() -> None:
+def test_random_crops_are_within_the_clip_and_long_enough() -> None:
     rng = random.Random(0)
     crops = [random_crop(80, 0.5, 32, rng) for _ in range(500)]
     assert all(start >= 0 and start + length <= 80 and 40 <= length <= 80 for start, length in crops)
@@ -55,7 +55,7 @@ def test_order_is_a_fair_sample_and_depends_on_names_alone() -> None:
     assert [backwards[i].name for i in hashed_order(backwards, "test")] == names
 
 
-def test_a_whole_clip_lies_in_the_batch_as_recorded() -> None:
+def test_a_whole_clip_is_in_the_batch_as_recorded() -> None:
     rng = np.random.default_rng(0)
     for start, length in ((0, 50), (7, 30), (0, 310)):
         size = start + length

@@ -1,4 +1,4 @@
-"""Files and stores changed at random, by a seed: each is read as it should be, or refused in one line."""
+"""Files and stores with seeded random changes: each is read correctly or refused in one line."""
 
 import json
 import random
@@ -25,7 +25,7 @@ WORDS = (b"1e39", b"-1e6", b"nan", b"NaN", b"Infinity", b"1e999", b"-1", b"9" * 
 
 
 def changed(content: bytes, rng: random.Random) -> bytes:
-    """A file's bytes with one of them flipped, a part lost, doubled or replaced, or the rest cut off."""
+    """The bytes of a file with one byte flipped, a part removed, repeated or replaced, or the end cut off."""
     start = rng.randrange(len(content))
     end = min(start + rng.choice((1, 1, 4, 8, 100)), len(content))
     before, part, after = content[:start], content[start:end], content[end:]
@@ -69,7 +69,7 @@ def openpose_set(root: Path) -> tuple[Dataset, list[Path]]:
 
 
 def read_all(dataset: Dataset) -> None:
-    """Read every clip afresh; what is read is finite, of the right form and size."""
+    """Read every clip with a new dataset, and check that its values are finite and its types and shapes correct."""
     fresh = replace(dataset)
     for clip in fresh.clips():
         raw = read_checked(fresh, clip)

@@ -1,4 +1,4 @@
-"""A new dataset, whole, and the facts of those that exist."""
+"""A complete new dataset, and the facts of the existing ones."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
 
 @dataclass(frozen=True)
 class Sticks(Dataset):
-    """All that a new dataset needs: three joints, one file per clip."""
+    """A complete new dataset: three joints, one file per clip."""
 
     root: str
     scale: float = 1.0
@@ -64,7 +64,7 @@ def test_a_new_dataset_is_prepared_and_becomes_batches(sticks: Path, tmp_path: P
     assert dataset.classes == ("stand", "kick")
 
 
-def test_a_new_dataset_is_beside_no_published_numbers_and_no_stand_in(sticks: Path) -> None:
+def test_a_new_dataset_has_no_published_numbers_and_is_no_stand_in(sticks: Path) -> None:
     dataset = Sticks(str(sticks))
     facts = (dataset.stands_for, dataset.stand_in, dataset.generated, dataset.unit, dataset.fps)
     assert facts == (None, False, False, "m", 30.0)
@@ -79,7 +79,7 @@ def test_a_new_datasets_settings_have_their_ranges(key: str, value: Any, sticks:
         Sticks(str(sticks), **{key: value})
 
 
-def test_fingerprint_tells_apart_what_changes_a_clip_as_read(sticks: Path) -> None:
+def test_fingerprints_differ_if_a_clip_as_read_differs(sticks: Path) -> None:
     first = Sticks(str(sticks)).fingerprint()
     assert Sticks(str(sticks), num_frames=16, test_crop=1.0, on_error="skip").fingerprint() == first
     prints = {first, Sticks(str(sticks), scale=2.0).fingerprint(), Sticks(str(sticks), num_persons=2).fingerprint()}
@@ -90,7 +90,7 @@ def test_fingerprint_tells_apart_what_changes_a_clip_as_read(sticks: Path) -> No
     assert len(prints) == 5
 
 
-def test_a_dataset_of_files_that_names_none_says_so(sticks: Path) -> None:
+def test_a_dataset_without_path_and_fingerprint_raises(sticks: Path) -> None:
     class Nameless(Sticks):
         path = Dataset.path
 
@@ -99,7 +99,7 @@ def test_a_dataset_of_files_that_names_none_says_so(sticks: Path) -> None:
 
 
 def settings(option: str) -> DictConfig:
-    """A dataset option's settings, those of the option that it extends among them."""
+    """The settings of a dataset option, including those of the option that it extends."""
     own = OmegaConf.load(CONF / f"{option}.yaml")
     assert isinstance(own, DictConfig)
     extended = [name for name in own.pop("defaults", []) if name != "_self_"]
@@ -143,7 +143,7 @@ def test_every_option_is_a_dataset_of_its_name(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_no_option_takes_more_persons_than_a_file_may_list(option: str) -> None:
+def test_no_option_has_more_persons_than_a_file_may_list(option: str) -> None:
     for persons in (0, 7, 1000):
         with pytest.raises(SettingError, match=rf"^dataset\.num_persons={persons}\b"):
             made(option, num_persons=persons)
@@ -157,7 +157,7 @@ def test_a_padded_clip_has_absent_bodies_after_its_own() -> None:
     np.testing.assert_array_equal(more.frames[..., :2], raw.frames)
 
 
-def test_what_lies_outside_a_recording() -> None:
+def test_coordinates_outside_a_recording() -> None:
     values = np.array([0, -100, 100, 100.001, -1e6, np.inf, -np.inf, np.nan, 1e39])
     assert outside(values, "m").tolist() == [False] * 3 + [True] * 6
     assert LARGEST["image"] == 1000 and not outside(values, "image")[:4].any()

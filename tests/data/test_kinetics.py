@@ -1,4 +1,4 @@
-"""Kinetics-skeleton's JSON files, made up here: persons by score, splits, and plain words about broken ones."""
+"""Artificial JSON files of Kinetics-skeleton: persons by score, splits, and messages about broken files."""
 
 import json
 from pathlib import Path
@@ -95,7 +95,7 @@ def test_a_part_of_the_set_keeps_its_label_indices(tmp_path: Path) -> None:
     assert {clip.label for clip in few.clips()} == {0, 17} and len(few.classes) == 20
 
 
-def test_only_one_split_may_be_there(tmp_path: Path) -> None:
+def test_one_split_alone_may_exist(tmp_path: Path) -> None:
     root = write_set(tmp_path)
     (root / "kinetics_train_label.json").unlink()
     assert {clip.split for clip in Kinetics(str(root)).clips()} == {"test"}
@@ -122,7 +122,7 @@ BROKEN = {
     "far outside": (change("body.pose", [1e4] * 36), "frame_index 4, body 2: pose contains a value that is not finite"),
     "huge": (change("body.score", [10**400] * 18), "score contains a value that is not finite or is far outside"),
     "too long a number": (change("body.score", [0.5] * 18).replace("0.5", "1" * 5000, 1), "not a readable text file"),
-    "nobody": (json.dumps({"data": [{"frame_index": k, "skeleton": []} for k in range(3)]}), "no joint has a score"),
+    "no body": (json.dumps({"data": [{"frame_index": k, "skeleton": []} for k in range(3)]}), "no joint has a score"),
     "true": (change("body.score", [True] * 18), "score contains a value that is not a number"),
     "words": (change("body.score", ["high"] * 18), "body 2: score contains a value that is not a number"),
     "negative": (change("frame.frame_index", -1), "frame 4 of 12 lacks a usable frame_index"),

@@ -1,4 +1,4 @@
-"""MATLAB files as scipy writes them, and some written byte by byte: what is read, and what is refused unread."""
+"""MATLAB files written by scipy or byte by byte: some are read, others are refused before they are read."""
 
 import struct
 import tracemalloc
@@ -39,7 +39,7 @@ def write(folder: Path, *variables: bytes) -> Path:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shape", [(20, 3, 50), (1, 1), (3, 0), (2, 1, 2, 3)])
-def test_what_scipy_writes_is_read(packed: bool, dtype: type, shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_files_of_scipy_are_read(packed: bool, dtype: type, shape: tuple[int, ...], tmp_path: Path) -> None:
     array = np.random.default_rng(0).normal(size=shape).astype(dtype)
     others = {"a": np.arange(3), "b_is_a_longer_name": "text", "c": {"field": 1.0}}
     savemat(tmp_path / "x.mat", {**others, "x": array, "z": array + 1}, do_compression=packed)
@@ -75,7 +75,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_what_is_large_is_refused_before_it_is_in_memory(kind: str, tmp_path: Path) -> None:
+def test_a_large_file_is_refused_before_it_is_in_memory(kind: str, tmp_path: Path) -> None:
     path = write(tmp_path, BOMBS[kind], variable("x", (1, 1), element(FLOAT64, bytes(8))))
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Genuine .skeleton files, made up here: bodies, splits, and plain words about broken ones."""
+"""Artificial .skeleton files: bodies, splits, and messages about broken files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize
 
 
 def skeleton_text(frames: Sequence[Sequence[np.ndarray]]) -> str:
-    """A file's text: for each frame its bodies, each (25, 3)."""
+    """The text of a file with these bodies (25, 3) in each frame."""
     lines = [str(len(frames))]
     for bodies in frames:
         lines.append(str(len(bodies)))
@@ -57,7 +57,7 @@ def test_bodies_come_back_in_metres(tmp_path: Path) -> None:
     assert raw.exists[..., :2].all() and not raw.exists[..., 2:].any()
 
 
-def test_those_who_move_most_are_kept_in_listed_order(tmp_path: Path) -> None:
+def test_bodies_that_move_most_are_kept_in_listed_order(tmp_path: Path) -> None:
     still, lively, liveliest = (moving(k, size=size) for k, size in enumerate((0.0, 0.3, 0.9)))
     raw = read_skeleton_file(write(tmp_path, "S001C001P001R001A050", still, lively, liveliest))
     kept = select_bodies(raw, 2)
@@ -66,7 +66,7 @@ def test_those_who_move_most_are_kept_in_listed_order(tmp_path: Path) -> None:
     assert energy(raw.frames[..., 1], raw.exists[..., 1]) == pytest.approx(by_hand, rel=1e-5)
 
 
-def test_frames_without_a_body_stay_empty(tmp_path: Path) -> None:
+def test_frames_without_a_body_remain_empty(tmp_path: Path) -> None:
     frames = [[body] for body in moving(0, 10)]
     frames[4] = []
     path = tmp_path / "S001C001P001R001A001.skeleton"

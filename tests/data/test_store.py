@@ -1,4 +1,4 @@
-"""Preparation: whole or not at all, the same everywhere, and plain about broken files."""
+"""Preparation: whole or not at all, the same on every machine, with clear messages about broken files."""
 
 import hashlib
 import json
@@ -71,7 +71,7 @@ def test_an_interrupted_preparation_leaves_nothing_and_starts_again(mat_folder: 
     assert len(store_of(mat_folder, tmp_path).clips) == 24
 
 
-def test_what_a_killed_preparation_left_is_cleared(mat_folder: Path, tmp_path: Path) -> None:
+def test_the_remains_of_a_killed_preparation_are_removed(mat_folder: Path, tmp_path: Path) -> None:
     store = store_of(mat_folder, tmp_path)
     folder = next(tmp_path.rglob("store.json")).parent
     folder.rename(folder.with_suffix(".part"))
@@ -118,7 +118,7 @@ def test_a_name_that_cannot_be_read_is_named(name: str, mat_folder: Path, tmp_pa
 @pytest.mark.parametrize(
     ("file", "size"), [("store.json", 40), ("frames.npy", 40), ("frames.npy", 0), ("exists.npy", 9)]
 )
-def test_a_store_that_was_cut_is_named(file: str, size: int, mat_folder: Path, tmp_path: Path) -> None:
+def test_a_truncated_store_is_named(file: str, size: int, mat_folder: Path, tmp_path: Path) -> None:
     store_of(mat_folder, tmp_path)
     (path,) = tmp_path.rglob(file)
     path.write_bytes(path.read_bytes()[:size])
@@ -132,7 +132,7 @@ def listing_of(cache: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def write_listing(path: Path, content: Any, sealed: bool) -> None:
-    """Change a store's listing, and if ``sealed`` the digest of it as well."""
+    """Change the listing of a store, and with ``sealed`` also its digest."""
     path.write_text(json.dumps(content))
     if sealed:
         path.with_name("store.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
@@ -206,7 +206,7 @@ def test_an_array_of_another_kind_is_refused(kind: str, file: str, mat_folder: P
         store_of(mat_folder, tmp_path).raw(0)
 
 
-def test_a_missing_file_of_a_store_is_told(mat_folder: Path, tmp_path: Path) -> None:
+def test_a_missing_file_of_a_store_is_reported(mat_folder: Path, tmp_path: Path) -> None:
     for name in ("store.json", "store.sha256", "frames.npy", "exists.npy"):
         store_of(mat_folder, tmp_path / name)
         (path,) = (tmp_path / name).rglob(name)
@@ -250,7 +250,7 @@ def test_the_digest_is_of_clips_in_order(mat_folder: Path, tmp_path: Path) -> No
 
 @dataclass(frozen=True)
 class Made(Dataset):
-    """A generator of one clip, which a test spoils."""
+    """A generator of one clip, in which a test puts a wrong value."""
 
     spoil: str = ""
     generated = True
@@ -299,7 +299,7 @@ READ = [
 
 @pytest.mark.parametrize("spoil", [*READ, "a label", "a name"])
 @pytest.mark.parametrize("kind", [Made, MadeOfFiles])
-def test_no_dataset_gives_what_no_recording_has(kind: type[Made], spoil: str, tmp_path: Path) -> None:
+def test_values_that_no_recording_contains_are_refused(kind: type[Made], spoil: str, tmp_path: Path) -> None:
     assert np.isfinite(prepare(kind(), tmp_path).raw(0).frames).all()
     with pytest.raises(DataError, match=r"^made: [^\n]*$"):
         prepare(kind(spoil=spoil), tmp_path).raw(0)
@@ -332,9 +332,7 @@ class Dying(UTDMHAD):
         return super().read(clip)
 
 
-def test_a_killed_reader_is_told_not_waited_for(
-    mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_reader_is_reported_at_once(mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "CLIPS_PER_WORKER", 8)
     with pytest.raises(DataError, match=r"was killed.*runtime\.workers=1"):
         prepare(Dying(str(mat_folder)), tmp_path, workers=2)

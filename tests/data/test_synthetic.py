@@ -1,4 +1,4 @@
-"""The generated motion: same clips everywhere, rigid bodies seen by imperfect cameras, classes that differ."""
+"""Generated motion: the same clips on every machine, rigid bodies, imperfect cameras, and classes that differ."""
 
 import re
 from collections import Counter
@@ -47,10 +47,10 @@ def bone_lengths(x: np.ndarray) -> np.ndarray:
     return lengths
 
 
-# --- which clips there are
+# --- the list of clips
 
 
-def test_names_say_what_the_clips_are() -> None:
+def test_names_describe_the_clips() -> None:
     clips = SyntheticMotion(repetitions=2).clips()
     assert len({clip.name for clip in clips}) == len(clips) == 40 * 60 * 3 * 2
     parts = [re.fullmatch(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", clip.name) for clip in clips]
@@ -90,15 +90,15 @@ def test_values_out_of_range_are_refused_by_name(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["S001C001P001R002A001", "S001C004P001R001A001", "S002C001P001R001A001", "a1_s1_t1"])
-def test_clips_of_others_are_refused(name: str) -> None:
+def test_clips_of_other_datasets_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         DATA.read(Clip(name, 0, "train"))
 
 
-# --- the same clips always
+# --- clips are reproducible
 
 
-def test_a_clip_does_not_depend_on_what_was_read_before() -> None:
+def test_a_clip_does_not_depend_on_earlier_reads() -> None:
     forward = {clip.name: DATA.read(clip) for clip in SAMPLE[:12]}
     backward = {clip.name: SyntheticMotion("cv", num_frames=7).read(clip) for clip in reversed(SAMPLE[:12])}
     for name, raw in forward.items():
@@ -116,7 +116,7 @@ def test_seed_and_repetition_change_a_clip() -> None:
 
 
 def test_clips_are_those_of_this_version_of_the_generator() -> None:
-    """Where this fails, clips have changed: raise GENERATOR, then write the new numbers here."""
+    """If this fails, clips have changed: raise GENERATOR, then write the new numbers here."""
     raw = DATA.read(CLIPS["S001C002P001R001A051"])
     assert raw.frames.shape == GOLDEN_SHAPE
     np.testing.assert_allclose(raw.frames[10, :, 11, :], GOLDEN, atol=2e-5)
@@ -126,7 +126,7 @@ GOLDEN_SHAPE = (89, 3, 25, 2)
 GOLDEN = [[0.46776, -0.59865], [-0.19844, -0.19589], [3.03198, 3.40121]]  # x, y and z of both right hands in frame 10
 
 
-def test_fingerprint_tells_apart_what_differs_and_nothing_else() -> None:
+def test_fingerprints_differ_exactly_if_clips_differ() -> None:
     variants: list[dict[str, Any]] = [
         {},
         {"seed": 1},
@@ -178,7 +178,7 @@ def test_a_figure_without_turns_is_its_bones_end_to_end() -> None:
         ({"turn": 90, "left_arm": 90}, ("left_elbow", "left_wrist"), (1, 0, 0)),
     ],
 )
-def test_freedoms_do_what_their_names_say(
+def test_freedoms_move_as_their_names_describe(
     freedoms: dict[str, float], bone: tuple[str, str], direction: tuple[float, ...]
 ) -> None:
     dofs = np.array([[float(freedoms.get(name, 0)) for name in DOFS]])
@@ -187,15 +187,15 @@ def test_freedoms_do_what_their_names_say(
     np.testing.assert_allclose(way / np.linalg.norm(way), direction, atol=1e-9)
 
 
-def test_bones_are_rigid_before_the_camera() -> None:
+def test_bones_are_rigid_in_the_room() -> None:
     for clip in SAMPLE[:40]:
         length = bone_lengths(DATA.performance(clip))  # (F, P, bones)
         assert (length.std(0) / length.mean(0)).max() < 1e-6
-        assert DATA.performance(clip)[..., 1].min() > -1e-9  # nor sinks anybody into the floor
+        assert DATA.performance(clip)[..., 1].min() > -1e-9  # no joint is below the floor
     statures = np.array([DATA.performer(subject).stature for subject in range(1, 41)])
     legs = [bone_lengths(world("nod_head", s))[0, 0, NTU25.bones.index((13, 12))] for s in range(1, 41)]
     assert statures.min() > 1.5 and statures.max() < 1.95 and np.ptp(statures) > 0.3
-    assert 0.01 < np.std(legs / statures) / np.mean(legs / statures) < 0.06  # proportions differ, too
+    assert 0.01 < np.std(legs / statures) / np.mean(legs / statures) < 0.06  # proportions also differ
 
 
 def test_people_stand_on_the_floor_as_tall_as_they_are() -> None:
@@ -207,7 +207,7 @@ def test_people_stand_on_the_floor_as_tall_as_they_are() -> None:
         assert np.abs(x[:, [joint("left_foot"), joint("right_foot")], 1]).max() < 0.1
 
 
-def test_actions_do_what_their_names_say() -> None:
+def test_actions_move_as_their_names_describe() -> None:
     hips, left, right = joint("base_of_spine"), joint("left_hand"), joint("right_hand")
     for subject in range(1, 7):
         wave = world("wave_right_hand", subject)[:, 0]
@@ -230,7 +230,7 @@ SWAP = {"left": "right", "right": "left"}
 
 
 def swapped(names: tuple[str, ...]) -> list[int]:
-    """Where each name's counterpart on the other side is."""
+    """The index of each name's counterpart on the other side."""
     return [
         names.index("_".join([SWAP.get(name.split("_")[0], name.split("_")[0]), *name.split("_")[1:]]))
         for name in names
@@ -262,7 +262,7 @@ def test_left_handed_people_mirror_an_action() -> None:
 def test_two_persons_act_where_the_action_has_two() -> None:
     assert {name for name in DATA.classes if world(name).shape[1] == 2} == PAIRS
     first, second = bone_lengths(world("hug")[0])
-    assert np.abs(first / second - 1).max() > 0.02  # not the same person twice
+    assert np.abs(first / second - 1).max() > 0.02  # two different persons
     for name in ("hug", "squat"):
         raw = DATA.read(clip_of(name))
         assert raw.exists.any(axis=(0, 1)).tolist() == [True, name in PAIRS]
@@ -272,10 +272,10 @@ def test_two_persons_act_where_the_action_has_two() -> None:
         assert (one.frames == raw.frames[..., :1]).all() and (one.exists == raw.exists[..., :1]).all()
 
 
-# --- what the cameras see
+# --- the cameras
 
 
-def test_cameras_see_one_performance_by_rigid_motions() -> None:
+def test_camera_views_differ_by_a_rigid_motion() -> None:
     for action in ("kick_forward", "handshake"):
         views = [DATA.camera(clip_of(action, 3, c)).view(DATA.performance(clip_of(action, 3, c))) for c in (1, 2, 3)]
         first = views[0].reshape(-1, 3)
@@ -288,7 +288,7 @@ def test_cameras_see_one_performance_by_rigid_motions() -> None:
             assert np.degrees(np.arccos((np.trace(rotation) - 1) / 2)) == pytest.approx(degrees, abs=15)
 
 
-def test_each_camera_errs_by_itself_and_by_millimetres() -> None:
+def test_cameras_have_independent_errors_of_millimetres() -> None:
     errors = []
     for camera in (1, 2, 3):
         clip = clip_of("squat", 3, camera)
@@ -309,7 +309,7 @@ def test_errors_last_and_grow_with_distance_and_when_hidden() -> None:
     np.testing.assert_allclose(far[:, 0, 0] / near[:, 0, 0], (1 + 1.5 / depth) ** 1.5, rtol=1e-6)
     assert np.corrcoef(near[:-1, 0, 0, 0], near[1:, 0, 0, 0])[0, 1] == pytest.approx(0.85, abs=0.03)
     behind = still.copy()
-    behind[:, :, joint("left_elbow")] += (-0.2, 0, 0.4)  # behind the back, as the camera sees it
+    behind[:, :, joint("left_elbow")] += (-0.2, 0, 0.4)  # behind the back, from the camera
     worse = sense(behind, np.random.default_rng(0)) - behind
     assert worse[:, 0, joint("left_elbow"), 0].std() > 2 * near[:, 0, joint("left_elbow"), 0].std()
 
@@ -325,7 +325,7 @@ def test_bones_jitter_as_on_kinect_clips() -> None:
     assert np.mean(spreads, 0)[NTU25.bones.index((13, 12))] < 0.06  # a thigh
 
 
-def test_bodies_are_where_a_kinect_sees_them() -> None:
+def test_bodies_are_where_a_kinect_records_them() -> None:
     lengths = []
     for clip in SAMPLE:
         raw = DATA.read(clip)
@@ -344,7 +344,7 @@ def test_bodies_are_where_a_kinect_sees_them() -> None:
         assert (x[:, joint("head"), 1] > x[:, joint("left_foot"), 1] + 1).all()
 
 
-def test_people_face_the_second_camera_but_for_some_degrees() -> None:
+def test_people_face_the_second_camera_within_some_degrees() -> None:
     facing = []
     for subject in range(1, 41):
         across = np.diff(world("nod_head", subject)[:, 0, [joint("right_hip"), joint("left_hip")]], axis=1)[:, 0].mean(
@@ -374,10 +374,10 @@ def test_clips_become_batches() -> None:
     assert [DATA.classes[label] in PAIRS for label in batch.y] == batch.mask[..., 1].flatten(1).any(1).tolist()
 
 
-# --- classes can be told apart, but not easily
+# --- classes can be distinguished, but not easily
 
 
-def test_nearest_class_mean_is_neither_lost_nor_perfect() -> None:
+def test_nearest_class_mean_is_between_chance_and_perfect() -> None:
     def features(subjects: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         clips = [clip for clip in CLIPS.values() if int(clip.name[9:12]) in subjects and clip.name[5:8] == "002"]
         x = []

@@ -1,4 +1,4 @@
-"""The synthetic sets written as genuine files and read back by the readers of the real ones."""
+"""Synthetic datasets, written in the official formats and read back by the readers of the real datasets."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_openpose_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back.exists, straight.exists)
 
 
-def test_a_detector_sees_faces_from_the_front() -> None:
+def test_a_detector_finds_faces_from_the_front() -> None:
     made = SyntheticKinetics()
     joint = OPENPOSE18.joints.index
     inside, above, found = [], [], []
@@ -57,7 +57,8 @@ def test_a_detector_sees_faces_from_the_front() -> None:
         x, y = raw.frames[there, 0, :, 0], raw.frames[there, 1, :, 0]
         inside.append(abs(raw.frames[:, :2]).max() < 0.5)
         above.append((y[:, joint("nose")] > y[:, joint("neck")]).mean())
-        assert np.median(x[:, joint("left_ear")] - x[:, joint("right_ear")]) > 0.01  # their left is our right
+        # A person's left is on the right of the image.
+        assert np.median(x[:, joint("left_ear")] - x[:, joint("right_ear")]) > 0.01
         assert np.median(x[:, joint("left_shoulder")] - x[:, joint("right_shoulder")]) > 0.01
         found.append(raw.exists[..., 0].mean())
     assert all(inside) and np.mean(above) > 0.7 and 0.8 < np.mean(found) < 0.999

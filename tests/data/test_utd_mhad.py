@@ -1,4 +1,4 @@
-"""UTD-MHAD's files: arrays and coordinates that no recording has are named, with their frame."""
+"""UTD-MHAD's files: impossible arrays and coordinates are reported with their frame."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from skeleton_adv.data.utd_mhad import MOST_FRAMES, UTDMHAD, read_mat_file
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e39, -1e6, 100.5])
-def test_a_coordinate_that_no_recording_has_is_named_with_its_frame(value: float, tmp_path: Path) -> None:
+def test_an_impossible_coordinate_is_named_with_its_frame(value: float, tmp_path: Path) -> None:
     array = np.random.default_rng(0).normal(size=(20, 3, 50))
     array[3, 1, 20] = value
     savemat(tmp_path / "x.mat", {"d_skel": array})

@@ -1,4 +1,4 @@
-"""The noise and filter defense against scipy's filter, a brute-force average, and its own promises."""
+"""The noise-and-filter defense, compared with scipy's filter, a brute-force average, and its documentation."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from skeleton_adv.defenses.noise_filter import TAPS, NoiseFilter, smooth
 
 
 class Curved(nn.Module):
-    """A network whose gradient depends on where it is taken, and that notes what it was shown."""
+    """A network whose gradient depends on its input, and which records its inputs."""
 
     def __init__(self, batch: SkeletonBatch) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def weights(taps: int) -> Tensor:
 
 @pytest.mark.parametrize("taps", [5, 7])
 @pytest.mark.parametrize("frames", [64, 3])
-def test_the_filter_is_scipys(taps: int, frames: int) -> None:
+def test_the_filter_agrees_with_scipy(taps: int, frames: int) -> None:
     x = torch.randn(2, 3, frames, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     everything = torch.ones(2, 1, frames, 5, 2, dtype=torch.bool)
     expected = correlate1d(x.numpy(), weights(taps).numpy(), axis=2, mode="nearest")
@@ -52,7 +52,7 @@ def test_an_impulse_keeps_its_peak_and_its_centroid(taps: int) -> None:
     assert (y * torch.arange(17)).sum().item() == pytest.approx(8)
 
 
-def test_missing_frames_have_no_weight_and_stay() -> None:
+def test_missing_frames_have_no_weight_and_do_not_change() -> None:
     batch = make_batch(n=2, t=12)
     batch.mask[1, :, 4:6, 3, 0] = False
     x = torch.where(batch.mask, batch.x, 0)
@@ -66,7 +66,7 @@ def test_missing_frames_have_no_weight_and_stay() -> None:
     assert (seen != x)[batch.movable].float().mean() > 0.99
 
 
-def test_the_gradient_of_many_looks_is_their_mean() -> None:
+def test_the_gradient_of_many_draws_is_their_mean() -> None:
     batch = make_batch(n=3)
     network = Curved(batch)
     defense = NoiseFilter(network, sigma=0.2, taps=7, eot=6)
@@ -82,7 +82,7 @@ def test_the_gradient_of_many_looks_is_their_mean() -> None:
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
 
 
-def test_noise_has_its_size_and_each_look_its_own() -> None:
+def test_noise_has_its_size_and_differs_between_draws() -> None:
     batch = make_batch(n=4, t=16)
     defense = NoiseFilter(Curved(batch), sigma=0.05, taps=None, draws=20, eot=3)
     defense(batch.x, context_of(batch, "judge"))
@@ -95,7 +95,7 @@ def test_noise_has_its_size_and_each_look_its_own() -> None:
     assert together.abs().max() < 5 / noise.shape[1] ** 0.5
 
 
-def test_a_filter_alone_looks_once_and_is_deterministic() -> None:
+def test_a_filter_alone_makes_one_pass_and_is_deterministic() -> None:
     batch = make_batch(n=2)
     defense = NoiseFilter(Curved(batch), sigma=0.0)
     first = defense(batch.x, context_of(batch, "judge"))

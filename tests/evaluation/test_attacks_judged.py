@@ -1,4 +1,4 @@
-"""What an attack may see, write, move and return; and constraints of any name."""
+"""The access of attacks, the checks of their results, and constraints of any name."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +32,7 @@ FRAMES, PERSONS = 16, 2  # the second person is absent in every clip: 960 entrie
 
 
 class Linear(nn.Module):
-    """A linear victim of 27 classes, right about no clip in particular."""
+    """A linear victim of 27 classes with random weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def still(batch: SkeletonBatch, x_adv: Tensor | None = None) -> AttackResult:
     return AttackResult(batch.x if x_adv is None else x_adv, found)
 
 
-# What a row is made of
+# The columns of a row
 
 
 def test_a_row_has_the_columns_of_its_kind_then_constraints_then_the_attacks_own(data: Any) -> None:
@@ -95,10 +95,10 @@ def test_a_row_has_the_columns_of_its_kind_then_constraints_then_the_attacks_own
 
 @pytest.mark.parametrize(
     "columns",
-    [{}, {"queries": torch.zeros(5)}, {"queries": torch.zeros(4, dtype=torch.long)}, {"asked": torch.zeros(5)}],
+    [{}, {"queries": torch.zeros(5)}, {"queries": torch.zeros(4, dtype=torch.long)}, {"calls": torch.zeros(5)}],
     ids=["missing", "float", "shape", "name"],
 )
-def test_own_columns_are_those_that_are_declared(data: Any, columns: dict[str, Tensor]) -> None:
+def test_added_columns_must_be_declared(data: Any, columns: dict[str, Tensor]) -> None:
     @needs("none", columns={"queries": "int"})
     def careless(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return replace(still(batch), columns=columns)
@@ -107,7 +107,7 @@ def test_own_columns_are_those_that_are_declared(data: Any, columns: dict[str, T
         rows(data, careless)
 
 
-def test_two_columns_of_one_name_are_refused(data: Any) -> None:
+def test_two_columns_with_the_same_name_are_refused(data: Any) -> None:
     @needs("none", columns={"bone_max": "float"})
     def greedy(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return still(batch)
@@ -118,7 +118,7 @@ def test_two_columns_of_one_name_are_refused(data: Any) -> None:
         rows(data, pgd, constraints={"true_angle": JointAngle()})
 
 
-def test_kept_clips_are_arrays_as_they_are_judged(data: Any) -> None:
+def test_saved_clips_are_the_judged_arrays(data: Any) -> None:
     kept: dict[int, Any] = {}
 
     def save(numbers: list[int], found: list[dict[str, Any]], arrays: Any) -> None:
@@ -141,10 +141,10 @@ def test_kept_clips_are_arrays_as_they_are_judged(data: Any) -> None:
         assert row["l2"] == pytest.approx(float(np.sqrt((moved**2).sum())), rel=1e-12)
 
 
-# What an attack may see
+# The access of an attack
 
 
-def test_what_an_attack_declares_shows_through_its_settings() -> None:
+def test_declarations_of_an_attack_with_settings_are_found() -> None:
     def undeclared(model: Any, batch: SkeletonBatch, *, targeted: bool = False, c: int = 0) -> AttackResult:
         return still(batch)
 
@@ -160,7 +160,7 @@ def test_what_an_attack_declares_shows_through_its_settings() -> None:
 
 
 @pytest.mark.parametrize("access", ["gradients", "scores", "labels"])
-def test_an_attack_gets_what_it_declares_and_its_calls_count(data: Any, access: Any) -> None:
+def test_an_attack_gets_its_declared_access_and_its_calls_are_counted(data: Any, access: Any) -> None:
     seen: list[Tensor] = []
 
     @needs(access)
@@ -171,12 +171,12 @@ def test_an_attack_gets_what_it_declares_and_its_calls_count(data: Any, access: 
         if access == "gradients":
             torch.autograd.grad(seen[0].sum(), x)
         with torch.no_grad():
-            model(batch.x.clone().requires_grad_())  # without a graph that asks for no gradient
+            model(batch.x.clone().requires_grad_())  # without a graph, this requests no gradient
         for name in dir(model):
             if not name.startswith("_"):
                 assert not isinstance(getattr(model, name), nn.Module | Victim)
         assert not [name for name in dir(model) if not name.startswith("_")]
-        seen[-1].zero_()  # its own copy: the evaluator's answers stay
+        seen[-1].zero_()  # a copy: the evaluator's logits do not change
         return still(batch)
 
     found = rows(data, looking, limit=5)
@@ -188,8 +188,8 @@ def test_an_attack_gets_what_it_declares_and_its_calls_count(data: Any, access: 
         assert seen[0].tolist() == [row["clean_pred"] for row in found]
 
 
-def test_answers_for_the_sign_of_weakness_are_the_evaluators_own(data: Any) -> None:
-    """An attack that writes into what it was given, or sees labels only, changes nothing of ``falling``."""
+def test_an_attack_cannot_change_the_logits_of_the_weakness_check(data: Any) -> None:
+    """An attack that overwrites its logits, or sees only labels, does not change ``falling``."""
 
     def falling(access: Any, spoil: bool) -> list[bool]:
         @needs(access)
@@ -206,7 +206,7 @@ def test_answers_for_the_sign_of_weakness_are_the_evaluators_own(data: Any) -> N
     assert any(plain) and plain == falling("scores", True) == falling("labels", False)
 
 
-def test_more_than_was_declared_is_refused_in_one_line(data: Any) -> None:
+def test_undeclared_access_is_refused_in_one_line(data: Any) -> None:
     dishonest = {
         access: needs(access)(lambda model, batch, *, targeted=False: pgd(model, batch, steps=1))
         for access in ("scores", "labels", "none")
@@ -217,7 +217,7 @@ def test_more_than_was_declared_is_refused_in_one_line(data: Any) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_labels_of_logits_that_are_not_finite_are_no_class() -> None:
+def test_logits_that_are_not_finite_have_no_label() -> None:
     class Half(nn.Module):
         def forward(self, x: Tensor, context: Context) -> Tensor:
             return torch.tensor([[0.0, 1.0], [torch.nan, 1.0], [torch.inf, 0.0]])
@@ -226,11 +226,11 @@ def test_labels_of_logits_that_are_not_finite_are_no_class() -> None:
     assert Victim(Half(), none, "cpu").view(batch, "attack", 0).limited("labels")(batch.x).tolist() == [1, -1, -1]
 
 
-# What an attack may write, move and return
+# The checks of an attack's result
 
 
 def test_an_attack_that_writes_into_its_clips_is_judged_like_any_other(data: Any) -> None:
-    """It once gave "success 81 %, feasible 81 %, l2 0"."""
+    """An earlier version reported "success 81 %, feasible 81 %, l2 0" for such an attack."""
 
     def honest(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return pgd(model, batch, eps=0.2, step=0.1, steps=3, random_start=False)
@@ -250,7 +250,7 @@ def test_an_attack_that_writes_into_its_clips_is_judged_like_any_other(data: Any
 
 
 @pytest.mark.parametrize("amount", [1e-12, 0.3, torch.nan, torch.inf])
-def test_what_may_not_move_is_named_with_attack_and_clip(data: Any, amount: float) -> None:
+def test_a_moved_immovable_entry_is_named_with_attack_and_clip(data: Any, amount: float) -> None:
     def reckless(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         assert not batch.movable[2, ..., 1].any()
         x_adv = batch.x.clone()
@@ -282,7 +282,7 @@ def test_a_result_of_another_shape_is_refused(data: Any, result: Any) -> None:
         rows(data, odd)
 
 
-def test_a_diverged_clip_is_a_row_and_its_mates_are_untouched(data: Any) -> None:
+def test_a_diverged_clip_is_a_row_and_other_clips_are_unchanged(data: Any) -> None:
     def partly(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         x_adv = batch.x.clone()
         x_adv[1] = torch.where(batch.movable[1], torch.inf, x_adv[1])
@@ -295,8 +295,8 @@ def test_a_diverged_clip_is_a_row_and_its_mates_are_untouched(data: Any) -> None
     assert not found[1]["success"] and found[1]["success_share"] == found[1]["adv_share"] == 0
 
 
-def test_attacks_that_diverge_leave_what_may_not_move(data: Any) -> None:
-    """An infinite gradient at an absent joint is no reason to be refused."""
+def test_attacks_that_diverge_do_not_change_immovable_entries(data: Any) -> None:
+    """An attack is not refused because of an infinite gradient at an absent joint."""
 
     class Steep(Linear):
         def forward(self, x: Tensor, context: Context) -> Tensor:
@@ -334,7 +334,7 @@ def test_a_fourth_constraint_reaches_attack_measures_and_rows(data: Any) -> None
         attack = partial(admm, constraints=constraints, outer_steps=6, inner_steps=6, lr=5e-3, conf=5.0, **settings)
         return rows(data, attack, constraints=four)
 
-    four = {**CONSTRAINTS, "ground": Floor()}  # by another name than its own
+    four = {**CONSTRAINTS, "ground": Floor()}  # under another name than the class gives
     without, with_it, best = run(CONSTRAINTS), run(four, beta=20.0), run(four, beta=20.0, keep="best")
     columns = list(with_it[0])
     assert columns[-3:] == ["ground_mean", "ground_max", "ground_ok"] and len(columns) == len(ATTACK.columns) + 12
@@ -369,8 +369,8 @@ def test_an_attack_may_have_no_constraint_at_all() -> None:
 
 
 def test_every_constraint_names_its_measure() -> None:
-    said = {name: (constraint.symbol, constraint.unit) for name, constraint in CONSTRAINTS.items()}
-    assert said == {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
+    declared = {name: (constraint.symbol, constraint.unit) for name, constraint in CONSTRAINTS.items()}
+    assert declared == {"bone": ("ΔB/B", "share"), "angle": ("ΔJ", "rad"), "speed": ("ΔS/S", "share")}
 
 
 def test_batches_of_absent_persons_are_what_these_tests_need(data: Any) -> None:

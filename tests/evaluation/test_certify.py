@@ -1,4 +1,4 @@
-"""Certificates of a victim whose exact margins are known: sound, resumable within a clip, and honest about NaN."""
+"""Certificates of a victim with known margins: they are sound, resume within a clip, and abstain on NaN."""
 
 import math
 from pathlib import Path
@@ -27,7 +27,7 @@ FRAMES, HAND = 16, 7
 
 
 class Height(nn.Module):
-    """Says whether a hand is above ``height`` on average, of three classes the third of which never wins."""
+    """Predicts whether a hand is above ``height`` on average; the third of the three classes is never predicted."""
 
     def __init__(self, height: float = 0.0) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Height(nn.Module):
 
 
 class Broken(nn.Module):
-    """A network one of whose weights is not finite."""
+    """A network with one weight that is not finite."""
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def key(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def heights(parts: Certification) -> dict[int, float]:
-    """Clip -> how high the hand is on average, in the clip as the victim sees it."""
+    """Clip -> mean height of the hand in the clip that the victim sees."""
     order = hashed_order(parts.prepared.clips, "test")
     x = load_batch(parts.dataset, parts.prepared, order).x.numpy().astype(np.float64)
     return dict(zip(order, x[:, 1, :, HAND, 0].mean(axis=1).tolist(), strict=True))
@@ -91,10 +91,10 @@ def test_a_row_has_the_columns_of_its_kind(parts: Certification, tmp_path: Path)
         assert all(type(row[name]) is kinds[kind] for name, kind in parts.columns.items())
 
 
-def test_a_kill_within_a_clip_loses_and_doubles_nothing(
+def test_a_kill_within_a_clip_loses_and_repeats_no_count(
     parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a victim that now and then has no answer: those draws survive too."""
+    """The victim sometimes has no prediction; the counts of these draws survive too."""
     parts = changed(parts, victim=Victim(Moody(), none, "cpu"))
     whole = rows(parts, tmp_path / "a.npz")
     assert not (tmp_path / "a.npz").exists() and len(whole) == 12
@@ -115,7 +115,7 @@ def test_a_kill_within_a_clip_loses_and_doubles_nothing(
     assert (held["estimation"].sum(axis=1) == held["estimation_done"]).all()
     (tmp_path / "cut.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:100])
     assert [*map(key, rows(parts, tmp_path / "cut.npz"))] == [*map(key, whole)]
-    # A file of the version before had no column for draws without an answer: it is counted again.
+    # A file of an earlier version has no column for draws without a prediction, so counting starts again.
     old = {name: values[:, :-1] if values.ndim == 2 else values for name, values in held.items()}
     np.savez(tmp_path / "old.npz", **old)
     assert [*map(key, rows(parts, tmp_path / "old.npz"))] == [*map(key, whole)]
@@ -126,11 +126,11 @@ def test_a_kill_within_a_clip_loses_and_doubles_nothing(
     assert [*map(key, rows(parts, tmp_path / "b.npz"))] == [*map(key, whole)]
     chunks = -(-12 // 5)
     passes = chunks * (-(-20 // 7) + -(-200 // 7))
-    assert len(seen) == passes + 1  # the killed pass alone was counted twice
+    assert len(seen) == passes + 1  # only the killed pass is computed twice
 
 
 class Moody(nn.Module):
-    """The height of a hand, and no answer where another one is low: with noise that happens now and then."""
+    """Predicts from the height of a hand, but returns NaN if another joint is low, which noise sometimes causes."""
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         mean = x[:, 1, :, (HAND, 11), 0].mean(dim=1)
@@ -139,24 +139,24 @@ class Moody(nn.Module):
 
 
 def exact_probability(distance: float, sigma: float) -> float:
-    """That noise leaves the answer as it is: the mean over T frames has a deviation of sigma / sqrt(T)."""
+    """The probability that noise does not change the prediction: a mean over T frames has deviation sigma / sqrt(T)."""
     return float(norm.cdf(math.sqrt(FRAMES) * distance / sigma))
 
 
 @pytest.mark.parametrize("n", [100, 2000])
-def test_radii_lie_below_the_exact_margin_and_come_near_it(parts: Certification, tmp_path: Path, n: int) -> None:
-    """End to end: the border of a linear victim, which is the smoothed one's too, lies at sqrt(T) times the height.
+def test_radii_are_below_and_near_the_exact_margin(parts: Certification, tmp_path: Path, n: int) -> None:
+    """End to end: the boundary of a linear victim, smoothed or not, is at a distance of sqrt(T) times the height.
 
-    Each row is compared with the law of its own count: the radius is sigma Phi^-1 of the bound at a count
-    that the exact probability makes likely. So no radius may exceed the margin, the chance of it being alpha
-    for a clip, and each must reach the share of it that the unluckiest of 10,000 clips would have.
+    Each row is compared with the distribution of its count: the radius is sigma Phi^-1 of the bound at a count
+    that is likely under the exact probability. No radius may exceed the margin, which happens with probability
+    alpha per clip, and each radius must reach the fraction of the margin that 9,999 of 10,000 clips would reach.
     """
     middle = float(np.median([*heights(parts).values()]))
     how = Smoothing(sigma=0.5, n0=50, n=n, alpha=0.001, clips=4, at_once=50)
     parts = changed(parts, victim=Victim(Height(middle), none, "cpu"), smoothing=how)
     away = {index: abs(height - middle) for index, height in heights(parts).items()}
     spread = np.array(sorted(math.sqrt(FRAMES) * d / how.sigma for d in away.values()))
-    assert spread[0] > 0.05 and spread[-1] < 6  # neither hopeless nor all sure
+    assert spread[0] > 0.05 and spread[-1] < 6  # neither too close to the boundary nor too far from it
     certified = 0
     for row in rows(parts, tmp_path / "a.npz"):
         margin, p = math.sqrt(FRAMES) * away[row["index"]], exact_probability(away[row["index"]], how.sigma)
@@ -168,7 +168,7 @@ def test_radii_lie_below_the_exact_margin_and_come_near_it(parts: Certification,
             assert row["radius"] >= how.sigma * norm.ppf(least) > 0
         if n == 2000 and 0.3 < margin / how.sigma < 2.5:
             certified += 1
-            assert row["radius"] > 0.6 * margin  # a stated share, where draws can tell
+            assert row["radius"] > 0.6 * margin  # a stated fraction, where the draws suffice
         assert row["rms_mm"] == pytest.approx(1000 * row["radius"] / (FRAMES * 20) ** 0.5)
         assert row["abstained"] == (row["pred"] == ABSTAIN) == (row["radius"] == 0) and row["draws"] == 50 + n
         assert row["correct"] == (row["pred"] == row["label"])
@@ -176,10 +176,10 @@ def test_radii_lie_below_the_exact_margin_and_come_near_it(parts: Certification,
 
 
 @pytest.mark.parametrize("weight", [math.nan, math.inf, -math.inf])
-def test_nothing_is_certified_of_a_victim_whose_logits_are_not_finite(
+def test_a_victim_with_non_finite_logits_is_never_certified(
     parts: Certification, tmp_path: Path, weight: float
 ) -> None:
-    """One weight of many: argmax would call every clip class 0 or 1, with the largest radius there is."""
+    """With one such weight, argmax would be class 0 or 1 for every clip, with the largest possible radius."""
     found = rows(changed(parts, victim=Victim(Broken(weight), none, "cpu")), tmp_path / "a.npz")
     assert {row["label"] for row in found} == {0, 1, 2}
     for row in found:
@@ -188,8 +188,8 @@ def test_nothing_is_certified_of_a_victim_whose_logits_are_not_finite(
         assert not row["correct"] and not row["clean_correct"]
 
 
-def test_draws_without_an_answer_count_against_the_class(parts: Certification, tmp_path: Path) -> None:
-    """Beside a victim that answers instead what no clip is: the standard radius is the same."""
+def test_draws_without_a_prediction_count_against_the_class(parts: Certification, tmp_path: Path) -> None:
+    """The standard radius equals that of a victim that predicts a wrong class in these draws."""
     parts = changed(parts, smoothing=Smoothing(sigma=0.5, n0=200, n=200, clips=5, at_once=40))
 
     class Sometimes(Height):
@@ -217,7 +217,7 @@ def test_draws_without_an_answer_count_against_the_class(parts: Certification, t
     assert paper and max(paper) < max(row["paper_radius"] for row in plain)
 
 
-def test_a_clip_without_joints_is_abstained_on(
+def test_the_certificate_abstains_on_a_clip_without_joints(
     parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual, loaded = rows(parts, tmp_path / "a.npz"), certification.load_batch
@@ -234,7 +234,7 @@ def test_a_clip_without_joints_is_abstained_on(
     assert found[3]["paper_radius"] == -1.0
 
 
-def test_too_few_draws_are_told() -> None:
+def test_the_smallest_number_of_draws() -> None:
     assert least_draws(0.001) == 10
     with pytest.raises(SettingError, match=r"smoothing\.alpha=0\.7 is out of range"):
         Smoothing(alpha=0.7)

@@ -1,4 +1,4 @@
-"""The runner: fixed chunks, targets, judgement by the victim itself, and records that add up."""
+"""The evaluation of attacks: fixed chunks, targets, judgement by the victim, and consistent records."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -52,7 +52,7 @@ def evaluation(data: Any, **changes: Any) -> Evaluation:
 
 
 def records(data: Any, done: Sequence[int] = (), limit: int | None = None, **changes: Any) -> list[Any]:
-    """The rows of a run, their values as attributes."""
+    """The rows of a run, with their values as attributes."""
     found: list[dict[str, Any]] = []
     order = hashed_order(data[1].clips, "test")[:limit]
     evaluation(data, **changes).run(order, set(done), found.extend, lambda starts, _: starts)
@@ -82,17 +82,17 @@ def test_a_limit_gives_the_same_first_rows(data: Any) -> None:
     assert [key(record) for record in records(data, limit=7)] == [key(record) for record in whole[:7]]
 
 
-def test_success_is_the_victims_word_not_the_attacks(data: Any) -> None:
-    def boastful(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
+def test_success_is_judged_by_the_victim_not_the_attack(data: Any) -> None:
+    def overclaiming(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return AttackResult(batch.x, torch.ones(len(batch), dtype=torch.bool))
 
-    for record in records(data, attack=boastful):
+    for record in records(data, attack=overclaiming):
         assert record.found and record.success == (record.clean_pred != record.label)
         assert record.adv_pred == record.clean_pred and record.l2 == 0 and record.feasible
 
 
 def test_success_is_judged_on_the_clip_as_saved(data: Any) -> None:
-    """What vanishes in float32 fools nobody."""
+    """A perturbation that is rounded away in float32 is no success."""
 
     def tiny(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return AttackResult(batch.x.double() + 1e-12 * batch.movable, torch.ones(len(batch), dtype=torch.bool))
@@ -100,7 +100,7 @@ def test_success_is_judged_on_the_clip_as_saved(data: Any) -> None:
     assert all(record.l2 == 0 for record in records(data, attack=tiny))
 
 
-def test_a_diverged_attack_has_fooled_nobody(data: Any) -> None:
+def test_a_diverged_attack_is_a_failure(data: Any) -> None:
     def diverged(model: Any, batch: SkeletonBatch, *, targeted: bool = False) -> AttackResult:
         return AttackResult(torch.where(batch.movable, torch.nan, batch.x), torch.ones(len(batch), dtype=torch.bool))
 
@@ -170,7 +170,7 @@ def test_transfer_is_made_on_the_surrogate_and_judged_by_the_victim(data: Any) -
     assert all((record.adv_pred != record.label) == record.success for record in transfer)
 
 
-def test_an_attack_unaware_of_a_defense_is_the_attack_on_the_bare_network(data: Any) -> None:
+def test_an_oblivious_attack_is_the_attack_on_the_undefended_network(data: Any) -> None:
     defended = Victim(data[2], partial(NoiseFilter, sigma=0.3, draws=4, eot=2), "cpu")
     bare = records(data)
     unaware = records(data, victim=defended)
@@ -183,7 +183,7 @@ def test_an_attack_unaware_of_a_defense_is_the_attack_on_the_bare_network(data: 
 
 
 class Dice(nn.Module):
-    """A defense after which the victim throws dice: one of three classes at every look."""
+    """A defense that makes the victim random: every call predicts one of three classes."""
 
     randomised = True
 
@@ -196,7 +196,7 @@ class Dice(nn.Module):
         return torch.cat([thrown, x.new_full((len(x), 24), -100.0)], dim=1)
 
 
-def test_a_victim_with_noise_is_judged_many_times(data: Any) -> None:
+def test_a_victim_with_noise_judges_many_times(data: Any) -> None:
     rows = records(data, victim=Victim(data[2], Dice, "cpu"), judgements=300)
     assert all(row.judgements == 300 and row.name for row in rows)
     for share in ("clean_share", "adv_share"):
@@ -208,19 +208,19 @@ def test_a_victim_with_noise_is_judged_many_times(data: Any) -> None:
     assert all(row.judgements == 1 and row.success_share == float(row.success) for row in once)
 
 
-def test_evaluations_of_one_victim_ask_about_clean_clips_once(data: Any) -> None:
-    asked: list[str] = []
+def test_evaluations_of_one_victim_judge_clean_clips_once(data: Any) -> None:
+    purposes: list[str] = []
 
     class Counted(Dice):
         def forward(self, x: Tensor, context: Context) -> Tensor:
-            asked.append(context.purpose)
+            purposes.append(context.purpose)
             return super().forward(x, context)
 
     victim, clean = Victim(data[2], Counted, "cpu"), {}  # type: ignore[var-annotated]
     first = records(data, victim=victim, judgements=7, clean=clean)
-    assert asked.count("clean") == 7 * len(clean) > 0
+    assert purposes.count("clean") == 7 * len(clean) > 0
     other = {"targeted": True, "seed": 0, "judgements": 7}
     second = records(data, victim=victim, clean=clean, **other)
-    assert asked.count("clean") == 7 * len(clean)
+    assert purposes.count("clean") == 7 * len(clean)
     assert [*map(key, second)] == [*map(key, records(data, victim=victim, **other))]
     assert {row.clean_share for row in first} == {row.clean_share for row in second}

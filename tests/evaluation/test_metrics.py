@@ -1,4 +1,4 @@
-"""Measures against closed forms."""
+"""Measures, compared with closed forms."""
 
 import math
 
@@ -37,7 +37,7 @@ def test_kinetic_energy_of_a_clip_without_motion_is_unknown() -> None:
 
 
 def test_true_angle_of_a_bent_elbow() -> None:
-    """Turning a forearm by 0.3 rad in the plane of the arm changes the elbow by 0.3 rad, and no other angle there."""
+    """A rotation of the forearm by 0.3 rad in the plane of the arm changes only the angle at the elbow, by 0.3 rad."""
     batch = make_batch(n=1, t=1, m=1)
     names = batch.skeleton.joints
     shoulder, elbow = names.index("left_shoulder"), names.index("left_elbow")
@@ -51,7 +51,7 @@ def test_true_angle_of_a_bent_elbow() -> None:
         arm = batch.x[0, :, 0, joint, 0] - batch.x[0, :, 0, elbow, 0]
         cos, sin = math.cos(0.3), math.sin(0.3)
         arm = arm * cos + torch.linalg.cross(axis, arm) * sin + axis * (axis @ arm) * (1 - cos)
-        batch.x[0, :, 0, joint, 0] += 0  # the clean clip stays
+        batch.x[0, :, 0, joint, 0] += 0  # the clean clip does not change
         if name == "left_wrist":
             moved = batch.x.clone()
         moved[0, :, 0, joint, 0] = batch.x[0, :, 0, elbow, 0] + arm
@@ -66,7 +66,7 @@ def test_true_angle_of_a_bent_elbow() -> None:
     assert change[0, others].max() < 1e-7
 
 
-def test_mean_and_max_see_only_what_exists() -> None:
+def test_mean_and_max_include_only_existing_entries() -> None:
     values = torch.tensor([[1.0, 5.0, 9.0], [2.0, 2.0, 2.0]])
     exists = torch.tensor([[True, True, False], [False, False, False]])
     mean, largest = mean_and_max(values, exists)

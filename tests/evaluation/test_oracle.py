@@ -1,4 +1,4 @@
-"""Rows against an independent recomputation from the clips that were kept."""
+"""Rows, compared with an independent recomputation from the saved clips."""
 
 import json
 from functools import partial
@@ -39,7 +39,7 @@ class Plain(torch.nn.Module):
 def test_rows_are_those_of_the_saved_clips(
     skeleton: Skeleton, reading: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of clips that are feasible and clips that are not, with absent persons and joints, in float64 from float32."""
+    """For feasible and infeasible clips with absent persons and joints, in float64 from the saved float32."""
     whole = make_batch(n=12, t=8, skeleton=skeleton, dtype=torch.float32)
     whole.mask[3, 0, 2:4, 7, 0] = False
     whole.x[3, :, 2:4, 7, 0] = 0
@@ -87,11 +87,11 @@ def test_rows_are_those_of_the_saved_clips(
                 else:
                     assert rows[index][name] == pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True), (index, name)
             seen |= {(name, expected[name]) for name in EXACT}
-    assert seen == {(name, fine) for name in EXACT for fine in (False, True)}  # each was seen both ways
+    assert seen == {(name, fine) for name in EXACT for fine in (False, True)}  # each was both true and false
 
 
 def test_the_recomputation_itself_by_hand() -> None:
-    """One forearm drawn out by a tenth in one frame, of a body that moves and lacks one joint there (74 are left)."""
+    """One forearm is 10 % longer in one frame of a moving body, which lacks one joint there (74 remain)."""
     batch = make_batch(n=1, t=3, m=1)
     x = batch.x[0].numpy()
     child = 7

@@ -1,4 +1,4 @@
-"""What shows that an attack is weak, on victims that were built to show it."""
+"""Signs of weak attacks, on victims that are built to show them."""
 
 import torch
 from conftest import linear_case, make_batch
@@ -11,7 +11,7 @@ from skeleton_adv.models.victim import Victim
 
 
 class Seen(nn.Module):
-    """A linear victim behind a step that has no gradient, or behind nothing."""
+    """A linear victim, with or without a first step that has no gradient."""
 
     def __init__(self, linear: nn.Module, masked: bool) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Seen(nn.Module):
         return logits
 
 
-def test_a_masked_gradient_shows() -> None:
+def test_a_masked_gradient_is_detected() -> None:
     linear, batch = linear_case(n=3)
     open_view, masked_view = (Victim(Seen(linear, m), none, "cpu").view(batch, "attack", 0) for m in (False, True))
     probability = linear(batch.x).softmax(dim=1)
@@ -32,7 +32,7 @@ def test_a_masked_gradient_shows() -> None:
     assert gradient_norm(masked_view, batch).eq(0).all()
 
 
-def test_what_still_falls_is_told_from_what_rests() -> None:
+def test_a_falling_margin_is_distinguished_from_a_constant_one() -> None:
     y = torch.zeros(2, dtype=torch.long)
     steps = torch.linspace(5, 1, 100)
     answers = [torch.tensor([[float(s), 0.0], [max(float(s), 3.0), 0.0]]) for s in steps]
@@ -40,7 +40,7 @@ def test_what_still_falls_is_told_from_what_rests() -> None:
     assert not still_falling(answers[:1], y, False).any()
 
 
-def test_the_control_spends_what_the_attack_spent() -> None:
+def test_the_control_has_the_l2_of_the_attack() -> None:
     batch = make_batch(n=3)
     x_adv = batch.x + torch.tensor([0.1, 0.0, 0.7], dtype=batch.x.dtype).view(-1, 1, 1, 1, 1) * batch.movable
     moved = noise_control(x_adv, batch, 0) - batch.x

@@ -21,12 +21,14 @@ from skeleton_adv.models.victim import Victim, View
 
 every = pytest.mark.parametrize("name", options("attack"))
 both = pytest.mark.parametrize("targeted", [False, True])
-SILENT = {"cw"}  # where it found nothing it returns its last step, unseen, and says so, whether or not that fools
+SILENT = {
+    "cw"
+}  # without success it returns its last iterate unchecked and with found False, even if that iterate fools the model
 LESS = {"gradients": ("scores", "labels", "none"), "scores": ("labels", "none"), "labels": ("none",), "none": ()}
 
 
 class Counted(nn.Module):
-    """A victim that counts for itself how often it is asked and differentiated."""
+    """A victim that counts its forward and backward passes."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -60,8 +62,8 @@ def run(name: str, folder: Path, model: nn.Module, batch: SkeletonBatch, targete
 @every
 @both
 @pytest.mark.parametrize("body", ["ntu25", "openpose18"])
-def test_nothing_moves_that_may_not(name: str, targeted: bool, body: str, tmp_path: Path) -> None:
-    """Nor does an attack write into its clips."""
+def test_immovable_entries_do_not_move(name: str, targeted: bool, body: str, tmp_path: Path) -> None:
+    """An attack does not write into its clips either."""
     model, batch = case(targeted, **({"skeleton": OPENPOSE18} if body == "openpose18" else {}))
     before = {key: getattr(batch, key).clone() for key in ("x", "y", "mask", "index", "dt")}
     result = run(name, tmp_path, model, batch, targeted)
@@ -74,8 +76,8 @@ def test_nothing_moves_that_may_not(name: str, targeted: bool, body: str, tmp_pa
 
 @every
 @both
-def test_clips_do_not_see_their_mates(name: str, targeted: bool, tmp_path: Path) -> None:
-    """To the bit, at a fixed shape of the chunk."""
+def test_clips_do_not_depend_on_other_clips(name: str, targeted: bool, tmp_path: Path) -> None:
+    """Results are bit-equal in chunks of a fixed shape."""
     model, batch = case(targeted)
     order = [3, 7, 1, 6, 2, 5, 0, 4]
     plain, other = (run(name, tmp_path, model, z, targeted) for z in (batch, reordered(batch, order)))
@@ -86,8 +88,8 @@ def test_clips_do_not_see_their_mates(name: str, targeted: bool, tmp_path: Path)
 
 @every
 @both
-def test_found_equals_a_fresh_look(name: str, targeted: bool, tmp_path: Path) -> None:
-    """Of weak and of steep victims, so that some clips are fooled and some are not."""
+def test_found_agrees_with_a_fresh_evaluation(name: str, targeted: bool, tmp_path: Path) -> None:
+    """Victims have weak and steep logits, so that some clips are fooled and others are not."""
     for scale in (1.0, 30.0):
         model, batch = case(targeted)
         with torch.no_grad():
@@ -109,7 +111,7 @@ def test_an_easy_target_is_reached(name: str, tmp_path: Path) -> None:
 
 @every
 @both
-def test_no_global_random_state_is_used_or_touched(name: str, targeted: bool, tmp_path: Path) -> None:
+def test_no_global_random_state_is_used_or_changed(name: str, targeted: bool, tmp_path: Path) -> None:
     model, batch = case(targeted)
     found = []
     for seed in (0, 1):
@@ -141,7 +143,7 @@ def test_passes_and_gradients_are_counted(name: str, targeted: bool, tmp_path: P
 
 @every
 def test_an_attack_gets_no_more_than_it_declares(name: str, tmp_path: Path) -> None:
-    """With less it fails, and says so: no attack needs less than it declares, or does with guesses instead."""
+    """With less access it raises an error, so no attack declares more access than it requires."""
     model, batch = case(False)
     attack = attack_of(name, tmp_path, batch)
     assert access_of(attack) in LESS

@@ -1,4 +1,4 @@
-"""Laws of certificates: a linear victim's exact margin, drawn and certified end to end, and monotone radii."""
+"""Laws of certificates: they respect the exact margin of a linear victim end to end, and radii are monotone."""
 
 import pytest
 import torch
@@ -15,12 +15,12 @@ bodies = pytest.mark.parametrize("skeleton", [NTU25, KINECT20, OPENPOSE18], ids=
 
 @bodies
 @pytest.mark.parametrize("classes", [2, 5])
-def test_radii_lie_below_the_exact_margin_and_reach_a_share_of_it(skeleton: Skeleton, classes: int) -> None:
-    """The margin is the distance, over what may move, to the nearest border of a linear victim.
+def test_radii_are_below_the_exact_margin_and_reach_a_share_of_it(skeleton: Skeleton, classes: int) -> None:
+    """The margin is the distance, over movable entries, to the nearest decision boundary of a linear victim.
 
-    Noise leaves the class at Phi(margin / sigma) at most, with two classes exactly. So the radius exceeds the
-    margin with probability alpha at most for a clip, and with two classes it comes near it: at 3,000 draws the
-    bound lies within 5 standard errors of the exact probability.
+    Under noise, the class has a probability of at most Phi(margin / sigma), and exactly this with two classes. So
+    the radius exceeds the margin with probability at most alpha per clip. With two classes it is also near the
+    margin: at 3,000 draws, the bound is within 5 standard errors of the exact probability.
     """
     batch = make_batch(n=12, t=2, skeleton=skeleton, seed=3)
     model = Linear(batch, classes=classes, seed=2)
@@ -30,11 +30,11 @@ def test_radii_lie_below_the_exact_margin_and_reach_a_share_of_it(skeleton: Skel
         across = ((weight[best] - weight) * batch.movable[n]).flatten(1).norm(dim=1)
         far = (logits[n, best] - logits[n]) / across
         margins.append(float(far[[k for k in range(classes) if k != best]].min()))
-    scale = SIGMA / float(torch.tensor(margins).median())  # the middle clip's margin becomes sigma
+    scale = SIGMA / float(torch.tensor(margins).median())  # so that the margin of the middle clip is sigma
 
     def count(purpose: str, draws: int) -> torch.Tensor:
         noisy = {"sigma": SIGMA / scale, "num_classes": classes, "seed": 1, "purpose": purpose, "at_once": 250}
-        return count_classes(lambda x, wide: model(x), batch, draws=range(draws), **noisy)  # type: ignore[arg-type]
+        return count_classes(lambda x, repeated: model(x), batch, draws=range(draws), **noisy)  # type: ignore[arg-type]
 
     selection, estimation = count("selection", N0), count("estimation", N)
     assert not selection[:, -1].any() and not estimation[:, -1].any()
@@ -47,7 +47,7 @@ def test_radii_lie_below_the_exact_margin_and_reach_a_share_of_it(skeleton: Skel
             reached.append(certificate.radius / margin)
         if classes == 2:
             p = float(norm.cdf(margin / SIGMA))
-            least = p - 5 * (p * (1 - p) / N) ** 0.5 - 7 / N  # 7 / N: a count of all draws bounds no more
+            least = p - 5 * (p * (1 - p) / N) ** 0.5 - 7 / N  # 7 / N: the bound if all draws agree
             if least > 0.5:
                 assert certificate.radius >= SIGMA * norm.ppf(least)
                 assert margin > 2.5 * SIGMA or margin < 0.5 * SIGMA or certificate.radius > 0.75 * margin

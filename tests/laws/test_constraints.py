@@ -33,7 +33,7 @@ def test_clean_clips_satisfy_it_and_no_clip_depends_on_another(constraint: Const
 
 
 @every
-def test_what_does_not_exist_is_never_violated_and_gradients_are_finite(constraint: Constraint) -> None:
+def test_absent_entries_are_never_violated_and_gradients_are_finite(constraint: Constraint) -> None:
     batch = make_batch(n=2)
     x = (batch.x + 0.1 * batch.movable).requires_grad_()
     limits = constraint.on(batch)
@@ -44,5 +44,5 @@ def test_what_does_not_exist_is_never_violated_and_gradients_are_finite(constrai
 
 
 @every
-def test_it_says_how_its_measure_is_written(constraint: Constraint) -> None:
+def test_it_declares_symbol_and_unit(constraint: Constraint) -> None:
     assert constraint.name.isidentifier() and constraint.symbol and constraint.unit in ("share", "rad", "m")

@@ -18,14 +18,14 @@ bodies = pytest.mark.parametrize("skeleton", [NTU25, KINECT20, OPENPOSE18], ids=
 
 
 def off_of(name: str) -> dict[str, Any]:
-    """The settings under which a defense does nothing, by its own word: ``OFF``; none if it has no strength."""
+    """The settings with which a defense changes nothing, as it declares in ``OFF``; empty if it has no strength."""
     made = defense_of(name)
     found: dict[str, Any] = getattr(getattr(made, "func", made), "OFF", {})
     return found
 
 
 class Seen(nn.Module):
-    """A linear network that notes what it was shown."""
+    """A linear network that records its inputs."""
 
     def __init__(self, batch: SkeletonBatch) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Seen(nn.Module):
 
 
 @every
-def test_at_strength_0_it_is_the_identity(name: str) -> None:
+def test_without_strength_it_is_the_identity(name: str) -> None:
     batch = make_batch(n=3, dtype=torch.float32)
     network = Seen(batch)
     off = defense_of(name, **off_of(name))(network)
@@ -49,7 +49,7 @@ def test_at_strength_0_it_is_the_identity(name: str) -> None:
 
 @every
 @bodies
-def test_absent_joints_are_untouched(name: str, skeleton: Skeleton) -> None:
+def test_absent_joints_do_not_change(name: str, skeleton: Skeleton) -> None:
     batch = make_batch(n=3, skeleton=skeleton, dtype=torch.float32)
     network = Seen(batch)
     defense_of(name)(network)(batch.x, context_of(batch))
@@ -59,8 +59,8 @@ def test_absent_joints_are_untouched(name: str, skeleton: Skeleton) -> None:
 
 
 @every
-def test_randomised_is_what_it_says(name: str) -> None:
-    """And it is random by clip, draw, seed and purpose alone: the same of these, the same answer."""
+def test_randomised_is_correct(name: str) -> None:
+    """The noise depends only on clip, draw, seed and purpose: with equal values, the output is equal."""
     batch = make_batch(n=3, dtype=torch.float32)
     defense = defense_of(name)(Seen(batch))
     first, again = (defense(batch.x, context_of(batch)) for _ in range(2))
@@ -73,9 +73,9 @@ def test_randomised_is_what_it_says(name: str) -> None:
 
 @every
 def test_streams_of_noise_are_independent(name: str) -> None:
-    """Of every look under other draws, seeds, purposes and clips: no two are correlated, none comes twice.
+    """For other draws, seeds, purposes and clips, no two streams are correlated or equal.
 
-    A defense without noise shows the network the same every time.
+    With a defense without noise, the input of the network is the same every time.
     """
     whole = make_batch(n=2, t=16, m=1, dtype=torch.float32)
     same = (values[[1, 1]] for values in (whole.x, whole.y, whole.mask))
@@ -89,7 +89,7 @@ def test_streams_of_noise_are_independent(name: str) -> None:
         return
     quiet = Seen(batch)
     defense_of(name, sigma=0.0)(quiet)(batch.x, context_of(batch))
-    # What was added, filtered or not: one row a look and clip.
+    # The added noise, filtered or not: one row per draw and clip.
     noise = torch.cat([(shown - quiet.shown[0]).flatten(1) for shown in network.shown]).double()
     assert len(noise) == 2 * (4 * 3 + 2)
     far = torch.corrcoef(noise) - torch.eye(len(noise))

@@ -23,7 +23,7 @@ def network_of(name: str, skeleton: Skeleton, persons: int, seed: int = 0) -> Ne
         network = build_network(*network_parts(name), dataset_of(skeleton, persons)).eval()
     with torch.no_grad():
         for key, value in network.named_parameters():
-            if "bn.weight" in key:  # one that starts at 1e-6 hides what is behind it
+            if "bn.weight" in key:  # a weight that starts at 1e-6 would hide the layers before it
                 value.fill_(1.0)
     return network
 
@@ -35,8 +35,8 @@ def clips(skeleton: Skeleton, persons: int, n: int = 4, dtype: torch.dtype = tor
 @every
 @bodies
 @crowds
-def test_clips_become_logits_each_for_itself(name: str, skeleton: Skeleton, persons: int) -> None:
-    """In evaluation mode, to the bit at a fixed shape, and nearly so at any."""
+def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skeleton, persons: int) -> None:
+    """In evaluation mode, they are bit-equal at a fixed shape and nearly equal at any shape."""
     network, x = network_of(name, skeleton, persons), clips(skeleton, persons)
     logits = network(x)
     assert logits.shape == (4, 5) and logits.isfinite().all() and logits.dtype == torch.float32
@@ -50,9 +50,9 @@ def test_clips_become_logits_each_for_itself(name: str, skeleton: Skeleton, pers
 @bodies
 @crowds
 def test_gradients_are_those_of_finite_differences(name: str, skeleton: Skeleton, persons: int) -> None:
-    """In float64 along two directions of what may move; a full Jacobian would have thousands of columns.
+    """In float64, along two directions of movable entries, because a full Jacobian would have thousands of columns.
 
-    The step is so small because one of 100,000 rectified numbers must not change its sign.
+    The step is very small, because none of 100,000 rectified numbers may change its sign.
     """
     network = network_of(name, skeleton, persons).double()
     batch = make_batch(n=2, t=16, m=persons, skeleton=skeleton)

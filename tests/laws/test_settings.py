@@ -18,7 +18,7 @@ from skeleton_adv.runs.identity import identity
 from skeleton_adv.tasks import attack, certify, train
 
 WEIGHTS = Path(__file__)  # any file has a digest
-IDLE = (  # they choose what is known by its digest, or say where and how far to run
+IDLE = (  # they choose a part that is identified by its digest, or the device, folders and limits
     *("task", "runtime.*", "*.checkpoint", "dataset.root", "dataset.on_error"),
 )
 CASES = {
@@ -43,7 +43,7 @@ CASES = {
         ("batch_size",),
     ),
 }
-# Of a training without noise, the growth of that noise.
+# The growth of training noise, in a training without noise.
 IDLE_CASES = {"train": ("recipe.noise_warmup",)}
 WORDS: Mapping[str, tuple[Any, ...]] = {
     "target": ("least_likely",),
@@ -81,7 +81,7 @@ def leaves(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def others(key: str, value: Any) -> list[Any]:
-    """Values that the key may have instead."""
+    """Other values that the key may have."""
     name = key.rpartition(".")[2]
     if name in WORDS:
         return [word for word in WORDS[name] if word != value]

@@ -1,4 +1,4 @@
-"""Laws of every way of training in ``conf/training``."""
+"""Laws of every training in ``conf/training``."""
 
 import random
 from typing import Any
@@ -28,7 +28,7 @@ def clip(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @every
-def test_a_clip_depends_on_what_is_drawn_for_it_alone_and_absent_joints_stay(name: str) -> None:
+def test_a_clip_depends_on_its_own_draws_and_absent_joints_do_not_move(name: str) -> None:
     training = job_with(name).victim.training
     (frames, exists), seen = clip(), []
     before = (torch.get_rng_state(), random.getstate(), repr(np.random.get_state()))  # noqa: NPY002
@@ -54,7 +54,7 @@ def test_the_loss_is_finite_and_every_weight_learns(name: str) -> None:
     assert any(gradient.any() for gradient in gradients)
 
 
-def test_each_has_a_name_a_tag_and_an_identity_of_its_own() -> None:
+def test_each_has_a_unique_name_tag_and_identity() -> None:
     made = [job_with(name).victim.training for name in options("training")]
     assert len({training.name for training in made}) == len(made)
     assert len({training.tag for training in made}) == len(made)

@@ -1,4 +1,4 @@
-"""2s-AGCN against golden numbers of the authors' code, and its graph against their list of links."""
+"""2s-AGCN, compared with golden numbers of the authors' code, and its graph with their list of links."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_golden() -> None:
     assert_golden(model, golden)
 
 
-def test_links_are_the_authors() -> None:
+def test_links_agree_with_the_authors() -> None:
     assert inward_links(NTU25) == tuple(sorted((a - 1, b - 1) for a, b in NTU_LINKS))
     assert inward_links(OPENPOSE18) == tuple(sorted(KINETICS_LINKS))
     assert bone_links(OPENPOSE18) == tuple(sorted(KINETICS_BONES)) and bone_links(NTU25) == inward_links(NTU25)
@@ -56,7 +56,7 @@ def test_columns_sum_to_one_or_nothing(skeleton: Skeleton) -> None:
     assert torch.equal(adjacency[2] > 0, (adjacency[1] > 0).T)
 
 
-def test_bones_ignore_translation_and_two_streams_add() -> None:
+def test_bones_are_invariant_to_translation_and_streams_are_added() -> None:
     x = golden_clips(2, 3, 16, 25, 2, seed=1)
     bones = Bones(NTU25)
     torch.testing.assert_close(bones(x + 3.0), bones(x), rtol=0, atol=1e-5)
@@ -77,8 +77,8 @@ def test_a_stream_alone_is_the_part_of_both() -> None:
     torch.testing.assert_close(alone(x), both.streams(x)[1], rtol=0, atol=0)
 
 
-def test_streams_are_trained_each_for_itself() -> None:
-    """The gradient of the training's loss is, for each stream, that of its own cross-entropy."""
+def test_streams_are_trained_separately() -> None:
+    """For each stream, the gradient of the training loss is that of the stream's own cross-entropy."""
     torch.manual_seed(0)
     network = Network(nn.Identity(), TwoStreamAGCN(KINECT20, num_classes=5, num_persons=1, width=8)).eval()
     x, y = golden_clips(3, 3, 16, 20, 1, seed=1), torch.tensor([0, 3, 4])

@@ -1,4 +1,4 @@
-"""Public checkpoints load from keys and shapes alone, and nothing is ever executed."""
+"""Public checkpoints are loaded from their keys and shapes, and no code in them is executed."""
 
 import json
 import pickle
@@ -32,7 +32,7 @@ def golden(name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_layout_and_widths_are_read_off_keys_and_shapes(name: str) -> None:
+def test_layout_and_widths_are_inferred_from_keys_and_shapes(name: str) -> None:
     facts, weights = golden(name)
     model = load_checkpoint(weights).double()
     x = golden_clips(*facts["input"]["args"], facts["input"]["seed"]).double()
@@ -96,7 +96,7 @@ def test_a_pickle_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not Path("executed").exists()
 
 
-def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+def test_keys_that_do_not_fit_are_named(tmp_path: Path) -> None:
     _, weights = golden("hcn_ntu_t32")
     with pytest.raises(CheckpointError, match=r"does not fit HCN: conv4\.0\.bias \(absent in the file, 64 in"):
         load_checkpoint({key: value for key, value in weights.items() if key != "conv4.0.bias"})

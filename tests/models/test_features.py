@@ -1,4 +1,4 @@
-"""Names of layers as literals: methods and results refer to them."""
+"""The names of layers as literals, because methods and results refer to them."""
 
 from dataclasses import replace
 
@@ -38,12 +38,12 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("model", "names"), NAMES, ids=lambda value: type(value).__name__)
-def test_names_are_these(model: nn.Module, names: list[str]) -> None:
+def test_names_of_layers(model: nn.Module, names: list[str]) -> None:
     found = Network(nn.Identity(), model.eval()).features(golden_clips(2, 3, 16, 25, 2, seed=1))
     assert list(found) == names
 
 
-def test_features_are_what_their_layers_hold() -> None:
+def test_features_are_the_outputs_of_their_layers() -> None:
     """HCN's classifier applied to fc7 gives the logits; 2s-AGCN's pool is the mean over frames, joints and persons."""
     x = golden_clips(2, 3, 16, 25, 2, seed=1)
     hcn = HCN(num_frames=16, fc7=16).eval()
@@ -57,15 +57,15 @@ def test_features_are_what_their_layers_hold() -> None:
     assert torch.equal(both["joint.fc"] + both["bone.fc"], both["logits"])
 
 
-def test_hooks_are_gone_after_a_pass_that_fails() -> None:
+def test_hooks_are_removed_after_a_pass_that_fails() -> None:
     network = Network(nn.Identity(), HCN(num_frames=16, fc7=16).eval())
     with pytest.raises(RuntimeError):
         network.features(torch.zeros(2, 3, 16, 7, 2))
     assert not [module for module in network.modules() if module._forward_hooks]
 
 
-def test_a_skeleton_that_is_in_no_list_has_a_graph() -> None:
-    """Its centre is the joint that victims centre on, and its links those of its own tree."""
+def test_an_unlisted_skeleton_has_a_graph() -> None:
+    """Its centre is the joint that victims centre on, and its links are those of its tree."""
     mine = replace(NTU25, name="mine", center=7)
     assert {frozenset(link) for link in inward_links(mine)} == {frozenset(bone) for bone in NTU25.bones}
     assert 7 not in dict(inward_links(mine)) and spatial_adjacency(mine).shape == (3, 25, 25)

@@ -1,4 +1,4 @@
-"""HCN against golden numbers of the public implementations."""
+"""HCN, compared with golden numbers of the public implementations."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.preprocess import CenterPerFrame
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-# The authors' later code names the same layers otherwise.
+# The authors' later code has other names for the same layers.
 SKELACT = {
     **{f"backbone.net_{branch}.{place}": f"conv{n}{'m' * (branch == 'm')}" for branch in "lm"
        for place, n in ((0, "1"), (2, "2"), (4, "3"), (6, "4"))},
@@ -57,10 +57,10 @@ def test_frames_must_survive_four_halvings() -> None:
         HCN(num_frames=40)
 
 
-def test_centring_ignores_translation_and_fixes_the_spine() -> None:
+def test_centring_is_invariant_to_translation_and_puts_the_spine_at_0() -> None:
     center = CenterPerFrame(NTU25)
     x = golden_clips(3, 3, 5, 25, 2, seed=1).double()
     shift = torch.randn(3, 3, 5, 1, 1, dtype=torch.float64)
     torch.testing.assert_close(center(x + shift), center(x))
     assert center(x)[:, :, :, NTU25.center, 0].abs().max() == 0
-    torch.testing.assert_close(center(x)[0, :, :, 3, 1], -x[0, :, :, 1, 0])  # an absent person lies at -origin
+    torch.testing.assert_close(center(x)[0, :, :, 3, 1], -x[0, :, :, 1, 0])  # an absent person is at minus the origin

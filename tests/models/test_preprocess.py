@@ -1,4 +1,4 @@
-"""2s-AGCN's pre-normalisation: what it forgets, what it keeps, and its gradient."""
+"""2s-AGCN's pre-normalisation: its invariances and its gradient."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_shoulders_along_x_and_spine_at_zero() -> None:
     assert y[:, :, :, NTU25.center, 0].abs().max() == 0
 
 
-def test_rigid_motion_is_forgotten_and_bones_are_kept() -> None:
+def test_the_output_is_invariant_to_rigid_motion_and_keeps_bone_lengths() -> None:
     batch = make_batch(n=1, m=1)
     turn = torch.linalg.matrix_exp(torch.tensor([[0, 0.4, -0.2], [-0.4, 0, 0.9], [0.2, -0.9, 0]], dtype=torch.float64))
     moved = torch.einsum("dc,nctvm->ndtvm", turn, batch.x) + 0.7
@@ -36,7 +36,7 @@ def test_rigid_motion_is_forgotten_and_bones_are_kept() -> None:
     torch.testing.assert_close(after.norm(dim=1), before.norm(dim=1))
 
 
-def test_who_moves_most_comes_first_and_who_is_absent_stays_at_zero() -> None:
+def test_the_most_active_person_is_first_and_absent_persons_remain_zero() -> None:
     batch = make_batch(n=2)
     batch.x[1, ..., 1] *= 3
     y = normalise(batch.x)
@@ -70,7 +70,7 @@ def test_a_whole_clip_is_repeated_and_its_gradient_goes_to_the_frames_that_exist
 
 
 class Made:
-    """Prepared clips made here."""
+    """Prepared clips in memory."""
 
     def __init__(self, *raws: RawClip) -> None:
         self._raws = raws
@@ -82,7 +82,7 @@ class Made:
 
 
 def raw_clip(seed: int, late: int = 0, gap: int | None = None) -> RawClip:
-    """Two persons, of whom the second moves more; nobody in the first ``late`` frames, nor in ``gap``."""
+    """Two persons, of whom the second moves more; both are absent from the first ``late`` frames and from ``gap``."""
     batch = make_batch(n=2, t=20, seed=seed)
     frames = batch.x[1].permute(1, 0, 2, 3).float().numpy()
     frames[..., 1] *= 2
@@ -94,8 +94,8 @@ def raw_clip(seed: int, late: int = 0, gap: int | None = None) -> RawClip:
 
 
 @pytest.mark.parametrize("settings", [{}, {"late": 3}, {"gap": 7}, {"late": 2, "gap": 9}])
-def test_both_spaces_show_2s_agcn_the_same_clip(settings: dict[str, int]) -> None:
-    """Normalised beforehand or by the victim itself: the network's input is one, tiled to 300 frames."""
+def test_2s_agcn_has_the_same_input_in_both_spaces(settings: dict[str, int]) -> None:
+    """The input of the network, repeated to 300 frames, is the same if clips or the victim are normalised."""
     made = Made(*(raw_clip(seed, **settings) for seed in range(3)))
     moved = Normalised(made, NTU25)
     for index in range(3):
@@ -111,6 +111,6 @@ def test_both_spaces_show_2s_agcn_the_same_clip(settings: dict[str, int]) -> Non
         assert not raw.frames[~raw.exists.any(axis=1)[:, None].repeat(3, 1)[:, :, None].repeat(25, 2)].any()
 
 
-def test_an_image_has_no_other_space() -> None:
+def test_joints_in_an_image_have_no_normalised_space() -> None:
     with pytest.raises(SettingError, match=r"dataset\.space=normalised"):
         Normalised(Made(raw_clip(0)), OPENPOSE18)

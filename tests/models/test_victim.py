@@ -1,4 +1,4 @@
-"""A victim is frozen, counted, and loads only what fits."""
+"""A victim is frozen, counts its passes, and loads only weights that fit."""
 
 from functools import partial
 from pathlib import Path

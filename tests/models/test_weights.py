@@ -1,4 +1,4 @@
-"""Weights on the disk: whole, finite, and the ones that their JSON is of; and a recogniser from one file's name."""
+"""Weights on disk are whole and finite and agree with their JSON; a recogniser is loaded from a file name."""
 
 import json
 import math
@@ -60,14 +60,14 @@ def test_a_running_mean_that_is_not_finite_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_the_json_holds_the_digest_of_the_weights(tmp_path: Path, half: bool) -> None:
+def test_the_json_contains_the_digest_of_the_weights(tmp_path: Path, half: bool) -> None:
     path = tmp_path / "deep" / "a.safetensors"
     save_weights(network(), path, {"test_accuracy": 0.5}, half=half)
     assert json.loads(path.with_suffix(".json").read_text()) == {"test_accuracy": 0.5, "weights": digest(path)}
     assert sorted(file.name for file in path.parent.iterdir()) == ["a.json", "a.safetensors"]
 
 
-def test_other_weights_than_the_jsons_are_refused(tmp_path: Path) -> None:
+def test_weights_that_differ_from_their_json_are_refused(tmp_path: Path) -> None:
     path, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     save_weights(network(), path, {"test_accuracy": 0.5})
     weights = load_file(path)
@@ -83,7 +83,7 @@ def test_other_weights_than_the_jsons_are_refused(tmp_path: Path) -> None:
 
 
 @shipped
-def test_every_shipped_checkpoint_is_the_one_of_its_json(path: Path) -> None:
+def test_every_shipped_checkpoint_agrees_with_its_json(path: Path) -> None:
     assert json.loads(path.with_suffix(".json").read_text())["weights"] == digest(path)
 
 
@@ -107,8 +107,8 @@ def clips_of(path: Path) -> torch.Tensor:
     return torch.randn(2, 3, about["num_frames"], joints, about["num_persons"], generator=rng)
 
 
-def test_a_shipped_recogniser_is_right_where_its_network_alone_is_not() -> None:
-    """On 40 test clips of the generator; the JSON states the accuracy over all of them."""
+def test_a_shipped_recogniser_is_correct_where_its_network_alone_is_not() -> None:
+    """On 40 test clips of the generator; the JSON states the accuracy on all test clips."""
     path = SHIPPED / "synthetic_cs" / "hcn_t32_k10_s1.safetensors"
     dataset = SyntheticMotion(num_frames=32, num_actions=10, num_persons=1)
     clips = Generated(dataset)
@@ -119,7 +119,7 @@ def test_a_shipped_recogniser_is_right_where_its_network_alone_is_not() -> None:
 
 
 def test_utd_mhads_recogniser_has_its_stated_accuracy(shared: Path, tmp_path: Path) -> None:
-    """It was 8.4 % for whoever used ``load_checkpoint``."""
+    """With ``load_checkpoint``, it is 8.4 %."""
     path = SHIPPED / "utd_mhad" / "hcn_t32_k27_s0.safetensors"
     dataset = UTDMHAD(str(shared / "datasets" / "utd_mhad"))
     clips = prepare(dataset, tmp_path)
@@ -132,11 +132,11 @@ def test_utd_mhads_recogniser_has_its_stated_accuracy(shared: Path, tmp_path: Pa
         (hits, len(batch)) == (round(about["test_accuracy"] * about["test_clips"]), about["test_clips"]) == (402, 430)
     )
     assert without == 36
-    said = load_checkpoint.__doc__ or ""
-    assert "without its preprocessing" in said and "load_victim" in said and "8.4 %" in said
+    text = load_checkpoint.__doc__ or ""
+    assert "without its preprocessing" in text and "load_victim" in text and "8.4 %" in text
 
 
-def test_what_a_json_may_name_is_decided_before_it_is_imported(tmp_path: Path) -> None:
+def test_targets_in_a_json_are_checked_before_import(tmp_path: Path) -> None:
     made = SHIPPED / "utd_mhad" / "hcn_t32_k27_s0.json"
     path = tmp_path / "a.safetensors"
     shutil.copy(made.with_suffix(".safetensors"), path)
@@ -171,7 +171,7 @@ def test_both_loaders_are_found_by_name() -> None:
 
 
 def test_a_network_from_outside_needs_no_registration(tmp_path: Path) -> None:
-    """It names the facts that it wants, has no layers and lies in no list; its skeleton need not be known either."""
+    """Its parameters name the facts that it receives; it declares no layers, and its skeleton is not listed."""
 
     class Mine(nn.Module):
         def __init__(self, num_classes: int, num_frames: int, depth: int = 1) -> None:

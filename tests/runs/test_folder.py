@@ -1,4 +1,4 @@
-"""Rows that survive a kill, and are those of this run or refused."""
+"""Rows that survive a kill; rows of other runs are refused."""
 
 import json
 import math
@@ -34,26 +34,26 @@ def begin_again(path: Path, columns: Columns = COLUMNS, clips: dict[int, str] = 
     return RunFolder(path, ATTACK).begin(columns, clips)
 
 
-def test_a_clip_that_comes_out_otherwise_is_told(tmp_path: Path) -> None:
+def test_a_clip_with_another_result_is_reported(tmp_path: Path) -> None:
     folder = begun(tmp_path / "run", row(0), row(1))
     folder.compare([row(1), row(0), row(2)])
-    for changes, said in (
+    for changes, message in (
         ({"adv_pred": 9}, r"clip_1 now has adv_pred=9, but its row .* has 2"),
         ({"adv_pred": -1, "l2": math.nan}, r"clip_1 now has adv_pred=-1, but its row .* has 2"),
         ({"l2": 0.2}, r"clip_1 now has l2=0.2, but its row"),
     ):
-        with pytest.raises(RunError, match=said):
+        with pytest.raises(RunError, match=message):
             folder.compare([row(0), row(1, **changes)])
 
 
-def test_the_mark_of_an_end_stays_while_clips_are_kept_afterwards(tmp_path: Path) -> None:
+def test_run_json_remains_while_clips_are_saved_afterwards(tmp_path: Path) -> None:
     folder = begun(tmp_path, row(0))
     folder.end({"done": 1})
     assert folder.begin(COLUMNS, CLIPS, withdraw=False) == {0} and folder.summary() is not None
     assert folder.begin(COLUMNS, CLIPS) == {0} and folder.summary() is None
 
 
-def test_rows_are_appended_and_known(tmp_path: Path) -> None:
+def test_rows_are_appended_and_found(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", ATTACK)
     with folder.locked():
         assert folder.begin(COLUMNS, CLIPS) == set()
@@ -78,7 +78,7 @@ def test_a_half_written_row_is_repaired(tmp_path: Path, cut: int) -> None:
     assert (tmp_path / "records.csv").read_bytes() == whole
 
 
-def test_a_changed_row_of_an_ended_run_is_told(tmp_path: Path) -> None:
+def test_a_changed_row_of_a_finished_run_is_reported(tmp_path: Path) -> None:
     folder = begun(tmp_path, row(0), row(1))
     folder.end({"done": 2})
     whole = (tmp_path / "records.csv").read_bytes()
@@ -91,7 +91,7 @@ def test_a_changed_row_of_an_ended_run_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "message"),
     [
         ("clip_1", "clip_7", r"row for clip 1, 'clip_7'"),
         ("1,clip_1", "77,clip_77", r"row for clip 77"),
@@ -103,16 +103,18 @@ def test_a_changed_row_of_an_ended_run_is_told(tmp_path: Path) -> None:
         ("index,name", "number,name", "from another version"),
     ],
 )
-def test_rows_of_other_clips_and_damaged_rows_are_refused(tmp_path: Path, before: str, after: str, said: str) -> None:
+def test_rows_of_other_clips_and_damaged_rows_are_refused(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
     begun(tmp_path, row(0), row(1))
     path = tmp_path / "records.csv"
     path.write_text(path.read_text().replace(before, after, 1))
-    with pytest.raises(RunError, match=said) as caught:
+    with pytest.raises(RunError, match=message) as caught:
         begin_again(tmp_path)
     assert str(path) in str(caught.value) and "delete the folder" in str(caught.value)
 
 
-def test_a_run_is_continued_with_the_columns_it_was_begun_with(tmp_path: Path) -> None:
+def test_a_run_resumes_with_its_original_columns(tmp_path: Path) -> None:
     begun(tmp_path, row(0))
     folder = RunFolder(tmp_path, ATTACK)
     assert folder.begin({**COLUMNS, "later": "float"}, CLIPS) == {0}
@@ -125,7 +127,7 @@ def test_a_run_is_continued_with_the_columns_it_was_begun_with(tmp_path: Path) -
     assert begin_again(tmp_path) == {0, 1, 2} and lines[3].endswith(",")
 
 
-def test_a_run_that_an_older_version_began_is_continued_in_its_order(tmp_path: Path) -> None:
+def test_a_run_of_an_older_version_resumes_with_its_order_of_columns(tmp_path: Path) -> None:
     begun(tmp_path, row(0))
     old = [*reversed(COLUMNS)]
     (tmp_path / "records.csv").write_text(",".join(old) + "\n" + ",".join(str(row(0)[name]) for name in old) + "\n")
@@ -138,14 +140,14 @@ def test_a_run_that_an_older_version_began_is_continued_in_its_order(tmp_path: P
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"with": 3}', '{"with": [], "columns": 3}', "{", "\udcff"])
-def test_a_damaged_note_is_one_line(tmp_path: Path, content: str) -> None:
+def test_a_damaged_begun_json_gives_one_line(tmp_path: Path, content: str) -> None:
     begun(tmp_path, row(0))
     (tmp_path / "begun.json").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(RunError, match=r"begun\.json is damaged"):
         begin_again(tmp_path)
 
 
-def test_what_a_run_was_worked_on_with_is_remembered(tmp_path: Path) -> None:
+def test_versions_and_machines_are_recorded(tmp_path: Path) -> None:
     folder = begun(tmp_path, row(0))
     assert folder.note({"device": "cpu"}) == [{"device": "cpu"}]
     assert folder.note({"device": "cpu"}) == [{"device": "cpu"}]
@@ -153,7 +155,7 @@ def test_what_a_run_was_worked_on_with_is_remembered(tmp_path: Path) -> None:
     assert begin_again(tmp_path) == {0}
 
 
-def test_certificates_have_rows_of_their_own(tmp_path: Path) -> None:
+def test_certificates_have_their_own_rows(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, CERTIFICATE)
     folder.begin(CERTIFICATE.columns, CLIPS)
     folder.append(
@@ -185,14 +187,14 @@ def test_a_second_process_waits(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert events == ["first", "second"] and "busy: waiting" in capsys.readouterr().out
 
 
-def test_a_run_that_ended_before_its_first_row_begins_with_the_columns_of_today(tmp_path: Path) -> None:
+def test_a_run_without_rows_resumes_with_the_current_columns(tmp_path: Path) -> None:
     RunFolder(tmp_path, ATTACK).begin(COLUMNS, CLIPS)
     (tmp_path / "records.csv").unlink()
     more = {**COLUMNS, "more": "float"}
     assert begin_again(tmp_path, more) == set() == begin_again(tmp_path, more)
 
 
-def test_an_end_that_counts_no_clips_is_none(tmp_path: Path) -> None:
+def test_a_run_json_without_a_count_is_unfinished(tmp_path: Path) -> None:
     folder = begun(tmp_path, row(0))
     folder.end({})
     assert folder.summary() is None and folder.begin(COLUMNS, CLIPS) == {0}

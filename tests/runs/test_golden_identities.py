@@ -1,6 +1,6 @@
-"""Identities as literals: a run or a checkpoint of today must be found again tomorrow.
+"""Identities as literals, so that later versions still find existing runs and checkpoints.
 
-A literal changes only in the commit that raises the revision of what it names.
+A literal changes only in the commit that raises the revision of its method.
 """
 
 import json

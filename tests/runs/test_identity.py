@@ -1,4 +1,4 @@
-"""An identity holds what can change a number, and nothing else."""
+"""An identity covers exactly the settings that can change a number."""
 
 import pytest
 
@@ -7,20 +7,20 @@ from skeleton_adv.runs.identity import NEUTRAL, identity
 from skeleton_adv.runs.provenance import provenance
 
 
-def test_a_machine_without_git_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_provenance_works_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     facts = provenance("cpu")
     assert facts["git_commit"] is None and facts["git_dirty"] is None and facts["versions"]["torch"]
 
 
-def test_identity_sees_every_setting_and_no_order() -> None:
+def test_identity_depends_on_every_setting_but_not_on_order() -> None:
     settings = {"attack": {"beta": 1.0, "lr": 0.1}, "seed": 0}
     assert identity(settings, 2) == identity({"seed": 0, "attack": {"lr": 0.1, "beta": 1}}, 2)
     changed = [{**settings, "seed": 1}, {"attack": {"beta": 1.5, "lr": 0.1}, "seed": 0}, {**settings, "more": None}]
     assert len({identity(one, 2) for one in (settings, *changed)} | {identity(settings, 3)}) == 5
 
 
-def test_a_key_that_is_added_later_changes_nothing_while_it_is_neutral(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_key_with_its_neutral_value_does_not_change_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     attack = {"_target_": "package.attack", "beta": 1.0}
     before = identity({"attack": attack}, 2)
     monkeypatch.setattr(identities, "NEUTRAL", {"package.attack.stop": None, "smoothing.stop": ()})

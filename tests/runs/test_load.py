@@ -1,4 +1,4 @@
-"""Runs read back: what they state is demanded, whatever is damaged is named in one line, and old forms load."""
+"""Runs read back: their facts are checked, damage is reported in one line, and runs of earlier versions load."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from skeleton_adv.runs.schema import ATTACK
 
 
 def edit(folder: Path, **changes: Any) -> Path:
-    """Change what a run.json says; None removes a fact."""
+    """Change the facts in a run.json; None removes a fact."""
     path = folder / "run.json"
     facts = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({name: value for name, value in facts.items() if value is not None}))
@@ -22,7 +22,7 @@ def edit(folder: Path, **changes: Any) -> Path:
 
 
 def as_before(folder: Path) -> Path:
-    """A run in the form of an earlier version."""
+    """A run in the format of an earlier version."""
     path = folder / "run.json"
     facts = old_form(json.loads(path.read_text()))
     path.write_text(json.dumps({k: v for k, v in facts.items() if k not in ("kind", "schema", "columns", "rows")}))
@@ -30,7 +30,7 @@ def as_before(folder: Path) -> Path:
 
 
 def refused(folder: Path) -> str:
-    """The one line that refuses a run, naming its folder and the way out."""
+    """The line that refuses a run, which names its folder and the way out."""
     with pytest.raises(RunError) as caught:
         load_run(folder)
     message = str(caught.value)
@@ -38,7 +38,7 @@ def refused(folder: Path) -> str:
     return message
 
 
-def test_a_run_says_what_it_is(tmp_path: Path) -> None:
+def test_a_run_has_its_facts(tmp_path: Path) -> None:
     made = run(folder=tmp_path / "a", settings={"targeted": True, "target": "wave", "judgements": 3})
     assert (made.kind, made.victim, made.attack, made.defense, made.surrogate) == ("attack", "hcn", "admm", None, None)
     assert (made.targeted, made.target, made.judgements, made.space) == (True, "wave", 3, "camera")
@@ -49,7 +49,7 @@ def test_a_run_says_what_it_is(tmp_path: Path) -> None:
     assert transfer("agcn", 0.1).surrogate == "hcn" and certified().smoothing["n"] == 1000
 
 
-def test_a_run_that_has_not_ended_is_none(tmp_path: Path) -> None:
+def test_an_unfinished_run_is_none(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", about(), six_rows())
     (folder / "run.json").unlink()
     assert load_run(folder) is None and load_runs(tmp_path) == ([], [folder])
@@ -58,7 +58,7 @@ def test_a_run_that_has_not_ended_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("facts", ["{}", "[]", "null", "7", "nonsense", '{"settings": 3}', "{" * 3000, "\xff"])
-def test_nonsense_in_place_of_facts_is_one_line(tmp_path: Path, facts: str) -> None:
+def test_nonsense_instead_of_facts_gives_one_line(tmp_path: Path, facts: str) -> None:
     folder = write(tmp_path / "a", about(), six_rows())
     (folder / "run.json").write_bytes(facts.encode("latin-1"))
     refused(folder)
@@ -68,7 +68,7 @@ NEEDED = ["identity", "settings", "choices", "dataset", "command", "done", "tota
 
 
 @pytest.mark.parametrize("name", NEEDED)
-def test_a_missing_or_senseless_fact_is_named(tmp_path: Path, name: str) -> None:
+def test_a_missing_or_mistyped_fact_is_named(tmp_path: Path, name: str) -> None:
     folder = write(tmp_path / "a", about(), six_rows())
     assert name in refused(edit(folder, **{name: [3]})) and name in refused(edit(folder, **{name: None}))
 
@@ -90,7 +90,7 @@ def test_missing_options_and_unknown_kinds_are_named(tmp_path: Path) -> None:
 
 
 def test_any_changed_byte_of_the_rows_is_refused(tmp_path: Path) -> None:
-    """Of the bytes of records.csv, one in nine used to change a table without a word."""
+    """In an earlier version, changes to one in nine bytes of records.csv changed a table without a message."""
     folder = write(tmp_path / "a", about(), six_rows())
     path = folder / "records.csv"
     content = path.read_bytes()
@@ -145,7 +145,7 @@ def write_rows(path: Path, header: list[str], rows: list[list[str]]) -> str:
 @pytest.mark.parametrize(
     "made", [admm, lambda **k: transfer("agcn", 0.1, **k), lambda **k: defended(0.01, True, 0.5, **k)]
 )
-def test_runs_of_an_earlier_form_say_the_same(tmp_path: Path, made: Any) -> None:
+def test_runs_of_an_earlier_version_have_the_same_facts(tmp_path: Path, made: Any) -> None:
     now: Run = made(folder=tmp_path / "a")
     before = load_run(reordered(as_before(tmp_path / "a")))
     assert before is not None
@@ -176,13 +176,13 @@ def reordered(folder: Path) -> Path:
         ),
     ],
 )
-def test_facts_of_an_earlier_form_are_derived(tmp_path: Path, changes: Any, facts: dict[str, Any]) -> None:
+def test_facts_of_an_earlier_version_are_derived(tmp_path: Path, changes: Any, facts: dict[str, Any]) -> None:
     write(tmp_path / "a", about(**changes), six_rows())
     found = load_run(reordered(as_before(tmp_path / "a")))
     assert {name: getattr(found, name) for name in facts} == facts
 
 
-def test_certificates_of_an_earlier_form(tmp_path: Path) -> None:
+def test_certificates_of_an_earlier_version(tmp_path: Path) -> None:
     now = certified(folder=tmp_path / "a")
     before = load_run(as_before(tmp_path / "a"))
     assert before is not None and before.kind == "certificate" and before.records.equals(now.records)
@@ -202,12 +202,12 @@ def test_columns_are_open_and_the_core_is_not(tmp_path: Path) -> None:
     assert {*ATTACK.columns} < {*own.columns}
 
 
-def test_a_clip_may_be_called_like_nothing(tmp_path: Path) -> None:
+def test_a_clip_may_be_named_nan(tmp_path: Path) -> None:
     found = run(six_rows(name=["nan", "NA", "1", "", "x", "true"]), folder=tmp_path / "a")
     assert found.records["name"].tolist() == ["nan", "NA", "1", "", "x", "true"]
 
 
-def test_another_number_of_constraints_with_other_names(tmp_path: Path) -> None:
+def test_any_number_of_constraints_with_any_names(tmp_path: Path) -> None:
     one = run(
         six_rows(jerk_mean=0.5, jerk_max=1.0, jerk_ok=True),
         folder=tmp_path / "a",
@@ -235,7 +235,7 @@ def test_a_run_in_two_folders_is_refused(tmp_path: Path) -> None:
         {"surrogate_training": 3},
     ],
 )
-def test_a_part_of_the_wrong_type_is_told(tmp_path: Path, changes: Any) -> None:
+def test_a_setting_of_the_wrong_type_is_reported(tmp_path: Path, changes: Any) -> None:
     made = write(tmp_path / "a", about(), six_rows())
     stated = json.loads((made / "run.json").read_text())
     stated |= changes | {"settings": stated["settings"] | changes.get("settings", {})}

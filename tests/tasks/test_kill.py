@@ -1,4 +1,4 @@
-"""``kill -9`` at seeded moments of every task that writes: the same command ends as if nothing had happened."""
+"""``kill -9`` at seeded moments of every task that writes files: the same command ends as if uninterrupted."""
 
 import json
 import random
@@ -15,14 +15,14 @@ from safetensors.numpy import load_file
 
 pytestmark = pytest.mark.slow
 KILLS = {"prepare": 6, "train": 8, "attack": 9, "certify": 7}  # 30 by the clock
-CHANGES, LAST = 3, 5  # as well, kills before this many changes of files, and before each of the last ones
+CHANGES, LAST = 3, 5  # and kills before this number of changes of files, and before each of the last changes
 OF_THE_CLOCK = ("began", "ended", "seconds")
 TRAINING = ["recipe.epochs=6", "recipe.held_out=0.25", "recipe.batch_size=4", "batch_size=4"]
 SMOOTHING = ["smoothing.n0=16", "smoothing.n=32", "smoothing.clips=2", "smoothing.at_once=8"]
 
 
 def words_of(task: str, place: tuple[Path, list[str]]) -> list[str]:
-    """A short command of a task on the small clips and their victim."""
+    """The arguments of a short command of a task, on the small clips and their victim."""
     folder, arguments = place
     given = [word.replace("=small.", f"={folder}/small.") for word in arguments] + [
         "runtime.device=cpu",
@@ -39,25 +39,25 @@ def words_of(task: str, place: tuple[Path, list[str]]) -> list[str]:
 
 
 def content(path: Path) -> Any:
-    """What must be the same in a file of a killed and of an undisturbed run; for weights and the store, its bytes."""
+    """The content of a file that must not depend on a kill; for weights and the store, all bytes."""
     if path.suffix == ".csv":
         return pd.read_csv(path).drop(columns="seconds").to_csv()
     if path.suffix == ".json":
         about = json.loads(path.read_text())
-        about.get("rows", {}).pop("digest", None)  # of rows with their seconds
+        about.get("rows", {}).pop("digest", None)  # the kinds of rows, which contain seconds
         return {key: value for key, value in about.items() if key not in OF_THE_CLOCK}
-    if path.parent.name == "clips":  # what is said of their origin comes in any order
+    if path.parent.name == "clips":  # their provenance is in any order
         return {name: (values.dtype, values.shape, values.tobytes()) for name, values in load_file(path).items()}
     return path.read_bytes()
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Every file below a folder, locks too: nothing may be lost, and nothing left over."""
+    """The contents of every file below a folder, including locks: no file may be lost or left over."""
     return {str(path.relative_to(folder)): content(path) for path in folder.rglob("*") if path.is_file()}
 
 
 def killed(start: Path, words: list[str], after: float) -> Path:
-    """The folder of a command that was killed after so many seconds of work, or half as many if it ended before."""
+    """The folder of a command that was killed after these seconds of work, or half of them if it ended earlier."""
     tries = 0
     while not command(folder := start.with_name(f"{start.name}_{tries}"), words, after=after).killed:
         after, tries = after / 2, tries + 1
@@ -65,7 +65,7 @@ def killed(start: Path, words: list[str], after: float) -> Path:
 
 
 def all_killed(start: Path, words: list[str], task: str, seconds: float, changes: int) -> Iterator[Path]:
-    """Folders of killed commands: at moments spread over the work by the clock, then before changes of files."""
+    """The folders of killed commands: first at moments spread over the time of work, then before changes of files."""
     rng, count = random.Random(task), KILLS[task]
     for k in range(count):
         yield killed(start / f"clock{k}", words, (k + rng.random()) / count * seconds)
@@ -76,7 +76,7 @@ def all_killed(start: Path, words: list[str], task: str, seconds: float, changes
 
 
 def cut(folder: Path, rng: random.Random) -> None:
-    """Take the end of the last row away, as a machine that loses its power may."""
+    """Remove the end of the last row, as a power failure may do."""
     for path in folder.rglob("*.csv"):
         rows = path.read_bytes().splitlines(keepends=True)
         if len(rows) > 1 and not path.with_name("run.json").exists():
@@ -84,24 +84,24 @@ def cut(folder: Path, rng: random.Random) -> None:
 
 
 def check_by_numpy(folder: Path) -> None:
-    """An attack's rows are what NumPy finds in its saved clips: one for each, no more."""
+    """Check that the rows of an attack are those that NumPy computes from its saved clips, one per clip."""
     for records in folder.rglob("records.csv"):
         rows, again = pd.read_csv(records).set_index("index"), of_run(records.parent)
         assert sorted(rows.index) == sorted(again) and len(again) == 6
         for number, expected in again.items():
             for name, value in expected.items():
-                said = rows.loc[number, name]
+                stored = rows.loc[number, name]
                 if isinstance(value, bool):
-                    assert bool(said) is value, (folder.name, number, name)
+                    assert bool(stored) is value, (folder.name, number, name)
                 else:
-                    assert said == pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True), (folder.name, number, name)
+                    assert stored == pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True), (folder.name, number, name)
 
 
 @pytest.mark.parametrize("task", KILLS)
-def test_a_killed_command_given_again_ends_as_if_undisturbed(
+def test_a_killed_command_that_runs_again_ends_as_if_uninterrupted(
     task: str, place: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed, given again, perhaps killed again, until it ends; then every file is that of an undisturbed run."""
+    """A command is killed and repeated until it ends; then every file is that of an uninterrupted run."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words, rng = words_of(task, place), random.Random(f"{task} again")
     command(tmp_path / "warm", words)  # the server starts

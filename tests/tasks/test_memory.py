@@ -1,11 +1,11 @@
-"""What is freed is taken again without the system's help."""
+"""Freed memory is reused without page faults."""
 
 import subprocess
 import sys
 
 import pytest
 
-# Page faults of taking and freeing 48 MiB twenty times, after once.
+# Page faults of allocating and freeing 48 MiB twenty times, after the first time.
 FAULTS = """
 import resource
 from skeleton_adv.tasks.memory import keep_freed_memory
@@ -22,7 +22,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's mallopt")
-def test_freed_memory_is_kept() -> None:
+def test_freed_memory_is_reused() -> None:
     faults = {}
     for kept in (False, True):
         answer = subprocess.run(

@@ -1,4 +1,4 @@
-"""Tasks as a user meets them: whole commands in processes of their own."""
+"""Tasks as a user runs them: whole commands in separate processes."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ from skeleton_adv.tasks import train
 from skeleton_adv.tasks.weights import find_checkpoint, trained_network
 
 
-def test_noise_that_grows_and_a_choice_of_epochs_exclude_each_other() -> None:
+def test_growing_noise_and_a_choice_of_epochs_exclude_each_other() -> None:
     overrides = ["task=train", "dataset=utd_mhad", "recipe.noise_warmup=0.5"]
     job = job_of([*overrides, "model.noise=0.25"])
     assert isinstance(job.task, train.Task)
@@ -40,13 +40,13 @@ def refused(words: list[str]) -> None:
     find_checkpoint(job, job.victim)
 
 
-def test_a_typed_network_without_weights_gets_no_wrong_advice(tmp_path: Path) -> None:
+def test_a_users_network_without_weights_gets_no_wrong_advice(tmp_path: Path) -> None:
     words = ["model.architecture._target_=skeleton_adv.models.hcn.HCN", f"runtime.checkpoint_dir={tmp_path}"]
     with pytest.raises(CheckpointError, match="train it with: task=train and the same words"):
         refused(words)
 
 
-def test_the_way_to_weights_that_are_missing_keeps_the_shape_of_the_data(tmp_path: Path) -> None:
+def test_the_command_for_missing_weights_contains_the_shape_of_the_data(tmp_path: Path) -> None:
     overrides = ["model=agcn_small", "dataset.num_actions=7", "dataset.num_persons=1", "dataset.space=normalised"]
     with pytest.raises(CheckpointError) as caught:
         refused([*overrides, f"runtime.checkpoint_dir={tmp_path}"])
@@ -60,7 +60,7 @@ def rows(folder: Path) -> pd.DataFrame:
 
 
 def test_attack_resume_and_repeat(place: tuple[Path, list[str]]) -> None:
-    """kill -9 in mid-run, a cut row, the same command: the rows of an undisturbed run; then a no-op."""
+    """After kill -9 and a cut row, the same command gives the rows of an uninterrupted run; then it does nothing."""
     folder, arguments = place
     whole = run(folder, *arguments, "runtime.output_dir=whole")
     assert whole.returncode == 0, whole.stderr
@@ -78,14 +78,14 @@ def test_attack_resume_and_repeat(place: tuple[Path, list[str]]) -> None:
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     records = found[0]
-    if not (records.parent / "run.json").exists():  # killed before its end, as meant
+    if not (records.parent / "run.json").exists():  # killed before its end, as intended
         records.write_bytes(records.read_bytes()[:-5])
     again = run(folder, *slow)
     assert again.returncode == 0, again.stderr
     pd.testing.assert_frame_equal(rows(folder / "whole"), rows(folder / "killed"))
     before = {path: path.stat().st_mtime_ns for path in (folder / "killed").rglob("*.*")}
     records = next((folder / "killed").rglob("records.csv"))
-    records.parents[2].rename(records.parents[2].with_name("admm_of_old"))  # the same numbers by another name
+    records.parents[2].rename(records.parents[2].with_name("admm_of_old"))  # the same numbers under another name
     other = run(folder, *slow)
     assert other.returncode == 2 and "the same was run under other names, in killed/" in other.stderr
     records.parents[2].with_name("admm_of_old").rename(records.parents[2])
@@ -159,7 +159,7 @@ def test_weights_that_were_trained_on_other_clips_are_named(
     job = job_of(overrides)
     prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
-    told: list[tuple[dict[str, Any], bool | None, str]] = [
+    cases: list[tuple[dict[str, Any], bool | None, str]] = [
         ({"dataset": "utd_mhad", "settings": {"prepared": prepared.digest}}, True, ""),
         ({"dataset": "utd_mhad", "settings": {"prepared": "0123"}}, False, "was trained on another utd_mhad"),
         ({"dataset": "utd_mhad"}, None, ""),
@@ -167,14 +167,14 @@ def test_weights_that_were_trained_on_other_clips_are_named(
         ({"settings": {"prepared": "0123"}}, False, "was trained on other clips:"),
         ({}, None, ""),
     ]
-    for about, here, warning in told:
+    for about, here, warning in cases:
         save_weights(network, path, about)
         assert trained_network(job, job.victim, path, prepared)[1]["trained_here"] is here
-        said = capsys.readouterr().err
-        assert warning in said and ("was trained on" in said) is (here is False)
+        shown = capsys.readouterr().err
+        assert warning in shown and ("was trained on" in shown) is (here is False)
 
 
-def test_what_is_not_known_of_a_training_is_not_made_up(mat_folder: Path, tmp_path: Path) -> None:
+def test_unknown_facts_of_a_training_are_not_invented(mat_folder: Path, tmp_path: Path) -> None:
     job = job_of(["dataset=utd_mhad", f"dataset.root={mat_folder}"])
     prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
@@ -196,7 +196,7 @@ def test_what_is_not_known_of_a_training_is_not_made_up(mat_folder: Path, tmp_pa
             trained_network(job, job.victim, path, prepared)
 
 
-def test_weights_go_by_the_seed_of_their_training(mat_folder: Path, tmp_path: Path) -> None:
+def test_weights_are_found_by_the_seed_of_their_training(mat_folder: Path, tmp_path: Path) -> None:
     job = job_of(["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.seed=3"])
     prepared, path = prepare(job.dataset, tmp_path), tmp_path / "w.safetensors"
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
@@ -205,10 +205,10 @@ def test_weights_go_by_the_seed_of_their_training(mat_folder: Path, tmp_path: Pa
         assert trained_network(job, job.victim, path, prepared)[1]["seeds"] == {"model": seed}
 
 
-def test_identity_holds_all_that_changes_a_number_and_nothing_else(
+def test_identity_changes_exactly_if_a_number_can_change(
     place: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One run each; folders differ if and only if a number could."""
+    """Each command is one run; folders differ exactly if a number can differ."""
     folder, arguments = place
     monkeypatch.chdir(folder)
     short = [*arguments, "attack.outer_steps=1", "attack.inner_steps=1", "runtime.limit=1", "runtime.output_dir=ids"]
@@ -241,8 +241,8 @@ def test_exported_files_are_prepared_by_the_real_reader(made: str, read: str, tm
     assert answer.returncode == 0 and "3 training and 3 test clips of 5 actions" in answer.stderr
 
 
-def test_the_shipped_victim_is_the_one_that_its_recipe_trains(tmp_path: Path) -> None:
-    """A change of generator, model or recipe that is not followed by a training shows here."""
+def test_the_shipped_victim_is_trained_by_its_recipe(tmp_path: Path) -> None:
+    """This fails after a change of generator, model or recipe without a new training."""
     shipped = f"runtime.checkpoint_dir={Path(__file__).parents[2] / 'outputs/checkpoints'}"
     answer = run(tmp_path, "task=train", shipped)
     assert answer.returncode == 0 and "nothing to do" in answer.stderr
@@ -252,7 +252,7 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
     folder, arguments = place
     short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}"]
     assert run(folder, *short).returncode == 0
-    first = run(folder, *short, "runtime.save_clips=true")  # the records stand, the clips do not yet
+    first = run(folder, *short, "runtime.save_clips=true")  # the records exist, the clips do not yet
     assert first.returncode == 0 and "nothing to do" not in first.stderr
     assert "nothing to do" in run(folder, *short, "runtime.save_clips=true").stderr
     (made,) = (path.parent for path in tmp_path.rglob("run.json"))
@@ -278,7 +278,7 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
         assert refused.returncode == 2 and "does not say with which settings" in refused.stderr
 
 
-def test_the_course_of_an_attack_is_kept_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_the_trace_of_an_attack_is_saved_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, arguments = place
     short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}/runs", f"runtime.figure_dir={tmp_path}/out"]
     plain = run(folder, *short)
@@ -288,7 +288,7 @@ def test_the_course_of_an_attack_is_kept_and_drawn(place: tuple[Path, list[str]]
     drawn = run(folder, *short, "experiment=figure3", "targeted=false")
     assert drawn.returncode == 0 and "nothing to do" not in drawn.stderr, drawn.stderr
     assert read_json(records.with_name("run.json")) == provenance  # the rows are still those of the first command
-    assert list(tmp_path.rglob("records.csv")) == [records]  # keeping the course is no other run
+    assert list(tmp_path.rglob("records.csv")) == [records]  # saving the trace is not another run
     pd.testing.assert_frame_equal(pd.read_csv(records), before, check_exact=True)
     course = pd.read_csv(tmp_path / "out/utd_mhad/figure3_hcn_admm_beta1_untargeted.csv")
     assert course["step"].tolist() == list(range(1, 11)) and (course["clips"] == 3).all()
