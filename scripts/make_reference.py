@@ -122,7 +122,11 @@ def main() -> None:
             sys.exit(f"error: the command above failed: fix the cause and run again: python {' '.join(sys.argv)}")
     if not arguments.list:
         shown = [RUNS, "--out", "outputs/reference", "--skip-unfinished"]
-        failed = [subprocess.call([sys.executable, "-m", f"skeleton_adv.{kind}", *shown]) for kind in KINDS]
+        options = {"figures": ["--paper"]}
+        failed = [
+            subprocess.call([sys.executable, "-m", f"skeleton_adv.{kind}", *shown, *options.get(kind, [])])
+            for kind in KINDS
+        ]
         sys.exit(any(failed))
 
 

@@ -23,9 +23,13 @@ NOTHING = (
 )
 
 
-def write_all(runs: Sequence[Run], out: Path, experiment: str | None = None) -> list[Path]:
-    """Write every figure that these runs allow, or only an experiment's, in one folder per dataset."""
+def write_all(runs: Sequence[Run], out: Path, experiment: str | None = None, paper: bool = False) -> list[Path]:
+    """Write every figure that these runs allow, in one folder per dataset.
+
+    ``experiment``: only the figures of this one; ``paper``: only those of any experiment.
+    """
     drawings = [one for one in FIGURES if one.source == "run" and experiment in (None, one.after)]
+    drawings = [one for one in drawings if one.after is not None or not paper]
     return [path for drawing in drawings for path in write_drawing(drawing, runs, out)]
 
 
@@ -71,15 +75,16 @@ def main() -> None:
     )
     parser.add_argument("--out", default="outputs/figures", type=Path, help="folder for the figures")
     parser.add_argument("--clip", help="draw only this clip, by name or number: a film strip and an animation")
+    parser.add_argument("--paper", action="store_true", help="draw only the figures of experiments (experiment=...)")
     parser.add_argument("--strict", action="store_true", help="refuse unfinished runs")
     parser.add_argument("--skip-unfinished", action="store_true", help=argparse.SUPPRESS)  # now the default
     arguments = parser.parse_args()
     with one_line():
-        for path in draw_all(arguments.runs, arguments.out, arguments.clip, arguments.strict):
+        for path in draw_all(arguments.runs, arguments.out, arguments.clip, arguments.strict, arguments.paper):
             print(path)
 
 
-def draw_all(root: Path, out: Path, clip: str | None = None, strict: bool = False) -> list[Path]:
+def draw_all(root: Path, out: Path, clip: str | None = None, strict: bool = False, paper: bool = False) -> list[Path]:
     """Write the figures of all runs and trainings at or below ``root``, or of one clip; return the files.
 
     Names what is left out on the error stream. Raises ``RunError`` if there is nothing to draw.
@@ -90,7 +95,7 @@ def draw_all(root: Path, out: Path, clip: str | None = None, strict: bool = Fals
         return write_one(runs, clip, out)
     for path in without_history:
         print(f"left out, since it contains no training history: {path}", file=sys.stderr)
-    paths = write_all(runs, out) + write_trainings(trainings, out)
+    paths = write_all(runs, out, paper=paper) + write_trainings(trainings, out)
     if not paths:
         raise RunError(f"{root} contains nothing to draw: {NOTHING}")
     return paths

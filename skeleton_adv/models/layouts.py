@@ -16,7 +16,7 @@ _BARE = ("conv2", "conv2m", "fc8")  # layers that are not part of a sequence in 
 
 def is_skelact(weights: Mapping[str, Tensor]) -> bool:
     """Whether these weights are from the HCN authors' later code, which has another motion and preprocessing."""
-    return any(key.startswith("backbone.") for key in weights)
+    return any(key.rpartition("module.")[2].startswith("backbone.") for key in weights)
 
 
 def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

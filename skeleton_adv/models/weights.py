@@ -25,6 +25,9 @@ _NUMPY: list[Any] = [
 ]
 
 
+STATE_DICTS = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights
+
+
 def save_weights(network: Network, path: Path, about: Mapping[str, Any], half: bool = False) -> None:
     """Write the weights of the model as ``.safetensors``, and beside them a JSON with their facts and SHA-256."""
     from safetensors.torch import save
@@ -53,10 +56,24 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
         )
     way_out = ". Use the model widths, dataset and dataset.num_frames of its training"
     weights = read_state_dict(path)
+    if is_foreign(network):
+        fill(network.model, _without_wrapper(weights), f"model.checkpoint={path}", "this network", way_out)
+        return known
     if is_skelact(weights) and getattr(network.model, "motion", None) == "resize":
         raise CheckpointError(f"model.checkpoint={path} is from the HCN authors' later code: choose model=hcn_skelact")
     fill(network.model, canonical(weights), f"model.checkpoint={path}", "this model and dataset", way_out)
     return known
+
+
+def is_foreign(network: Network) -> bool:
+    """Whether a network's model is from outside this package."""
+    return not type(network.model).__module__.startswith("skeleton_adv.")
+
+
+def _without_wrapper(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without the ``module.`` that ``DataParallel`` puts before every name."""
+    wrapped = all(key.startswith("module.") for key in weights)
+    return {key.removeprefix("module.") if wrapped else key: value for key, value in weights.items()}
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str, purpose: str, way_out: str = "") -> None:
@@ -83,7 +100,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], source: str, purpose: 
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The weights in a file by name; ``module.`` and the text before it are removed from names.
+    """The weights in a file by name.
 
     Raises ``CheckpointError`` if the file is not a safe checkpoint.
     """
@@ -106,11 +123,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} is not a readable checkpoint ({reason}): use a .safetensors file or a PyTorch file of weights"
         ) from None
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for key in STATE_DICTS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{path} contains no state dict: it must map names to tensors, or contain 'state_dict'")
-    return {str(key).rpartition("module.")[2]: value for key, value in content.items()}
+    return {str(key): value for key, value in content.items()}
 
 
 def _shape_of(weights: Mapping[str, Tensor], key: str) -> str:

@@ -15,7 +15,7 @@ from skeleton_adv.core.progress import log
 from skeleton_adv.data.clips import Dataset, Prepared
 from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.probe import probe, sample
-from skeleton_adv.models.weights import load_weights
+from skeleton_adv.models.weights import is_foreign, load_weights
 from skeleton_adv.runs.identity import source_of
 
 Loaded = tuple[nn.Module, dict[str, Any]]  # a network, and the facts about its training
@@ -111,7 +111,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
 
 def check_foreign(network: Network, dataset: Dataset) -> None:
     """Try a network from outside this package on a few clips; raises ``SettingError`` if it cannot be attacked."""
-    if type(network.model).__module__.startswith("skeleton_adv."):
+    if not is_foreign(network):
         return
     body = dataset.skeleton
     for warning in probe(
