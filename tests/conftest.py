@@ -77,7 +77,7 @@ def batch() -> SkeletonBatch:
 def shared() -> Path:
     """The folder of data that a fresh clone does not contain."""
     if not SHARED.is_dir():
-        pytest.skip("needs ../shared, which holds data that are not ours to copy")
+        pytest.skip("requires ../shared, whose data may not be copied to this repository")
     return SHARED
 
 

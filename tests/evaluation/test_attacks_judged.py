@@ -350,7 +350,7 @@ def test_a_fourth_constraint_is_measured_by_hand() -> None:
     batch = make_batch(n=2, m=1)
     moved = batch.x.clone()
     moved[0, 1, 3, 4, 0] -= 0.02
-    moved[0, 1, 5, 4, 0] += 0.7  # up: no matter
+    moved[0, 1, 5, 4, 0] += 0.7  # upwards, which is allowed
     columns = measure(moved, batch, {"ground": Floor()})
     joints = float(batch.mask[0].sum())
     assert columns["ground_max"].tolist() == pytest.approx([0.02, 0.0])
