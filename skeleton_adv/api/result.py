@@ -74,7 +74,7 @@ class Result(_Finished):
 
     @property
     def success(self) -> np.ndarray:
-        """(N,) bool: whether the attack fools the victim. Clips that the victim gets wrong by itself count too."""
+        """(N,) bool: whether the attack fools the victim. Clips that were wrong before count too."""
         return self.run.array("success").astype(bool)
 
     @property

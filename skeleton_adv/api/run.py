@@ -149,7 +149,7 @@ def _job(
     session: Session,
     surrogate: Victim | None,
 ) -> Job:
-    """The job of the command line with this victim and these clips in place of its own."""
+    """The job of the command line, with this victim and these clips in place of the named ones."""
     data = clips.for_victim(victim)
     of_data = [word for word in victim.dataset_words if not clips.words or word.startswith("dataset.num_frames=")]
     shape = merged(of_data, clips.words)

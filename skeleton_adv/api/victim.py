@@ -1,4 +1,4 @@
-"""A recogniser for the Python API: trained weights by name, or a network of one's own."""
+"""A recogniser for the Python API: trained weights by name, or your own network."""
 
 import copy
 import hashlib

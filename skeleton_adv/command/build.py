@@ -76,9 +76,9 @@ def _instantiated(settings: Any) -> Any:
 
 def _typed_targets(overrides: Sequence[str], typed: Sequence[str]) -> dict[str, str]:
     """The typed overrides that end in ``_target_``, with their values."""
-    asked = {word.partition("=")[0] for word in typed}
+    keys = {word.partition("=")[0] for word in typed}
     pairs = [word.partition("=")[::2] for word in overrides]
-    return {key.lstrip("+"): value for key, value in pairs if key in asked and key.endswith("_target_")}
+    return {key.lstrip("+"): value for key, value in pairs if key in keys and key.endswith("_target_")}
 
 
 def _trusted_modules(value: Any, typed: Sequence[str]) -> list[str]:
@@ -110,8 +110,8 @@ def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str
             swept.pop(key, None)
     parsed = [OverridesParser.create().parse_override(f"{key}={value}") for key, value in swept.items()]
     counts = [len(list(one.sweep_string_iterator())) if one.is_sweep_override() else 1 for one in parsed]
-    told = [key for key in swept if key in words]
-    return {"params": swept, "typed": told, "jobs": math.prod(counts)} if swept else None
+    of_typed = [key for key in swept if key in words]
+    return {"params": swept, "typed": of_typed, "jobs": math.prod(counts)} if swept else None
 
 
 def _check_settings(settings: dict[str, Any], task: type[Task]) -> None:

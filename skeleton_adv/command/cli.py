@@ -136,7 +136,7 @@ def _firsts(overrides: Sequence[Override]) -> tuple[str, ...]:
 
 
 def _swept(config: DictConfig, overrides: Sequence[Override]) -> list[Override]:
-    """What the file of an experiment sweeps, apart from what was typed."""
+    """The values that an experiment's file sweeps, without keys of the command line."""
     typed = {override.get_key_element().lstrip("+~") for override in overrides}
     params: Mapping[str, Any] = config.hydra.sweeper.params or {}
     return [parse(f"{key}={value}") for key, value in params.items() if str(key) not in typed]
@@ -243,7 +243,7 @@ def _check_hydra(config: DictConfig, usual_config: DictConfig, chosen: list[Over
     now, usual = (OmegaConf.to_container(composed.hydra) for composed in (config, usual_config))
     assert isinstance(usual, dict) and isinstance(now, dict)
     for node in (usual, now):
-        for name in ("mode", "overrides", "runtime"):  # the last two are what was typed
+        for name in ("mode", "overrides", "runtime"):  # the last two contain the command line
             node.pop(name)
         node["sweeper"].pop("params")
         node["job"].pop("override_dirname", None)

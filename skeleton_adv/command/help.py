@@ -1,4 +1,4 @@
-"""What ``--help`` prints: the groups with their options, and the settings of every task, in plain words."""
+"""What ``--help`` prints: the groups with their options, and the settings of every task."""
 
 from pathlib import Path
 from textwrap import wrap

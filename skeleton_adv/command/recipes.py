@@ -29,9 +29,9 @@ def files(*folders: Path) -> list[Path]:
 
 
 def titles(*folders: Path) -> dict[str, str]:
-    """``<model>/<entry>`` -> what the model's file says about its recipes, in one line."""
-    said = {path.stem: title(path) for path in reversed(files(*folders))}  # the built-in title has precedence
-    return {option: said[option.partition("/")[0]] for option in load(*folders)}
+    """``<model>/<entry>`` -> the first line of the model's file."""
+    first_lines = {path.stem: title(path) for path in reversed(files(*folders))}  # the built-in title has precedence
+    return {option: first_lines[option.partition("/")[0]] for option in load(*folders)}
 
 
 def entries(*folders: Path) -> dict[str, list[str]]:

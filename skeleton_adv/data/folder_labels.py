@@ -140,12 +140,12 @@ def _check_listed(folder: Path, listed: set[str]) -> None:
 def _labels(folder: Path, rows: Sequence[Row]) -> tuple[tuple[str, ...], list[int]]:
     """The classes, and the label of each row."""
     path = folder / "classes.txt"
-    said = [cells["label"] for _, cells in rows]
-    numbers = [_number(label) for label in said]
+    labels = [cells["label"] for _, cells in rows]
+    numbers = [_number(label) for label in labels]
     if path.exists():
         classes = _classes(path)
     elif all(number is None for number in numbers):
-        classes = tuple(sorted(set(said)))
+        classes = tuple(sorted(set(labels)))
     else:
         classes = _counted(rows, numbers)
     if len(classes) < 2:

@@ -156,7 +156,7 @@ def _agcn(weights: Mapping[str, Tensor]) -> tuple[Skeleton, int, int, int, int]:
     if not alike:
         known = sorted({skeleton.num_joints for skeleton in SKELETONS.values()})
         raise CheckpointError(f"l1.gcn1.PA has {joints} joints: known graphs have {known}")
-    # Of two bodies with as many joints, the first that records so many channels: the skeletons of public weights.
+    # Of two skeletons with this number of joints, the first with this number of channels: that of public weights.
     fitting = [skeleton for skeleton in alike if channels in (skeleton.channels, len(skeleton.coords))]
     skeleton = (fitting or alike)[0]
     persons = weights["data_bn.weight"].shape[0] // (joints * channels)

@@ -14,7 +14,7 @@ from skeleton_adv.core.errors import AttackError
 class Victim:
     """A defended network, frozen and in evaluation mode; attacks see it through a ``View``.
 
-    ``asked`` is called on every call of the victim.
+    ``on_call`` is called with every call of the victim.
     """
 
     def __init__(
@@ -22,15 +22,15 @@ class Victim:
         network: nn.Module,
         defense: Callable[[nn.Module], nn.Module],
         device: str,
-        asked: Callable[[], None] = lambda: None,
+        on_call: Callable[[], None] = lambda: None,
     ) -> None:
         self.module = defense(network).to(device).eval().requires_grad_(False)
         self.randomised = bool(getattr(self.module, "randomised", False))  # draws fresh noise at every call
-        self.device, self._asked = device, asked
+        self.device, self._on_call = device, on_call
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
         """A view of the victim for one purpose on these clips."""
-        return View(self.module, Context(batch.mask, batch.movable, batch.index, seed, purpose), self._asked)
+        return View(self.module, Context(batch.mask, batch.movable, batch.index, seed, purpose), self._on_call)
 
 
 class View:
@@ -40,15 +40,15 @@ class View:
     ``answers`` are the returned logits, (N, K) each. An attack receives the result of ``limited``.
     """
 
-    def __init__(self, module: nn.Module, context: Context, asked: Callable[[], None] = lambda: None) -> None:
-        self._module, self._context, self._asked = module, context, asked
+    def __init__(self, module: nn.Module, context: Context, on_call: Callable[[], None] = lambda: None) -> None:
+        self._module, self._context, self._on_call = module, context, on_call
         self.forwards = self.gradients = 0
         self.answers: list[Tensor] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         logits: Tensor = self._module(x, replace(self._context, draw=self.forwards))
         self.forwards += 1
-        self._asked()
+        self._on_call()
         self.answers.append(logits.detach().clone())  # the caller may write into its own
         if logits.requires_grad:
             logits.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]

@@ -416,7 +416,7 @@ PAPER_SUCCESS = Column(
 PAPER_ACCURACY = Column("paper_accuracy", "accuracy: paper", show=number_cell(".1f", 100))
 PAPER_KINETIC = Column("paper_kinetic", "ΔK/K %: paper", show=number_cell(".2f", 100))
 PAPER_L2 = Column("paper_l2", "ℓ2 {length}: paper", show=number_cell())
-CSV_COLUMNS: tuple[Item, ...] = (  # in every CSV of attacks, whatever its table shows
+CSV_COLUMNS: tuple[Item, ...] = (  # in the CSV of every table of attacks
     *(CLEAN, ACCURACY, FOUND, SUCCESS, NOISE, SUCCESS_IF_RIGHT, FEASIBLE, FEASIBLE_IF_RIGHT, CONSTRAINT_COLUMNS),
     TRUE_ANGLE,
     Column("true_angle_max", "", lambda run: stats.maximum(run, "true_angle_max")),

@@ -26,7 +26,7 @@ class Kept:
     run: Run
     skeleton: Skeleton
     pairs: tuple[Pair, ...]
-    dt: tuple[float | None, ...]  # seconds a frame of each clip, as attacked
+    dt: tuple[float | None, ...]  # seconds per frame of each clip, as attacked
     diverged: int
 
     @cached_property
@@ -189,11 +189,11 @@ def export(run: Run, form: Format, path: Path | None = None, clean: bool = False
     if place.suffix != ending:
         raise RunError(f"--out {place}: this format is written as {ending}: rename the file")
     known = write(kept, place, clean)
-    said = [f"{len(kept.pairs)} clips", kept.frames, known]
-    said += [f"{run.num_frames} frames at most"] if kept.original and run.num_frames >= WHOLE else []
-    said += ["in the normalised space"] if run.space == "normalised" else []
-    said += [f"{kept.diverged} clips are left out, because the attack diverged on them"] if kept.diverged else []
-    return place, "; ".join(word for word in said if word)
+    facts = [f"{len(kept.pairs)} clips", kept.frames, known]
+    facts += [f"{run.num_frames} frames at most"] if kept.original and run.num_frames >= WHOLE else []
+    facts += ["in the normalised space"] if run.space == "normalised" else []
+    facts += [f"{kept.diverged} clips are left out, because the attack diverged on them"] if kept.diverged else []
+    return place, "; ".join(word for word in facts if word)
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ SEES_LESS = ("oblivious", "transfer", "scores", "labels")
 
 
 def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
-    """Each sign of weakness of these ``runs``, in their own rows and ``among`` all runs, in plain words."""
+    """Each sign of weakness of these ``runs``, in their own rows and ``among`` all runs, as a sentence."""
     groups: dict[Any, list[Run]] = {}
     for run in among:
         if _sees_less(run):
@@ -54,7 +54,7 @@ def warnings(run: Run) -> list[str]:
 
 
 def _failures(run: Run) -> list[str]:
-    """Signs of weakness among the clips on which the attack fails, in plain words."""
+    """Signs of weakness among the clips on which the attack fails, as a sentence."""
     found, count = [], len(run.records)
     failed, falling = int((~run.array("success")).sum()), int(run.array("falling").sum())
     # In other runs the margins are those of another network, or of the undefended one.

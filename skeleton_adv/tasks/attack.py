@@ -62,8 +62,8 @@ class Task:
         if is_done(folder, order, kept):
             return folder.path
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
-        asked = attacks.passes_of(self.attack)
-        progress = Progress(name, None if asked is None else asked + JUDGING)
+        passes = attacks.passes_of(self.attack)
+        progress = Progress(name, None if passes is None else passes + JUDGING)
         evaluation, training = self._evaluation(job, prepared, weights, settings, device, progress)
         facts = facts_of(job, settings, folder.path.name, device) | training | self._facts(job, evaluation)
         facts |= {"total": len(everything), "skipped_files": len(prepared.skipped)}
@@ -138,7 +138,7 @@ class Task:
             return "none"
         if job.surrogate is not None:
             return "transfer"
-        if not self.adaptive:  # whatever it asks, it asks the undefended network
+        if not self.adaptive:  # it sees the undefended network only
             return "oblivious"
         if access != "gradients":
             return access
@@ -200,7 +200,7 @@ class Task:
         progress: Progress,
     ) -> tuple[Evaluation, dict[str, Any]]:
         """The evaluation that a job requests, and facts of the victim's training."""
-        defended = partial(Victim, device=device, asked=progress.pulse)
+        defended = partial(Victim, device=device, on_call=progress.pulse)
         network, training = weights["model"].load(prepared)
         victim = attacked = defended(network, self.defense)
         if job.surrogate is not None:

@@ -60,7 +60,7 @@ def test_a_folder_becomes_batches(tmp_path: Path) -> None:
 def test_one_motion_in_three_formats_is_one_clip(
     tmp_path: Path, seed: int, frames: int, persons: int, first: int, named: bool, unit: Any, kind: str
 ) -> None:
-    """To the bit, with lost joints and persons, whatever the first frame is called."""
+    """To the bit, with lost joints and persons, for any number of the first frame."""
     rng = np.random.default_rng(seed)
     clip = motion(frames, seed, persons=persons) * {"m": 1, "cm": 100, "mm": 1000}[unit]
     clip[:, rng.random(clip.shape[1:]) < 0.2] = np.nan
@@ -388,7 +388,7 @@ def test_no_folder(tmp_path: Path) -> None:
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(st.data())
 def test_damage_is_a_users_error_or_harmless(tmp_path: Path, data: st.DataObject) -> None:
-    """Whatever a few bytes of any file are: no other exception, no message of several lines."""
+    """For any change of a few bytes: no other exception, no message of several lines."""
     folder = tmp_path / "own"
     if not folder.exists():
         write_folder(folder, TWO, {"a": motion(3, 1)}, classes="walk\nrun\n")

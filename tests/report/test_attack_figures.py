@@ -109,7 +109,7 @@ def test_success_by_l2_by_hand() -> None:
 
 
 def test_a_diverged_or_failed_clip_never_counts() -> None:
-    """Whatever its rows say."""
+    """For any content of its rows."""
     diverged = classes(rows={"adv_pred": [-1, 1, 3, 1, -1, 2]})
     assert success_by_l2.cumulative(diverged, "l2")["success_hits"].tolist() == [0, 1, 2]
     assert success_by_l2.cumulative(classes(rows={"l2": float("nan")}), "l2")["success_hits"].tolist() == [0]

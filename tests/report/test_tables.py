@@ -57,7 +57,7 @@ ACCESSES = ("white box", "oblivious", "adaptive", "transfer", "scores", "labels"
 @pytest.mark.parametrize("access", ACCESSES)
 @pytest.mark.parametrize("unit", ["m", "image", "ft"])
 def test_every_run_appears_in_some_table(access: str, unit: str, tmp_path: Path) -> None:
-    """Whatever the attack, defense, surrogate and access and their names are; and it can be written."""
+    """For any attack, defense, surrogate and access, and any name of them; and it can be written."""
     options = itertools.product(
         ("admm", "pgd", "mine"), ("none", "noise_filter", "mine"), (None, "hcn"), (None, "films")
     )

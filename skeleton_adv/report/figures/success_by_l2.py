@@ -17,7 +17,7 @@ from skeleton_adv.runs.load import Run
 
 SIZES = ("l2", "rms_mm")
 SHOWN = ("attack.beta", "attack.norm", "attack.eps", "adaptive", "checkpoint")  # in every label, or shared
-MOST = 4  # curves whose intervals can be told apart
+MOST = 4  # curves whose intervals can be distinguished
 
 
 def cumulative(run: Run, size: str) -> pd.DataFrame:
