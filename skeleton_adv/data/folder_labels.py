@@ -140,20 +140,20 @@ def _check_listed(folder: Path, listed: set[str]) -> None:
 def _labels(folder: Path, rows: Sequence[Row]) -> tuple[tuple[str, ...], list[int]]:
     """The classes, and the label of each row."""
     path = folder / "classes.txt"
-    labels = [cells["label"] for _, cells in rows]
-    numbers = [_number(label) for label in labels]
+    texts = [cells["label"] for _, cells in rows]
+    numbers = [_number(label) for label in texts]
     if path.exists():
         classes = _classes(path)
     elif all(number is None for number in numbers):
-        classes = tuple(sorted(set(labels)))
+        classes = tuple(sorted(set(texts)))
     else:
         classes = _counted(rows, numbers)
     if len(classes) < 2:
         raise DataError(
-            f"{folder / 'labels.csv'}: all clips have the label {said[0]}: a recogniser requires two classes"
+            f"{folder / 'labels.csv'}: all clips have the label {texts[0]}: a recogniser requires two classes"
         )
     labels = []
-    for (place, _), label, number in zip(rows, said, numbers, strict=True):
+    for (place, _), label, number in zip(rows, texts, numbers, strict=True):
         if number is None and label not in classes:
             raise DataError(f"{place}: label {label!r} is not in classes.txt: {nearest(label, [*classes])}")
         if number is not None and number >= len(classes):
