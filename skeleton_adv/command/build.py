@@ -37,7 +37,8 @@ def build_job(
 ) -> Job:
     """Check every name and value of a composed configuration, then build its objects.
 
-    ``overrides`` are one run's; ``typed`` are the words of the command line, without what only a file sweeps.
+    ``overrides`` are those of one run; ``typed`` are the words of the command line, without values that only an
+    experiment's file sweeps.
     ``find_task`` returns the class of a task by its name; ``sweep`` is the sweep around the job, see ``sweep_of``.
     """
     check_values(config)
@@ -123,12 +124,12 @@ def _check_settings(settings: dict[str, Any], task: type[Task]) -> None:
             raise SettingError(f"{name} is missing: choose one with {name}=...")
     holders: list[tuple[str, Callable[..., Any]]] = [("runtime", Runtime), ("model", Model)]
     holders += [("surrogate", Model)] if settings.get("surrogate") is not None else []
-    holders += [(name, kind) for name, kind in _held(task).items() if name in settings]
+    holders += [(name, kind) for name, kind in _setting_groups(task).items() if name in settings]
     for name, kind in holders:
         check_settings(f"{name}.", kind, settings[name])
 
 
-def _held(task: type[Task]) -> dict[str, type[Any]]:
+def _setting_groups(task: type[Task]) -> dict[str, type[Any]]:
     """Fields of a task that are groups of settings, with the class that holds them."""
     hints = get_type_hints(task)
     return {field.name: hints[field.name] for field in fields(task) if is_dataclass(hints[field.name])}  # type: ignore[arg-type]
@@ -136,7 +137,9 @@ def _held(task: type[Task]) -> dict[str, type[Any]]:
 
 def _made(task: type[Task], objects: Mapping[str, Any]) -> Task:
     values = {field.name: objects[field.name] for field in fields(task) if field.name in objects}  # type: ignore[arg-type]
-    return task(**values | {name: kind(**values[name]) for name, kind in _held(task).items() if name in values})
+    return task(
+        **values | {name: kind(**values[name]) for name, kind in _setting_groups(task).items() if name in values}
+    )
 
 
 def _role(
@@ -186,7 +189,7 @@ def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict
 
 
 def _command(overrides: list[str], typed: list[str]) -> str:
-    """The command that makes these numbers; of the paths of this machine it keeps only a typed ``--config-dir``."""
+    """The command that reproduces these numbers, without paths of this machine except a typed ``--config-dir``."""
     local = ("runtime.", "dataset.root=", "hydra")
     kept = [o for o in overrides if not o.startswith(local) or o.startswith("runtime.limit=")]
     named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]

@@ -1,4 +1,4 @@
-"""A command made into objects: the data, the networks, the task, and the places."""
+"""A command as objects: the data, the networks, the task, and where files are."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -108,7 +108,7 @@ class Task(Protocol):
 
 @dataclass
 class Session:
-    """What the jobs of one command may share."""
+    """State that the jobs of one command share."""
 
     # Predictions on clean clips, by victim and chunk, which the runs of a sweep share.
     clean: dict[str, Answers] = field(default_factory=dict)

@@ -32,8 +32,8 @@ class Place(NamedTuple):
 
     key: str
     package: str
-    partial: bool  # the program calls it later, with what it gives; otherwise it is a class, made at once
-    takes: tuple[str, ...] = ()  # what it must take, or it is not made for this
+    partial: bool  # the program calls it later, with more arguments; otherwise it is a class and is built at once
+    takes: tuple[str, ...] = ()  # parameters that it must have
 
 
 PLACES = (
@@ -155,13 +155,13 @@ def _choice(key: str) -> str:
 
 
 def check_settings(key: str, target: Callable[..., Any], settings: Any, given: tuple[str, ...] | None = None) -> None:
-    """Raise ``SettingError`` unless ``target`` accepts ``settings`` and what is ``given`` later.
+    """Raise ``SettingError`` unless ``target`` accepts ``settings`` and the arguments that are ``given`` later.
 
-    Users cannot set what is given later; with ``RESERVED`` more may follow, and nothing is missing.
+    Users cannot set arguments that are given later. With ``RESERVED``, more of them may follow, so none is missing.
     """
     try:
         parameters = signature(target).parameters
-    except (TypeError, ValueError):  # written in C, and silent about what it takes
+    except (TypeError, ValueError):  # written in C, without a signature
         return
     if not isinstance(settings, dict):
         raise SettingError(f"{key.rstrip('.')}={settings} must contain settings: {', '.join(parameters)}")

@@ -58,8 +58,8 @@ class Task:
         folder = run_folder(job, str(job.choices["attack"]), settings, ATTACK)
         everything = test_clips(job, prepared)
         order = everything[: job.runtime.limit]
-        kept = partial(self._kept, job, folder.path, order)
-        if is_done(folder, order, kept):
+        clips_saved = partial(self._clips_saved, job, folder.path, order)
+        if is_done(folder, order, clips_saved):
             return folder.path
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
         passes = attacks.passes_of(self.attack)
@@ -79,7 +79,7 @@ class Task:
             saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
             evaluation.run(order, done, folder.append, progress.over, *saving)
 
-        return carry_out(folder, order, evaluation.columns, prepared, facts, work, kept)
+        return carry_out(folder, order, evaluation.columns, prepared, facts, work, clips_saved)
 
     def settings(self, job: Job, prepared: Prepared, weights: Mapping[str, Weights]) -> dict[str, Any]:
         """Every setting that can change a number of a row."""
@@ -187,7 +187,7 @@ class Task:
         """The clips that are saved with everything that the job keeps."""
         return {*SavedClips(run).locations(*PAIR, *(["trace.loss"] if job.runtime.save_trace else []))}
 
-    def _kept(self, job: Job, run: Path, order: list[int]) -> bool:
+    def _clips_saved(self, job: Job, run: Path, order: list[int]) -> bool:
         return not job.runtime.saving or self._saved(job, run) >= {*order}
 
     def _evaluation(

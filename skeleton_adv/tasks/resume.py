@@ -69,7 +69,7 @@ def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> di
 
 
 def _body_facts(skeleton: Skeleton) -> dict[str, Any]:
-    """The skeleton's name, and all of it unless it is one that every reader knows."""
+    """The skeleton's name, and all of it unless it is a built-in one."""
     own = {} if SKELETONS.get(skeleton.name) == skeleton else {"body": skeleton.as_dict()}
     return {"skeleton": skeleton.name, **own}
 
@@ -93,10 +93,10 @@ def run_folder(job: Job, what: str, settings: Mapping[str, Any], kind: RowKind) 
     return RunFolder(place, kind)
 
 
-def is_done(folder: RunFolder, order: list[int], kept: Callable[[], bool] = lambda: True) -> bool:
-    """Whether all clips of ``order`` have their rows, and everything to be ``kept`` exists; logs it if so."""
+def is_done(folder: RunFolder, order: list[int], saved: Callable[[], bool] = lambda: True) -> bool:
+    """Whether all clips of ``order`` have their rows, and everything to be ``saved`` exists; logs it if so."""
     summary = folder.summary()
-    if summary is None or summary["done"] < len(order) or not kept():
+    if summary is None or summary["done"] < len(order) or not saved():
         return False
     log(f"nothing to do: {summary['done']} of {summary.get('total', len(order))} clips are done in {folder.path}")
     return True
@@ -109,11 +109,11 @@ def carry_out(
     prepared: Prepared,
     facts: Mapping[str, Any],
     work: Callable[[set[int]], None],
-    kept: Callable[[], bool] = lambda: True,
+    saved: Callable[[], bool] = lambda: True,
 ) -> Path:
     """Do ``work`` on the clips that are not done, with the folder locked; then write ``facts``."""
     with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
-        if not is_done(folder, order, kept):  # by the other process
+        if not is_done(folder, order, saved):  # by the other process
             before, start, began = folder.summary(), now(), time.monotonic()
             # Clips that are saved later do not change the rows, their provenance or the mark of completion.
             ended = before is not None and before["done"] >= len(order)

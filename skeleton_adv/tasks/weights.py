@@ -72,13 +72,19 @@ def _training(job: Job, role: Role) -> str:
     if not (role.has_option and str(job.choices.get("dataset")).isidentifier()):
         return "task=train and the same words"
     given = [word.lstrip("+") for word in shlex.split(job.command)]
+    root = job.settings["dataset"].get("root")
+    places = [f"dataset.root={root}"] if root else []
     kept = [word for word in given if word.startswith(("dataset.", "training"))]
     if role.key == "surrogate":
         own = "surrogate_training"
         kept = [word for word in given if word.startswith("dataset.")]
         kept += [word.replace(f"training@{own}", "training").replace(own, "training") for word in given if own in word]
     return " ".join(
-        [f"task=train model={role.option} dataset={job.choices['dataset']}", *kept, f"model.seed={role.model.seed}"]
+        [
+            f"task=train model={role.option} dataset={job.choices['dataset']}",
+            *(shlex.quote(word) for word in (*places, *kept)),
+            f"model.seed={role.model.seed}",
+        ]
     )
 
 
@@ -104,7 +110,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
         "training": _training_of(settings) if settings else {"name": "unknown"},
         "trained_noise": settings.get("noise", 0.0) if settings else None,
         "trained_here": here,
-        # Of weights that are named by their path, the setting says nothing.
+        # If weights are named by their path, the setting does not tell their seed.
         "seeds": {role.key: seed if type(seed := settings.get("seed")) is int else role.model.seed},
     }
 
