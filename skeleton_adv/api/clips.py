@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from skeleton_adv import tasks
+from skeleton_adv.api.check import check_image_size
 from skeleton_adv.api.victim import Victim, skeleton_of
 from skeleton_adv.command.words import job_of, word, words_of
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.progress import log
+from skeleton_adv.core.ranges import Positive, check_value
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.arrays import ArrayUnit, to_raw, to_unit, unit_in_space
 from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order, load_batch
@@ -32,9 +34,10 @@ class Clips:
     words: tuple[str, ...] = ()  # what makes the dataset on a command line; empty for arrays
     places: tuple[str, ...] = ()  # where its files are
     unit: ArrayUnit = "m"
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[float, float] | None = None
     layout: Layout = "NCTVM"
     persons: int = 1  # in the arrays that were given, and in those that are returned
+    nan: bool = False  # absent joints were given as NaN, and are returned so
     lengths: tuple[int, ...] = field(default=(), repr=False)  # frames of each clip as recorded
 
     def __len__(self) -> int:
@@ -73,14 +76,29 @@ class Clips:
         array: np.ndarray = batch.x.numpy()
         return array
 
-    def returned(self, x: np.ndarray) -> np.ndarray:
-        """Clips (N, C, T, V, M) of the attack space in the unit and the layout that were given."""
-        x = to_unit(x[..., : self.persons], self.skeleton, unit=self.unit, image_size=self.image_size)
+    def returned(self, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Clips (N, C, T, V, M) of the attack space in the unit and the layout that were given.
+
+        Joints that do not exist in ``mask`` (N, 1, T, V, M) are NaN if NaN was given for any, otherwise 0.
+        """
+        x, mask = x[..., : self.persons], mask[..., : self.persons]
+        x = to_unit(x, self.skeleton, unit=self.unit, image_size=self.image_size)
+        x = np.where(mask, x, np.nan if self.nan else 0).astype(x.dtype)
         return x[..., 0].transpose(0, 2, 3, 1) if self.layout == "NTVC" else x
+
+    def returned_mask(self, mask: np.ndarray) -> np.ndarray:
+        """The joints that exist, (N, T, V) or (N, T, V, M), of ``mask`` (N, 1, T, V, M)."""
+        mask = mask[:, 0, ..., : self.persons]
+        return mask[..., 0] if self.layout == "NTVC" else mask
 
     def for_victim(self, victim: Victim) -> Dataset:
         """The dataset of these clips as the victim receives them; raises ``SettingError`` if they do not fit."""
         _check_skeleton(self.skeleton, victim)
+        if self.dataset.num_persons > victim.num_persons or (self.words and self.persons != victim.num_persons):
+            raise SettingError(
+                f"the clips have {self.persons} persons, but {victim.name} takes {victim.num_persons}: set num_persons "
+                "of one of them to that of the other"
+            )
         if self.words:
             if len(self.classes) != victim.num_classes:
                 raise SettingError(
@@ -89,11 +107,6 @@ class Clips:
                 )
             return self.dataset
         assert isinstance(self.dataset, Memory)
-        if self.persons > victim.num_persons:
-            raise SettingError(
-                f"the clips have {self.persons} persons, but {victim.name} takes {victim.num_persons}: keep only the "
-                "first ones, or give the victim num_persons"
-            )
         classes = _class_names(self.dataset, victim, int(self.labels.max()))
         frames, persons = victim.num_frames, victim.num_persons
         return replace(self.dataset, names_of_classes=classes, num_frames=frames, num_persons=persons)
@@ -113,7 +126,7 @@ def clips(
     unit: ArrayUnit,
     fps: float = 30.0,
     mask: np.ndarray | Sequence[np.ndarray] | None = None,
-    image_size: tuple[int, int] | None = None,
+    image_size: tuple[float, float] | None = None,
     classes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     title: str = "own",
@@ -132,11 +145,11 @@ def clips(
 
     Raises ``DataError`` naming the clip and the way out if a value is damaged or the unit cannot be right.
     """
+    check_image_size(image_size)
+    check_value("fps", fps, Positive)
     arrays, layout = _separate(array)
-    if len(labels) != len(arrays):
-        raise DataError(f"there are {len(arrays)} clips but {len(labels)} labels: give one label per clip")
     persons = 1 if layout == "NTVC" else int(arrays[0].shape[3])
-    listed, class_names = _listed(labels, classes, names)
+    listed, class_names = _listed(_plain(labels, len(arrays)), classes, names)
     body = _with_channels(skeleton_of(skeleton), arrays[0].shape[2 if layout == "NTVC" else 0])
 
     def raw(place: int) -> RawClip:
@@ -153,19 +166,22 @@ def clips(
         recorded_fps=float(fps),
         coordinates=unit_in_space(unit),
         num_persons=persons,
+        image_size=image_size,
     )
-    return _in_memory(data, unit, image_size, layout)
+    nan = any(bool(np.isnan(one).any()) for one in arrays if one.dtype.kind == "f")
+    return _in_memory(data, unit, layout, nan)
 
 
-def _in_memory(data: Memory, unit: ArrayUnit, image_size: tuple[int, int] | None, layout: Layout) -> Clips:
+def _in_memory(data: Memory, unit: ArrayUnit, layout: Layout, nan: bool) -> Clips:
     return Clips(
         dataset=data,
         prepared=_InMemory(data),
         numbers=tuple(range(len(data.arrays))),
         unit=unit,
-        image_size=image_size,
+        image_size=data.image_size,
         layout=layout,
         persons=data.num_persons,
+        nan=nan,
         lengths=tuple(len(raw.frames) for raw in data.arrays),
     )
 
@@ -227,6 +243,8 @@ def load_clips(
 
 def _separate(array: np.ndarray | Sequence[np.ndarray]) -> tuple[list[np.ndarray], Layout]:
     """The clips one by one, and their layout."""
+    if not hasattr(array, "__len__") or isinstance(array, str | bytes | dict):
+        raise DataError(f"clips are of type {type(array).__name__}: give an array (N, T, V, C) or a list of clips")
     if hasattr(array, "detach"):
         array = array.detach().cpu().numpy()
     arrays = [np.asarray(one.detach().cpu() if hasattr(one, "detach") else one) for one in array]
@@ -236,14 +254,28 @@ def _separate(array: np.ndarray | Sequence[np.ndarray]) -> tuple[list[np.ndarray
     if dims == {4} and len({one.shape[3] for one in arrays}) == 1:
         return arrays, "NCTVM"
     shape = getattr(array, "shape", [one.shape for one in arrays[:3]])
-    raise DataError(f"clips must be (N, T, V, C) or (N, C, T, V, M), or a list of clips; got {shape}")
+    hint = ": for a single clip, give array[None]" if dims == {2} else ""
+    raise DataError(f"clips must be (N, T, V, C) or (N, C, T, V, M), or a list of clips; got {tuple(shape)}{hint}")
+
+
+def _plain(labels: Any, count: int) -> list[Any]:
+    """The labels as a list of Python values; raises ``DataError`` unless there is one per clip."""
+    if not hasattr(labels, "__len__") or isinstance(labels, str):
+        raise DataError(f"labels={labels!r} must contain one class per clip, as a number from 0 or a name")
+    if len(labels) != count:
+        raise DataError(f"there are {count} clips but {len(labels)} labels: give one label per clip")
+    if getattr(labels, "ndim", 1) != 1:
+        raise DataError(
+            f"labels has shape {tuple(labels.shape)}: give one number per clip, such as labels.argmax(axis=1)"
+        )
+    return [getattr(label, "item", lambda label=label: label)() for label in labels]
 
 
 def _listed(
-    labels: Sequence[Any] | np.ndarray, classes: Sequence[str] | None, names: Sequence[str] | None
+    labels: list[Any], classes: Sequence[str] | None, names: Sequence[str] | None
 ) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
     """The clips by name and label, and the names of the classes."""
-    values = [getattr(label, "item", lambda label=label: label)() for label in labels]
+    values = labels
     given = tuple(map(str, classes)) if classes is not None else None
     if all(isinstance(value, str) for value in values):
         given = given or tuple(sorted({*values}))
@@ -271,12 +303,12 @@ def _with_channels(skeleton: Skeleton, channels: int) -> Skeleton:
 
 
 def _check_skeleton(skeleton: Skeleton, victim: Victim) -> None:
-    ours, theirs = (s.num_joints for s in (skeleton, victim.skeleton))
-    if (skeleton.joints, skeleton.channels) != (victim.skeleton.joints, victim.skeleton.channels):
-        raise SettingError(
-            f"{victim.name} expects the skeleton {victim.skeleton.name} ({theirs} joints, {victim.skeleton.channels} "
-            f"channels), but the clips have {skeleton.name} ({ours} joints, {skeleton.channels} channels)"
-        )
+    ours, theirs = (
+        f"{s.name} ({s.num_joints} joints, {len(s.coords)} coordinates)" for s in (skeleton, victim.skeleton)
+    )
+    pair = (skeleton, victim.skeleton)
+    if len({s.joints for s in pair}) > 1 or len({len(s.coords) for s in pair}) > 1:
+        raise SettingError(f"{victim.name} expects the skeleton {theirs}, but the clips have {ours}: use matching ones")
 
 
 def _class_names(data: Memory, victim: Victim, largest: int) -> tuple[str, ...]:
@@ -286,6 +318,20 @@ def _class_names(data: Memory, victim: Victim, largest: int) -> tuple[str, ...]:
             f"the clips have label {largest}, but {victim.name} has classes 0 to {victim.num_classes - 1}"
         )
     named = not all(name.isdigit() for name in data.names_of_classes)
+    theirs = not all(name.isdigit() for name in victim.classes)
+    if (
+        named
+        and theirs
+        and data.names_of_classes != victim.classes
+        and len(data.names_of_classes) == victim.num_classes
+    ):
+        place = next(
+            n for n, pair in enumerate(zip(data.names_of_classes, victim.classes, strict=True)) if len({*pair}) > 1
+        )
+        raise SettingError(
+            f"class {place} is {data.names_of_classes[place]!r} for the clips, but {victim.classes[place]!r} for "
+            f"{victim.name}: give both the same classes=[...], in the order of the logits"
+        )
     if named and len(data.names_of_classes) != victim.num_classes:
         raise SettingError(
             f"the clips name {len(data.names_of_classes)} classes, but {victim.name} has {victim.num_classes}: give "

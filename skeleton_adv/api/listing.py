@@ -34,7 +34,7 @@ def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") 
     - victims, datasets, defenses, trainings: title and reference; for datasets also their source and licence
     - weights: those that are shipped and those below ``checkpoint_dir``: dataset, victim, frames, classes, training
       noise, seed, accuracy on the test clips, licence, and the file
-    - skeletons: the joints in their order
+    - skeletons: a column per skeleton with its joints in their order
 
     Raises ``SettingError`` for another word.
     """
@@ -95,12 +95,5 @@ def _licence(dataset: str) -> str:
 
 
 def _skeletons() -> pd.DataFrame:
-    rows = {
-        name: {
-            "joints": body.num_joints,
-            "coordinates": "x, y, z" if len(body.coords) == 3 else "x, y" + (", score" if body.channels == 3 else ""),
-            "order": ", ".join(body.joints),
-        }
-        for name, body in SKELETONS.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+    columns = {name: pd.Series(body.joints, dtype=object) for name, body in SKELETONS.items()}
+    return pd.DataFrame(columns).fillna("").rename_axis("joint")

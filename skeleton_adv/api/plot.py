@@ -22,6 +22,10 @@ def plot(result: Result | Results | Certificates, clip: int | str | None = None)
 
     Raises ``RunError`` if there is no such clip.
     """
+    if not isinstance(result, Result | Results | Certificates):
+        raise RunError(f"sa.plot draws results, not {type(result).__name__}: pass what sa.attack or sa.certify returns")
+    if clip is not None and not isinstance(result, Result):
+        raise RunError(f"clip={clip} needs the result of one attack: name one of several, such as results[0]")
     if isinstance(result, Results):
         drawing = robust_accuracy.draw_by([one.run for one in result], result.swept[0])
         return next(iter(drawing))[1]
@@ -30,6 +34,7 @@ def plot(result: Result | Results | Certificates, clip: int | str | None = None)
     if clip is None:
         return next(iter(success_by_l2.draw([result.run])))[1]
     names = result.names
+    clip = clip if isinstance(clip, str) else int(clip)
     if isinstance(clip, int) and not 0 <= clip < len(names):
         raise RunError(f"clip={clip} is out of range: the result has clips 0 to {len(names) - 1}")
     name = names[clip] if isinstance(clip, int) else clip

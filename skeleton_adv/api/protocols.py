@@ -64,7 +64,7 @@ PROTOCOLS = {
         entries=(
             Entry("fgsm", _ONE_STEP | {"eps": 0.01, "step": 0.01}),
             Entry("mi_fgsm", _PGD | {"eps": 0.01, "random_start": False, "momentum": 1.0, "steps": 10}),
-            *(Entry("pgd", _PGD | {"eps": eps}) for eps in (0.005, 0.01, 0.02)),
+            *(Entry("pgd", _PGD | {"eps": eps, "step": eps / 10}) for eps in (0.005, 0.01, 0.02)),
             Entry("cw", _CW),
             Entry("admm", _ADMM),
         ),

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from skeleton_adv.api.clips import Clips
-from skeleton_adv.core.errors import RunError
+from skeleton_adv.core.errors import RunError, SettingError
+from skeleton_adv.core.ranges import nearest
 from skeleton_adv.report import show, stats
 from skeleton_adv.report.certificates import certified_accuracy
 from skeleton_adv.report.columns import format_rate
-from skeleton_adv.report.export import Format, export
+from skeleton_adv.report.export import WRITERS, Format, export
 from skeleton_adv.report.stats import Rate, rate
 from skeleton_adv.runs.clips import SavedClips, read_row
 from skeleton_adv.runs.load import Run
@@ -65,12 +66,17 @@ class Result(_Finished):
     @cached_property
     def x_adv(self) -> np.ndarray:
         """The adversarial clips, of the victim's number of frames."""
-        return self.clips.returned(self._saved("x_adv"))
+        return self.clips.returned(self._saved("x_adv"), self._saved("mask"))
 
     @cached_property
     def x(self) -> np.ndarray:
         """The clean clips that ``x_adv`` was made from."""
-        return self.clips.returned(self._saved("x"))
+        return self.clips.returned(self._saved("x"), self._saved("mask"))
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """Which joints exist, (N, T, V) or (N, T, V, M)."""
+        return self.clips.returned_mask(self._saved("mask"))
 
     @property
     def success(self) -> np.ndarray:
@@ -110,6 +116,8 @@ class Result(_Finished):
 
     def export(self, path: str | Path, format: Format = "npz") -> Path:
         """Write the adversarial clips as ``npz``, ``ctrgcn`` or ``pyskl``, like ``python -m skeleton_adv.export``."""
+        if format not in WRITERS:
+            raise SettingError(f"format={format!r} is not known: {nearest(str(format), [*WRITERS])}")
         return export(self.run, format, Path(path))[0]
 
     def __repr__(self) -> str:
@@ -156,7 +164,8 @@ class Results(Sequence[Result]):
         return pd.DataFrame(rows)
 
     def save(self, folder: str | Path) -> Path:
-        """Copy every run into a folder of its own below ``folder``."""
+        """Copy every run into a folder below ``folder``; raises ``RunError`` if it already contains something."""
+        _check_empty(Path(folder))
         for result in self.results:
             result.save(Path(folder) / result.run.identity)
         return Path(folder)
@@ -197,10 +206,15 @@ class Certificates(_Finished):
         return f"<certificates of {self.run.victim}: {certified} % certified as their class>"
 
 
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "already contains files" if folder.is_dir() else "is a file"
+        raise RunError(f"{folder} {what}: name a folder that does not exist yet")
+
+
 def _copied(source: Path, target: Path, identity: str) -> Path:
     """A copy of a run's folder that appears whole or not at all."""
-    if target.exists() and any(target.iterdir()):
-        raise RunError(f"{target} already contains files: name a folder that does not exist yet")
+    _check_empty(target)
     part = target.with_name(f".{target.name}.{identity}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:

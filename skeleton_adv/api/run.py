@@ -11,11 +11,13 @@ from tempfile import mkdtemp
 from typing import Any
 
 from skeleton_adv import tasks
+from skeleton_adv.api.check import check_kind, check_words, values_of
 from skeleton_adv.api.clips import Clips
 from skeleton_adv.api.result import Certificates, Result, Results
 from skeleton_adv.api.victim import Victim
+from skeleton_adv.command.build import GROUPS
 from skeleton_adv.command.job import Job, Session
-from skeleton_adv.command.words import job_of, merged, word, words_of
+from skeleton_adv.command.words import given, job_of, merged, word, words_of
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import check_call
 from skeleton_adv.runs.load import Run, load_run
@@ -49,20 +51,27 @@ def attack(
     - ``targeted``, ``target``: reach a class (``random``, ``least_likely``, or a name or number)
     - ``defense``: a name (``sa.list("defenses")``); ``adaptive=False`` attacks the undefended network
     - ``surrogate``: another victim, on which the attack is computed (transfer)
-    - ``batch_size``: clips per pass, 64 as on the command line, or all of them if fewer clips of your own are given
+    - ``batch_size``: clips per pass, 64 as on the command line, or all clips if there are fewer
     - ``device``: ``auto``, ``cpu``, ``cuda``; ``out``: a folder of runs, where an interrupted call continues
     - ``trace``: keep the terms of the objective at every step (ADMM)
     - ``overrides``: further words of the command line, such as ``"constraint.bone.eps=0.02"``
 
     Raises ``SettingError`` for an unknown name or a value out of range, with the nearest right one.
     """
+    check_kind("victim", victim, Victim)
+    check_kind("clips", clips, Clips)
+    check_words(overrides)
+    if surrogate is not None:
+        check_kind("surrogate", surrogate, Victim)
+    if not (isinstance(attack, str) or callable(attack)):
+        raise SettingError(f"attack={attack!r} must be a name of sa.list('attacks') or a function")
     # Values that are the command line's defaults are left out of its words.
-    switches = {"targeted": targeted or None, "target": target, "adaptive": adaptive, "seed": seed}
-    size = batch_size or (None if clips.words else min(64, len(clips)))
-    words = words_of("", {"defense": defense, **switches, "batch_size": size})
+    size = batch_size if batch_size is not None else len(clips) if len(clips) < 64 else None
+    switches = given(targeted=targeted or None, target=target, adaptive=adaptive, seed=seed, batch_size=size)
+    words = words_of("", given(defense=defense) | switches)
     words += ["runtime.save_trace=true", *overrides] if trace else [*overrides]
     clips.tell_frames(victim.num_frames)
-    swept = [name for name, value in settings.items() if isinstance(value, list)]
+    swept = {name: values for name, value in settings.items() if (values := values_of(value)) is not None}
     session = Session()
     results = [
         _attack(
@@ -76,10 +85,10 @@ def attack(
             out,
             session,
         )
-        for values in itertools.product(*(settings[name] for name in swept))
+        for values in itertools.product(*swept.values())
     ]
     if not results:
-        raise SettingError(f"{swept[0]}=[] has no values: give at least one")
+        raise SettingError(f"{next(name for name in swept if not swept[name])}=[] has no values: give at least one")
     return Results(tuple(results), tuple(swept)) if swept else results[0]
 
 
@@ -101,9 +110,9 @@ def _attack(
         job = _with_attack(job, attack, settings)
     if not (victim.model_words and clips.words and named and (surrogate is None or surrogate.model_words)):
         shown = f"'{attack}'" if named else _name(attack)
-        given = "".join(f", {name}={value!r}" for name, value in settings.items())
+        shown += "".join(f", {name}={value!r}" for name, value in settings.items())
         more = f", overrides={list(words)}" if words else ""
-        job = replace(job, command=f"sa.attack({victim.name}, {clips.dataset.name}, {shown}{given}{more})")
+        job = replace(job, command=f"sa.attack({victim.name}, {clips.dataset.name}, {shown}{more})")
     run, temporary = _ran(job, out)
     return Result(run, clips, temporary)
 
@@ -128,14 +137,16 @@ def certify(
     ``n0`` those that choose the class, ``alpha`` the probability of a wrong radius. A victim that is trained with
     the same noise has larger radii: ``sa.load_victim("hcn", dataset="utd_mhad", noise=0.1)``.
     """
-    smoothing = {"sigma": sigma, "n": n, "n0": n0, "alpha": alpha}
-    smoothing |= {} if clips.words else {"clips": min(8, len(clips))}
-    words = [*words_of("", {"defense": defense, "seed": seed}), *words_of("smoothing.", smoothing), *overrides]
+    check_kind("victim", victim, Victim)
+    check_kind("clips", clips, Clips)
+    check_words(overrides)
+    smoothing = given(sigma=sigma, n=n, n0=n0, alpha=alpha) | ({"clips": len(clips)} if len(clips) < 8 else {})
+    words = [*words_of("", given(defense=defense, seed=seed)), *words_of("smoothing.", smoothing), *overrides]
     clips.tell_frames(victim.num_frames)
     job = _job("certify", victim, clips, words, device, Session(), None)
     if not (victim.model_words and clips.words):
-        given = "".join(f", {name}={value!r}" for name, value in smoothing.items() if value is not None)
-        job = replace(job, command=f"sa.certify({victim.name}, {clips.dataset.name}{given})")
+        shown = "".join(f", {name}={value!r}" for name, value in smoothing.items())
+        job = replace(job, command=f"sa.certify({victim.name}, {clips.dataset.name}{shown})")
     run, temporary = _ran(job, out)
     return Certificates(run, clips, temporary)
 
@@ -154,18 +165,31 @@ def _job(
     of_data = [word for word in victim.dataset_words if not clips.words or word.startswith("dataset.num_frames=")]
     shape = merged(of_data, clips.words)
     if clips.words and victim.num_frames != data.num_frames:
-        shape = merged(shape, words_of("dataset.", {"num_frames": victim.num_frames}))
+        shape = merged(shape, words_of("dataset.", given(num_frames=victim.num_frames)))
     other = _as_surrogate(surrogate) if surrogate is not None else []
     runtime = [word("runtime.device", device)] if device != "auto" else []
     chosen = [] if task == "attack" else [word("task", task)]
     job = job_of(
         [*chosen, *merged(shape, victim.model_words, other, words), *clips.places, *runtime], tasks.find, session
     )
-    job = replace(job, victim=victim.role(job.victim))
+    job = replace(job, victim=victim.role(job.victim, clips.skeleton))
     if surrogate is not None and job.surrogate is not None:
-        clips.for_victim(surrogate)
-        job = replace(job, surrogate=surrogate.role(job.surrogate))
+        _check_surrogate(surrogate, victim, clips)
+        job = replace(job, surrogate=surrogate.role(job.surrogate, clips.skeleton))
+    names = {GROUPS[role.key]: role.option for role in job.roles}
+    job = replace(job, choices={**job.choices, **names})
     return job if clips.words else _with_clips(job, clips, victim)
+
+
+def _check_surrogate(surrogate: Victim, victim: Victim, clips: Clips) -> None:
+    """Raise ``SettingError`` unless both networks take the same clips."""
+    clips.for_victim(surrogate)
+    shapes = [(one.num_frames, one.num_persons, one.num_classes) for one in (victim, surrogate)]
+    if shapes[0] != shapes[1]:
+        raise SettingError(
+            f"the surrogate {surrogate.name} takes clips of (frames, persons, classes) {shapes[1]}, but the "
+            f"victim {victim.name} of {shapes[0]}: both must receive the same clips"
+        )
 
 
 def _as_surrogate(victim: Victim) -> list[str]:
@@ -191,7 +215,7 @@ def _with_clips(job: Job, clips: Clips, victim: Victim) -> Job:
         job,
         dataset=data,
         settings={**job.settings, "dataset": settings},
-        choices={**job.choices, "dataset": data.name, "model": job.victim.option},
+        choices={**job.choices, "dataset": data.name},
     )
 
 

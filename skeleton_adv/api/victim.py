@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_adv import tasks
+from skeleton_adv.api.check import check_image_size, check_words
 from skeleton_adv.command.job import Given, Role
-from skeleton_adv.command.words import job_of, merged, word, words_of
+from skeleton_adv.command.words import given, job_of, merged, word, words_of
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.files import digest, read_json
 from skeleton_adv.core.progress import log
@@ -25,7 +26,7 @@ from skeleton_adv.models import checkpoint as checkpoints
 from skeleton_adv.models.network import Function, Network, build_network, channels_last
 from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize, Unchanged
 from skeleton_adv.models.probe import probe, sample
-from skeleton_adv.models.units import Rescaled
+from skeleton_adv.models.units import Channels, Rescaled
 from skeleton_adv.models.weights import load_weights
 from skeleton_adv.runs.identity import source_of
 from skeleton_adv.tasks.weights import find_checkpoint
@@ -66,19 +67,31 @@ class Victim:
         num_persons: int = 1,
         preprocess: str | nn.Module | Callable[[Tensor], Any] | None = None,
         unit: str = "m",
-        image_size: tuple[int, int] | None = None,
+        image_size: tuple[float, float] | None = None,
         classes: Sequence[str] | None = None,
         name: str | None = None,
     ) -> None:
-        if not isinstance(module, nn.Module):
-            raise SettingError(f"module={type(module).__name__} is not a torch.nn.Module: wrap your function in one")
+        _check_module(module)
         _check_size(num_frames, num_persons)
-        self.skeleton = skeleton_of(skeleton)
+        check_image_size(image_size)
         self.num_frames, self.num_persons = num_frames, num_persons
-        front = nn.Sequential(Rescaled(self.skeleton, unit, image_size), front_of(preprocess, self.skeleton))
-        self.network = Network(front, module)
         self.name = _file_name(name or type(module).__name__)
-        self.num_classes = self._probed()
+        self.skeleton = skeleton_of(skeleton)
+        self.network = _network(module, self.skeleton, preprocess, unit, image_size)
+        bare = self.skeleton.without_score() if isinstance(skeleton, str) and self.skeleton.scores else None
+        try:
+            self.num_classes = self._probed()
+        except SettingError:
+            if bare is None:
+                raise
+            # A network of a skeleton by its name may take the coordinates without the detector's score.
+            scored, self.skeleton = self.network, bare
+            self.network = _network(module, bare, preprocess, unit, image_size)
+            try:
+                self.num_classes = self._probed()
+            except SettingError:
+                self.network, self.skeleton = scored, skeleton_of(skeleton)
+                raise
         self.classes = _class_names(classes, self.num_classes)
         self.model_words: tuple[str, ...] = ()
         self.dataset_words: tuple[str, ...] = ()
@@ -132,15 +145,43 @@ class Victim:
             ) from None
         return channels_last(network).eval().requires_grad_(False)
 
-    def role(self, role: Role) -> Role:
-        """A job's network, replaced by this victim."""
+    def _on(self, skeleton: Skeleton) -> Network:
+        """A copy of the network for clips of ``skeleton``."""
+        network = self.copied()
+        if skeleton.channels == self.skeleton.channels:
+            return network
+        front = nn.Sequential(Channels(skeleton, self.skeleton), network.preprocess)
+        return Network(front, network.model, network.num_classes).eval()
+
+    def role(self, role: Role, skeleton: Skeleton) -> Role:
+        """A job's network, replaced by this victim on clips of ``skeleton``, which may have a score that it lacks."""
         changed = self._path is None or state_digest(self.network) != self._loaded
-        if self._path is not None and self.model_words and not changed:
+        fits = skeleton.channels == self.skeleton.channels
+        if self._path is not None and self.model_words and not changed and fits:
             return replace(role, model=replace(role.model, checkpoint=str(self._path)))
         weights = digest(self._path) if self._path is not None and not changed else state_digest(self.network)
         facts = _unknown() if changed else self._facts
         settings = self._settings or role.settings
-        return replace(role, option=self.name, settings=settings, given=Given(self.copied(), weights, facts))
+        return replace(role, option=self.name, settings=settings, given=Given(self._on(skeleton), weights, facts))
+
+
+def _network(
+    module: nn.Module,
+    skeleton: Skeleton,
+    preprocess: str | nn.Module | Callable[[Tensor], Any] | None,
+    unit: str,
+    image_size: tuple[float, float] | None,
+) -> Network:
+    return Network(nn.Sequential(Rescaled(skeleton, unit, image_size), front_of(preprocess, skeleton)), module)
+
+
+def _check_module(module: Any) -> None:
+    if isinstance(module, type) and issubclass(module, nn.Module):
+        raise SettingError(f"module={module.__name__} is a class: pass an instance of it, such as {module.__name__}()")
+    if not isinstance(module, nn.Module):
+        raise SettingError(
+            f"module is of type {type(module).__name__}, not a torch.nn.Module: wrap your function in one"
+        )
 
 
 def load_victim(
@@ -164,13 +205,19 @@ def load_victim(
     ``sa.list("weights")`` shows the weights at hand. ``name`` may also be the path of a ``.safetensors`` file
     that ``task=train`` has written. Raises ``CheckpointError`` if the weights do not exist or do not fit.
     """
+    check_words(overrides)
     if Path(name).suffix == ".safetensors":
         return _from_file(Path(name))
-    model = merged([word("model", str(name))], words_of("model.", {"seed": seed, "noise": noise}))
-    data = merged(words_of("", {"dataset": dataset}), words_of("dataset.", {"num_frames": num_frames}))
+    if Path(name).suffix in (".pt", ".pth", ".tar"):
+        raise SettingError(
+            f"{name} does not say which network it belongs to: load_victim('agcn', dataset=..., checkpoint='{name}')"
+        )
+    model = merged([word("model", str(name))], words_of("model.", given(seed=seed, noise=noise)))
+    data = merged(words_of("", given(dataset=dataset)), words_of("dataset.", given(num_frames=num_frames)))
     data += [each for each in overrides if each.startswith("dataset")]
     model += [each for each in overrides if not each.startswith("dataset")]
-    places = words_of("model.", {"checkpoint": checkpoint}) + words_of("runtime.", {"checkpoint_dir": checkpoint_dir})
+    places = words_of("model.", given(checkpoint=checkpoint))
+    places += words_of("runtime.", given(checkpoint_dir=checkpoint_dir))
     job = job_of([*data, *model, *places], tasks.find)
     path = find_checkpoint(job, job.victim)
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -17,6 +17,10 @@ from skeleton_adv.command import recipes
 from skeleton_adv.command.options import CONF, check_folder, option_files, title
 from skeleton_adv.core.errors import SettingError
 
+# In a file: a tenth of another setting. A value that is not a number is returned, to be refused where it is checked.
+OmegaConf.register_new_resolver(
+    "tenth", lambda value: value / 10 if isinstance(value, int | float) else value, replace=True
+)
 TAKE_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-dir", "-cd")
 
 

@@ -30,8 +30,13 @@ def word(key: str, value: Any) -> str:
 
 
 def words_of(prefix: str, settings: Mapping[str, Any]) -> list[str]:
-    """``settings`` as words; those that are None are left out."""
-    return [word(f"{prefix}{name}", value) for name, value in settings.items() if value is not None]
+    """``settings`` as words."""
+    return [word(f"{prefix}{name}", value) for name, value in settings.items()]
+
+
+def given(**settings: Any) -> dict[str, Any]:
+    """The settings that are not None."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,8 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
+from skeleton_adv.core.errors import SettingError
+
 
 @dataclass(frozen=True)
 class Skeleton:
@@ -33,7 +35,7 @@ class Skeleton:
     def __post_init__(self) -> None:
         problem = _tree_problem(self.joints, self.parents) or self._problem()
         if problem:
-            raise ValueError(f"{self.name}: {problem}")
+            raise SettingError(f"{self.name}: {problem}")
         if not self.angles:
             object.__setattr__(self, "angles", derived_angles(self.parents))
 
@@ -90,20 +92,20 @@ class Skeleton:
         known = [field.name for field in fields(cls)]
         for name in content:
             if name not in known:
-                raise ValueError(f"a skeleton has no field {name!r}: its fields are {', '.join(known)}")
+                raise SettingError(f"a skeleton has no field {name!r}: its fields are {', '.join(known)}")
         for name in ("name", "joints", "parents"):
             if name not in content:
-                raise ValueError(f"a skeleton requires {name}")
+                raise SettingError(f"a skeleton requires {name}")
         values = {name: _of_json(name, value) for name, value in content.items()}
         problem = _tree_problem(values["joints"], values["parents"])
         if problem:
-            raise ValueError(f"{values['name']}: {problem}")
+            raise SettingError(f"{values['name']}: {problem}")
         root = next(joint for joint, parent in enumerate(values["parents"]) if joint == parent)
         defaults: dict[str, Any] = {"angles": (), "center": root}
         found = cls(**defaults | values)
         like = SKELETONS.get(found.name)
         if like and (like.joints, like.parents) != (found.joints, found.parents):
-            raise ValueError(f"{found.name} is the name of a known skeleton with other joints or bones: rename yours")
+            raise SettingError(f"{found.name} is the name of a known skeleton with other joints or bones: rename yours")
         return found
 
 
@@ -171,7 +173,7 @@ def _of_json(name: str, value: Any) -> Any:
     elif type(value) is int:  # center, channels
         found = value
     if found is None:
-        raise ValueError(f"a skeleton's {name} cannot be {str(value)[:60]!r}: it must be {_KINDS[name]}")
+        raise SettingError(f"a skeleton's {name} cannot be {str(value)[:60]!r}: it must be {_KINDS[name]}")
     return found
 
 

@@ -96,8 +96,10 @@ def _refuse(where: str, what: str, way_out: str) -> NoReturn:
 def _check_unit(unit: str, image_size: tuple[float, float] | None, skeleton: Skeleton, where: str) -> None:
     if unit not in get_args(ArrayUnit):
         _refuse(where, f"the unit {unit!r} is unknown", f"choose from {', '.join(get_args(ArrayUnit))}")
-    if unit in METRES:
+    if unit in METRES and len(skeleton.coords) == 3:
         return
+    if unit in METRES:
+        _refuse(where, f"unit={unit} is a length, but {skeleton.name} has joints in an image", "use px or image")
     if len(skeleton.coords) != 2:
         _refuse(where, f"unit={unit} is of an image, but {skeleton.name} has three coordinates", "use a unit of length")
     if unit == "px" and (image_size is None or not all(1 <= side < 1e6 for side in image_size)):

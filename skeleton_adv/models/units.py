@@ -11,6 +11,27 @@ METRES = {"m": 1.0, "cm": 100.0, "mm": 1000.0}  # units in a metre
 IMAGE = ("image", "px")
 
 
+class Channels(nn.Module):
+    """Clips (N, C, T, V, M) with or without a detector's score, as another skeleton of the same joints has them.
+
+    A missing score is 1 where a joint exists; a score that the network does not take is left out.
+    """
+
+    def __init__(self, skeleton: Skeleton, wanted: Skeleton) -> None:
+        super().__init__()
+        self.coords, self.wanted, self.channels = list(skeleton.coords), list(wanted.coords), wanted.channels
+        self.unchanged = skeleton.channels == wanted.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.unchanged:
+            return x
+        exists = (x != 0).any(dim=1, keepdim=True).to(x.dtype)
+        channels = list(exists.expand(-1, self.channels, -1, -1, -1).unbind(1))
+        for ours, theirs in zip(self.coords, self.wanted, strict=True):
+            channels[theirs] = x[:, ours]
+        return torch.stack(channels, dim=1)
+
+
 class Rescaled(nn.Module):
     """Clips (N, C, T, V, M) of the attack space in another unit; absent joints, which are 0, stay 0.
 
@@ -22,7 +43,7 @@ class Rescaled(nn.Module):
     scale: Tensor
     offset: Tensor
 
-    def __init__(self, skeleton: Skeleton, unit: str, image_size: tuple[int, int] | None = None) -> None:
+    def __init__(self, skeleton: Skeleton, unit: str, image_size: tuple[float, float] | None = None) -> None:
         super().__init__()
         flat = len(skeleton.coords) < 3
         units = IMAGE if flat else (*METRES,)

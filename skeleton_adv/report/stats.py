@@ -21,6 +21,9 @@ class Rate:
     def value(self) -> float:
         return self.hits / self.count if self.count else float("nan")
 
+    def __float__(self) -> float:
+        return self.value
+
     @property
     def interval(self) -> tuple[float, float]:
         if not self.count:

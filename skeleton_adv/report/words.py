@@ -139,7 +139,8 @@ def network_names(runs: Sequence[Run], noise: bool = False) -> dict[str, Callabl
         digest = {"model": run.weights, "surrogate": run.surrogate_weights}[role]
         sigma = {"model": run.trained_noise, "surrogate": run.surrogate_noise}[role]
         method = "" if sigma else {"model": training_summary, "surrogate": surrogate_training_summary}[role](run)
-        name = f"{model} s{run.seeds.get(role)}" + (f", σ={sigma:g}" if noise and sigma else "")
+        seed = run.seeds.get(role)
+        name = f"{model}" + ("" if seed is None else f" s{seed}") + (f", σ={sigma:g}" if noise and sigma else "")
         name += f", {method}" if method else ""
         return name, (None if noise else sigma), str(digest)
 

@@ -86,5 +86,6 @@ class Task:
     def _warn(self, trained: float | None) -> None:
         """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded."""
         if trained != self.smoothing.sigma:
-            known = "unrecorded noise" if trained is None else f"noise of {trained:g}"
-            log(f"the victim is trained with {known}, certified with {self.smoothing.sigma:g}: accuracy may be low")
+            known = "the noise of the victim's training is not recorded"
+            known = known if trained is None else f"the victim was trained with noise of {trained:g}"
+            log(f"{known}; it is certified with noise of {self.smoothing.sigma:g}: certified accuracy may be low")

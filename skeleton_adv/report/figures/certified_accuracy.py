@@ -29,8 +29,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     """
     runs = sorted(runs, key=lambda run: (run.smoothing["sigma"], run.identity))
     paper = _published(runs[0])
-    last = max([1.2 if len(paper) else 0.1, *(float(run.array("radius").max()) for run in runs)])
-    radii = [round(0.01 * step, 2) for step in range(math.ceil(100 * last) + 1)]
+    radii = _radii(max([1.2 if len(paper) else 0.001, *(float(run.array("radius").max()) for run in runs)]))
     figure = new_figure(5.2, 3.9)
     axes = figure.subplots()
     often, frames = Counter(run.smoothing["sigma"] for run in runs), []
@@ -46,7 +45,8 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
             frames.append(theirs[["radius", "accuracy", "sigma"]].assign(form=THEIRS))
     axes.set_xlabel(
         f"certified radius, ℓ2, {unit_of(runs).name}: for the smoothed victim,\n"
-        "after resampling, for changes of existing joints"
+        "after resampling, for changes of existing joints",
+        fontsize=8,
     )
     axes.set_ylabel("certified accuracy, %")
     axes.set_ylim(0, 100)
@@ -55,6 +55,13 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     what = f"{victim_name(runs[0])}, {noise}, {data_summary(runs)}, n={smoothing['n']}, α={smoothing['alpha']:g}"
     add_title(figure, f"{what}, {clip_count(runs)}")
     yield pd.concat(frames, ignore_index=True), figure, ""
+
+
+def _radii(last: float) -> list[float]:
+    """The radii of a curve up to ``last``: hundredths of the unit, or sixtieths of a small ``last``."""
+    if last < 0.3:
+        return [last * step / 60 for step in range(62)]
+    return [round(0.01 * step, 2) for step in range(math.ceil(100 * last) + 1)]
 
 
 def _draw_run(axes: "Axes", run: Run, radii: Sequence[float], colour: str, name: str) -> list[pd.DataFrame]:
