@@ -13,7 +13,7 @@ import skeleton_adv as sa
 from skeleton_adv.api import benchmark as module
 from skeleton_adv.api.protocols import PROTOCOLS, Entry, Protocol
 
-DIGESTS = {"v1": "1628fbcb735a"}
+DIGESTS = {"v1": "4b89fdcdfa89"}
 
 
 def test_the_digest_changes_with_any_setting_only() -> None:

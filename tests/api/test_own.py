@@ -1,5 +1,6 @@
 """Networks and clips of a user's own."""
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -61,12 +62,44 @@ def test_absent_joints_are_zero_and_never_move() -> None:
     array[1, 3, 7] = np.nan
     array[2, :, 4, 1] = np.nan  # one coordinate is enough
     result = sa.attack(victim(), clips(array), "pgd", eps=0.05, **FAST)
-    for place in ((1, 3, 7), (2, slice(None), 4)):
-        assert (result.x_adv[place] == 0).all() and (result.x[place] == 0).all()
+    for place in ((1, 3, 7), (2, slice(None), 4)):  # NaN was given, so NaN is returned
+        assert np.isnan(result.x_adv[place]).all() and np.isnan(result.x[place]).all()
+        assert not result.mask[place].any()
+    assert result.mask.shape == array.shape[:3] and (~result.mask).sum() == 1 + T
+    assert np.isfinite(result.x_adv[result.mask]).all() and np.isfinite(result.l2).all()
     mask = np.ones(array.shape[:3], bool)
     mask[0, :, 5] = False
     masked = sa.attack(victim(), clips(body(), mask=mask), "pgd", eps=0.05, **FAST)
     assert (masked.x_adv[0, :, 5] == 0).all() and (masked.x_adv[1, :, 5] != 0).all()
+
+
+def test_a_network_of_an_image_skeleton_may_ignore_or_lack_the_score() -> None:
+    """Clips with and without a score fit networks with and without it, and give the same perturbation."""
+
+    class Flat(nn.Module):
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            generator = torch.Generator().manual_seed(0)
+            self.weight = nn.Parameter(torch.randn(2, 2, T, 17, 1, generator=generator))
+            self.channels = channels
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.shape[1] == self.channels
+            return torch.einsum("nctvm,kctvm->nk", x[:, :2], self.weight)
+
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(100, 400, (4, T, 17, 2))
+    scored = np.concatenate([pixels, np.ones((4, T, 17, 1))], axis=3)
+    image: dict[str, Any] = {"skeleton": "coco17", "unit": "px", "image_size": (640, 480)}
+    moved = []
+    for channels, array in itertools.product((2, 3), (pixels, scored)):
+        own = sa.Victim(Flat(channels), skeleton="coco17", num_frames=T)
+        result = sa.attack(own, sa.clips(array, [0, 1, 0, 1], **image), "pgd", eps=0.01, **FAST)
+        assert result.x_adv.shape == array.shape
+        moved.append((result.x_adv - result.x)[..., :2])
+        if array.shape[3] == 3:
+            assert (result.x_adv[..., 2] == 1).all()
+    assert all((one == moved[0]).all() for one in moved) and np.abs(moved[0]).max() > 1
 
 
 def test_clips_of_any_length_are_resampled_and_the_numbers_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,6 +130,9 @@ def test_a_list_of_values_gives_a_curve() -> None:
     assert curve["accuracy"].tolist() == [one.robust_accuracy.value for one in results]
     assert ((curve["low"] <= curve["accuracy"]) & (curve["accuracy"] <= curve["high"])).all()
     both = sa.attack(victim(), clips(), "pgd", eps=[0.001, 0.1], norm=["linf", "l2"], **FAST)
+    for values in ((0.001, 0.1), np.array([0.001, 0.1])):
+        assert sa.attack(victim(), clips(), "pgd", eps=values, **FAST).curve().equals(curve)
+    assert float(results[0].robust_accuracy) == curve["accuracy"][0]
     assert len(both) == 4 and len(both.curve()[["eps", "norm"]].drop_duplicates()) == 4
 
 
@@ -111,6 +147,22 @@ def test_an_attack_of_ones_own() -> None:
     np.testing.assert_allclose(result.x_adv - result.x, 0.25, atol=1e-6)
     with pytest.raises(UserError, match="siz"):
         sa.attack(victim(), clips(), shift, siz=1)
+
+
+def test_a_surrogate_of_ones_own_is_named() -> None:
+    other = sa.Victim(Net(seed=1), skeleton="kinect20", num_frames=T, name="second")
+    result = sa.attack(victim(), clips(), "pgd", surrogate=other, **FAST)
+    assert result.run.access == "transfer" and result.run.surrogate == "second" and "second" in result.table()
+    assert "None" not in result.table()
+    short = sa.Victim(Net(num_frames=4), skeleton="kinect20", num_frames=4)
+    with pytest.raises(UserError, match="same clips"):
+        sa.attack(victim(), clips(), "pgd", surrogate=short)
+
+
+def test_the_step_of_pgd_is_a_tenth_of_its_budget() -> None:
+    for eps in (0.004, 0.05):
+        result = sa.attack(victim(), clips(), "pgd", eps=eps, steps=3, random_start=False)
+        np.testing.assert_allclose(np.abs(result.x_adv - result.x).max(axis=(1, 2, 3)), 0.3 * eps, rtol=1e-3)
 
 
 def test_certificates_of_a_linear_network_cover_no_more_than_its_margin() -> None:
@@ -231,6 +283,11 @@ def _two_persons() -> np.ndarray:
     return np.repeat(body().transpose(0, 3, 1, 2)[..., None], 2, axis=4)
 
 
+def _image(**changes: Any) -> sa.Clips:
+    pixels = np.random.default_rng(0).uniform(100, 400, (3, T, 17, 2))
+    return sa.clips(pixels, [0, 1, 2], **{"skeleton": "coco17", "unit": "px", "image_size": (640, 480)} | changes)
+
+
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "attack": (lambda: sa.attack(victim(), clips(), "pdg"), "did you mean 'pgd'"),
     "setting": (lambda: sa.attack(victim(), clips(), "pgd", step_size=1), r"attack\.step_size"),
@@ -271,6 +328,30 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "root": (lambda: sa.load_clips("utd_mhad", root="nowhere"), "nowhere"),
     "T": (lambda: sa.load_clips("synthetic_cs", num_frames=3), "num_frames"),
     "list": (lambda: sa.list("atacks"), "attacks"),
+    "no victim": (lambda: sa.attack(Net(), clips()), r"sa\.Victim"),  # type: ignore[arg-type]
+    "no clips": (lambda: sa.attack(victim(), body()), r"sa\.clips"),  # type: ignore[arg-type]
+    "no certified victim": (lambda: sa.certify(Net(), clips()), r"sa\.Victim"),  # type: ignore[arg-type]
+    "no surrogate": (lambda: sa.attack(victim(), clips(), surrogate="hcn"), "surrogate"),  # type: ignore[arg-type]
+    "no attack": (lambda: sa.attack(victim(), clips(), 42), "attack=42"),  # type: ignore[arg-type]
+    "words": (lambda: sa.attack(victim(), clips(), overrides="seed=1"), "list of words"),
+    "None": (lambda: sa.attack(victim(), clips(), "pgd", eps=None), r"attack\.eps"),
+    "batch": (lambda: sa.attack(victim(), clips(), "pgd", batch_size=0), "batch_size=0"),
+    "limit": (lambda: sa.load_clips("synthetic_cs", limit=-1), "limit=-1"),
+    "text limit": (lambda: sa.load_clips("synthetic_cs", limit="x"), "limit='x'"),  # type: ignore[arg-type]
+    "class": (lambda: sa.Victim(Net, skeleton="kinect20", num_frames=T), r"Net\(\)"),  # type: ignore[arg-type]
+    "public weights": (lambda: sa.load_victim("agcn.pt"), "checkpoint="),
+    "one clip": (lambda: clips(body()[0, 0]), r"array\[None\]"),
+    "one-hot": (lambda: sa.clips(body(), np.eye(5), skeleton="kinect20", unit="m"), "argmax"),
+    "no labels": (lambda: sa.clips(body(), None, skeleton="kinect20", unit="m"), "labels=None"),  # type: ignore[arg-type]
+    "rate": (lambda: clips(fps=0), "fps=0"),
+    "image size": (lambda: _image(image_size="640x480"), "image_size='640x480'"),
+    "length in an image": (lambda: _image(unit="cm", image_size=None), "px or image"),
+    "order": (
+        lambda: sa.attack(victim(classes=["a", "b", "c"]), clips(classes=["b", "a", "c"]), "pgd"),
+        "class 0 is 'b'",
+    ),
+    "bodies": (lambda: sa.Skeleton("mine", ("a", "b", "c"), (1, 2, 0), (), 0), "root"),
+    "plot": (lambda: sa.plot(body()), "sa.plot"),  # type: ignore[arg-type]
     "protocol": (lambda: sa.benchmark(victim(), clips(), "v0"), "v1"),
 }
 
@@ -290,8 +371,11 @@ def test_a_saved_result_is_read_by_the_command_line(
     text = results.table()
     results.save(tmp_path / "mine")
     assert len([*(tmp_path / "mine").glob("*/run.json")]) == 2
-    with pytest.raises(UserError, match="already contains files"):
-        results[0].save(tmp_path / "mine")
+    for again in (results[0], results):
+        with pytest.raises(UserError, match="already contains files"):
+            again.save(tmp_path / "mine")
+    with pytest.raises(UserError, match="format='pyskll'"):
+        results[0].export(tmp_path / "a.pkl", format="pyskll")  # type: ignore[arg-type]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["tables", "mine"])
     tables.main()
@@ -315,7 +399,10 @@ def test_plots() -> None:
     assert len(sa.plot(result[1], clip=3).axes) == 12
     assert sa.plot(result[1]).axes
     assert sa.plot(sa.certify(victim(), clips(), sigma=0.1, n=20)).axes
-    for clip in (5, -1, "nobody"):
+    assert len(sa.plot(result[1], clip=np.int64(1)).axes) == 12  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"results\[0\]"):
+        sa.plot(result, clip=1)
+    for clip in (5, -1, "nothing"):
         with pytest.raises(UserError, match=f"clip={clip}"):
             sa.plot(result[0], clip=clip)
 
