@@ -87,4 +87,5 @@ class Task:
         """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded."""
         if trained != self.smoothing.sigma:
             known = "unrecorded noise" if trained is None else f"noise of {trained:g}"
-            log(f"the victim is trained with {known}, certified with {self.smoothing.sigma:g}: accuracy may be low")
+            here = f"noise of {self.smoothing.sigma:g}"
+            log(f"warning: the victim was trained with {known} but is certified with {here}: accuracy may be low")
