@@ -1,1 +1,1 @@
-"""What ``import skeleton_adv as sa`` offers: the command line's tasks, for networks and clips that are in memory."""
+"""What ``import skeleton_adv as sa`` offers: the command line's tasks, for networks and clips in memory."""

@@ -1,4 +1,4 @@
-"""``sa.benchmark``: a frozen list of attacks on one victim."""
+"""``sa.benchmark``: a fixed list of attacks on one victim."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Benchmark(Results):
 
     @property
     def worst_case(self) -> Rate:
-        """Accuracy if each clip meets the attack that works best on it, with its count and 95 % Wilson interval."""
+        """Share of clips that stay correct under every attack, with its count and 95 % Wilson interval."""
         right = []
         for run in (result.run for result in self.results):
             diverged, correct = run.array("adv_pred") < 0, run.array("clean_correct").astype(bool)
@@ -35,7 +35,7 @@ class Benchmark(Results):
         return rate(np.logical_and.reduce(right))
 
     def summary(self) -> pd.DataFrame:
-        """Accuracy under each attack and in the worst case, as counts of clips and with 95 % Wilson intervals."""
+        """Accuracy on clean clips, under each attack and in the worst case, with counts and 95 % Wilson intervals."""
         rows = [_row("none (clean)", self.results[0].clean_accuracy)]
         for result in self.results:
             eps = result.run.of_attack.get("eps")
@@ -47,7 +47,7 @@ class Benchmark(Results):
         return pd.DataFrame(rows)
 
     def table(self) -> str:
-        """The protocol with its digest, the worst case, and every attack as the command line prints it."""
+        """The protocol with its digest, the worst case, and the table of all attacks as the command line prints it."""
         name = (
             f"Protocol {self.protocol.name}{' (draft)' if self.protocol.draft else ''}, digest {self.protocol.digest}"
         )
@@ -55,7 +55,7 @@ class Benchmark(Results):
         return f"{name}: {worst}\n\n{super().table()}"
 
     def save(self, folder: str | Path) -> Path:
-        """Copy every run into a folder of its own below ``folder``, with ``benchmark.json`` beside them."""
+        """Copy each run into its own folder below ``folder``, and write ``benchmark.json`` beside these folders."""
         path = super().save(folder)
         protocol = {"protocol": self.protocol.name, "draft": self.protocol.draft, "digest": self.protocol.digest}
         rows = self.summary().astype(object).where(lambda frame: frame.notna(), None).to_dict("records")
@@ -73,10 +73,11 @@ def benchmark(
     out: str | Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Benchmark:
-    """Attack a victim with every attack of a protocol, white box and untargeted.
+    """Attack a victim with every attack of a protocol; all are white-box and untargeted.
 
-    Numbers can be compared where the protocol's digest is the same. The other parameters are those of ``sa.attack``.
-    With ``out``, an interrupted benchmark continues. Raises ``SettingError`` for an unknown protocol.
+    The numbers of two benchmarks can be compared if the digests of their protocols are equal. The other parameters are
+    those of ``sa.attack``. With ``out``, repeat an interrupted call to continue it. Raises ``SettingError``
+    for an unknown protocol.
     """
     if protocol not in PROTOCOLS:
         raise SettingError(f"protocol={protocol} is not known: {nearest(str(protocol), [*PROTOCOLS])}")

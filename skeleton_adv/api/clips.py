@@ -29,7 +29,7 @@ class Clips:
 
     dataset: Dataset
     prepared: Prepared
-    numbers: tuple[int, ...]  # the clips' numbers in their dataset, in rising order
+    numbers: tuple[int, ...]  # the clips' numbers in their dataset, in ascending order
     limit: int | None = None
     words: tuple[str, ...] = ()  # what makes the dataset on a command line; empty for arrays
     places: tuple[str, ...] = ()  # where its files are
@@ -71,15 +71,15 @@ class Clips:
         return tuple(self.dataset.classes)
 
     def array(self, num_frames: int) -> np.ndarray:
-        """(N, C, T, V, M) the clips as a victim of ``num_frames`` frames receives them, such as for its training."""
+        """(N, C, T, V, M) the clips, resampled to ``num_frames``, as a victim receives them, such as in training."""
         batch = load_batch(replace(self.dataset, num_frames=num_frames), self.prepared, self.numbers)
         array: np.ndarray = batch.x.numpy()
         return array
 
     def returned(self, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Clips (N, C, T, V, M) of the attack space in the unit and the layout that were given.
+        """Clips (N, C, T, V, M) of the attack space, converted to the unit and the layout of the user's arrays.
 
-        Joints that do not exist in ``mask`` (N, 1, T, V, M) are NaN if NaN was given for any, otherwise 0.
+        Joints that do not exist in ``mask`` (N, 1, T, V, M) are NaN if any joint of the arrays was NaN, otherwise 0.
         """
         x, mask = x[..., : self.persons], mask[..., : self.persons]
         x = to_unit(x, self.skeleton, unit=self.unit, image_size=self.image_size)
@@ -131,19 +131,21 @@ def clips(
     names: Sequence[str] | None = None,
     title: str = "own",
 ) -> Clips:
-    """Clips from arrays.
+    """Labelled clips from arrays, for ``sa.attack`` and ``sa.certify``.
+
+    N is the number of clips, T of frames, V of joints, C of coordinates and M of persons.
 
     - ``array``: (N, T, V, C) for one person per clip, or (N, C, T, V, M); or a list of N arrays (T, V, C) or
-      (C, T, V, M) of different lengths. C is 3 for joints in space, 2 or 3 (with the detector's score) in an image
+      (C, T, V, M) of different lengths. C is 3 for joints in space; in an image it is 2, or 3 with the detector's score
     - ``labels``: N classes, as numbers from 0 or as names; ``classes``: all names, in the order of the victim's logits
     - ``skeleton``: the order of the joints, by name or as a ``sa.Skeleton``; ``fps``: frames per second
     - ``unit``: ``m``, ``cm``, ``mm``; in an image ``px`` with ``image_size=(width, height)``, or ``image``
       (fractions of the image from its middle, y up)
     - ``mask``: which joints exist, (N, T, V) or (N, T, V, M). Without it, a joint with a NaN does not exist, nor does
       a person whose joints are all exactly 0 in a frame
-    - ``names``: a unique name per clip; ``title``: the name of all of them in tables
+    - ``names``: a unique name per clip; ``title``: the name of the data in tables
 
-    Raises ``DataError`` naming the clip and the way out if a value is damaged or the unit cannot be right.
+    Raises ``DataError``, which names the clip and the remedy, if a value is invalid or the unit cannot be right.
     """
     check_image_size(image_size)
     check_value("fps", fps, Positive)
@@ -207,14 +209,14 @@ def load_clips(
     overrides: Sequence[str] = (),
     **settings: Any,
 ) -> Clips:
-    """Test clips of a dataset (``sa.list("datasets")``), with its names and numbers, as the command line takes them.
+    """Test clips of a dataset (``sa.list("datasets")``), with the names and numbers that the command line uses.
 
-    - ``root``: the folder with its files; generated datasets have none
+    - ``root``: the folder with the files of the dataset; generated datasets need none
     - ``limit``: the first n clips of the fixed order, a fair sample; None: all
-    - ``settings``: of the dataset, such as ``num_actions=10``; the number of frames is the victim's
-    - ``cache_dir``: where the prepared clips are kept (``outputs/prepared``)
+    - ``settings``: settings of the dataset, such as ``num_actions=10``; the victim sets the number of frames
+    - ``cache_dir``: the folder of the prepared clips (``outputs/prepared`` by default)
 
-    Raises ``DataError`` naming the file if one is missing or broken.
+    Raises ``DataError``, which names the file, if a file is missing or broken.
     """
     if "num_frames" in settings:
         raise SettingError("num_frames is the victim's: set it in sa.load_victim or sa.Victim")

@@ -1,4 +1,4 @@
-"""``sa.list``: what can be named, as a table with references and terms."""
+"""``sa.list``: the available options as a table, with references and licences."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -27,16 +27,17 @@ CHECKPOINTS = (Path(__file__).parents[1] / "checkpoints", CONF.parent / "outputs
 
 
 def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") -> pd.DataFrame:
-    """What ``what`` offers, one row each: ``attacks``, ``victims``, ``weights``, ``datasets``, ``defenses``,
-    ``trainings`` or ``skeletons``.
+    """A table of all options of one kind, one row per option.
 
-    - attacks: the access that each needs, its threat model and reference
-    - victims, datasets, defenses, trainings: title and reference; for datasets also their source and licence
-    - weights: those that are shipped and those below ``checkpoint_dir``: dataset, victim, frames, classes, training
-      noise, seed, accuracy on the test clips, licence, and the file
-    - skeletons: a column per skeleton with its joints in their order
+    ``what`` is ``attacks``, ``victims``, ``weights``, ``datasets``, ``defenses``, ``trainings`` or ``skeletons``.
 
-    Raises ``SettingError`` for another word.
+    - attacks: title, the access that the attack needs, its threat model and reference
+    - victims, datasets, defenses, trainings: title and reference; for datasets also source and licence
+    - weights (those that are shipped and those below ``checkpoint_dir``): dataset, victim, frames, classes, noise and
+      seed of the training, accuracy on the test clips, licence, and the file
+    - skeletons: a column per skeleton, with its joints in their order
+
+    Raises ``SettingError`` for any other value of ``what``.
     """
     special: dict[str, Callable[[], pd.DataFrame]] = {
         "weights": lambda: _weights(Path(checkpoint_dir)),

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def plot(result: Result | Results | Certificates, clip: int | str | None = None) -> "Figure":
     """A Matplotlib figure of a result; ``figure.savefig("result.png")`` writes it.
 
-    - an attack and a ``clip``, by its place (from 0) or name: a film strip, clean above adversarial
-    - an attack: the share of clips that are fooled, by l2
-    - several attacks: accuracy by the value that differs
-    - certificates: certified accuracy by radius
+    - a ``Result`` and a ``clip``, by its position (from 0) or name: a film strip, clean above adversarial
+    - a ``Result``: the share of clips that fool the victim, by l2
+    - ``Results``: accuracy by the value that differs
+    - ``Certificates``: certified accuracy by radius
 
     Raises ``RunError`` if there is no such clip.
     """

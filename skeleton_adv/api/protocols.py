@@ -6,8 +6,8 @@ from typing import Any
 
 from skeleton_adv.runs.identity import REVISIONS, identity
 
-# Every setting is written out, so that a later default changes no protocol. Lengths are in metres; for joints in an
-# image they are fractions of it.
+# Every setting is written out, so that a later change of a default changes no protocol. Lengths are in metres;
+# for joints in an image they are fractions of it.
 _PGD = {
     "norm": "linf",
     "step": 0.001,
@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A frozen list of untargeted white-box attacks, on all clips that are given."""
+    """A fixed list of untargeted white-box attacks, applied to all given clips."""
 
     name: str
     draft: bool  # it may still change, and its digest with it

@@ -37,7 +37,7 @@ class _Finished:
 
     @property
     def records(self) -> pd.DataFrame:
-        """One row per clip, in the order of the clips: the columns of ``records.csv``."""
+        """One row per clip, in the order of the clips, with the columns of ``records.csv``."""
         return self.run.records
 
     @property
@@ -49,7 +49,7 @@ class _Finished:
         return show.new_runs([self.run])
 
     def save(self, folder: str | Path) -> Path:
-        """Copy the run into ``folder``: ``python -m skeleton_adv.tables FOLDER`` reads it, alone or among others.
+        """Copy the run into ``folder``, which ``python -m skeleton_adv.tables FOLDER`` then shows.
 
         Raises ``RunError`` if the folder already contains something else.
         """
@@ -61,11 +61,11 @@ class _Finished:
 
 
 class Result(_Finished):
-    """An attack on clips. Arrays are in the order, the layout and the unit of the clips; lengths in metres."""
+    """An attack on clips. Arrays have the order, the layout and the unit of the clips; lengths are in metres."""
 
     @cached_property
     def x_adv(self) -> np.ndarray:
-        """The adversarial clips, of the victim's number of frames."""
+        """The adversarial clips, with the victim's number of frames."""
         return self.clips.returned(self._saved("x_adv"), self._saved("mask"))
 
     @cached_property
@@ -80,7 +80,7 @@ class Result(_Finished):
 
     @property
     def success(self) -> np.ndarray:
-        """(N,) bool: whether the attack fools the victim. Clips that were wrong before count too."""
+        """(N,) bool: whether the clip fools the victim. Clips that were wrong before the attack count too."""
         return self.run.array("success").astype(bool)
 
     @property
@@ -95,7 +95,7 @@ class Result(_Finished):
 
     @property
     def violations(self) -> pd.DataFrame:
-        """Change of every constrained quantity per clip, mean and maximum, and whether the constraint holds."""
+        """For each clip and constraint, the mean and maximum change, and whether the constraint is satisfied."""
         names = [f"{name}_{part}" for name in self.run.constraints for part in ("mean", "max", "ok")]
         return self.run.records[names]
 
@@ -111,7 +111,7 @@ class Result(_Finished):
 
     @property
     def success_rate(self) -> Rate:
-        """Share of clips that were correct before and are fooled, with its count and 95 % Wilson interval."""
+        """The share that fools the victim of the clips that were correct before, with count and 95 % interval."""
         return stats.attack_rate(self.run, "success_share", right_only=True)
 
     def export(self, path: str | Path, format: Format = "npz") -> Path:
@@ -153,7 +153,7 @@ class Results(Sequence[Result]):
         return show.new_runs([result.run for result in self.results])
 
     def curve(self) -> pd.DataFrame:
-        """Accuracy under attack by value, with 95 % Wilson intervals, counts, and the clean accuracy."""
+        """The accuracy under attack at each value, with 95 % Wilson intervals, counts, and the clean accuracy."""
         rows = []
         for result in self.results:
             found = result.robust_accuracy
@@ -164,7 +164,7 @@ class Results(Sequence[Result]):
         return pd.DataFrame(rows)
 
     def save(self, folder: str | Path) -> Path:
-        """Copy every run into a folder below ``folder``; raises ``RunError`` if it already contains something."""
+        """Copy each run into its own folder below ``folder``; raises ``RunError`` if ``folder`` contains anything."""
         _check_empty(Path(folder))
         for result in self.results:
             result.save(Path(folder) / result.run.identity)
@@ -198,12 +198,12 @@ class Certificates(_Finished):
         return rate(self.run.array("clean_correct"))
 
     def certified_accuracy(self, radius: float) -> Rate:
-        """Share of clips that are certified as their own class up to ``radius``."""
+        """Share of clips that are certified as their true class with a radius of at least ``radius``."""
         return certified_accuracy(self.run, radius)
 
     def __repr__(self) -> str:
         certified = format_rate(self.certified_accuracy(0.0))
-        return f"<certificates of {self.run.victim}: {certified} % certified as their class>"
+        return f"<certificates of {self.run.victim}: {certified} % certified as their true class>"
 
 
 def _check_empty(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""``sa.attack`` and ``sa.certify``: the tasks of the command line, on Python's victims and clips."""
+"""``sa.attack`` and ``sa.certify``: the tasks of the command line, for victims and clips in Python."""
 
 import itertools
 import shutil
@@ -43,20 +43,23 @@ def attack(
     overrides: Sequence[str] = (),
     **settings: Any,
 ) -> "Result | Results":
-    """Attack clips, and judge the result as the command line does: the same settings give the same rows.
+    """Attack clips and judge the result as the command line does: the same settings give the same records.
 
     - ``attack``: a name (``sa.list("attacks")``), or your own function ``(model, batch, *, targeted, **settings)``
-    - ``settings``: of the attack, such as ``beta=1.0`` or ``eps=0.01``. A list of values attacks once per value (and
-      once per combination of several lists) and returns ``Results``, whose ``curve()`` is accuracy by value
-    - ``targeted``, ``target``: reach a class (``random``, ``least_likely``, or a name or number)
-    - ``defense``: a name (``sa.list("defenses")``); ``adaptive=False`` attacks the undefended network
+    - ``settings``: settings of the attack, such as ``beta=1.0`` or ``eps=0.01``. A list of values makes one attack per
+      value (per combination of values, if there are several lists) and returns ``Results``; their ``curve()`` is the
+      accuracy at each value
+    - ``targeted``, ``target``: whether to reach a class, and which (``random``, ``least_likely``, a name or a number)
+    - ``defense``: a name (``sa.list("defenses")``); ``adaptive=False`` attacks the undefended network (oblivious)
     - ``surrogate``: another victim, on which the attack is computed (transfer)
-    - ``batch_size``: clips per pass, 64 as on the command line, or all clips if there are fewer
-    - ``device``: ``auto``, ``cpu``, ``cuda``; ``out``: a folder of runs, where an interrupted call continues
-    - ``trace``: keep the terms of the objective at every step (ADMM)
-    - ``overrides``: further words of the command line, such as ``"constraint.bone.eps=0.02"``
+    - ``seed``: for random targets and the randomness of the attack
+    - ``batch_size``: clips per pass; 64 as on the command line, or all clips if there are fewer
+    - ``device``: ``auto``, ``cpu`` or ``cuda``
+    - ``out``: a folder for the runs; if a call is interrupted, the same call continues there
+    - ``trace``: whether to keep the terms of the objective at every step (ADMM)
+    - ``overrides``: further settings as on the command line, such as ``"constraint.bone.eps=0.02"``
 
-    Raises ``SettingError`` for an unknown name or a value out of range, with the nearest right one.
+    Raises ``SettingError`` for an unknown name or a value out of range, with the nearest name or the range.
     """
     check_kind("victim", victim, Victim)
     check_kind("clips", clips, Clips)
@@ -133,9 +136,12 @@ def certify(
 ) -> Certificates:
     """Certify clips by randomized smoothing (Cohen et al., arXiv 1902.02918), as ``task=certify`` does.
 
-    ``sigma`` is the noise in metres (in an image: fractions of it), ``n`` the draws that bound a probability,
-    ``n0`` those that choose the class, ``alpha`` the probability of a wrong radius. A victim that is trained with
-    the same noise has larger radii: ``sa.load_victim("hcn", dataset="utd_mhad", noise=0.1)``.
+    - ``sigma``: the standard deviation of the noise, in metres (in an image: fractions of it)
+    - ``n0``, ``n``: the draws of the noise that choose the class, and those that bound its probability
+    - ``alpha``: the probability that a radius is wrong
+
+    The other parameters are those of ``sa.attack``. A victim that is trained with the same noise has larger radii:
+    ``sa.load_victim("hcn", dataset="utd_mhad", noise=0.1)``.
     """
     check_kind("victim", victim, Victim)
     check_kind("clips", clips, Clips)

@@ -1,4 +1,4 @@
-"""A recogniser for the Python API: trained weights by name, or your own network."""
+"""Victims for the Python API: a network with trained weights, by name, or your own network."""
 
 import copy
 import hashlib
@@ -38,7 +38,7 @@ FRONTS: dict[str, Callable[[Skeleton], nn.Module]] = {
 
 
 class Victim:
-    """A recogniser to attack or certify.
+    """A recogniser (a network with its preprocessing) to attack or certify.
 
         victim = sa.Victim(module, skeleton="ntu25", num_frames=64)
 
@@ -46,13 +46,13 @@ class Victim:
       frames, V joints, M persons; absent joints are 0. It is copied, in evaluation mode, whenever it is used.
     - ``skeleton``: the order of the joints, by name (``sa.list("skeletons")``) or as a ``sa.Skeleton``
     - ``num_frames``: T; clips are resampled to it
-    - ``num_persons``: M
-    - ``preprocess``: what happens before ``module``, from clips to anything: a function or a module through which
-      gradients flow, or ``"hcn"`` or ``"agcn"`` for the preprocessing of that victim. None: nothing
+    - ``num_persons``: M, the number of persons per clip
+    - ``preprocess``: maps clips to the input of ``module``: a function or a module through which gradients flow, or
+      ``"hcn"`` or ``"agcn"`` for the preprocessing of that network. None: no preprocessing
     - ``unit``: the unit of the coordinates that the network was trained on: ``m``, ``cm`` or ``mm``; in an image
       ``image``, or ``px`` with ``image_size=(width, height)``. Attacks always work in metres or fractions of the image
     - ``classes``: names of the classes, in the order of the logits
-    - ``name``: how tables call it
+    - ``name``: the name of the victim in tables
 
     Raises ``SettingError`` if the network cannot be attacked: it fails on clips of this shape, has no gradient, or
     mixes the clips of a batch. Warns if it returns probabilities or is random.
@@ -197,13 +197,14 @@ def load_victim(
 ) -> Victim:
     """A victim by its name and the dataset that it was trained on, like ``model=NAME dataset=DATASET``.
 
-    - ``seed``: which trained copy; ``noise``: the standard deviation of its training noise
+    - ``seed``: the seed of the training; ``noise``: the standard deviation of the noise in training
     - ``num_frames``: T, if it is not the dataset's default
-    - ``checkpoint``: a file of weights, such as published ones; None: those trained here, otherwise those shipped
-    - ``overrides``: further words of the command line, such as ``"dataset.num_actions=10"``
+    - ``checkpoint``: a file of weights, such as published ones. None: the weights trained here, or if there are none,
+      the weights shipped with the program
+    - ``overrides``: further settings as on the command line, such as ``"dataset.num_actions=10"``
 
-    ``sa.list("weights")`` shows the weights at hand. ``name`` may also be the path of a ``.safetensors`` file
-    that ``task=train`` has written. Raises ``CheckpointError`` if the weights do not exist or do not fit.
+    ``sa.list("weights")`` lists the available weights. ``name`` may also be the path of a ``.safetensors`` file
+    that ``task=train`` wrote. Raises ``CheckpointError`` if the weights do not exist or do not fit.
     """
     check_words(overrides)
     if Path(name).suffix == ".safetensors":
@@ -230,7 +231,7 @@ def load_victim(
 def _from_file(path: Path) -> Victim:
     """A victim from weights of this program and the JSON beside them."""
     if not path.exists():
-        raise CheckpointError(f"{path} does not exist: sa.list('weights') shows the weights at hand")
+        raise CheckpointError(f"{path} does not exist: sa.list('weights') lists the available weights")
     network, dataset = checkpoints.load_victim_and_dataset(path)
     about = read_json(path.with_suffix(".json"), CheckpointError)
     noise = about.get("settings", {}).get("noise", 0.0)

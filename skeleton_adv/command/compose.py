@@ -98,7 +98,7 @@ def values_of(override: Override) -> list[Any]:
     except (HydraException, ValueError):
         listed = []
     if not listed:
-        raise SettingError(f"{override.input_line} is not a list of values: separate them with commas")
+        raise SettingError(f"{override.input_line} is not a list of values: list the values, separated by commas")
     return listed
 
 

@@ -8,7 +8,7 @@ from skeleton_adv.command.compose import composed, groups, open_folders
 from skeleton_adv.command.options import CONF
 
 INTRODUCTION = """\
-Attack, defend and certify skeleton-based action recognition.
+Attack, defend and certify skeleton-based action recognition. The victim is the network under attack.
 
   python -m skeleton_adv attack=admm model=hcn                one run
   python -m skeleton_adv -m attack.beta=0.1,1,10              a sweep: one run per value
@@ -18,7 +18,7 @@ Attack, defend and certify skeleton-based action recognition.
 
 Choose an option of a group with GROUP=OPTION. Set a value with KEY=VALUE, such as attack.beta=10.
 The default option of each group is marked with *."""
-SURROGATE = "model@surrogate=OPTION computes the attack on a surrogate instead of the victim (transfer)."
+SURROGATE = "model@surrogate=OPTION computes the attack on another network, the surrogate, and tries it on the victim."
 CLOSING = """\
 Flags:
   -m, --multirun       run every combination of values listed with commas
@@ -38,8 +38,8 @@ def help_text(arguments: list[str]) -> str:
         lines += _recipes(folders) if group == recipes.GROUP else []
         for option, title in titles.items() if group != recipes.GROUP else ():
             lines.append(f"  {'*' if option == defaults.get(group) else ' '} {option:<18} {title}")
-        lines += [f"    ({SURROGATE})"] if group == "model" else []
-    lines += ["", "Settings of every task, with their defaults (set nested ones like this: runtime.limit=100):", ""]
+        lines += [f"    {SURROGATE}"] if group == "model" else []
+    lines += ["", "Settings of every task, with their defaults (set a nested one with a dot: runtime.limit=100):", ""]
     lines += _indented(_settings(CONF / "config.yaml"))
     for task in options["task"]:
         path = next(path for folder in (CONF, *folders) if (path := folder / "task" / f"{task}.yaml").is_file())
@@ -64,8 +64,9 @@ def _recipes(folders: tuple[Path, ...]) -> list[str]:
         sharing.setdefault(tuple(names), []).append(model)
     for shared, models in sharing.items():
         named = ", ".join(name for name in shared if name != "default")
-        more = "; the default for all other datasets" if "default" in shared else ""
-        line = f"{', '.join(models)}: {named}{more}"
+        rest = ("all other datasets" if named else "all datasets") + " use the recipe default"
+        parts = [named, *([rest] if "default" in shared else [])]
+        line = f"{', '.join(models)}: {'; '.join(filter(None, parts))}"
         lines += wrap(line, 110, initial_indent="    ", subsequent_indent="      ")
     return lines
 

@@ -229,7 +229,7 @@ def _network(key: str, head: str, role: str, covers: tuple[str, ...]) -> Column:
         key,
         head,
         among=lambda runs: words.network_names(runs, noise=True).get(role, lambda run: ""),
-        note="s0, s1: seeds of the training; σ: noise of the training.",
+        note="In the names of networks, s0 and s1 are seeds of the training, and σ is the noise of the training.",
         covers=covers,
     )
 
@@ -288,20 +288,20 @@ ACCURACY = _rate_column(
     "adv_accuracy",
     "accuracy",
     "adv_share",
-    "Accuracy: the defended victim's, on clean clips and under attack.",
+    "Accuracy is that of the defended victim under attack; clean accuracy is the same on clean clips.",
     always=True,
 )
 FOUND = _rate_column(
     "found",
     "success on the surrogate",
     "found",
-    "Success on the surrogate: as the attack reports it, on the network that it was made on.",
+    "Success on the surrogate: what the attack reports for the network that it was made on.",
 )
 NOISE = _rate_column(
     "noise_success",
     "noise of the same ℓ2",
     "control_share",
-    "Noise of the same ℓ2: success of Gaussian noise with the ℓ2 of each adversarial clip.",
+    "Noise of the same ℓ2: success of Gaussian noise that has the ℓ2 of each adversarial clip.",
 )
 L2 = Column("l2", "ℓ2 {length}", lambda run: stats.measure(run, "l2"), number_cell())
 RMS = Column(
@@ -342,8 +342,8 @@ TRUE_ANGLE = Column(
 )
 UNIT_FORMATS = {"share": (" %", ".2f", 100.0), "rad": (" rad", ".3f", 1.0)}  # how a constraint's unit is written
 CONSTRAINT_NOTE = (
-    "Changes of constrained quantities are means over each clip's entries, then over clips; max: the maximum within a "
-    "clip, mean / median over clips."
+    "Changes of constrained quantities are means over the entries of a clip, then over clips. Max: the maximum within "
+    "a clip, as its mean / median over clips."
 )
 
 

@@ -69,7 +69,7 @@ def finished(root: Path, strict: bool, required: bool = True) -> list[Run]:
     """
     runs, unfinished = load_runs(root, strict)
     for folder in unfinished:
-        print(f"left out, since it has not ended: {folder}", file=sys.stderr)
+        print(f"left out, because it is unfinished: {folder}", file=sys.stderr)
     if required and not runs:
         raise RunError(f"{root} contains no finished run: make one with python -m skeleton_adv")
     return runs

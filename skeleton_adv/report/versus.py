@@ -1,4 +1,4 @@
-"""C&W compared with ADMM over the clips that both fool."""
+"""C&W compared with ADMM over the clips on which both succeed."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -81,15 +81,15 @@ def _constraints(scope: Scope) -> list[Column]:
 
 AGAINST_ADMM = SecondPage(
     name="_against_admm",
-    heading="Over the clips that are correct before and that both attacks fool, C&W / ADMM:",
+    heading="Means over the clips that are correct before the attack and on which both attacks succeed, as C&W / ADMM:",
     rows=rows,
     columns=(
         Column("setting", "goal"),
         Column("model", "victim"),
         Column("attack", "against", show=lambda row, key: f"{row['attack']} β={row['beta']:g}"),
-        Column("clips", "clips that both fool", show=lambda row, key: text_cell(row, key) or "0"),
+        Column("clips", "clips on which both succeed", show=lambda row, key: text_cell(row, key) or "0"),
         Column("l2", "ℓ2 {length}", show=_pair(".3f")),
-        Column("cw_shorter", "C&W is shorter, % of clips", show=number_cell(".1f", 100)),
+        Column("cw_shorter", "ℓ2 of C&W is smaller, % of clips", show=number_cell(".1f", 100)),
         _constraints,
         Column("kinetic", "ΔK/K %", show=_pair(".2f", 100)),
     ),

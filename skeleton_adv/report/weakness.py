@@ -44,8 +44,8 @@ def warnings(run: Run) -> list[str]:
     usual = max(float(np.median(gradient[~np.isnan(gradient)])) if (~np.isnan(gradient)).any() else 1.0, 1.0)
     still = int((gradient == 0).sum())
     if still:
-        why = "it is masked, or lost to rounding because the victim is sure"
-        found.append(f"{still} of {count} clips have no gradient of the cross-entropy: {why}")
+        why = "it is masked, or it is rounded to 0 because the victim is very confident"
+        found.append(f"the cross-entropy has no gradient on {still} of {count} clips: {why}")
     wild = int((~(gradient < 1e3 * usual) & (gradient != 0)).sum())
     if wild:
         per = {"m": " per metre"}.get(run.unit, f", per {unit_of([run]).name}")
@@ -128,10 +128,11 @@ class _Rivals:
         if not len(better):
             return ""
         best = better[others[better].argmax()]
-        more = f" and to {len(better) - 1} more such attacks" if len(better) > 1 else ""
+        more = f"; {len(better) - 1} more such attacks are stronger too" if len(better) > 1 else ""
         return (
-            f"{format_count(float(others[best]))} of {len(ours)} clips fall to an attack that did not see the victim "
-            f"({attack_summary(self.runs[best])}){more}, {format_count(own)} to this one, at no greater l2"
+            f"an attack that sees less of the victim ({attack_summary(self.runs[best])}) fools it on "
+            f"{format_count(float(others[best]))} of {len(ours)} clips at no greater l2, this attack on "
+            f"{format_count(own)}{more}"
         )
 
 

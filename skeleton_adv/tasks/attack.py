@@ -107,7 +107,7 @@ class Task:
         if not self.adaptive and job.choices["defense"] == "none":
             raise SettingError("adaptive=false has no effect without a defense: choose one with defense=...")
         if not self.adaptive and job.surrogate is not None:
-            raise SettingError("adaptive=false has no effect with a surrogate, which is undefended: remove one")
+            raise SettingError("adaptive=false has no effect with a surrogate, which has no defense: remove either")
         if job.runtime.save_trace and "trace" not in signature(self.attack).parameters:
             raise SettingError(
                 f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace: choose attack=admm"
@@ -115,7 +115,10 @@ class Task:
         if self.target not in SEEDED:
             resolve_class(self.target, job.dataset.classes)
         if self.target == "least_likely" and self._origin(job):
-            raise SettingError("target=least_likely has no effect on clips from a file: it is another victim's")
+            raise SettingError(
+                "target=least_likely cannot be used with attack=from_file, because the least likely class depends on "
+                "the victim: choose another target"
+            )
         if self.target != "random" and not self.targeted:
             raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
         check_option(self.defense, str(job.choices["defense"]))

@@ -88,4 +88,4 @@ class Task:
         if trained != self.smoothing.sigma:
             known = "the noise of the victim's training is not recorded"
             known = known if trained is None else f"the victim was trained with noise of {trained:g}"
-            log(f"{known}; it is certified with noise of {self.smoothing.sigma:g}: certified accuracy may be low")
+            log(f"warning: {known}; it is certified with noise of {self.smoothing.sigma:g}: certified accuracy may be low")

@@ -87,7 +87,7 @@ def run_folder(job: Job, what: str, settings: Mapping[str, Any], kind: RowKind) 
     for other in Path(job.runtime.output_dir, job.dataset.name).glob(f"*/*/*/{key}"):
         if other != place and any(other.glob("*.csv")):
             raise SettingError(
-                f"the same was run under other names, in {other}: use those, move that folder to {place}, "
+                f"the same run exists under other names, in {other}: use it, move that folder to {place}, "
                 "or set another runtime.output_dir"
             )
     return RunFolder(place, kind)
@@ -112,7 +112,7 @@ def carry_out(
     saved: Callable[[], bool] = lambda: True,
 ) -> Path:
     """Do ``work`` on the clips that are not done, with the folder locked; then write ``facts``."""
-    with folder.locked(waiting=f"{folder.path} is at work in another process: waiting for it"):
+    with folder.locked(waiting=f"{folder.path} is in use by another process: waiting for it"):
         if not is_done(folder, order, saved):  # by the other process
             before, start, began = folder.summary(), now(), time.monotonic()
             # Clips that are saved later do not change the rows, their provenance or the mark of completion.
@@ -132,5 +132,5 @@ def _noted(folder: RunFolder, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     here = {"device": facts["device"], "threads": torch.get_num_threads(), "torch": torch.__version__, "commit": commit}
     worked = folder.note(here)
     if len(worked) > 1:
-        log(f"this run began in another environment ({worked[0]}): its rows may differ")
+        log(f"warning: this run began in another environment ({worked[0]}): its rows may differ")
     return worked

@@ -39,8 +39,8 @@ class GaussianNoise(Training):
     def check(self, recipe: Recipe) -> None:
         if self.sigma and recipe.noise_warmup and recipe.held_out:
             raise SettingError(
-                f"recipe.held_out={recipe.held_out} may choose epochs before recipe.noise_warmup="
-                f"{recipe.noise_warmup} ends: set recipe.held_out=0.0"
+                f"recipe.held_out={recipe.held_out} may choose epochs before the noise has its full strength "
+                f"(recipe.noise_warmup={recipe.noise_warmup}): set recipe.held_out=0.0"
             )
 
     def clip(

@@ -71,4 +71,4 @@ def test_certificates_have_a_table(tmp_path: Path) -> None:
     differs = TABLE.rows([certified(), other])["differs"]
     assert differs.tolist() == ["smoothing.alpha=0.001", "smoothing.alpha=0.1"]
     text = paths[0].read_text()
-    assert "stand-in" in text.partition("\n")[0] and "smoothed victim" in text and "no proof" in text
+    assert "stand-in" in text.partition("\n")[0] and "smoothed victim" in text and "not a proof" in text

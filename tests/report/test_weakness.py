@@ -44,14 +44,14 @@ def test_an_attack_that_does_not_average_over_noise_is_a_sign() -> None:
 
 
 def overtaken(one: Run, *others: Run) -> list[str]:
-    return [words for run, words in signs([one], [one, *others]) if "did not see" in words]
+    return [words for run, words in signs([one], [one, *others]) if "sees less" in words]
 
 
 def test_an_attack_that_sees_less_and_does_better_is_a_sign() -> None:
     adaptive = defended(0.01, True, 0.5, {"success_share": 0.25})
     oblivious = defended(0.01, False, 0.5, {"success_share": 0.75}, identity="def")
     (words,) = overtaken(adaptive, oblivious)
-    assert words.startswith("4.5 of 6 clips fall to an attack that did not see the victim") and "1.5 to this" in words
+    assert "fools it on 4.5 of 6 clips" in words and "this attack on 1.5" in words
     assert not overtaken(oblivious, adaptive)
     assert not overtaken(adaptive, defended(0.02, False, 0.5, {"success_share": 0.75}))  # behind another defense
     assert not overtaken(
@@ -63,7 +63,7 @@ def test_an_attack_that_sees_less_and_does_better_is_a_sign() -> None:
 def test_transfer_that_beats_the_white_box() -> None:
     weak = admm(rows=six_rows(success_share=0.0), identity="def")
     (words,) = overtaken(weak, transfer("hcn", 0.1))
-    assert "0 to this one" in words
+    assert "this attack on 0" in words
     own = transfer("hcn", 0.1, settings={"surrogate_checkpoint": "weights"})  # the victim's own
     assert not overtaken(weak, own)
     assert not overtaken(admm(rows=six_rows(success_share=0.0), access="none"), transfer("hcn", 0.1))

@@ -15,7 +15,7 @@ from skeleton_adv.runs.identity import identity
 from skeleton_adv.runs.schema import ATTACK, CERTIFICATE
 from skeleton_adv.tasks import attack, certify
 from skeleton_adv.tasks.train import TRAINING
-from skeleton_adv.tasks.weights import find_checkpoint
+from skeleton_adv.tasks.weights import weights_of
 
 CHECKPOINTS = Path(__file__).parents[2] / "outputs" / "checkpoints"
 SHIPPED = {
@@ -70,7 +70,7 @@ def identity_of(command: str) -> str:
     """The identity of a command's run, on prepared data whose digest is all zeros."""
     made = job_of(command.split())
     prepared: Any = SimpleNamespace(digest="0" * 64)
-    weights: dict[str, Path] = {role.key: find_checkpoint(made, role) for role in made.roles}
+    weights = {role.key: weights_of(made, role) for role in made.roles}
     if isinstance(made.task, certify.Task):
         return identity(made.task.settings(made, prepared, weights["model"]), CERTIFICATE.schema)
     assert isinstance(made.task, attack.Task)

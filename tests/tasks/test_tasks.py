@@ -87,7 +87,7 @@ def test_attack_resume_and_repeat(place: tuple[Path, list[str]]) -> None:
     records = next((folder / "killed").rglob("records.csv"))
     records.parents[2].rename(records.parents[2].with_name("admm_of_old"))  # the same numbers under another name
     other = run(folder, *slow)
-    assert other.returncode == 2 and "the same was run under other names, in killed/" in other.stderr
+    assert other.returncode == 2 and "the same run exists under other names, in killed/" in other.stderr
     records.parents[2].with_name("admm_of_old").rename(records.parents[2])
     repeat = run(folder, *slow)
     assert repeat.returncode == 0 and "nothing to do: 12 of 12" in repeat.stderr
@@ -114,7 +114,7 @@ def test_experiment_runs_its_grid_and_writes_its_table(place: tuple[Path, list[s
         assert (folder / "tables" / name).read_text() == (folder / "again" / name).read_text()
     next((folder / "grid").rglob("run.json")).unlink()
     without = run(folder, "grid", module="skeleton_adv.tables")
-    assert without.returncode == 0 and "has not ended" in without.stderr and without.stderr.count("\n") == 1
+    assert without.returncode == 0 and "unfinished" in without.stderr and without.stderr.count("\n") == 1
     refused = run(folder, "grid", "--strict", module="skeleton_adv.tables")
     assert refused.returncode == 2 and "no run.json" in refused.stderr and refused.stderr.count("\n") == 1
 

@@ -51,9 +51,10 @@ TABLE = Table(
     also=(*CERTIFIED.values(),),
     notes=lambda runs: (
         "Certified accuracy at radius r (ℓ2, in the clips' unit) is that of the smoothed victim, in the space after "
-        f"resampling, for changes of existing joints only. {RATES} r=0: correct, and certified at any radius. Mean "
-        "radius: wrong classes and abstentions count as 0; mean rms: the same per joint and frame. Clean accuracy is "
-        "that of the victim without noise. The paper's form relies on intervals that cover less than they claim and "
-        "is no proof (skeleton_adv.certificates.radii.zheng)."
+        f"resampling, for changes of existing joints only. {RATES} At r=0, a clip counts if it is certified as its "
+        "true class at any radius. Mean radius: wrong classes and abstentions count as 0; mean rms: the same per joint "
+        "and frame. Clean accuracy is that of the victim without noise. The paper's form relies on intervals that "
+        "contain the true value less often than they claim, so it is not a proof "
+        "(skeleton_adv.certificates.radii.zheng)."
     ),
 )

@@ -34,9 +34,10 @@ def notes(runs: Sequence[Run]) -> str:
     eot = sorted({run.of_defense.get("eot", 1) if run.randomised else 1 for run in runs}, key=str)
     judgements = sorted({int(run.array("judgements").max()) for run in runs})
     return (
-        "Oblivious: made on the undefended network, as in the paper. Adaptive: made on the defended network, by the "
-        f"mean logits of {_either(eot)} fresh draws per step. Each clip is judged {_either(judgements)} times with "
-        "fresh noise and counts by the share of judgements; noise of the same ℓ2 is judged once."
+        "Oblivious: the attack is made on the undefended network, as in the paper. Adaptive: it is made on the "
+        f"defended network, with the mean logits of {_either(eot)} fresh draws per step. The victim judges each clip "
+        f"{_either(judgements)} times with fresh noise, and the clip counts with its share of these judgements; noise "
+        "of the same ℓ2 is judged once."
     )
 
 
