@@ -49,7 +49,11 @@ def write_one(runs: Sequence[Run], clip: str, out: Path) -> list[Path]:
             paths += save_figure(*strip(pair), out / run.dataset, film)
             paths.append(animate(pair, out / run.dataset / f"{film}.gif"))
     if not paths:
-        raise RunError(f"--clip {clip}: no run has saved this clip; run with runtime.save_clips=true")
+        names = [str(name) for run in runs if FILMS.takes(run) for name in list(run.records["name"])[:3]]
+        way_out = (
+            f"--clip takes a name, such as {', '.join(names[:3])}" if names else "run with runtime.save_clips=true"
+        )
+        raise RunError(f"--clip {clip}: no run has saved this clip: {way_out}")
     return paths
 
 

@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from skeleton_adv import tasks
-from skeleton_adv.api.check import check_image_size
+from skeleton_adv.api.check import check_image_size, check_words
 from skeleton_adv.api.victim import Victim, skeleton_of
-from skeleton_adv.command.words import job_of, word, words_of
+from skeleton_adv.command.words import given, job_of, word, words_of
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.progress import log
-from skeleton_adv.core.ranges import Positive, check_value
+from skeleton_adv.core.ranges import Count, Positive, check_value
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.arrays import ArrayUnit, to_raw, to_unit, unit_in_space
 from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order, load_batch
@@ -220,11 +220,12 @@ def load_clips(
     """
     if "num_frames" in settings:
         raise SettingError("num_frames is the victim's: set it in sa.load_victim or sa.Victim")
+    check_words(overrides)
+    check_value("limit", limit, Count | None)
     words = [word("dataset", dataset), *words_of("dataset.", settings), *overrides]
-    places = words_of("", {"dataset.root": root, "runtime.limit": limit, "runtime.cache_dir": cache_dir})
-    job = job_of(
-        ["task=prepare", *words, *(place for place in places if not place.startswith("runtime.limit"))], tasks.find
-    )
+    files = words_of("dataset.", given(root=root)) + words_of("runtime.", given(cache_dir=cache_dir))
+    places = files + words_of("runtime.", given(limit=limit))
+    job = job_of(["task=prepare", *words, *files], tasks.find)
     prepared = prepared_clips(job)
     order = hashed_order(prepared.clips, "test")[:limit]
     if not order:
@@ -278,24 +279,24 @@ def _listed(
 ) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
     """The clips by name and label, and the names of the classes."""
     values = labels
-    given = tuple(map(str, classes)) if classes is not None else None
+    known = tuple(map(str, classes)) if classes is not None else None
     if all(isinstance(value, str) for value in values):
-        given = given or tuple(sorted({*values}))
-        unknown = [value for value in values if value not in given]
+        known = known or tuple(sorted({*values}))
+        unknown = [value for value in values if value not in known]
         if unknown:
-            raise DataError(f"label {unknown[0]!r} is not among classes={list(given)}")
-        values = [given.index(value) for value in values]
+            raise DataError(f"label {unknown[0]!r} is not among classes={list(known)}")
+        values = [known.index(value) for value in values]
     wrong = [value for value in values if isinstance(value, bool) or not isinstance(value, int) or value < 0]
     if wrong:
         raise DataError(f"label {wrong[0]!r} is neither a class name nor a whole number from 0")
-    given = given or tuple(str(number) for number in range(max(2, *(value + 1 for value in values))))
-    if max(values, default=0) >= len(given):
-        raise DataError(f"label {max(values)} has no name: classes has {len(given)} entries, numbered from 0")
+    known = known or tuple(str(number) for number in range(max(2, *(value + 1 for value in values))))
+    if max(values, default=0) >= len(known):
+        raise DataError(f"label {max(values)} has no name: classes has {len(known)} entries, numbered from 0")
     width = len(str(len(values)))
     names = [str(name) for name in names] if names is not None else [f"{n:0{width}}" for n in range(len(values))]
     if len({*names}) != len(values):
         raise DataError(f"names has {len({*names})} different entries for {len(values)} clips: give each a unique name")
-    return tuple(Clip(name, label, "test") for name, label in zip(names, values, strict=True)), given
+    return tuple(Clip(name, label, "test") for name, label in zip(names, values, strict=True)), known
 
 
 def _with_channels(skeleton: Skeleton, channels: int) -> Skeleton:

@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -305,7 +306,12 @@ def _check_flags(arguments: list[str]) -> None:
         if not flag.startswith("-"):
             continue  # what the flag before it takes
         if flag not in FLAGS:
-            raise SettingError(f"unknown option '{word}': {nearest(flag, [f for f in FLAGS if f.startswith('--')])}")
+            close = get_close_matches(flag, FLAGS, n=1, cutoff=0.7)
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            raise SettingError(
+                f"unknown option '{word}': {hint}settings have no dashes (attack.steps=3); flags are -m, --cfg job, "
+                "--config-dir FOLDER, --help and --version"
+            )
         after = flags[place + 1] if place + 1 < len(flags) and not flags[place + 1].startswith("-") else ""
         value = value if equals else after
         takes = flag in CHOICES or flag in ("--package", "-p", "--config-dir", "-cd")
@@ -348,6 +354,8 @@ def fail(error: BaseException, arguments: Sequence[str] = ()) -> None:
     ``arguments`` are the command line, which determines where its files are.
     """
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror.lower()}"
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" for {error.filename}" if error.filename else ""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from skeleton_adv.command.cli import SPECIAL
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.ranges import check_call
+from skeleton_adv.core.ranges import check_call, nearest
 
 # Arguments that the program passes to an attack, a network or a defense; these are not settings.
 RESERVED = (
@@ -179,6 +179,17 @@ def check_settings(key: str, target: Callable[..., Any], settings: Any, given: t
         raise SettingError(f"{key}{missing[0]} is missing")
 
 
+def _member(module: ModuleType, part: str, name: str) -> Any:
+    """A module inside ``module``; raises ``SettingError`` with the nearest name if there is none."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:  # a module that it imports is missing
+            raise
+        known = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
+        raise SettingError(f"{module.__name__} contains no {part}: {nearest(part, known)}") from None
+
+
 def _located(key: str, name: str) -> Callable[..., Any]:
     """The object that ``name`` names, located as Hydra does: attributes first, then modules."""
     first, *rest = name.split(".")
@@ -190,7 +201,9 @@ def _located(key: str, name: str) -> Callable[..., Any]:
             except AttributeError:
                 if not isinstance(found, ModuleType):
                     raise
-                found = import_module(".".join([first, *rest[: place + 1]]))
+                found = _member(found, part, ".".join([first, *rest[: place + 1]]))
+    except SettingError as error:
+        raise SettingError(f"{key}_target_={name}: {error}") from None
     except Exception as error:  # an import may fail in any way
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise SettingError(f"{key}_target_={name} cannot be imported: {reason}") from None

@@ -10,14 +10,18 @@ from skeleton_adv.command import cli, recipes
 from skeleton_adv.command.build import build_job
 from skeleton_adv.command.compose import composed
 from skeleton_adv.command.job import Job, Session, Task
+from skeleton_adv.core.errors import SettingError
 
 
 def job_of(words: Sequence[str], find_task: Callable[[str], type[Task]], session: Session | None = None) -> Job:
     """The job that these words of a command line describe; errors are those of the command line."""
     translated = cli.translated(list(words))
-    cli.check_arguments(translated)
     recipes.register()
-    config = composed(tuple(translated))
+    try:
+        config = composed(tuple(translated))
+    except SettingError:
+        cli.check_arguments(translated)  # finds the nearest right name, but takes several compositions
+        raise
     choices = dict(config.hydra.runtime.choices)
     plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(plain, DictConfig)

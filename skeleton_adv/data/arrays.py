@@ -14,6 +14,7 @@ METRES: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 # unit is off by 10 or more: every confusion of m, cm and mm is found, except a body's cm that are given as mm.
 SHORTEST = 0.005
 LONGEST: dict[Unit, float] = {"m": 1.5, "image": 1.0}
+OUTSIDE = 0.6  # of the image from its middle: half of it is inside
 PIXELS = 0.5  # the shortest, in pixels
 TYPICAL = 0.2  # metres
 
@@ -216,5 +217,9 @@ def _check_bones(
     if unit not in METRES and length > LONGEST["image"]:
         hint = "is image_size right?" if unit == "px" else "use unit px and image_size for pixels"
         _refuse(where, f"the median bone is {length:.3g} times as long as the image", hint)
+    outside = float(np.median(np.abs(clip[:, list(skeleton.coords)]).max(axis=1)[exists]))
+    if unit not in METRES and outside > OUTSIDE:
+        hint = "is image_size (width, height) right?" if unit == "px" else "use unit px and image_size for pixels"
+        _refuse(where, "most joints are outside the image", hint)
     if image_size is not None and unit == "px" and median(image_size) < PIXELS:
         _refuse(where, "the median bone is shorter than half a pixel", "multiply fractions by the image's size")

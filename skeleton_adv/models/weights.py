@@ -113,10 +113,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         else:
             with torch.serialization.safe_globals(_NUMPY):
                 content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0][:120]
+    except pickle.UnpicklingError:
+        if not _is_pickle(path):
+            raise CheckpointError(
+                f"{path} is not a checkpoint: use a .safetensors file or a PyTorch file of weights"
+            ) from None
         raise CheckpointError(
-            f"{path} contains more than weights and is not executed ({reason}): save its state dict alone"
+            f"{path} contains more than weights and is not executed: save its weights alone, with "
+            "torch.save(network.state_dict(), path)"
         ) from None
     except Exception as error:  # safetensors, zip and pickle each raise their own
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
@@ -129,6 +133,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{path} contains no state dict: it must map names to tensors, or contain 'state_dict'")
     return {str(key): value for key, value in content.items()}
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file starts as PyTorch's formats do: a zip archive, or a pickle."""
+    with open(path, "rb") as file:
+        return file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def _shape_of(weights: Mapping[str, Tensor], key: str) -> str:

@@ -88,4 +88,5 @@ class Task:
         if trained != self.smoothing.sigma:
             known = "the noise of the victim's training is not recorded"
             known = known if trained is None else f"the victim was trained with noise of {trained:g}"
-            log(f"warning: {known}; it is certified with noise of {self.smoothing.sigma:g}: certified accuracy may be low")
+            here = f"it is certified with noise of {self.smoothing.sigma:g}"
+            log(f"warning: {known}; {here}: certified accuracy may be low")

@@ -132,5 +132,8 @@ def _noted(folder: RunFolder, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     here = {"device": facts["device"], "threads": torch.get_num_threads(), "torch": torch.__version__, "commit": commit}
     worked = folder.note(here)
     if len(worked) > 1:
-        log(f"warning: this run began in another environment ({worked[0]}): its rows may differ")
+        changes = [
+            f"{name} {worked[0].get(name)}, now {value}" for name, value in here.items() if worked[0].get(name) != value
+        ]
+        log(f"warning: this run began in another environment ({'; '.join(changes)}): its rows may differ")
     return worked

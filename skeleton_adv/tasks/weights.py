@@ -64,7 +64,14 @@ def find_checkpoint(job: Job, role: Role) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise CheckpointError(f"{role.key}.checkpoint={places[0]} does not exist; train it with: {_training(job, role)}")
+    missing = f"{role.key}.checkpoint={places[0]} does not exist"
+    if role.model.checkpoint:
+        raise CheckpointError(f"{missing}: correct the path, or leave it out to use weights that task=train has made")
+    other = sorted(places[0].parent.glob(f"{role.option}_*.safetensors")) if places[0].parent.is_dir() else []
+    others = (
+        f" ({', '.join(path.name for path in other[:3])} in this folder do not fit these settings)" if other else ""
+    )
+    raise CheckpointError(f"{missing}{others}; train it with: {_training(job, role)}")
 
 
 def _training(job: Job, role: Role) -> str:

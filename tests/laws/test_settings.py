@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatch
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +15,7 @@ from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.runs.identity import identity
 from skeleton_adv.tasks import attack, certify, train
+from skeleton_adv.tasks.weights import Weights
 
 WEIGHTS = Weights("0" * 64, lambda prepared: pytest.fail("the weights are not loaded"))
 IDLE = (  # they choose a part that is identified by its digest, or the device, folders and limits
