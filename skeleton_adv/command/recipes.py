@@ -23,6 +23,9 @@ TARGET = "skeleton_adv.train.Recipe"
 _Files = Mapping[str, Mapping[str, Any]]  # model -> its files, the built-in one first
 
 
+_registered: dict[str, int] = {}  # files of recipes and options that Hydra has, with their times of change
+
+
 def files(*folders: Path) -> list[Path]:
     """The recipe files, the built-in ones first."""
     return [path for folder in (CONF, *folders) for path in sorted((folder / GROUP).glob("*.yaml"))]
@@ -62,6 +65,12 @@ def load(*folders: Path) -> dict[str, dict[str, Any]]:
 def register(*folders: Path) -> None:
     """Make Hydra offer the recipes; a file ``recipe/<model>/<dataset>.yaml`` in a folder has precedence."""
     store = ConfigStore.instance()
+    listed = [*files(*folders), *(path for folder in folders for _, _, path in option_files(folder))]
+    known = {str(path): path.stat().st_mtime_ns for path in listed}
+    if store.repo.get(GROUP) is not None and _registered == known:
+        return  # by an earlier command of this process
+    _registered.clear()
+    _registered.update(known)
     store.repo.pop(GROUP, None)
     own = {option for folder in folders for group, option, _ in option_files(folder) if group == GROUP}
     for option, settings in load(*folders).items():

@@ -16,7 +16,8 @@ from skeleton_adv.core.errors import SettingError
 def job_of(words: Sequence[str], find_task: Callable[[str], type[Task]], session: Session | None = None) -> Job:
     """The job that these words of a command line describe; errors are those of the command line."""
     translated = cli.translated(list(words))
-    recipes.register()
+    if any(each.startswith(("task=train", "recipe")) for each in translated):
+        recipes.register()  # other tasks have no recipe
     try:
         config = composed(tuple(translated))
     except SettingError:
