@@ -264,13 +264,19 @@ def _rate_column(key: str, head: str, column: str, note: str = "", **more: Any) 
 FEASIBLE_NOTE = "Feasible: every joint satisfies every constraint in every frame."
 RIGHT_NOTE = "Correct before: only clips that the victim classifies correctly before the attack count."
 CLEAN = Column("clean_accuracy", "clean accuracy", stats.clean_accuracy, rate_cell, always=True, once=True)
-SUCCESS = _rate_column(
-    "success",
-    "success",
-    "success_share",
-    "Success is measured on all clips, as in the paper; targeted runs leave out clips whose label is the target.",
-    always=True,
-)
+
+
+def _success_note(runs: Sequence[Run]) -> str:
+    note = "Success is measured on all clips, as in the paper; targeted runs leave out clips whose label is the target."
+    poor = any(not run.targeted and stats.clean_accuracy(run).value < 0.5 for run in runs)
+    more = (
+        "The victim misclassifies most of these clips without any attack, and they count as success: read the success "
+        "on clips that are correct before."
+    )
+    return f"{note} {more}" if poor else note
+
+
+SUCCESS = replace(_rate_column("success", "success", "success_share", always=True), note=_success_note)
 SUCCESS_IF_RIGHT = _rate_column(
     "success_if_right", "success if correct before", "success_share", RIGHT_NOTE, right_only=True, always=True
 )
