@@ -16,6 +16,7 @@ from skeleton_adv.data.folder_labels import text_of
 BODY = ("names", "parents", "angles", "center", "name")  # instead of ``like``
 KEYS = ("like", *BODY, "unit", "image_size", "fps", "coordinates", "score")
 MOST_BYTES = 100_000
+MOST_DEPTH = 5  # a list of triples has three
 FLOORS = (1e-3, 1e-3)  # of lengths and speeds in an image, as for Kinetics
 
 
@@ -142,14 +143,24 @@ class _Sheet:
         return DataError(f"{self.path}{line}: {text}")
 
 
+def _check_plain(path: Path, text: str) -> None:
+    """Raise ``DataError`` if YAML contains an alias or is nested deeper than any description of a skeleton."""
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise DataError(f"{path}: contains an alias (*...): write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEPTH:
+            raise DataError(f"{path}:{event.start_mark.line + 1}: not YAML of a skeleton (it is nested too deeply)")
+
+
 def _entries(path: Path) -> tuple[Mapping[str, Any], Mapping[str, int]]:
     """The entries of a YAML file and their lines; raises ``DataError`` unless it is one plain mapping."""
     text = text_of(path)
     if len(text) > MOST_BYTES:
         raise DataError(f"{path} is larger than {MOST_BYTES:,} characters: it must describe one skeleton")
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise DataError(f"{path}: contains an alias (*...): write the value out")
+        _check_plain(path, text)
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):

@@ -83,7 +83,7 @@ def test_a_certificate(motion: sa.Clips, tmp_path: Path) -> None:
     trained = sa.load_victim("hcn", dataset="synthetic_cs", num_frames=32, noise=0.1, overrides=DATA[2:])
     result = sa.certify(trained, motion, sigma=0.1, n=40, n0=10)
     typed = ["task=certify", "model=hcn", "model.noise=0.1", *DATA, "runtime.limit=4"]
-    typed += ["smoothing.sigma=0.1", "smoothing.n=40", "smoothing.n0=10"]
+    typed += ["smoothing.sigma=0.1", "smoothing.n=40", "smoothing.n0=10", "smoothing.clips=4"]
     theirs = on_the_command_line(typed, tmp_path)
     assert ours_without_command(result.run) == ours_without_command(theirs)
     assert result.run.records.drop(columns="seconds").equals(theirs.records.drop(columns="seconds"))

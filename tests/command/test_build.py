@@ -127,7 +127,7 @@ def test_commands_can_be_repeated() -> None:
 
 
 IDLE = [
-    (["attack=from_file", "attack.path=x", "targeted=true", "target=least_likely"], "another victim"),
+    (["attack=from_file", "attack.path=x", "targeted=true", "target=least_likely"], "target=least_likely"),
     (["target=0"], "target=0 has no effect on an untargeted attack"),
     (["adaptive=false"], "adaptive=false has no effect without a defense"),
     (["adaptive=false", "defense=noise", "model@surrogate=hcn"], "adaptive=false has no effect with a surrogate"),

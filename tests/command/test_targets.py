@@ -35,7 +35,9 @@ def filled(part: str, node: dict[str, Any]) -> dict[str, Any]:
     "word", [f"{group}={option}" for group, found in cli.groups().items() if group in CHOSEN for option in found]
 )
 def test_every_option_of_ours_is_allowed(word: str) -> None:
-    check_targets(settings_of(word, *(["attack.path=x"] if word == "attack=from_file" else [])), Trust())
+    own = {"attack=from_file": ["attack.path=x"], "model=own": ["model.architecture._target_=own.Net"]}
+    targets = {"model.architecture._target_": "own.Net"} if word == "model=own" else {}
+    check_targets(settings_of(word, *own.get(word, [])), Trust(targets))
 
 
 def test_every_recipe_and_a_surrogate_are_allowed() -> None:

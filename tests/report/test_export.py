@@ -194,7 +194,7 @@ def test_diverged_clips_are_left_out_and_counted(tmp_path: Path) -> None:
     attacked, x, x_adv = saved(tmp_path / "run")
     x_adv[1, 0, 3, 4, 0] = np.nan
     mask = (x != 0).any(axis=1, keepdims=True)
-    SavedClips(tmp_path / "run").save([0, 1, 2], {"x": x, "x_adv": x_adv, "mask": mask}, {}, anew=True)
+    SavedClips(tmp_path / "run").save([0, 1, 2], {"x": x, "x_adv": x_adv, "mask": mask}, {}, overwrite=True)
     path, said = export(attacked, "pyskl")
     assert "1 clips are left out" in said and [one["frame_dir"] for one in pyskl(path, "test")] == ["clip_0", "clip_2"]
 
