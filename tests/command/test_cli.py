@@ -33,7 +33,7 @@ def test_help_is_plain_and_fast_and_imports_no_torch(tmp_path: Path) -> None:
         assert answer.returncode == 0, answer.stderr
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import hydra, omegaconf"], check=True)
-    assert min(seconds) < 1 + 5 * (time.monotonic() - began)  # relative, because machines differ
+    assert min(seconds) < 1 + 10 * (time.monotonic() - began)  # relative, because machines differ
     for word in ("attack=", "admm_released", "utd_mhad", "batch_size", "runtime:", "--cfg job"):
         assert word in answer.stdout
 
