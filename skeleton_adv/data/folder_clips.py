@@ -4,6 +4,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -16,6 +17,10 @@ from skeleton_adv.data.folder_labels import rows_of
 MOST_BYTES = 2**29  # of one array: an hour of two persons at 30 frames per second has a tenth of it
 MOST_FRAMES = 200_000
 MOST_PERSONS = 100
+DAMAGED = (  # what NumPy and zipfile raise for a damaged file, whose header NumPy reads as Python
+    *(ValueError, OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TokenError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 Values = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -37,7 +42,7 @@ def read_clip_file(path: Path, skeleton: Skeleton) -> Values:
             with path.open("rb") as file:
                 return _array(file, path.stat().st_size), None
         return _npz(path)
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except DAMAGED as error:
         if isinstance(error, DataError):
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
