@@ -46,6 +46,10 @@ class Benchmark(Results):
         rows.append(_row("worst case", self.worst_case))
         return pd.DataFrame(rows)
 
+    def curve(self) -> pd.DataFrame:
+        """The rows of ``summary``: the attacks of a protocol have no common setting."""
+        return self.summary()
+
     def table(self) -> str:
         """The protocol with its digest, the worst case, and the table of all attacks as the command line prints it."""
         name = (

@@ -18,6 +18,7 @@ from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.arrays import ArrayUnit, to_raw, to_unit, unit_in_space
 from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order, load_batch
 from skeleton_adv.data.memory import Memory
+from skeleton_adv.data.store import Generated
 from skeleton_adv.tasks.resume import prepared_clips
 
 Layout = Literal["NTVC", "NCTVM"]
@@ -177,7 +178,7 @@ def clips(
 def _in_memory(data: Memory, unit: ArrayUnit, layout: Layout, nan: bool) -> Clips:
     return Clips(
         dataset=data,
-        prepared=_InMemory(data),
+        prepared=Generated(data),
         numbers=tuple(range(len(data.arrays))),
         unit=unit,
         image_size=data.image_size,
@@ -186,18 +187,6 @@ def _in_memory(data: Memory, unit: ArrayUnit, layout: Layout, nan: bool) -> Clip
         nan=nan,
         lengths=tuple(len(raw.frames) for raw in data.arrays),
     )
-
-
-class _InMemory:
-    """The clips of a ``Memory`` as they are."""
-
-    skipped = ()
-
-    def __init__(self, data: Memory) -> None:
-        self.clips, self.digest, self._arrays = data.listed, data.fingerprint(), data.arrays
-
-    def raw(self, index: int) -> RawClip:
-        return self._arrays[index]
 
 
 def load_clips(

@@ -26,6 +26,8 @@ def plot(result: Result | Results | Certificates, clip: int | str | None = None)
         raise RunError(f"sa.plot draws results, not {type(result).__name__}: pass what sa.attack or sa.certify returns")
     if clip is not None and not isinstance(result, Result):
         raise RunError(f"clip={clip} needs the result of one attack: name one of several, such as results[0]")
+    if isinstance(result, Results) and not result.has_curve:
+        return next(iter(success_by_l2.draw([one.run for one in result])))[1]
     if isinstance(result, Results):
         drawing = robust_accuracy.draw_by([one.run for one in result], result.swept[0])
         return next(iter(drawing))[1]

@@ -148,6 +148,12 @@ class Results(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)
 
+    @property
+    def has_curve(self) -> bool:
+        """Whether the results differ in one setting of the attack, which is a number."""
+        values = [result.run.of_attack.get(name) for result in self.results for name in self.swept]
+        return len(self.swept) == 1 and all(type(value) in (int, float) for value in values)
+
     def table(self) -> str:
         """All results in one table, as the command line prints it."""
         return show.new_runs([result.run for result in self.results])

@@ -20,6 +20,7 @@ from skeleton_adv.command.job import Job, Session
 from skeleton_adv.command.words import given, job_of, merged, word, words_of
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import check_call
+from skeleton_adv.data.dataset import Dataset
 from skeleton_adv.runs.load import Run, load_run
 
 AttackFunction = Callable[..., Any]
@@ -168,10 +169,9 @@ def _job(
 ) -> Job:
     """The job of the command line, with this victim and these clips in place of the named ones."""
     data = clips.for_victim(victim)
-    of_data = [word for word in victim.dataset_words if not clips.words or word.startswith("dataset.num_frames=")]
-    shape = merged(of_data, clips.words)
+    shape = [*(clips.words or victim.dataset_words)]
     if clips.words and victim.num_frames != data.num_frames:
-        shape = merged(shape, words_of("dataset.", given(num_frames=victim.num_frames)))
+        shape = merged(shape, [word("dataset.num_frames", victim.num_frames)])
     other = _as_surrogate(surrogate) if surrogate is not None else []
     runtime = [word("runtime.device", device)] if device != "auto" else []
     chosen = [] if task == "attack" else [word("task", task)]
@@ -184,7 +184,7 @@ def _job(
         job = replace(job, surrogate=surrogate.role(job.surrogate, clips.skeleton))
     names = {GROUPS[role.key]: role.option for role in job.roles}
     job = replace(job, choices={**job.choices, **names})
-    return job if clips.words else _with_clips(job, clips, victim)
+    return job if clips.words else _with_data(job, data)
 
 
 def _check_surrogate(surrogate: Victim, victim: Victim, clips: Clips) -> None:
@@ -212,9 +212,8 @@ def _as_surrogate(victim: Victim) -> list[str]:
     return words
 
 
-def _with_clips(job: Job, clips: Clips, victim: Victim) -> Job:
+def _with_data(job: Job, data: Dataset) -> Job:
     """The job on clips in memory."""
-    data = clips.for_victim(victim)
     settings = {"_target_": f"{type(data).__module__}.{type(data).__qualname__}", "name": data.name}
     settings |= {name: getattr(data, name) for name in ("num_frames", "num_persons", "test_crop", "space")}
     return replace(

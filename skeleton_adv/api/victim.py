@@ -29,12 +29,13 @@ from skeleton_adv.models.probe import probe, sample
 from skeleton_adv.models.units import Channels, Rescaled
 from skeleton_adv.models.weights import load_weights
 from skeleton_adv.runs.identity import source_of
-from skeleton_adv.tasks.weights import find_checkpoint
+from skeleton_adv.tasks.weights import find_checkpoint, training_facts
 
 FRONTS: dict[str, Callable[[Skeleton], nn.Module]] = {
     "hcn": CenterPerFrame,
     "agcn": PreNormalize,
 }  # preprocessing by the victim that uses it
+UNKNOWN = training_facts({}, Path())  # of a network whose training is not recorded
 
 
 class Victim:
@@ -76,28 +77,25 @@ class Victim:
         check_image_size(image_size)
         self.num_frames, self.num_persons = num_frames, num_persons
         self.name = _file_name(name or type(module).__name__)
-        self.skeleton = skeleton_of(skeleton)
-        self.network = _network(module, self.skeleton, preprocess, unit, image_size)
-        bare = self.skeleton.without_score() if isinstance(skeleton, str) and self.skeleton.scores else None
-        try:
-            self.num_classes = self._probed()
-        except SettingError:
-            if bare is None:
-                raise
-            # A network of a skeleton by its name may take the coordinates without the detector's score.
-            scored, self.skeleton = self.network, bare
-            self.network = _network(module, bare, preprocess, unit, image_size)
+        body = skeleton_of(skeleton)
+        # A network of a skeleton by its name may take the coordinates without the detector's score.
+        bodies = [body, body.without_score()] if isinstance(skeleton, str) and body.scores else [body]
+        errors: list[SettingError] = []
+        for self.skeleton in bodies:
+            self.network = _network(module, self.skeleton, preprocess, unit, image_size)
             try:
                 self.num_classes = self._probed()
-            except SettingError:
-                self.network, self.skeleton = scored, skeleton_of(skeleton)
-                raise
+                break
+            except SettingError as error:
+                errors.append(error)
+        else:
+            raise errors[0]
         self.classes = _class_names(classes, self.num_classes)
         self.model_words: tuple[str, ...] = ()
         self.dataset_words: tuple[str, ...] = ()
         self._path: Path | None = None
         self._loaded = ""
-        self._facts: dict[str, Any] = _unknown()
+        self._facts: dict[str, Any] = dict(UNKNOWN)
         own = {"preprocess": preprocess or Unchanged, "architecture": type(module)}
         self._settings: dict[str, dict[str, Any]] = {
             part: {"_target_": _name_of(code), **_source(code)} for part, code in own.items()
@@ -160,7 +158,7 @@ class Victim:
         if self._path is not None and self.model_words and not changed and fits:
             return replace(role, model=replace(role.model, checkpoint=str(self._path)))
         weights = digest(self._path) if self._path is not None and not changed else state_digest(self.network)
-        facts = _unknown() if changed else self._facts
+        facts = UNKNOWN if changed else self._facts
         settings = self._settings or role.settings
         return replace(role, option=self.name, settings=settings, given=Given(self._on(skeleton), weights, facts))
 
@@ -222,8 +220,8 @@ def load_victim(
     job = job_of([*data, *model, *places], tasks.find)
     path = find_checkpoint(job, job.victim)
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
-    load_weights(network, path)
-    victim = Victim._from(network, job.dataset, job.victim.option, path, _unknown())
+    facts = training_facts(load_weights(network, path), path)
+    victim = Victim._from(network, job.dataset, job.victim.option, path, facts)
     victim.model_words, victim.dataset_words = tuple(model), tuple(data)
     return victim
 
@@ -234,10 +232,7 @@ def _from_file(path: Path) -> Victim:
         raise CheckpointError(f"{path} does not exist: sa.list('weights') lists the available weights")
     network, dataset = checkpoints.load_victim_and_dataset(path)
     about = read_json(path.with_suffix(".json"), CheckpointError)
-    noise = about.get("settings", {}).get("noise", 0.0)
-    facts = _unknown() | {"checkpoint_accuracy": about.get("test_accuracy"), "trained_noise": noise}
-    facts |= {"training": {"name": "noise", "sigma": noise} if noise else {"name": "none"}}
-    victim = Victim._from(network, dataset, _file_name(path.stem), path, facts)
+    victim = Victim._from(network, dataset, _file_name(path.stem), path, training_facts(about, path))
     victim._settings = {part: dict(about["settings"]["model"][part]) for part in checkpoints.PARTS}
     return victim
 
@@ -273,17 +268,6 @@ def state_digest(network: nn.Module) -> str:
         total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         total.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
-
-
-def _unknown() -> dict[str, Any]:
-    """The facts about the training of a network when none are recorded."""
-    return {
-        "checkpoint_accuracy": None,
-        "training": {"name": "unknown"},
-        "trained_noise": None,
-        "trained_here": None,
-        "seeds": {},
-    }
 
 
 def _check_size(num_frames: int, num_persons: int) -> None:

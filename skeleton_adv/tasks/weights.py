@@ -113,9 +113,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
         other = f"another {other} (by its clips or dataset.seed)" if other == job.dataset.name else other
         log(f"{checkpoint} was trained on {other}: its training clips may include clips of this test set")
     return network, {
-        "checkpoint_accuracy": about.get("test_accuracy"),
-        "training": _training_of(settings) if settings else {"name": "unknown"},
-        "trained_noise": settings.get("noise", 0.0) if settings else None,
+        **training_facts(about, checkpoint),
         "trained_here": here,
         # If weights are named by their path, the setting does not tell their seed.
         "seeds": {role.key: seed if type(seed := settings.get("seed")) is int else role.model.seed},
@@ -131,6 +129,18 @@ def check_foreign(network: Network, dataset: Dataset) -> None:
         network, sample(body.channels, dataset.num_frames, body.num_joints, dataset.num_persons)
     ).warnings:
         log(f"warning: {warning}")
+
+
+def training_facts(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The facts of ``trained_network`` in the JSON beside weights; ``about`` is empty if there is no JSON."""
+    settings = _settings_of(about, path)
+    return {
+        "checkpoint_accuracy": about.get("test_accuracy"),
+        "training": _training_of(settings) if settings else {"name": "unknown"},
+        "trained_noise": settings.get("noise", 0.0) if settings else None,
+        "trained_here": None,
+        "seeds": {},
+    }
 
 
 def _settings_of(about: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def test_the_worst_case_takes_the_best_attack_for_each_clip(tmp_path: Path, monk
     summary = found.summary()
     assert summary["attack"].tolist() == ["none (clean)", "fgsm", "pgd", "pgd", "pgd", "worst case"]
     assert f"Protocol v1 (draft), digest {quick.digest}" in found.table()
+    assert found.curve().equals(summary) and sa.plot(found).axes
     kept = json.loads((found.save(tmp_path / "kept") / "benchmark.json").read_text())
     assert kept["digest"] == quick.digest and len(kept["summary"]) == 6
     assert len([*(tmp_path / "kept").glob("*/run.json")]) == 4

@@ -398,6 +398,8 @@ def test_plots() -> None:
     result = sa.attack(victim(), clips(), "pgd", eps=[0.01, 0.5], **FAST)
     assert len(sa.plot(result).axes) == 1
     assert len(sa.plot(result[1], clip=3).axes) == 12
+    for others in ({"norm": ["linf", "l2"]}, {"norm": ["linf", "l2"], "eps": [0.01, 0.5]}):  # no curve over a number
+        assert sa.plot(sa.attack(victim(), clips(), "pgd", **FAST, **others)).axes
     assert sa.plot(result[1]).axes
     assert sa.plot(sa.certify(victim(), clips(), sigma=0.1, n=20)).axes
     assert len(sa.plot(result[1], clip=np.int64(1)).axes) == 12  # type: ignore[arg-type]

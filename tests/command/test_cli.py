@@ -31,9 +31,12 @@ def test_help_is_plain_and_fast_and_imports_no_torch(tmp_path: Path) -> None:
         answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
         seconds.append(time.monotonic() - began)
         assert answer.returncode == 0, answer.stderr
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import hydra, omegaconf"], check=True)
-    assert min(seconds) < 1 + 10 * (time.monotonic() - began)  # relative, because machines differ
+    imports = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import hydra, omegaconf"], check=True)
+        imports.append(time.monotonic() - began)
+    assert min(seconds) < max(2, 0.5 + 8 * min(imports))  # a slow machine may take longer than 2 s
     for word in ("attack=", "admm_released", "utd_mhad", "batch_size", "runtime:", "--cfg job"):
         assert word in answer.stdout
 
