@@ -16,10 +16,10 @@ from skeleton_adv.core.progress import log
 from skeleton_adv.core.ranges import Count, Positive, check_value
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.arrays import ArrayUnit, to_raw, to_unit, unit_in_space
-from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, hashed_order, load_batch
+from skeleton_adv.data.clips import Clip, Dataset, Prepared, RawClip, load_batch
 from skeleton_adv.data.memory import Memory
 from skeleton_adv.data.store import Generated
-from skeleton_adv.tasks.resume import prepared_clips
+from skeleton_adv.tasks.resume import prepared_clips, test_clips
 
 Layout = Literal["NTVC", "NCTVM"]
 
@@ -216,9 +216,7 @@ def load_clips(
     places = files + words_of("runtime.", given(limit=limit))
     job = job_of(["task=prepare", *words, *files], tasks.find)
     prepared = prepared_clips(job)
-    order = hashed_order(prepared.clips, "test")[:limit]
-    if not order:
-        raise DataError(f"{job.dataset.name} has no test clips")
+    order = test_clips(job, prepared)[:limit]
     numbers = tuple(sorted(order))
     return Clips(
         dataset=job.dataset,

@@ -77,30 +77,30 @@ class Victim:
         check_image_size(image_size)
         self.num_frames, self.num_persons = num_frames, num_persons
         self.name = _file_name(name or type(module).__name__)
-        body = skeleton_of(skeleton)
-        # A network of a skeleton by its name may take the coordinates without the detector's score.
-        bodies = [body, body.without_score()] if isinstance(skeleton, str) and body.scores else [body]
-        errors: list[SettingError] = []
-        for self.skeleton in bodies:
-            self.network = _network(module, self.skeleton, preprocess, unit, image_size)
-            try:
-                self.num_classes = self._probed()
-                break
-            except SettingError as error:
-                errors.append(error)
-        else:
-            raise errors[0]
+        self._fit(skeleton, lambda body: _network(module, body, preprocess, unit, image_size))
         self.classes = _class_names(classes, self.num_classes)
         self.model_words: tuple[str, ...] = ()
         self.dataset_words: tuple[str, ...] = ()
         self._path: Path | None = None
         self._loaded = ""
         self._facts: dict[str, Any] = dict(UNKNOWN)
-        own = {"preprocess": preprocess or Unchanged, "architecture": type(module)}
-        self._settings: dict[str, dict[str, Any]] = {
-            part: {"_target_": _name_of(code), **_source(code)} for part, code in own.items()
-        }
-        self._settings["preprocess"] |= {"unit": unit} | ({"image_size": list(image_size)} if image_size else {})
+        self._settings = _settings_of(module, preprocess, unit, image_size)
+
+    def _fit(self, skeleton: str | Skeleton, build: Callable[[Skeleton], Network]) -> None:
+        """Set the skeleton, the network and its number of classes; raises ``SettingError`` if the network fails.
+
+        A network of a skeleton by its name may take the coordinates without the detector's score.
+        """
+        body = skeleton_of(skeleton)
+        errors: list[SettingError] = []
+        for one in [body, body.without_score()] if isinstance(skeleton, str) and body.scores else [body]:
+            self.skeleton, self.network = one, build(one)
+            try:
+                self.num_classes = self._probed()
+                return
+            except SettingError as error:
+                errors.append(error)
+        raise errors[0]
 
     def _probed(self) -> int:
         """The number of classes, from a pass over a few clips; logs warnings."""
@@ -173,6 +173,21 @@ def _network(
     return Network(nn.Sequential(Rescaled(skeleton, unit, image_size), front_of(preprocess, skeleton)), module)
 
 
+def _settings_of(
+    module: nn.Module,
+    preprocess: str | nn.Module | Callable[[Tensor], Any] | None,
+    unit: str,
+    image_size: tuple[float, float] | None,
+) -> dict[str, dict[str, Any]]:
+    """The settings of a network's parts, as a run records them."""
+    front = preprocess or Unchanged
+    size = {"image_size": list(image_size)} if image_size else {}
+    return {
+        "preprocess": {"_target_": _name_of(front), **_source(front), "unit": unit, **size},
+        "architecture": {"_target_": _name_of(type(module)), **_source(type(module))},
+    }
+
+
 def _check_module(module: Any) -> None:
     if isinstance(module, type) and issubclass(module, nn.Module):
         raise SettingError(f"module={module.__name__} is a class: pass an instance of it, such as {module.__name__}()")
@@ -213,10 +228,15 @@ def load_victim(
         )
     model = merged([word("model", str(name))], words_of("model.", given(seed=seed, noise=noise)))
     data = merged(words_of("", given(dataset=dataset)), words_of("dataset.", given(num_frames=num_frames)))
-    data += [each for each in overrides if each.startswith("dataset")]
-    model += [each for each in overrides if not each.startswith("dataset")]
     places = words_of("model.", given(checkpoint=checkpoint))
     places += words_of("runtime.", given(checkpoint_dir=checkpoint_dir))
+    return _by_words(model, data, overrides, places)
+
+
+def _by_words(model: list[str], data: list[str], overrides: Sequence[str], places: list[str]) -> Victim:
+    """The victim that these words of a command line name."""
+    data = [*data, *(each for each in overrides if each.startswith("dataset"))]
+    model = [*model, *(each for each in overrides if not each.startswith("dataset"))]
     job = job_of([*data, *model, *places], tasks.find)
     path = find_checkpoint(job, job.victim)
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
