@@ -46,7 +46,7 @@ def read_clip_file(path: Path, skeleton: Skeleton) -> Values:
         if isinstance(error, DataError):
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"{path}: not a readable {path.suffix} file ({reason}): write it again") from None
+        raise DataError(f"{path}: not a readable {path.suffix} file ({reason})") from None
 
 
 def _npz(path: Path) -> Values:
