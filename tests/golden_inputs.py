@@ -16,12 +16,13 @@ def golden_weight(name: str, shape: Sequence[int], gain: float) -> Tensor:
     last = name.rsplit(".", 1)[-1]
     if last == "num_batches_tracked":
         return torch.tensor(1)
-    if len(shape) >= 2 and last != "PA":
+    learned = last in ("PA", "A_res")  # learned changes of a graph
+    if len(shape) >= 2 and not learned:
         values = rng.normal(0, 1, shape) * np.sqrt(gain / np.prod(shape[1:]))
     elif last in ("running_var", "weight"):
         values = rng.uniform(0.5, 1.5, shape) if last == "running_var" else rng.uniform(0.6, 1.4, shape)
     else:
-        values = rng.normal(0, 0.05 if last == "PA" else 0.1, shape)
+        values = rng.normal(0, 0.05 if learned else 0.1, shape)
     return torch.from_numpy(values.astype(np.float32))
 
 
@@ -38,16 +39,27 @@ def golden_clips(n: int, c: int, t: int, v: int, m: int, seed: int) -> Tensor:
     return torch.from_numpy(x.astype(np.float32))
 
 
-def assert_golden(model: nn.Module, golden: Mapping[str, Any], rename: Callable[[str], str] = str) -> None:
-    """Assert that the logits and input gradients of the model agree with the file within 1e-8 in float64."""
+def golden_state(golden: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict of a golden file, without constant buffers."""
+    return {key: golden_weight(key, shape, golden["gain"]) for key, shape in golden["state_dict"].items()}
+
+
+def assert_golden(
+    model: nn.Module, golden: Mapping[str, Any], rename: Callable[[str], str] = str, atol: float = 1e-9
+) -> None:
+    """Assert that the logits and input gradients of the model agree with the file in float64.
+
+    Newer files leave out gradients of absent persons: a maximum over time ties there, and rounding decides.
+    """
     model = model.double().eval()
-    shapes = golden["state_dict"].items()
-    model.load_state_dict({rename(key): golden_weight(key, shape, golden["gain"]) for key, shape in shapes})
+    model.load_state_dict({rename(key): value for key, value in golden_state(golden).items()})
     x = golden_clips(*golden["input"]["args"], golden["input"]["seed"]).double().requires_grad_()
     logits = model(x)
     (gradient,) = torch.autograd.grad(F.cross_entropy(logits, torch.tensor(golden["labels"]), reduction="sum"), x)
+    if "norm_all" in golden["input_gradient"]:
+        gradient = gradient * (x.abs().sum((1, 2, 3), keepdim=True) > 0)
     found = (logits, gradient.flatten(1).norm(dim=1), gradient[0, 0, 0, :, 0].flatten())
     stored = (golden["logits"], golden["input_gradient"]["norm"], golden["input_gradient"]["first"])
     for ours, theirs in zip(found, stored, strict=True):
         expected = torch.tensor(theirs, dtype=torch.float64).view_as(ours)
-        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-8)
+        torch.testing.assert_close(ours, expected, rtol=0, atol=atol)
