@@ -16,7 +16,8 @@ INCH = 0.0254  # metres
 MOST_FRAMES = 100_000  # 14 minutes at 120 Hz
 MOST_BYTES = 500_000_000
 LONGEST_BONE = 100.0  # metres; a longer one means a damaged file
-LARGEST_NUMBER = 1e6  # of any number in a file
+BLANK = str.maketrans("(),", "   ")  # in an .asf file, these are spaces
+LARGEST_NUMBER = 1e6  # the sum of the numbers in a line; a larger one means a damaged file
 Pair = tuple[float, float]
 
 
@@ -25,8 +26,9 @@ class Bone:
     """A rigid bone: from the end of its parent along ``direction``, in the body's axes at rest.
 
     ``axis`` (3,) are the angles in degrees of the bone's own axes, about the axes of the body in the order ``order``.
-    ``dof`` are the rotations that a motion gives, in the order of their values in the ``.amc`` file; they turn about
-    the bone's own axes in the order ``order``. ``limits`` are their ranges in degrees; recordings may exceed them.
+    ``dof`` are the rotations that a motion gives, in the order of their values in the ``.amc`` file, which is also the
+    order in which they turn the bone about its own axes. ``limits`` are their ranges in degrees; recordings may exceed
+    them.
     """
 
     name: str
@@ -45,7 +47,8 @@ class Body:
 
     ``parents[b]`` is the number of the joint at which bone ``b`` starts: 0 for the root, ``c + 1`` for the end of
     bone ``c``. ``unit`` is the size in metres of the file's unit of length, in which an ``.amc`` file gives the
-    position of the root. ``values`` are the root's six values in the order of the ``.amc`` file.
+    position of the root. ``values`` are the root's six values in the order of the ``.amc`` file, in which its rotations
+    turn the body; ``position`` and ``orientation`` (about the axes in the order ``order``) are added to every frame.
     """
 
     bones: tuple[Bone, ...]
@@ -77,20 +80,20 @@ class Motion:
 def positions(body: Body, motion: Motion) -> np.ndarray:
     """Joints (F, 1 + bones, 3) in metres, float64, by forward kinematics.
 
-    "Acclaim ASF/AMC", as described by Schafer and by Lander (Game Developer, January 1998). A bone with own axes
-    ``C`` and rotation ``M`` turns by ``R = R_parent C M C^-1``, and its end is its start plus ``length R direction``.
-    An order XYZ means first about x, then about y, then about z, each about an axis that does not turn.
+    Schafer, "Acclaim Skeleton File Definition V1.10", 1994, and "Acclaim Format - ASF line details" of VICON. A bone
+    with own axes ``C`` and rotation ``M`` turns by ``R = R_parent C M C^-1``; its end is its start plus ``length R
+    direction``. An order XYZ means first about x, then about y, then about z, about axes that do not turn.
     """
-    order = [body.values.index(name) for name in ROOT_VALUES]
-    root = motion.root[:, order]
-    fixed = rotation(np.array(body.orientation), body.order)
-    turns = [fixed @ rotation(root[:, 3:], body.order) @ fixed.T]  # of each joint, (F, 3, 3)
+    root = motion.root[:, [body.values.index(name) for name in ROOT_VALUES]]
+    turned = rotation(root[:, 3:], "".join(name[1] for name in body.values if name.startswith("R")))
+    turns = [turned @ rotation(np.array(body.orientation), body.order)]  # of each joint, (F, 3, 3)
     places = [root[:, :3] * body.unit + np.array(body.position)]  # of each joint, (F, 3)
     for bone, parent, given in zip(body.bones, body.parents, motion.angles, strict=True):
         angles = np.zeros((len(root), 3))
         angles[:, [ROTATIONS.index(name) for name in bone.dof]] = given
         own = rotation(np.array(bone.axis), bone.order)
-        turns.append(turns[parent] @ (own @ rotation(angles, bone.order) @ own.T))
+        turned = rotation(angles, "".join(name[1] for name in bone.dof).upper())
+        turns.append(turns[parent] @ (own @ turned @ own.T))
         direction = np.array(bone.direction)
         places.append(places[parent] + bone.length * (turns[-1] @ (direction / np.linalg.norm(direction))))
     return np.stack(places, axis=1)
@@ -176,8 +179,9 @@ class _Lines:
 
     def __iter__(self) -> Iterator[list[str]]:
         for number, line in enumerate(self._lines, 1):
-            self.number, words = number, line.split()
-            if words and not words[0].startswith("#"):
+            words = line.split("#")[0].split()
+            if words:
+                self.number = number
                 yield words
 
     def fail(self, what: str) -> NoReturn:
@@ -189,7 +193,7 @@ class _Lines:
             values = [float(word) for word in words]
         except ValueError:
             values = []
-        if len(values) != count or not all(-LARGEST_NUMBER <= value <= LARGEST_NUMBER for value in values):
+        if len(values) != count or not sum(map(abs, values)) <= LARGEST_NUMBER:  # false for NaN too
             self.fail(f"{what} requires {count} finite numbers, found {' '.join(words)[:60]!r}")
         return values
 
@@ -211,7 +215,7 @@ class _Asf:
                     self.lines.fail(f"the section {section} appears twice")
                 self.sections[section] = []
             elif section:
-                plain = " ".join(words).replace("(", " ").replace(")", " ").split()
+                plain = " ".join(words).translate(BLANK).split()
                 if plain:
                     self.sections[section].append((self.lines.number, plain))
         for name in (":units", ":root", ":bonedata", ":hierarchy"):

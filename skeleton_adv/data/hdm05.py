@@ -56,7 +56,10 @@ class HDM05(Dataset):
 
     @property
     def name(self) -> str:
-        return "hdm05_11" if self.all_classes == ELEVEN else "hdm05"
+        try:
+            return "hdm05_11" if self.all_classes == ELEVEN else "hdm05"
+        except DataError:  # there is no folder yet; reading its clips raises the error
+            return "hdm05"
 
     @property
     def all_classes(self) -> tuple[str, ...]:
