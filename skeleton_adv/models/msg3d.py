@@ -53,7 +53,7 @@ class MSG3D(nn.Module):
         window_scales = window_scales or _WINDOW_SCALES.get(skeleton.name, 6)
         windows = [symmetric(k_adjacency(window_links(links, frames), window_scales)) for frames in WINDOWS]
         self.data_bn = nn.BatchNorm1d(num_persons * skeleton.num_joints * channels)
-        add_stages(self, channels, width, joints, windows)
+        add_stages(self, channels, width, joints, windows, MultiScaleGraph)
         self.pool = nn.Identity()  # names the mean over frames, joints and persons
         self.fc = nn.Linear(4 * width, num_classes)
 
@@ -91,14 +91,14 @@ def add_stages(
     width: int,
     joints: Tensor,
     windows: list[Tensor],
-    graph: "type[MultiScaleGraph] | None" = None,
+    graph: "type[MultiScaleGraph]",
 ) -> None:
     """Add the three stages to a network: ``gcn3d1``, ``sgcn1``, ``tcn1``, ``gcn3d2`` and so on.
 
     ``joints`` (S, V, V) and ``windows`` (S, F V, F V), one for each number of frames F, are the normalised graphs;
     ``graph`` is the class of the graph convolutions.
     """
-    graph, inputs = graph or MultiScaleGraph, channels
+    inputs = channels
     for stage in STAGES:
         outputs, stride = 2 ** (stage - 1) * width, min(stage, 2)
         inner = outputs if stage == 1 else inputs
@@ -122,7 +122,8 @@ def through_stages(network: nn.Module, x: Tensor) -> Tensor:
 class MultiScaleGraph(nn.Module):
     """Graph convolution with own weights for every distance between joints, as in Eq. 5 of the paper.
 
-    The graphs (S, V, V) act by row: ``out[u] = sum_v A[u, v] in[v]``.
+    The graphs (S, V, V) act by row: ``out[u] = sum_v A[u, v] in[v]``. A subclass may keep its learned change in
+    another form, with ``add_residual`` and ``graph``.
     """
 
     adjacency: Tensor
@@ -163,7 +164,7 @@ class WindowGraph(nn.Module):
         stride: int,
         adjacency: Tensor,
         num_joints: int,
-        graph: type[MultiScaleGraph] = MultiScaleGraph,
+        graph: type[MultiScaleGraph],
     ) -> None:
         super().__init__()
         self.frames = adjacency.shape[-1] // num_joints
@@ -185,7 +186,10 @@ class Windows(nn.Module):
         self.gcn3d = nn.ModuleList(paths)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([path(x) for path in self.gcn3d]).sum(dim=0)
+        total: Tensor = self.gcn3d[0](x)
+        for path in self.gcn3d[1:]:
+            total = total + path(x)
+        return total
 
 
 class MultiScaleTime(MultiScale):
