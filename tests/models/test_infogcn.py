@@ -72,7 +72,7 @@ def test_any_number_of_frames_and_clips(skeleton: Skeleton) -> None:
 
 
 def test_the_graph_is_an_attention_times_a_topology_by_row() -> None:
-    layer: Any = small().l1.agcn
+    layer: Any = small().get_submodule("l1.agcn")
     torch.nn.init.normal_(layer.shared_topology)
     x = torch.randn(2, 8, 3, 25)
     query, key = layer.attn.to_qk(layer.attn.ln(x.permute(0, 2, 3, 1))).view(2, 3, 25, 2, 2, 1).unbind(3)
