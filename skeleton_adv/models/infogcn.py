@@ -13,7 +13,7 @@ from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models import initialise
 from skeleton_adv.models.graph import ancestors
 from skeleton_adv.models.layers import MultiScale, by_person, matched, over_persons, shortcut
-from skeleton_adv.models.sizes import skeleton_like
+from skeleton_adv.models.layouts import skeleton_with
 
 # The nine blocks: channels as multiples of the width, and stride in time.
 BLOCKS = ((1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
@@ -105,7 +105,7 @@ class InfoGCN(nn.Module):
         width, channels = weights["to_joint_embedding.weight"].shape
         joints = weights["pos_embedding"].shape[1]
         return cls(
-            skeleton_like(joints, channels),
+            skeleton_with(joints, channels),
             num_classes=weights["decoder.weight"].shape[0],
             num_persons=weights["data_bn.weight"].shape[0] // (joints * width),
             channels=channels,

@@ -11,7 +11,7 @@ from skeleton_adv.core.ranges import Count, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import binary_adjacency, k_adjacency, reach, symmetric, window_links
 from skeleton_adv.models.layers import MultiScale, by_person, over_persons, shortcut
-from skeleton_adv.models.sizes import skeleton_like
+from skeleton_adv.models.layouts import skeleton_with
 
 Width = Annotated[int, Range("[6, 1536]")]
 STAGES = (1, 2, 3)  # of 1, 2 and 4 times the width; the second and the third halve the number of frames
@@ -70,7 +70,7 @@ class MSG3D(nn.Module):
         channels = weights["sgcn1.0.mlp.layers.0.weight"].shape[1] // scales
         window = weights["gcn3d1.gcn3d.0.gcn3d.1.A_res"]
         return cls(
-            skeleton_like(joints, channels),
+            skeleton_with(joints, channels),
             num_classes=weights["fc.weight"].shape[0],
             num_persons=weights["data_bn.weight"].shape[0] // (joints * channels),
             channels=channels,
