@@ -42,9 +42,9 @@ def test_another_number_of_frames_is_refused() -> None:
 def test_other_lengths_are_binned() -> None:
     """The 20 bins of 30 frames overlap; a network of any length has logits of every clip's own."""
     torch.manual_seed(0)
-    model = SGN(num_joints=20, num_classes=5, length=30, width=4).eval()
-    x = golden_clips(3, 3, 30, 20, 1, seed=1)
-    torch.testing.assert_close(model(x)[1:2], model(x[1:2]), rtol=0, atol=1e-6)
+    model = SGN(num_joints=20, num_classes=5, length=30, width=4).double().eval()
+    x = golden_clips(3, 3, 30, 20, 1, seed=1).double()
+    torch.testing.assert_close(model(x)[1:2], model(x[1:2]), rtol=0, atol=1e-9)
 
 
 def test_logits_are_averaged_over_samplings() -> None:
