@@ -7,15 +7,16 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import Skeleton
+from skeleton_adv.models.preprocess import translated
 
 
 class Sequence(nn.Module):
     """Camera-space clips (N, C, T, V, M) -> (N, C, length, V, samples), one skeleton per frame.
 
-    As in SGN's code (microsoft/SGN, ``data.py``): clips are centred as in ``centred``; the persons of a frame become
-    successive frames, person 0 first; absent persons and empty frames are dropped; sequences shorter than ``length``
-    are followed by zeros, and longer ones are divided into ``length`` segments, each of which gives one frame. All
-    steps are differentiable except the choice of frames.
+    As in SGN's code (microsoft/SGN, ``data.py``): clips are translated as in ``preprocess.translated`` (not those in
+    image coordinates); the persons of a frame become successive frames; absent persons and empty frames are dropped;
+    sequences shorter than ``length`` are followed by zeros, and longer ones are divided into ``length`` segments,
+    each of which gives one frame. Only the order of persons and the choice of frames are not differentiable.
 
     - ``sampling``: ``released`` uses segments of floor(L / length) of the L frames and drops the rest, as in the
       authors' code; ``whole`` uses segments of L / length frames, which cover the clip
@@ -36,7 +37,8 @@ class Sequence(nn.Module):
         samples: Count = 1,
     ) -> None:
         super().__init__()
-        self.skeleton, self.sampling = skeleton, sampling
+        self.center = skeleton.center if len(skeleton.coords) == 3 else None
+        self.sampling = sampling
         offsets = torch.full((1, length), 0.5)
         if samples > 1:
             offsets = torch.rand((samples, length), generator=torch.Generator().manual_seed(0))
@@ -44,11 +46,14 @@ class Sequence(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
         n, c, t, v, m = x.shape
+        if self.center is not None:
+            x = translated(x, self.center)
         order, count = skeletons(x)
         chosen, exists = self._chosen(count)  # (N, S, length)
-        source = order.gather(1, chosen.flatten(1)).view(n, 1, 1, -1)
-        frames = centred(x, self.skeleton).permute(0, 1, 3, 2, 4).reshape(n, c, v, t * m)
-        frames = torch.where(exists.view(n, 1, 1, -1), frames.gather(3, source.expand(n, c, v, -1)), 0)
+        source = torch.where(exists, order.gather(1, chosen.flatten(1)).view_as(chosen), -1).view(n, -1, 1)
+        # A matrix product, because frames that are gathered twice have no deterministic gradient on a GPU.
+        pick = (source == torch.arange(t * m, device=x.device)).to(x.dtype)  # (N, S length, T M)
+        frames = x.permute(0, 1, 3, 2, 4).reshape(n, c * v, t * m) @ pick.transpose(1, 2)
         return frames.view(n, c, v, *self.offsets.shape).permute(0, 1, 4, 2, 3)
 
     def _chosen(self, count: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,19 +80,3 @@ def skeletons(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     present = (x.detach() != 0).any(dim=3).any(dim=1).flatten(1)
     return (~present).to(torch.uint8).argsort(dim=1, stable=True), present.sum(dim=1)
-
-
-def centred(x: Tensor, skeleton: Skeleton) -> Tensor:
-    """x (N, C, T, V, M) minus the centre joint of person 0 in the first frame in which that person is present.
-
-    The public files of NTU RGB+D for CTR-GCN, SGN and SkateFormer are centred like that. Entries that are exactly 0
-    do not exist and stay 0. Clips in image coordinates are returned unchanged, because a score is not a position.
-    """
-    if len(skeleton.coords) < 3:
-        return x
-    exists = (x.detach() != 0).any(dim=1, keepdim=True)
-    present = exists[:, 0, :, :, 0].any(dim=2)  # (N, T)
-    # A product instead of an index, because frames that are gathered have no deterministic gradient on a GPU.
-    first = (present & (present.cumsum(dim=1) == 1)).to(x.dtype)
-    center = (x[:, :, :, skeleton.center, 0] * first[:, None]).sum(dim=2)  # (N, C)
-    return torch.where(exists, x - center[:, :, None, None, None], 0)

@@ -11,8 +11,9 @@ from golden_inputs import assert_golden, golden_clips, golden_state
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18
 from skeleton_adv.models.network import Network
+from skeleton_adv.models.preprocess import translated
 from skeleton_adv.models.sgn import SGN
-from skeleton_adv.models.sgn_front import Sequence, centred, skeletons
+from skeleton_adv.models.sgn_front import Sequence, skeletons
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "sgn_ntu25_t20.json").read_text())
 
@@ -65,7 +66,7 @@ def test_sequences_agree_with_the_authors_loader(shared: Path) -> None:
         x = torch.from_numpy(stored["x"][number]).view(1, 300, 2, 25, 3).permute(0, 4, 1, 3, 2)
         expected = stored[f"{name}/sgn_sequence"]
         order, count = skeletons(x)
-        frames = centred(x, NTU25).permute(0, 2, 4, 3, 1).reshape(600, 75)[order[0, : int(count)]]
+        frames = translated(x, NTU25.center).permute(0, 2, 4, 3, 1).reshape(600, 75)[order[0, : int(count)]]
         assert np.array_equal(frames.numpy(), expected)
         size = len(expected) // 20
         sampled = Sequence(NTU25).eval()(x)[0, :, :, :, 0].permute(1, 2, 0).reshape(20, 75)
@@ -82,6 +83,7 @@ def test_frames_of_one_person() -> None:
     ):
         x = torch.ones(1, 3, frames, 20, 1, dtype=torch.float64)
         x[0, 0] += torch.arange(frames)[:, None, None]
+        x[0, 1] += torch.arange(20)[:, None]  # no two joints coincide
         found = Sequence(KINECT20, sampling=sampling).eval()(x)  # type: ignore[arg-type]
         assert found[0, 0, :, 0, 0].tolist() == list(expected)
 
