@@ -93,7 +93,8 @@ class _Spatial(nn.Module):
         for layer in (self.conv_ta, self.fc2c):
             nn.init.zeros_(layer.weight)
         for layer in (self.conv_ta, self.conv_sa, self.fc1c, self.fc2c):
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         # Convolutions of width 1 are matrix products, and the three of one kind are computed as one product.

@@ -14,10 +14,8 @@ from skeleton_adv.core.skeleton import SKELETONS, Skeleton
 from skeleton_adv.models.layers import UNITS, by_person, over_persons, over_time, shortcut
 
 Width = Annotated[int, Range("[8, 1024]")]
-LAYERS = {f"backbone.gcn.{unit}": True for unit in range(len(UNITS))} | {
-    "cls_head.pool": False,
-    "cls_head.fc_cls": False,
-}
+HEAD = {"cls_head.pool": False, "cls_head.fc_cls": False}
+LAYERS = {f"backbone.gcn.{unit}": True for unit in range(len(UNITS))} | HEAD
 
 
 class Recogniser(nn.Module):

@@ -100,7 +100,8 @@ class _Backbone(nn.Module):
 def _normalised(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     """x (N M, C, T, V), normalised per channel and joint."""
     n, c, t, v = x.shape
-    return norm(x.transpose(2, 3).reshape(n, c * v, t)).view(n, c, v, t).transpose(2, 3)
+    y: Tensor = norm(x.transpose(2, 3).reshape(n, c * v, t))
+    return y.view(n, c, v, t).transpose(2, 3)
 
 
 def _embedding(inputs: int, inner: int, outputs: int) -> nn.Sequential:

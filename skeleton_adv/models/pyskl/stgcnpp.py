@@ -46,10 +46,7 @@ class STGCNPP(Recogniser):
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
         """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing key."""
-        width, channels = (
-            weights["backbone.gcn.0.tcn.bn.weight"].shape[0],
-            weights["backbone.gcn.0.gcn.conv.weight"].shape[1],
-        )
+        outputs, channels = weights["backbone.gcn.0.gcn.conv.weight"].shape[:2]
         skeleton = skeleton_of(weights["backbone.gcn.0.gcn.A"].shape[-1], channels)
         return cls(skeleton, weights["cls_head.fc_cls.weight"].shape[0], channels, outputs // 3)
 
