@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,8 @@ class Recogniser(nn.Module):
     (N, clips, C, T, V, M), the output is the log of the mean of their softmax, as pyskl averages at test.
     """
 
+    layers: ClassVar[Mapping[str, bool]]
+
     def __init__(self, backbone: nn.Module, outputs: int, num_classes: int) -> None:
         super().__init__()
         self.backbone, self.cls_head = backbone, _Head(outputs, num_classes)
@@ -35,6 +37,11 @@ class Recogniser(nn.Module):
             return log_mean_softmax([self(sampling) for sampling in x.unbind(1)])
         logits: Tensor = self.cls_head(self.backbone(x), x.shape[-1])
         return logits
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
+        """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing key."""
+        raise NotImplementedError
 
 
 class _Head(nn.Module):
