@@ -306,4 +306,25 @@ H36M17 = Skeleton(
     center=7,
 )
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, OPENPOSE18, COCO17, BODY25, H36M17)}
+# The 31 joints of HDM05's optical motion capture: the root, then the end of each of the 30 bones in the order of their
+# numbers in the .asf files. The names say which joint of the body that end is: the end of lfemur is the left knee.
+# The wrist turns at the end of the bone called lwrist, whose start is in the middle of the forearm.
+HDM31 = Skeleton(
+    name="hdm31",
+    joints=(
+        *("hip_center", "left_hip", "left_knee", "left_ankle", "left_foot", "left_toes"),
+        *("right_hip", "right_knee", "right_ankle", "right_foot", "right_toes"),
+        *("lower_back", "spine", "shoulder_center", "neck", "upper_neck", "head"),
+        *("left_shoulder", "left_elbow", "left_forearm", "left_wrist", "left_hand", "left_hand_tip", "left_thumb"),
+        *("right_shoulder", "right_elbow", "right_forearm", "right_wrist"),
+        *("right_hand", "right_hand_tip", "right_thumb"),
+    ),
+    parents=(
+        *(0, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15),
+        *(13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28, 27),
+    ),
+    angles=(),
+    center=12,
+)
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, OPENPOSE18, COCO17, BODY25, H36M17, HDM31)}

@@ -7,9 +7,14 @@ from skeleton_adv.core.errors import DataError
 
 
 def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path, tuple[int, ...]]]:
-    """The sorted files of the folder ``root`` with the suffix of ``like``, each with the numbers in its name.
+    """``matched_files`` whose names contain numbers."""
+    return [(path, tuple(map(int, groups))) for path, groups in matched_files(root, name, like)]
 
-    ``name`` is the pattern of file names, with one group per number; ``like`` is an example of a name.
+
+def matched_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path, tuple[str, ...]]]:
+    """The sorted files of the folder ``root`` with the suffix of ``like``, each with the parts of its name.
+
+    ``name`` is the pattern of file names, with one group per part; ``like`` is an example of a name.
     Raises ``DataError`` if the folder does not exist or contains no such file, or if a name does not match.
     """
     folder, suffix = Path(root).expanduser(), Path(like).suffix
@@ -29,7 +34,7 @@ def named_files(root: str, name: re.Pattern[str], like: str) -> list[tuple[Path,
                 f"{path}: the name does not have the form of {like}, or a number in it is out of range: "
                 "rename the file or remove it from the folder"
             )
-        files.append((path, tuple(map(int, match.groups()))))
+        files.append((path, match.groups()))
     return files
 
 

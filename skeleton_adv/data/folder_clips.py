@@ -2,10 +2,7 @@
 
 import math
 import zipfile
-import zlib
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO
 
 import numpy as np
 
@@ -13,14 +10,10 @@ from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.ranges import nearest
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.folder_labels import rows_of
+from skeleton_adv.data.npz import DAMAGED, npy_array, reason_of
 
-MOST_BYTES = 2**29  # of one array: an hour of two persons at 30 frames per second has a tenth of it
 MOST_FRAMES = 200_000
 MOST_PERSONS = 100
-DAMAGED = (  # what NumPy and zipfile raise for a damaged file, whose header NumPy reads as Python
-    *(ValueError, OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TokenError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 Values = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -40,13 +33,12 @@ def read_clip_file(path: Path, skeleton: Skeleton) -> Values:
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                return _array(file, path.stat().st_size), None
+                return npy_array(file, path.stat().st_size), None
         return _npz(path)
     except DAMAGED as error:
         if isinstance(error, DataError):
             raise
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"{path}: not a readable {path.suffix} file ({reason})") from None
+        raise DataError(f"{path}: not a readable {path.suffix} file ({reason_of(error)})") from None
 
 
 def _npz(path: Path) -> Values:
@@ -60,27 +52,8 @@ def _npz(path: Path) -> Values:
         arrays = {}
         for key in (name, *({"mask"} & {*members})):
             with archive.open(members[key]) as file:
-                arrays[key] = _array(file, members[key].file_size)
+                arrays[key] = npy_array(file, members[key].file_size)
     return arrays[name], arrays.get("mask")
-
-
-def _array(file: IO[bytes], size: int) -> np.ndarray:
-    """The array of an open ``.npy`` file of ``size`` bytes; its header is compared with the size before any memory."""
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"version {version} of the format")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("it contains Python objects, which are never loaded")
-    wanted = math.prod(shape) * dtype.itemsize
-    if not 0 <= wanted <= min(size, MOST_BYTES):
-        raise ValueError(f"its header says {wanted:,} bytes, but it has {min(size, MOST_BYTES):,} at most")
-    content = file.read(wanted)
-    if len(content) != wanted:
-        raise ValueError(f"it ends after {len(content):,} of {wanted:,} bytes")
-    flat = np.frombuffer(content, dtype)
-    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _csv(path: Path, skeleton: Skeleton) -> np.ndarray:

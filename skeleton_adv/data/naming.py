@@ -7,6 +7,7 @@ import unicodedata
 SHIPPED = frozenset(
     (
         *("ntu60_cs", "ntu60_cv", "ntu120_xsub", "ntu120_xset", "kinetics", "utd_mhad"),
+        *("hdm05", "hdm05_11", "dbcsp_ar", *(f"dbcsp_ar_fold{fold}" for fold in range(1, 5))),
         *("synthetic_cs", "synthetic_cv", "synthetic_kinetics"),
     )
 )

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.ranges import Count, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
-from skeleton_adv.models.graph import bone_links, spatial_adjacency
+from skeleton_adv.models.graph import spatial_adjacency
+from skeleton_adv.models.layers import UNITS
+from skeleton_adv.models.streams import Bones
 
-# The ten units: channels as multiples of the width, and stride in time.
-UNITS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
 _LAYERS = {**{f"l{number}": True for number in range(1, len(UNITS) + 1)}, "pool": False, "fc": False}
 Width = Annotated[int, Range("[4, 1024]")]
 
@@ -110,22 +110,6 @@ class BoneAGCN(AGCN):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.bones(x))
-
-
-class Bones(nn.Module):
-    """Joints (N, C, T, V, M) -> each joint minus the next joint towards the root, in all channels; 0 at the root."""
-
-    bones: Tensor
-
-    def __init__(self, skeleton: Skeleton) -> None:
-        super().__init__()
-        matrix = torch.zeros(skeleton.num_joints, skeleton.num_joints)
-        for joint, origin in bone_links(skeleton):
-            matrix[joint, joint], matrix[origin, joint] = 1, -1
-        self.register_buffer("bones", matrix, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x.transpose(3, 4) @ self.bones).transpose(3, 4)
 
 
 class _Spatial(nn.Module):

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.skeleton import SKELETONS, Skeleton
+
 # The HCN authors' later code (skelact) has other names for the same layers.
 _SKELACT = {"cls_head.fc": "fc8"} | {
     f"backbone.net_{branch}.{place}": f"conv{number}{suffix}"
@@ -31,3 +34,16 @@ def _canonical(key: str) -> str:
         return f"{layer}.{last}" if layer in _BARE or layer.endswith(".0") else f"{layer}.0.{last}"
     layer = re.sub(r"^l(\d+)a\b", r"l\1", layer)  # released 2s-AGCN weights, issues 32 and 67 of its repository
     return f"{layer.replace('.conv_res.', '.down.')}.{last}"
+
+
+def skeleton_with(joints: int, channels: int) -> Skeleton:
+    """The known skeleton with this number of joints; of several, the first with this number of channels.
+
+    Raises ``CheckpointError`` if there is none.
+    """
+    alike = [skeleton for skeleton in SKELETONS.values() if skeleton.num_joints == joints]
+    if not alike:
+        known = sorted({skeleton.num_joints for skeleton in SKELETONS.values()})
+        raise CheckpointError(f"the weights are those of {joints} joints: known graphs have {known}")
+    fitting = [skeleton for skeleton in alike if channels in (skeleton.channels, len(skeleton.coords))]
+    return (fitting or alike)[0]

@@ -23,11 +23,16 @@ class Network(nn.Module):
         self.preprocess, self.model, self.num_classes = preprocess, model, num_classes
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
-        logits: Tensor = self.model(self.preprocess(x))
+        logits: Tensor = self.model(*self._prepared(x))
         fits = isinstance(logits, Tensor) and logits.shape == (len(x), self.num_classes or logits.shape[-1])
         if not fits:
             raise SettingError(self._misfit(logits, len(x)))
         return logits
+
+    def _prepared(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What the model receives: clips, and whatever else its preprocessing returns."""
+        found = self.preprocess(x)
+        return found if isinstance(found, tuple) else (found,)
 
     def _misfit(self, logits: Any, clips: int) -> str:
         found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
@@ -40,7 +45,7 @@ class Network(nn.Module):
     def streams(self, x: Tensor) -> tuple[Tensor, ...]:
         """The logits of each separately trained part of the model; usually there is one."""
         streams: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(self.model, "streams", None)
-        return streams(self.preprocess(x)) if streams else (self(x),)
+        return streams(*self._prepared(x)) if streams else (self(x),)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """The outputs of the model's layers on x (N, C, T, V, M), by name and in order; the last are the logits (N, K).

@@ -1,14 +1,15 @@
 """The preprocessing of victims, as differentiable modules."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_adv.core.batch import WHOLE
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import Count, Fraction, checked
 from skeleton_adv.core.skeleton import Skeleton
+from skeleton_adv.data.dataset import Space
+from skeleton_adv.models.streams import Stream, StreamOf
 
 
 class Unchanged(nn.Module):
@@ -36,6 +37,105 @@ class CenterPerFrame(nn.Module):
         return x - x[:, :, :, self.joint : self.joint + 1, :1]
 
 
+class Denoised(nn.Module):
+    """CTR-GCN's preprocessing (Uason-Chen/CTR-GCN), which several later networks share.
+
+    The person who moves most comes first. Every person is translated so that the first person's ``center`` is at 0 in
+    the first frame in which that person exists; absent persons stay 0. A clip with ``WHOLE`` frames is cut to the
+    central fraction ``crop`` of its recorded frames, as in the authors' feeder; a shorter one was cropped before. The
+    frames are then resized linearly to ``length`` (None: the dataset's ``num_frames``, as the smallest multiple of
+    ``multiple``). ``aligned``: InfoGCN's preparation, which also rotates each person so that in the first frame the
+    lower spine points along z and the hips along x. ``stream``: what the network receives. Only the order of persons
+    and the set of existing frames are not differentiable. Clips in image coordinates are only resized.
+
+    Raises ``SettingError`` if ``length`` is None for whole clips, and if ``aligned`` lacks a joint.
+    """
+
+    @checked
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        num_frames: Count = 64,
+        length: Count | None = 64,
+        multiple: Count = 1,
+        crop: Fraction = 0.95,
+        aligned: bool = False,
+        stream: Stream = "joint",
+    ) -> None:
+        super().__init__()
+        if length is None and num_frames >= WHOLE:
+            raise SettingError(
+                f"preprocess.length=null with clips of num_frames={num_frames}, which have as many frames as were "
+                "recorded: set preprocess.length=64"
+            )
+        self.length = length or -(-num_frames // multiple) * multiple
+        self.center, self.flat, self.crop = skeleton.center, len(skeleton.coords) < 3, crop
+        self.spine, self.hips = (skeleton.root, skeleton.center), (0, 0)
+        if aligned and not self.flat:
+            if not {"left_hip", "right_hip"} <= {*skeleton.joints}:
+                raise SettingError(
+                    f"preprocess.aligned=true rotates clips by the joints left_hip and right_hip; {skeleton.name} has "
+                    "none of that name: name them so, or choose another model"
+                )
+            self.hips = (skeleton.joints.index("left_hip"), skeleton.joints.index("right_hip"))
+        self.aligned = aligned and not self.flat
+        self.stream = StreamOf(skeleton, stream)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
+        if not self.flat:
+            x = self._translated(x.gather(4, _by_motion(x).view(len(x), 1, 1, 1, -1).expand_as(x)))
+        if self.aligned:
+            x = self._rotated(x)
+        stream: Tensor = self.stream(self._resized(x))
+        return stream
+
+    def _translated(self, x: Tensor) -> Tensor:
+        present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
+        first = present[:, 0, :, 0, 0].to(torch.int8).argmax(dim=1)  # 0 if the first person is absent from all frames
+        origin = x[:, :, :, self.center, 0].gather(2, first.view(-1, 1, 1).expand(-1, x.shape[1], 1))
+        return torch.where(present, x - origin[..., None, None], 0)
+
+    def _rotated(self, x: Tensor) -> Tensor:
+        """Each person's frame of reference: across the hips, forward, and up the spine, at the first frame."""
+        up = _unit(x[:, :, 0, self.spine[1]] - x[:, :, 0, self.spine[0]])  # (N, 3, M)
+        across = x[:, :, 0, self.hips[0]] - x[:, :, 0, self.hips[1]]
+        across = _unit(across - (across * up).sum(dim=1, keepdim=True) * up)
+        axes = torch.stack([across, torch.linalg.cross(across, up, dim=1), up], dim=1)  # (N, 3 axes, 3, M)
+        # The axes are orthonormal: their inverse is the transpose. A person who is absent at first has axes of 0.
+        return torch.einsum("nacm,nctvm->natvm", axes, x)
+
+    def _resized(self, x: Tensor) -> Tensor:
+        frames = x.shape[2]
+        if frames < WHOLE:
+            return x if frames == self.length else torch.einsum("nctvm,st->ncsvm", x, _linear(x, frames, self.length))
+        recorded = (x.detach() != 0).any(dim=3).any(dim=1).any(dim=2).sum(dim=1)  # (N,)
+        start = ((1 - self.crop) * recorded / 2).long()
+        return torch.einsum("nctvm,nst->ncsvm", x, _linear(x, recorded - 2 * start, self.length, start))
+
+
+def _by_motion(x: Tensor) -> Tensor:
+    """(N, M) the numbers of the persons of x, the one whose coordinates vary most first."""
+    return _variance(x).sum(dim=1).argsort(dim=1, descending=True, stable=True)
+
+
+def _unit(vector: Tensor) -> Tensor:
+    """Vectors (N, 3, M) of length 1; 0 stays 0."""
+    return vector / vector.square().sum(dim=1, keepdim=True).clamp(min=1e-30).sqrt()
+
+
+def _linear(x: Tensor, count: Tensor | int, length: int, start: Tensor | int = 0) -> Tensor:
+    """(length, T), or (N, length, T): the linear resize of ``count`` frames from ``start``, without aligned corners."""
+    count = torch.as_tensor(count, device=x.device)[..., None].clamp(min=1)
+    at = (torch.arange(length, device=x.device) + 0.5) * (count.to(x.dtype) / length) - 0.5
+    at = at.clamp(min=0)
+    low = at.long()
+    high = torch.minimum(low + 1, count - 1)
+    share = (at - low)[..., None]
+    first = torch.as_tensor(start, device=x.device)[..., None]
+    ends = (F.one_hot(frame + first, x.shape[2]).to(x.dtype) for frame in (low, high))
+    return next(ends) * (1 - share) + next(ends) * share
+
+
 class PreNormalize(nn.Module):
     """2s-AGCN's ``pre_normalization``: order persons by energy, centre each frame, rotate by the first frame.
 
@@ -45,12 +145,14 @@ class PreNormalize(nn.Module):
     differentiable except the order of persons. The frames of a clip with ``WHOLE`` frames are first repeated
     until they fill the clip, as in the authors' pipeline; a repeated frame is a copy of the frame that an
     attack moves. In the ``normalised`` space, only this repetition remains. Clips in image
-    coordinates are returned unchanged, as in the authors' pipeline for Kinetics.
+    coordinates are returned unchanged, as in the authors' pipeline for Kinetics. ``stream``: what the network receives.
     """
 
-    def __init__(self, skeleton: Skeleton, space: Literal["camera", "normalised"] = "camera") -> None:
+    @checked
+    def __init__(self, skeleton: Skeleton, space: Space = "camera", stream: Stream = "joint") -> None:
         super().__init__()
         joints = skeleton.joints
+        self.stream = StreamOf(skeleton, stream)
         self.center, self.flat, self.normalised = skeleton.center, len(skeleton.coords) < 3, space == "normalised"
         self.spine = (skeleton.root, skeleton.center)
         if not self.flat and not {"left_shoulder", "right_shoulder"} <= {*joints}:
@@ -61,8 +163,10 @@ class PreNormalize(nn.Module):
         self.shoulders = (0, 0) if self.flat else (joints.index("left_shoulder"), joints.index("right_shoulder"))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
-        if self.flat:
-            return x
+        stream: Tensor = self.stream(x if self.flat else self._normal(x))
+        return stream
+
+    def _normal(self, x: Tensor) -> Tensor:
         if not self.normalised:
             x = x.gather(4, self.order(x).view(len(x), 1, 1, 1, -1).expand_as(x))
         if x.shape[2] >= WHOLE:
@@ -105,12 +209,16 @@ def _repeated(x: Tensor) -> Tensor:
 
 def _energy(x: Tensor) -> Tensor:
     """(N, M) standard deviation over the frames and joints in which a person is present, summed over axes."""
+    return _variance(x).sqrt().sum(dim=1)
+
+
+def _variance(x: Tensor) -> Tensor:
+    """(N, C, M) variance over the frames and joints in which a person is present."""
     present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
     count = (present.sum(dim=(2, 3)) * x.shape[3]).clamp(min=1)
     values = torch.where(present, x.detach(), 0)
     mean = values.sum(dim=(2, 3)) / count
-    variance = torch.where(present, values - mean[:, :, None, None], 0).square().sum(dim=(2, 3)) / count
-    return variance.sqrt().sum(dim=1)
+    return torch.where(present, values - mean[:, :, None, None], 0).square().sum(dim=(2, 3)) / count
 
 
 def _rotation(vector: Tensor, axis: Tensor) -> Tensor:

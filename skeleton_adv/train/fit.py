@@ -154,8 +154,9 @@ def _fresh(
         for layer in model.modules():
             if isinstance(layer, nn.modules.dropout._DropoutNd):
                 layer.p = recipe.dropout
-    if recipe.optimiser == "adam":
-        return model, torch.optim.Adam(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
+    if recipe.optimiser != "sgd":
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
+        return model, kind(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     optimiser = torch.optim.SGD(
         model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.momentum > 0
     )

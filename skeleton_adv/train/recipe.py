@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, Probability, check_call
+from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, Probability, Range, check_call
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class Recipe:
 
     - ``schedule``: ``exponential`` multiplies the learning rate by ``gamma`` after every epoch, ``steps`` at every
       epoch in ``milestones``; ``cosine`` lowers it to 0 at the last epoch
+    - ``warmup``: the number of first epochs over which the learning rate grows linearly to its full value
+    - ``warmup``: the first epochs, over which the learning rate grows linearly to its full value
     - ``crop``: the smallest fraction of a clip that a training window covers
     - ``rotation``: the largest angles in degrees about x, y and z; each clip's angles are drawn uniformly
     - ``random_move``: whether x and y of each clip rotate, scale and shift over its frames (``augment.random_move``)
@@ -27,7 +29,7 @@ class Recipe:
 
     epochs: Count = 400
     batch_size: Count = 64
-    optimiser: Literal["adam", "sgd"] = "adam"
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Positive = 1e-3
     momentum: Probability = 0.9
     weight_decay: NonNegative = 1e-4
@@ -43,6 +45,7 @@ class Recipe:
     held_out: Probability = 0.1
     half: bool = True
     noise_warmup: Probability = 0.0
+    warmup: Annotated[int, Range("[0, 1000]")] = 0
 
     def __post_init__(self) -> None:
         check_call(Recipe, vars(self), "recipe.")
@@ -53,6 +56,8 @@ class Recipe:
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
+        if epoch < self.warmup:
+            return self.lr * (epoch + 1) / self.warmup
         if self.schedule == "exponential":
             return self.lr * self.gamma**epoch
         if self.schedule == "steps":
