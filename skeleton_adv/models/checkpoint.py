@@ -147,4 +147,6 @@ def _constructor(about: Path, settings: Mapping[str, Any], group: str, kind: typ
         raise CheckpointError(f"{about} names {name}, which does not exist: correct its _target_") from None
     if not (isinstance(target, type) and issubclass(target, kind) and target.__module__.startswith("skeleton_adv.")):
         raise CheckpointError(f"{about} names {name}, which is no class of skeleton_adv.{group}: correct its _target_")
-    return partial(target, **{key: value for key, value in settings.items() if not key.startswith("_")})
+    own = {key: value for key, value in settings.items() if not key.startswith("_")}
+    parts = {key: value for key, value in own.items() if isinstance(value, dict) and "_target_" in value}
+    return partial(target, **own | {key: _constructor(about, part, group, kind) for key, part in parts.items()})

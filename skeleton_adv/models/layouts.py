@@ -151,4 +151,20 @@ LAYOUTS = (
     Layout("ST-GCN", r"st_gcn_networks\.", "stgcn.STGCN", "stgcn", ignored=r"^A$"),
     Layout("FR-Head", r"ren_(low|mid|high|fin)\.", "ctrgcn.CTRGCN", "ctrgcn", ignored=r"^ren_|(^|\.)A$"),
     Layout("CTR-GCN", r"l\d+\.gcn1\.convs\.", "ctrgcn.CTRGCN", "ctrgcn", ignored=r"(^|\.)A$"),
+    Layout("MS-G3D", r"(gcn3d|sgcn)\d\.", "msg3d.MSG3D", "msg3d"),
+    Layout("InfoGCN", r"l\d+\.agcn\.", "infogcn.InfoGCN", "infogcn", ignored=r"^A_vector$"),
+    # A released file holds the last level of each unit twice.
+    Layout("HD-GCN", r"l\d+\.gcn1\.(conv_down|aha)\.", "hdgcn.HDGCN", "hdgcn", ignored=r"\.gcn1\.conv_d\."),
+    Layout("Shift-GCN", r"l\d+\.gcn1\.[LF]", "shiftgcn.ShiftGCN", "shiftgcn", ignored=r"\.gcn1\.shift_(in|out)$"),
+    Layout("SGN", r"(tem|spa)_embed\.|compute_g1\.", "sgn.SGN", "sgn"),
+    Layout("pyskl's MS-G3D", r"backbone\.(gcn3d|sgcn)\d\.", "pyskl.msg3d.MSG3D", "pyskl_msg3d", ignored=r"\.A$"),
+    Layout("pyskl's CTR-GCN", r"backbone\.net\.", "pyskl.ctrgcn.CTRGCN", "pyskl_ctrgcn", ignored=r"^backbone\.A$"),
+    Layout("pyskl's SGN", r"backbone\.(compute_A1|t_embed)\.", "pyskl.sgn.SGN", "pyskl_stgcnpp"),
+    Layout("pyskl's ST-GCN", r"backbone\.gcn\.\d+\.gcn\.PA", "pyskl.stgcn.STGCN", "pyskl_stgcn", ignored=r"\.A$"),
+    Layout(
+        *("pyskl's AAGCN", r"backbone\.gcn\.\d+\.gcn\.conv_ta\.", "pyskl.aagcn.AAGCN", "pyskl_aagcn"),
+        ignored=r"^backbone\.A$",
+    ),
+    Layout("pyskl's DG-STGCN", r"backbone\.gcn\.\d+\.tcn\.add_coeff", "pyskl.dgstgcn.DGSTGCN", "pyskl_dgstgcn"),
+    Layout("pyskl's ST-GCN++", r"backbone\.gcn\.\d+\.tcn\.transform", "pyskl.stgcnpp.STGCNPP", "pyskl_stgcnpp"),
 )

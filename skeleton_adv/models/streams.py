@@ -53,7 +53,7 @@ class StreamOf(nn.Module):
 class Fusion(nn.Module):
     """The weighted sum of the logits of networks that are trained on one stream each.
 
-    ``network`` builds one of them from the facts of a dataset; the weights of each are named after its stream. Input
+    ``member`` builds one of them from the facts of a dataset; the weights of each are named after its stream. Input
     (N, C, T, V, M), output logits (N, num_classes).
     Raises ``SettingError`` if ``weights`` are not as many as ``streams``, or if a stream is named twice.
     """
@@ -61,7 +61,7 @@ class Fusion(nn.Module):
     @checked
     def __init__(
         self,
-        network: Callable[..., nn.Module],
+        member: Callable[..., nn.Module],
         skeleton: Skeleton = NTU25,
         num_classes: Count = 60,
         num_persons: Count = 2,
@@ -79,11 +79,11 @@ class Fusion(nn.Module):
             **{"skeleton": skeleton, "num_joints": skeleton.num_joints, "num_classes": num_classes},
             **{"num_persons": num_persons, "channels": channels, "num_frames": num_frames},
         }
-        taken = inspect.signature(network).parameters
+        taken = inspect.signature(member).parameters
         self.names, self.weights = tuple(streams), tuple(float(weight) for weight in weights)
         self.inputs = nn.ModuleDict({name: StreamOf(skeleton, name) for name in streams})  # type: ignore[arg-type]
         for name in streams:
-            self.add_module(name, network(**{key: value for key, value in facts.items() if key in taken}))
+            self.add_module(name, member(**{key: value for key, value in facts.items() if key in taken}))
         self.logits = nn.Identity()  # names the weighted sum
 
     @classmethod
