@@ -26,7 +26,7 @@ class STGCN(nn.Module):
 
     layers: ClassVar[Mapping[str, bool]] = {
         **{f"st_gcn_networks.{number}": True for number in range(len(UNITS))},
-        "fcn": False,
+        "logits": False,
     }
     adjacency: Tensor
 
@@ -51,6 +51,7 @@ class STGCN(nn.Module):
         self.st_gcn_networks = nn.ModuleList(units)
         self.edge_importance = nn.ParameterList(torch.ones_like(adjacency) for _ in UNITS)
         self.fcn = nn.Conv2d(inputs, num_classes, 1)
+        self.logits = nn.Flatten()
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,8 +59,8 @@ class STGCN(nn.Module):
         x = by_person(x, self.data_bn)
         for unit, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
             x = unit(x, self.adjacency * importance)
-        logits: Tensor = self.fcn(over_persons(x, persons)[:, :, None, None])
-        return logits.flatten(1)
+        logits: Tensor = self.logits(self.fcn(over_persons(x, persons)[:, :, None, None]))
+        return logits
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:

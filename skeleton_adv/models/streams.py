@@ -29,7 +29,7 @@ class Bones(nn.Module):
         self.register_buffer("bones", matrix, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.transpose(3, 4) @ self.bones).transpose(3, 4)
+        return (x.transpose(3, 4) @ self.bones.to(x.dtype)).transpose(3, 4)
 
 
 class StreamOf(nn.Module):
