@@ -86,12 +86,11 @@ def _annotations(
         where = f"{path}: annotation {number}"
         if not isinstance(entry, dict):
             raise DataError(f"{where} is a {type(entry).__name__}, not a dict")
-        written = entry.get("frame_dir", entry.get("filename"))
-        split = next((split for split, names in halves.items() if written in names), None) if written else None
-        if split is not None or not isinstance(written, str):
-            name = check_name(written, where).replace(" ", "_")
+        name = check_name(entry.get("frame_dir", entry.get("filename")), where)
+        split = next((split for split, names in halves.items() if name in names), None)
+        if split is not None:
             label = check_label(entry.get("label"), num_classes, f"{where} ({name})")
-            yield Annotation(Clip(name, label, split or "test"), entry, f"{where} ({name})")
+            yield Annotation(Clip(name, label, split), entry, f"{where} ({name})")
 
 
 def _names(path: Path, listed: Mapping[Any, Any], name: str) -> frozenset[str]:

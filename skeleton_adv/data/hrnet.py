@@ -173,7 +173,7 @@ def by_person(keypoints: np.ndarray, frames: np.ndarray, most: int) -> np.ndarra
     placed = np.zeros((int(persons.max()) + 1, int(frames.max()) + 1, *keypoints.shape[1:]), keypoints.dtype)
     placed[persons, frames] = keypoints
     if len(placed) > most:
-        surest = np.argsort(-placed[..., 2].sum(axis=-1), axis=0, kind="stable")
+        surest = np.argsort(-placed[..., 2].sum(axis=-1, dtype=np.float64), axis=0, kind="stable")
         placed = np.take_along_axis(placed, surest[..., None, None], axis=0)[:most]
     return placed
 
