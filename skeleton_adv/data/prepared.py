@@ -115,8 +115,8 @@ def labels_of(values: np.ndarray, num_classes: int, where: str) -> list[int]:
 
 def checked(frames: np.ndarray, unit: Unit, where: str) -> np.ndarray:
     """Frames (F, C, V, M) as float32; raises ``DataError`` naming ``where`` and the frame of a wrong value."""
-    wrong = outside(frames, unit).any(axis=(1, 2, 3))
-    if wrong.any():
+    if not (frames.min() >= -LARGEST[unit] and frames.max() <= LARGEST[unit]):  # or NaN
+        wrong = outside(frames, unit).any(axis=(1, 2, 3))
         raise DataError(
             f"{where}: frame {int(wrong.argmax())} (counted from 0) contains a value that is not finite or exceeds "
             f"{LARGEST[unit]:g} {unit}"
@@ -131,19 +131,19 @@ def padded_clip(frames: np.ndarray, num_persons: int, where: str) -> RawClip:
     every frame is a copy, as in CTR-GCN's files of NTU RGB+D 120, and absent. The ``num_persons`` bodies that move
     most are kept. Raises ``DataError`` naming ``where`` if a value is not finite or fewer than two frames remain.
     """
-    frames = checked(frames, "m", where)
+    frames = checked(frames[: last_frame(frames, where)], "m", where)
     if frames.shape[-1] == 2 and np.array_equal(frames[..., 0], frames[..., 1]):
         frames[..., 1] = 0
     present = (frames != 0).any(axis=(1, 2))  # (F, M)
-    return kept_bodies(frames, present, last_frame(present, where), num_persons)
+    return kept_bodies(frames, present, len(frames), num_persons)
 
 
 def last_frame(present: np.ndarray, where: str) -> int:
-    """The number of frames up to the last in which any of ``present`` (F, ...) is true.
+    """The number of frames up to the last in which any of ``present`` (F, ...) is true, not 0.
 
     Raises ``DataError`` naming ``where`` if there are fewer than two.
     """
-    filled = np.flatnonzero(present.reshape(len(present), -1).any(axis=1))
+    filled = np.flatnonzero(present.any(axis=tuple(range(1, present.ndim))))
     if not len(filled) or filled[-1] < 1:
         raise DataError(f"{where}: {len(filled)} frames contain a body, but a clip requires two")
     return int(filled[-1]) + 1

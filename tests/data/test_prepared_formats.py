@@ -1,6 +1,7 @@
 """Clips in every prepared format are the clips of the raw path, up to what the format rounds or loses."""
 
 import pickle
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from functools import cache, partial
@@ -226,3 +227,22 @@ def test_members_of_npz_files_are_stored_or_compressed(tmp_path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             assert {one.compress_type for one in archive.infolist()} == {packed}
         assert (dataset.one_pass(dataset.clips()) is None) == (kind == "npz")
+
+
+def test_a_compressed_array_is_read_in_constant_memory(tmp_path: Path) -> None:
+    arrays = denoised_arrays(recorded(False))
+    first = arrays["x_test"][:1]
+    many = {
+        "x_test": np.broadcast_to(first, (200, *first.shape[1:])),
+        "y_test": np.tile(arrays["y_test"][:1], (200, 1)),
+    }
+    np.savez_compressed(tmp_path / "a.npz", **{**arrays, **many})  # type: ignore[arg-type]
+    dataset = NTUNpz(str(tmp_path / "a.npz"))
+    clips = dataset.clips()
+    tracemalloc.start()
+    try:
+        count = sum(isinstance(raw, RawClip) for raw in dataset.one_pass(clips) or ())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == len(clips) and peak < 8e6 < many["x_test"].nbytes
