@@ -221,7 +221,7 @@ def test_only_arrays_and_plain_containers_are_unpickled(content: bytes, tmp_path
 def test_arrays_and_plain_containers_are_unpickled(protocol: int, tmp_path: Path) -> None:
     content = {"a": [1, (2.5, None, True)], "b": b"xyz", "c": np.float32(3), "d": np.arange(6, dtype=np.float16)}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol))
-    if protocol < 3:  # there, bytes are made by a function of their own
+    if protocol < 3:  # there, bytes are made by another function
         content.pop("b")
         (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol))
     found = read_pickle(tmp_path / "a.pkl")
