@@ -20,6 +20,9 @@ from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.skeleton import Skeleton
 
 SMALL = {"width": 4, "fc7": 16}  # widths of networks
+WIDER = {"pyskl_dgstgcn": 8, "pyskl_msg3d": 6, "pyskl_stgcnpp": 8}  # of networks that divide their channels
+# Of pyskl's preprocessing: rounding has no finite differences.
+SHORT = {"half": False, "length": 20, "judged_clips": 2}
 
 
 def options(group: str) -> list[str]:
@@ -66,8 +69,15 @@ def network_parts(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The narrow architecture and the preprocessing of a model."""
     settings = chosen("model", name)
     architecture = made(settings["architecture"])
-    small = {key: value for key, value in SMALL.items() if key in signature(architecture).parameters}
-    return partial(architecture, **small), made(settings["preprocess"])
+    network = architecture.keywords.get("network")
+    width = next((width for start, width in WIDER.items() if name.startswith(start)), SMALL["width"])
+    small: dict[str, Any] = SMALL | {"width": width}
+    if network is not None:
+        small |= {"network": partial(network, width=width)}
+    small = {key: value for key, value in small.items() if key in signature(architecture).parameters}
+    preprocess = made(settings["preprocess"])
+    short = {key: value for key, value in SHORT.items() if key in preprocess.keywords}
+    return partial(architecture, **small), partial(preprocess, **short)
 
 
 def dataset_of(skeleton: Skeleton, persons: int, num_frames: int = 16, num_classes: int = 5) -> Any:

@@ -19,7 +19,7 @@ _BARE = ("conv2", "conv2m", "fc8")  # layers that are not part of a sequence in 
 
 def is_skelact(weights: Mapping[str, Tensor]) -> bool:
     """Whether these weights are from the HCN authors' later code, which has another motion and preprocessing."""
-    return any(key.rpartition("module.")[2].startswith("backbone.") for key in weights)
+    return any(key.rpartition("module.")[2].startswith("backbone.net_") for key in weights)
 
 
 def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -29,7 +29,7 @@ def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _canonical(key: str) -> str:
     layer, _, last = key.rpartition("module.")[2].rpartition(".")
-    if layer in _SKELACT or layer.startswith("backbone."):
+    if layer in _SKELACT or layer.startswith("backbone.net_"):
         layer = _SKELACT.get(layer, layer.removeprefix("backbone."))
         return f"{layer}.{last}" if layer in _BARE or layer.endswith(".0") else f"{layer}.0.{last}"
     layer = re.sub(r"^l(\d+)a\b", r"l\1", layer)  # released 2s-AGCN weights, issues 32 and 67 of its repository

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import make_batch
 from options import dataset_of, network_parts, options
-from torch import Tensor
+from torch import Tensor, nn
 
 from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 from skeleton_adv.models.network import Network, build_network
@@ -25,7 +25,13 @@ def network_of(name: str, skeleton: Skeleton, persons: int, seed: int = 0) -> Ne
         for key, value in network.named_parameters():
             if "bn.weight" in key:  # a weight that starts at 1e-6 would hide the layers before it
                 value.fill_(1.0)
-    return network
+        if name.startswith("pyskl"):  # their untrained units shrink clips until all logits are alike
+            for module in network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.momentum = None  # the statistics of one batch
+            with torch.random.fork_rng(devices=[]):
+                network.train()(clips(skeleton, persons))
+    return network.eval()
 
 
 def clips(skeleton: Skeleton, persons: int, n: int = 4, dtype: torch.dtype = torch.float32) -> Tensor:
