@@ -63,10 +63,10 @@ def defense_of(name: str, **changes: Any) -> Callable[..., Any]:
     return made(settings | {key: value for key, value in few.items() if key in known})  # type: ignore[no-any-return]
 
 
-def network_parts(name: str, **changes: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def network_parts(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The narrow architecture and the preprocessing of a model, for short clips."""
     settings = chosen("model", name)
-    return made(_narrow(settings["architecture"])), made(_narrow(settings["preprocess"]) | changes)
+    return made(_narrow(settings["architecture"])), made(_narrow(settings["preprocess"]))
 
 
 def _narrow(settings: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _narrow(settings: dict[str, Any]) -> dict[str, Any]:
     elif target == "AGCN" or target.endswith("AGCN"):
         small["width"] = 4
     if target in ("Denoised", "Front"):
-        small["length"] = SHORT
+        small |= {"length": SHORT, "judged_clips": 2, "half": False}  # rounding has no finite differences
     kept = {key: small.get(key, value) for key, value in settings.items()}
     return kept | {key: _narrow(value) for key, value in kept.items() if isinstance(value, dict)}
 

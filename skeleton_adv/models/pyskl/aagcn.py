@@ -112,10 +112,14 @@ class _Spatial(nn.Module):
         return (weight @ joints).view(n, -1, t, v) + bias[:, None, None]
 
     def _attended(self, y: Tensor) -> Tensor:
-        y = y * (1 + torch.sigmoid(self.conv_sa(y.mean(dim=2))))[:, :, None, :]
-        y = y * (1 + torch.sigmoid(self.conv_ta(y.mean(dim=3))))[:, :, :, None]
-        channel = torch.sigmoid(self.fc2c(F.relu(self.fc1c(y.mean(dim=(2, 3))))))
-        return y * (1 + channel)[:, :, None, None]
+        y = y * _gain(self.conv_sa(y.mean(dim=2)))[:, :, None, :]
+        y = y * _gain(self.conv_ta(y.mean(dim=3)))[:, :, :, None]
+        return y * _gain(self.fc2c(F.relu(self.fc1c(y.mean(dim=(2, 3))))))[:, :, None, None]
+
+
+def _gain(x: Tensor) -> Tensor:
+    """One plus the sigmoid of x, by the tangent: torch's sigmoid depends on where an entry is in its tensor."""
+    return 1.5 + 0.5 * torch.tanh(x / 2)
 
 
 def _filtered(x: Tensor, convs: nn.ModuleList) -> Tensor:

@@ -1,15 +1,13 @@
 """The four streams of pyskl: joints, bones, and the motion of either."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.models.graph import bone_links
 from skeleton_adv.models.pyskl.normalise import rounded, score_channel
+from skeleton_adv.models.streams import Stream
 
-Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 STREAMS: tuple[Stream, ...] = ("joint", "bone", "joint_motion", "bone_motion")
 # In pyskl's bones of COCO, both hips hang on the nose, unlike in its graph.
 _ORIGINS = {"coco17": {11: 0, 12: 0}}

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from skeleton_adv.core.batch import Context
 from skeleton_adv.core.ranges import Count, check_value, checked
 from skeleton_adv.core.skeleton import Skeleton
-from skeleton_adv.models.pyskl.features import Feature, Stream
+from skeleton_adv.models.pyskl.features import Feature
 from skeleton_adv.models.pyskl.normalise import PreNormalize2D, PreNormalize3D
 from skeleton_adv.models.pyskl.sampling import numbers_of, sampled
+from skeleton_adv.models.streams import Stream
 
 
 class Front(nn.Module):
@@ -58,6 +59,17 @@ class Front(nn.Module):
     def log_probabilities(self) -> bool:
         """Whether attacks see the log of a mean of probabilities instead of logits."""
         return self.clips > 1
+
+    @property
+    def remark(self) -> str:
+        """What attacks see less of than a judgement does; empty if nothing."""
+        if self.clips >= self.judged_clips:
+            return ""
+        return (
+            f"attacks see {self.clips} sampling of {self.length} frames per clip, judgements average the softmax of "
+            f"{self.judged_clips}: for an attack on the whole victim, set preprocess.clips={self.judged_clips}, which "
+            "takes as many passes"
+        )
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor | tuple[Tensor, ...]:
         clips = self.clips if context is None or context.purpose == "attack" else self.judged_clips

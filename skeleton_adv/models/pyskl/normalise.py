@@ -103,7 +103,8 @@ def rounded(x: Tensor) -> Tensor:
 
 def _half(x: Tensor) -> Tensor:
     # NumPy computes in float32 and rounds the result.
-    return x.float().half().to(x.dtype)
+    y: Tensor = x.float().half().to(x.dtype)
+    return y
 
 
 def _kept(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,15 +160,14 @@ def _by_angle(vector: Tensor, axis: Tensor, cosine: Tensor) -> Tensor:
 
 def _still(vector: Tensor, axis: Tensor) -> Tensor:
     """(N, 1, 1): whether a vector (N, 3) is negligible, or parallel or opposite to the axis."""
-    across = torch.linalg.cross(vector, axis, dim=1).abs().sum(dim=1)
+    across: Tensor = torch.linalg.cross(vector, axis, dim=1).abs().sum(dim=1)
     return ((vector.abs().sum(dim=1) < NEGLIGIBLE) | (across < NEGLIGIBLE))[:, None, None]
 
 
 def _half_cosine(vector: Tensor) -> Tensor:
     """(N,): the cosine of the angle between ``vector`` (N, 3) and z, with the norm and the quotient in float16."""
     length = _half(_half(vector.float().square().sum(dim=1)).sqrt())
-    cosine = _half(vector[:, 2].float() / length.clamp(min=1e-7))
-    return cosine.clamp(-1, 1).to(vector.dtype)
+    return _half(vector[:, 2].float() / length.clamp(min=1e-7)).clamp(-1, 1).to(vector.dtype)
 
 
 def _skew(vector: Tensor) -> Tensor:

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
 from skeleton_adv.models.layers import UNITS, by_person, over_persons, over_time, shortcut
 
-Width = Annotated[int, Range("[8, 1024]")]
+Width = Annotated[int, Range("[4, 1024]")]
 HEAD = {"cls_head.pool": False, "cls_head.fc_cls": False}
 LAYERS = {f"backbone.gcn.{unit}": True for unit in range(len(UNITS))} | HEAD
 
@@ -124,6 +124,8 @@ class SixBranches(nn.Module):
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         part = channels // 6
+        if not part:
+            raise SettingError(f"{channels} channels are too few for six temporal branches: choose a width from 6")
         widths = [channels - 5 * part, *[part] * 5]
         branches: list[nn.Module] = []
         for dilation, width in enumerate(widths[:4], start=1):

@@ -1,8 +1,8 @@
 """Which of pyskl's networks weights belong to, and the fusion of streams."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -12,22 +12,14 @@ from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.pyskl.aagcn import AAGCN
 from skeleton_adv.models.pyskl.ctrgcn import CTRGCN
 from skeleton_adv.models.pyskl.dgstgcn import DGSTGCN
-from skeleton_adv.models.pyskl.features import STREAMS, Stream
+from skeleton_adv.models.pyskl.features import STREAMS
 from skeleton_adv.models.pyskl.msg3d import MSG3D
 from skeleton_adv.models.pyskl.parts import Recogniser, log_mean_softmax
 from skeleton_adv.models.pyskl.sgn import SGN
 from skeleton_adv.models.pyskl.stgcn import STGCN
 from skeleton_adv.models.pyskl.stgcnpp import STGCNPP
+from skeleton_adv.models.streams import Stream
 
-Name = Literal["stgcn", "stgcnpp", "aagcn", "ctrgcn", "msg3d", "dgstgcn"]
-NETWORKS: Mapping[str, type[Recogniser]] = {
-    "stgcn": STGCN,
-    "stgcnpp": STGCNPP,
-    "aagcn": AAGCN,
-    "ctrgcn": CTRGCN,
-    "msg3d": MSG3D,
-    "dgstgcn": DGSTGCN,
-}
 # A key that only this network has, tried in this order, because ST-GCN++'s temporal keys are among DG-STGCN's.
 _KEYS: Mapping[str, type[Recogniser]] = {
     "backbone.sgcn1.0.PA": MSG3D,
@@ -43,10 +35,10 @@ _KEYS: Mapping[str, type[Recogniser]] = {
 class Fused(nn.Module):
     """Several of pyskl's networks, each trained on one stream, whose probabilities are added (arXiv 2205.09443).
 
-    Input: per stream (N, C, T, V, M), or (N, clips, C, T, V, M); output: the log of the weighted mean of the softmax
-    of each stream, (N, num_classes). Weights have the names of the network after ``joint.``, ``bone.``,
-    ``joint_motion.`` and ``bone_motion.``. ``stream`` and the order of ``shares`` must be those of the
-    preprocessing. Raises ``SettingError`` unless there is one share per stream.
+    ``network`` builds one of them from the facts of a dataset; the weights of each are named after its stream. Input:
+    per stream (N, C, T, V, M), or (N, clips, C, T, V, M), which ``Front`` returns for the same streams. Output
+    (N, num_classes): the log of the weighted mean of the softmax of all streams. Raises ``SettingError`` unless there
+    is one positive weight per stream.
     """
 
     log_probabilities = True
@@ -54,34 +46,38 @@ class Fused(nn.Module):
     @checked
     def __init__(
         self,
-        network: Name = "stgcnpp",
+        network: Callable[..., nn.Module],
         skeleton: Skeleton = NTU25,
         num_classes: Count = 60,
         num_persons: Count = 2,
         channels: Count = 3,
-        width: int | None = None,
-        stream: Sequence[Stream] = STREAMS,
-        shares: Sequence[float] = (2, 2, 1, 1),
+        streams: Sequence[Stream] = STREAMS,
+        weights: Sequence[float] = (2, 2, 1, 1),
     ) -> None:
         super().__init__()
-        if len(shares) != len(stream) or min(shares, default=0) <= 0:
+        if len(weights) != len(streams) or len({*streams}) < len(streams) or not min(weights, default=0) > 0:
             raise SettingError(
-                f"architecture.shares={list(shares)} must be one positive number for each of {list(stream)}"
+                f"streams={list(streams)} with weights={list(weights)}: give one positive weight per stream, each "
+                "stream once"
             )
         facts = {"skeleton": skeleton, "num_classes": num_classes, "num_persons": num_persons, "channels": channels}
-        build = NETWORKS[network]
-        chosen: dict[str, Any] = facts | ({} if width is None else {"width": width})
-        known = signature(build).parameters
-        for one in stream:
-            self.add_module(one, build(**{name: value for name, value in chosen.items() if name in known}))
+        taken = signature(network).parameters
+        self.names, self.weights = tuple(streams), tuple(map(float, weights))
+        for one in streams:
+            self.add_module(one, network(**{name: value for name, value in facts.items() if name in taken}))
         self.logits = nn.Identity()  # names the fusion of all streams
-        self.names, self.shares = tuple(stream), tuple(map(float, shares))
-        own: Mapping[str, bool] = build.layers
-        self.layers = {f"{one}.{name}": by_person for one in stream for name, by_person in own.items()}
-        self.layers["logits"] = False
+
+    @property
+    def layers(self) -> Mapping[str, bool]:
+        """The layers of each network, and the fusion."""
+        own: dict[str, bool] = {}
+        for one in self.names:
+            layers: Any = getattr(self.get_submodule(one), "layers", {})
+            own |= {f"{one}.{layer}": by_person for layer, by_person in layers.items()}
+        return own | {"logits": False}
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        logits: Tensor = self.logits(log_mean_softmax(self.streams(*inputs), self.shares))
+        logits: Tensor = self.logits(log_mean_softmax(self.streams(*inputs), self.weights))
         return logits
 
     def streams(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -99,13 +95,9 @@ class Fused(nn.Module):
         parts = {one: _under(f"{one}.", weights) for one in STREAMS if f"{one}.cls_head.fc_cls.weight" in weights}
         if not parts:
             raise KeyError("joint.cls_head.fc_cls.weight")
-        built = {one: type_of(part).from_weights(part) for one, part in parts.items()}
-        name = next(name for name in get_args(Name) if NETWORKS[name] is type(next(iter(built.values()))))
-        shares = [share for one, share in zip(STREAMS, (2, 2, 1, 1), strict=True) if one in built]
-        fused = cls(name, stream=[*built], shares=shares)
-        for one, network in built.items():
-            fused.add_module(one, network)
-        return fused
+        built = iter([type_of(part).from_weights(part) for part in parts.values()])
+        shares = [share for one, share in zip(STREAMS, (2, 2, 1, 1), strict=True) if one in parts]
+        return cls(lambda: next(built), streams=[*parts], weights=shares)
 
 
 def type_of(weights: Mapping[str, Tensor]) -> type[Recogniser]:
@@ -122,7 +114,7 @@ def is_pyskl(weights: Mapping[str, Tensor]) -> bool:
 
 
 def recogniser_of(weights: Mapping[str, Tensor]) -> Recogniser | Fused:
-    """An untrained network, or fusion of several, with the sizes of these weights; raises ``KeyError`` for a missing key."""
+    """An untrained network, or a fusion, with the sizes of these weights; raises ``KeyError`` for a missing key."""
     if "cls_head.fc_cls.weight" in weights:
         return type_of(weights).from_weights(weights)
     return Fused.from_weights(weights)
