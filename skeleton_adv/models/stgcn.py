@@ -40,6 +40,7 @@ class STGCN(nn.Module):
         dropout: Probability = 0.5,
     ) -> None:
         super().__init__()
+        self.skeleton = skeleton
         adjacency = distance_adjacency(skeleton)
         self.register_buffer("adjacency", adjacency, persistent=False)
         self.data_bn = nn.BatchNorm1d(skeleton.num_joints * channels)

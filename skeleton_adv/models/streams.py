@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import bone_links
 
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
+STREAMS: tuple[Stream, ...] = get_args(Stream)
 
 
 class Bones(nn.Module):
@@ -84,6 +85,12 @@ class Fusion(nn.Module):
         for name in streams:
             self.add_module(name, network(**{key: value for key, value in facts.items() if key in taken}))
         self.logits = nn.Identity()  # names the weighted sum
+
+    @classmethod
+    def of(cls, networks: Mapping[str, nn.Module], skeleton: Skeleton) -> Self:
+        """The sum, with weight 1, of these networks by their streams."""
+        made = iter(networks.values())
+        return cls(lambda: next(made), skeleton, streams=[*networks], weights=[1.0] * len(networks))
 
     @property
     def layers(self) -> Mapping[str, bool]:

@@ -121,6 +121,8 @@ FACTS = {
     "ntu120_xsub": ("NTU RGB+D, cross-subject", True, "m"),
     "ntu120_xset": ("NTU RGB+D, cross-subject", True, "m"),
     "utd_mhad": ("NTU RGB+D, cross-subject", True, "m"),
+    "hdm05": ("NTU RGB+D, cross-subject", True, "m"),
+    "dbcsp_ar": (None, False, "image"),
     "synthetic_cs": ("NTU RGB+D, cross-subject", True, "m"),
     "synthetic_cv": ("NTU RGB+D, cross-view", True, "m"),
     "kinetics": ("Kinetics", False, "image"),
@@ -164,7 +166,18 @@ def test_coordinates_outside_a_recording() -> None:
 
 
 def test_readers_and_the_store_import_no_torch() -> None:
-    names = ("store", "ntu", "kinetics", "utd_mhad", "synthetic", "synthetic_kinetics", "folder", "memory")
+    names = (
+        "store",
+        "ntu",
+        "kinetics",
+        "utd_mhad",
+        "synthetic",
+        "synthetic_kinetics",
+        "folder",
+        "memory",
+        "hdm05",
+        "dbcsp",
+    )
     code = "import sys\n" + "".join(f"import skeleton_adv.data.{name}\n" for name in names)
     done = subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], capture_output=True)
     assert done.returncode == 0, done.stderr
