@@ -18,7 +18,7 @@ from skeleton_adv.models.layouts import skeleton_with
 # The nine blocks: channels as multiples of the width, and stride in time.
 BLOCKS = ((1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
 _NAMES = tuple(f"l{number}" for number in range(1, len(BLOCKS) + 1))
-Width = Annotated[int, Range("[8, 1024]")]
+Width = Annotated[int, Range("[4, 1024]")]
 
 
 class InfoGCN(nn.Module):
@@ -159,7 +159,7 @@ class _Attention(nn.Module):
 
     def __init__(self, inputs: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.size = heads, inputs // 8
+        self.heads, self.size = heads, max(inputs // 8, 1)
         self.to_qk = nn.Linear(inputs, 2 * heads * self.size)
         self.ln = nn.LayerNorm(inputs)
         nn.init.normal_(self.to_qk.weight)
