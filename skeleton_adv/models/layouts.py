@@ -147,7 +147,7 @@ LAYOUTS = (
         _by_layer(_PROTOTYPE),
         settings={"motion": "nearest"},
     ),
-    Layout("2s-AGCN (one stream)", r"l\d+a?\.gcn1\.conv_[abd]\.\d", "agcn.AGCN", "agcn_joint", _agcn, r"\.adjacency$"),
+    Layout("2s-AGCN (one stream)", r"l\d+a?\.gcn1\.conv_[ab]\.\d", "agcn.AGCN", "agcn_joint", _agcn, r"\.adjacency$"),
     Layout("ST-GCN", r"st_gcn_networks\.", "stgcn.STGCN", "stgcn", ignored=r"^A$"),
     Layout("FR-Head", r"ren_(low|mid|high|fin)\.", "ctrgcn.CTRGCN", "ctrgcn", ignored=r"^ren_|(^|\.)A$"),
     Layout("CTR-GCN", r"l\d+\.gcn1\.convs\.", "ctrgcn.CTRGCN", "ctrgcn", ignored=r"(^|\.)A$"),
