@@ -49,7 +49,7 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
         )
     weights = canonical(weights)
     try:
-        model = build(first, {stream: first.canonical(part) for stream, part in parts.items()})
+        model = build(first, parts)
     except (KeyError, ZeroDivisionError, IndexError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else "a weight has an unexpected shape"
         raise CheckpointError(f"{source_name} does not fit {first.name}: {problem}: use the complete file") from None
@@ -65,7 +65,7 @@ def build(layout: Layout, parts: Mapping[str, Mapping[str, Tensor]]) -> nn.Modul
     if "" in made:
         return made[""]
     if layout.network == "agcn.AGCN" and {*parts} == {"joint", "bone"}:
-        return TwoStreamAGCN.from_weights(parts["joint"])
+        return TwoStreamAGCN.from_weights(layout.canonical(parts["joint"]))
     skeletons = [getattr(network, "skeleton", None) for network in made.values()]
     if not isinstance(skeletons[0], Skeleton):
         raise CheckpointError(f"weights of several streams of {layout.name} are not supported: load each on its own")

@@ -41,6 +41,7 @@ class Layout:
 
     def from_weights(self, weights: Mapping[str, Tensor]) -> nn.Module:
         """An untrained network with the sizes of these weights; ``KeyError`` if one that shows them is missing."""
+        weights = {self.rename(key): value for key, value in weights.items()}
         module, _, name = self.network.rpartition(".")
         network: nn.Module = getattr(import_module(f"skeleton_adv.models.{module}"), name).from_weights(
             weights, **self.settings
@@ -156,6 +157,11 @@ LAYOUTS = (
     # A released file holds the last level of each unit twice.
     Layout("HD-GCN", r"l\d+\.gcn1\.(conv_down|aha)\.", "hdgcn.HDGCN", "hdgcn", ignored=r"\.gcn1\.conv_d\."),
     Layout("Shift-GCN", r"l\d+\.gcn1\.[LF]", "shiftgcn.ShiftGCN", "shiftgcn", ignored=r"\.gcn1\.shift_(in|out)$"),
+    Layout("STTFormer", r"blocks\.\d\.(alphas|att0s)", "sttformer.STTFormer", "sttformer", ignored=r"\.pes\.pe$"),
+    Layout(
+        *("SkateFormer", r"stages\.\d\.blocks\.", "skateformer.SkateFormer", "skateformer"),
+        ignored=r"relative_position_index$",
+    ),
     Layout("SGN", r"(tem|spa)_embed\.|compute_g1\.", "sgn.SGN", "sgn"),
     Layout("pyskl's MS-G3D", r"backbone\.(gcn3d|sgcn)\d\.", "pyskl.msg3d.MSG3D", "pyskl_msg3d", ignored=r"\.A$"),
     Layout("pyskl's CTR-GCN", r"backbone\.net\.", "pyskl.ctrgcn.CTRGCN", "pyskl_ctrgcn", ignored=r"^backbone\.A$"),

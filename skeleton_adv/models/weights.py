@@ -64,6 +64,9 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
     if layout and motion not in (None, getattr(network.model, "motion", motion)):
         raise CheckpointError(f"model.checkpoint={path} has the layout of {layout.name}: choose model={layout.model}")
     fill(network.model, canonical(weights), f"model.checkpoint={path}", "this model and dataset", way_out)
+    take_constants = getattr(network.model, "take_constants", None)
+    if callable(take_constants):
+        take_constants(unwrapped(weights))
     return known
 
 
