@@ -29,8 +29,8 @@ from skeleton_adv.report.stats import Rate
 CHECKPOINTS, OUT = Path("outputs/checkpoints"), Path("outputs/reference")
 CLIPS, PASSES = 8, 5
 TITLE = """# Victims
-Victims that are shipped as weights, with their accuracy on all test clips of their dataset. Every dataset here stands in
-for the paper's NTU RGB+D or Kinetics. *noise*: standard deviation of the noise in training. Times are per clip, in
+Victims that are shipped as weights, with their accuracy on all test clips of their dataset. Every dataset here stands
+in for the paper's NTU RGB+D or Kinetics. *noise*: standard deviation of the noise in training. Times are per clip, in
 batches of {clips}, on one core of {processor}.
 
 Mean accuracy of the {count} victims on UTD-MHAD that are trained without noise (for each, its first seed at the most
