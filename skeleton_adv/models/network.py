@@ -23,16 +23,37 @@ class Network(nn.Module):
         self.preprocess, self.model, self.num_classes = preprocess, model, num_classes
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
-        logits: Tensor = self.model(*self._prepared(x))
+        logits: Tensor = self.model(*self._prepared(x, context))
         fits = isinstance(logits, Tensor) and logits.shape == (len(x), self.num_classes or logits.shape[-1])
         if not fits:
             raise SettingError(self._misfit(logits, len(x)))
         return logits
 
-    def _prepared(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What the model receives: clips, and whatever else its preprocessing returns."""
-        found = self.preprocess(x)
+    def _prepared(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, ...]:
+        """What the model receives: clips, and whatever else its preprocessing returns.
+
+        A preprocessing that declares ``takes_context`` is told the purpose, so that it can sample a clip more often
+        for a judgement than for an attack.
+        """
+        found = self.preprocess(x, context) if getattr(self.preprocess, "takes_context", False) else self.preprocess(x)
         return found if isinstance(found, tuple) else (found,)
+
+    @property
+    def log_probabilities(self) -> bool:
+        """Whether attacks receive the log of a mean of probabilities instead of logits, as a part declares."""
+        return any(getattr(part, "log_probabilities", False) for part in (self.preprocess, self.model))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What attacks and their readers must know of this network, one sentence each."""
+        remark = getattr(self.preprocess, "remark", "")
+        found = [remark] if isinstance(remark, str) and remark else []
+        if self.log_probabilities:
+            found.append(
+                "attacks receive the log of a mean of probabilities: differences of logits (margins, the losses of "
+                "C&W and DLR) are those of this mean, and its gradient is small where the network is sure"
+            )
+        return found
 
     def _misfit(self, logits: Any, clips: int) -> str:
         found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__

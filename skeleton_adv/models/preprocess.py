@@ -110,13 +110,14 @@ class Denoised(nn.Module):
 def translated(x: Tensor, center: int) -> Tensor:
     """x (N, C, T, V, M), the person who moves most first, with this person's ``center`` at 0 in its first frame.
 
-    All persons are translated alike; absent persons stay 0.
+    All persons are translated alike; joints that do not exist stay 0.
     """
     x = x.gather(4, _by_motion(x).view(len(x), 1, 1, 1, -1).expand_as(x))
     present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
     first = present[:, 0, :, 0, 0].to(torch.int8).argmax(dim=1)  # 0 if the first person is absent from all frames
     origin = x[:, :, :, center, 0].gather(2, first.view(-1, 1, 1).expand(-1, x.shape[1], 1))
-    return torch.where(present, x - origin[..., None, None], 0)
+    exists = (x.detach() != 0).any(dim=1, keepdim=True)
+    return torch.where(exists, x - origin[..., None, None], 0)
 
 
 def _by_motion(x: Tensor) -> Tensor:

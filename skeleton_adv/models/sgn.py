@@ -27,9 +27,8 @@ class SGN(nn.Module):
     """
 
     layers: ClassVar[Mapping[str, bool]] = {
-        **dict.fromkeys(("joint_embed", "gcn1", "gcn2", "gcn3", "cnn"), True),
-        "fc": True,
-        "logits": False,
+        # Persons are already in one sequence of frames.
+        **dict.fromkeys(("joint_embed", "gcn1", "gcn2", "gcn3", "cnn", "fc", "logits"), False),
     }
 
     @checked

@@ -89,10 +89,10 @@ class STTFormer(nn.Module):
         if not tuples:
             raise CheckpointError(f"the weights are those of {tokens} joints at once: known skeletons have {known}")
         model = cls(tokens // tuples, len(weights["fc.weight"]), channels, tuples, heads, width)
-        model.take_positions(weights)
+        model.take_constants(weights)
         return model
 
-    def take_positions(self, weights: Mapping[str, Tensor]) -> None:
+    def take_constants(self, weights: Mapping[str, Tensor]) -> None:
         """Take the table of positions from a checkpoint that contains it; the last bits of its sines may differ."""
         for number, block in enumerate(self.blocks):
             table = weights.get(f"blocks.{number}.pes.pe")

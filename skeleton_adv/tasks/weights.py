@@ -105,6 +105,8 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     network = build_network(role.model.architecture, role.model.preprocess, job.dataset)
     about = load_weights(network, checkpoint)
     check_foreign(network, job.dataset)
+    for remark in network.remarks:
+        log(f"warning: {remark}")
     settings = _settings_of(about, checkpoint)
     _check_training(job, role, checkpoint, settings)
     here = trained_here(job, about, prepared)

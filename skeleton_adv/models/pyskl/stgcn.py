@@ -1,0 +1,58 @@
+"""ST-GCN as in pyskl."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skeleton_adv.core.ranges import Count, checked
+from skeleton_adv.core.skeleton import NTU25, Skeleton
+from skeleton_adv.models.graph import distance_adjacency
+from skeleton_adv.models.layers import ConvNorm
+from skeleton_adv.models.pyskl.parts import LAYERS, Recogniser, Unit, Units, Width, mixed, sizes, skeleton_of
+
+
+class STGCN(Recogniser):
+    """Spatial Temporal Graph Convolutional Networks (Yan et al., arXiv 1801.07455) as in pyskl (arXiv 2205.09443).
+
+    Layers, names and order of weights match pyskl's ``.pth`` files. Input (N, C, T, V, M) of any T and M, output
+    logits (N, num_classes).
+    """
+
+    layers: ClassVar[Mapping[str, bool]] = LAYERS
+
+    @checked
+    def __init__(
+        self, skeleton: Skeleton = NTU25, num_classes: Count = 60, channels: Count = 3, width: Width = 64
+    ) -> None:
+        adjacency = distance_adjacency(skeleton, "fork")
+        units = [
+            Unit(_Spatial(inputs, outputs, adjacency), ConvNorm(outputs, outputs, 9, stride), residual)
+            for inputs, outputs, stride, residual in sizes(channels, width)
+        ]
+        super().__init__(Units(skeleton.num_joints * channels, units), 4 * width, num_classes)
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
+        """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing key."""
+        outputs, channels = weights["backbone.gcn.0.gcn.conv.weight"].shape[:2]
+        skeleton = skeleton_of(weights["backbone.gcn.0.gcn.PA"].shape[-1], channels)
+        return cls(skeleton, weights["cls_head.fc_cls.weight"].shape[0], channels, outputs // 3)
+
+
+class _Spatial(nn.Module):
+    """Graph convolution with a fixed graph, of which every link has a learned weight."""
+
+    A: Tensor
+
+    def __init__(self, inputs: int, outputs: int, adjacency: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("A", adjacency, persistent=False)
+        self.PA = nn.Parameter(torch.ones_like(adjacency))
+        self.bn = nn.BatchNorm2d(outputs)
+        self.conv = nn.Conv2d(inputs, 3 * outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(mixed(x, self.conv, self.A * self.PA)))
