@@ -21,13 +21,13 @@ class SGN(nn.Module):
     Layers, names and order of weights match the authors' code, whose checkpoints load directly. Input (N, C, T, V, S)
     with T = ``length`` and one skeleton per frame: ``sgn_front.Sequence`` turns persons into further frames. S counts
     samplings of the same clip, whose logits are averaged. Output logits (N, num_classes). Inside, x is
-    (N S, T, V, C), because every layer except the last ones is a matrix product over channels.
+    (N, S T, V, C), because every layer except the last ones is a matrix product over channels, frame by frame.
 
     Raises ``SettingError`` for clips with another number of frames.
     """
 
     layers: ClassVar[Mapping[str, bool]] = {
-        # Persons are already in one sequence of frames.
+        # Persons are already in one sequence of frames, and samplings follow each other on the axis of frames.
         **dict.fromkeys(("joint_embed", "gcn1", "gcn2", "gcn3", "cnn", "fc", "logits"), False),
     }
 
@@ -61,20 +61,21 @@ class SGN(nn.Module):
             nn.init.zeros_(graph.w.cnn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        n, c, t, v, s = x.shape
+        n, _, t, _, s = x.shape
         if t != self.length:
             raise SettingError(
                 f"this SGN takes clips of {self.length} frames, not of {t}: choose {self.length} frames with the "
                 "preprocessing skeleton_adv.models.sgn_front.Sequence"
             )
-        x = x.permute(0, 4, 1, 3, 2).reshape(n * s, c, v, t)
+        x = x.permute(0, 1, 3, 4, 2)  # (N, C, V, S, T)
         motion = F.pad(x[..., 1:] - x[..., :-1], (1, 0))
-        moving = self.joint_embed(x) + self.dif_embed(motion)  # (N S, T, V, width)
+        moving = self.joint_embed(x.flatten(3)) + self.dif_embed(motion.flatten(3))  # (N, S T, V, width)
         x = torch.cat([moving, self.spa_embed().expand_as(moving)], dim=3)
         relations = self.compute_g1(x)
         x = self.gcn3(self.gcn2(self.gcn1(x, relations), relations), relations)
-        x = x.amax(dim=2) + self.tem_embed()  # the same for all joints, so the maximum may come first
-        logits: Tensor = self.logits(self.fc(self.cnn(x)).view(n, s, -1).mean(dim=1))
+        # The same is added to all joints, so the maximum may come first.
+        x = x.amax(dim=2).view(n, s, t, -1) + self.tem_embed()
+        logits: Tensor = self.logits(self.fc(self.cnn(x)).mean(dim=1))
         return logits
 
     @classmethod
@@ -165,7 +166,7 @@ class _Graph(nn.Module):
 
 
 class _Frames(nn.Module):
-    """(N, outputs): convolutions over the frames of x (N, T, C), and the maximum over frames."""
+    """(N, S, outputs): convolutions over the frames of x (N, S, T, C), and the maximum over frames."""
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -176,9 +177,9 @@ class _Frames(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _binned(x).transpose(1, 2).unsqueeze(2)  # (N, C, 1, T)
+        y = _binned(x.flatten(0, 1)).transpose(1, 2).unsqueeze(2)  # (N S, C, 1, T)
         y = self.dropout(F.relu(self.bn1(self.cnn1(y))))
-        return F.relu(self.bn2(self.cnn2(y))).amax(dim=(2, 3))
+        return F.relu(self.bn2(self.cnn2(y))).amax(dim=(2, 3)).view(*x.shape[:2], -1)
 
 
 def _binned(x: Tensor) -> Tensor:

@@ -136,10 +136,10 @@ class _Block(nn.Module):
     def _attended(self, x: Tensor) -> Tensor:
         """(N M, heads C, T / P, P V): x, mixed over the joints of each tuple by each head."""
         n, c, t, u = x.shape
-        queries, keys = self.to_qkvs(x + self.pes.pe).view(n, 2, self.heads, -1, u).unbind(1)  # (n, heads, d t, u)
+        queries, keys = self.to_qkvs(x + self.pes.pe).reshape(n, 2, self.heads, -1, u).unbind(1)  # (n, heads, d t, u)
         scores = torch.tanh(queries.transpose(2, 3) @ keys / queries.shape[2])
         attention = scores * self.alphas + self.att0s
-        return (x.view(n, 1, c * t, u) @ attention).view(n, self.heads * c, t, u)
+        return (x.reshape(n, 1, c * t, u) @ attention).view(n, self.heads * c, t, u)
 
 
 class _Positions(nn.Module):

@@ -57,7 +57,8 @@ def test_logits_are_averaged_over_samplings() -> None:
     torch.testing.assert_close(network(x), torch.stack(apart).mean(dim=0), rtol=0, atol=1e-6)
     assert not torch.equal(apart[0], apart[1]) and torch.equal(network(x), network(x))
     features = network.features(x)
-    assert features["gcn2"].shape[:2] == (2, 3) and torch.equal(features["logits"], network(x))
+    assert features["gcn2"].shape == (2, 60, 20, 16) and features["fc"].shape == (2, 3, 5)
+    assert torch.equal(features["logits"], network(x))
 
 
 def test_sequences_agree_with_the_authors_loader(shared: Path) -> None:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from golden_inputs import assert_golden, golden_clips, golden_state
+from torch import nn
 
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18
-from skeleton_adv.models.network import Network
+from skeleton_adv.models.network import Network, channels_last
 from skeleton_adv.models.skateformer import SkateFormer, canonical
 from skeleton_adv.models.skateformer_front import PARTS, Partitioned
 
@@ -136,3 +137,12 @@ def test_refusals() -> None:
         SkateFormer(heads=12)
     with pytest.raises(SettingError, match="32 frames of 20"):
         small()(torch.zeros(1, 3, 64, 20, 1))
+
+
+def test_weights_may_be_stored_with_channels_last() -> None:
+    torch.manual_seed(0)
+    model = small().double().eval()
+    x = golden_clips(2, 3, 32, 20, 1, seed=1).double()
+    expected = model(x)
+    channels_last(Network(nn.Identity(), model))
+    torch.testing.assert_close(model(x), expected, rtol=1e-9, atol=1e-9)

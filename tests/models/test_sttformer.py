@@ -7,8 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden_inputs import assert_golden, golden_clips, golden_state
+from torch import nn
 
 from skeleton_adv.core.errors import CheckpointError, SettingError
+from skeleton_adv.models.network import Network, channels_last
 from skeleton_adv.models.sttformer import STTFormer, canonical, fitted
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "sttformer_ntu25_t120.json").read_text())
@@ -77,3 +79,12 @@ def test_lengths() -> None:
     torch.testing.assert_close(model(x)[1:2], model(x[1:2]), rtol=1e-9, atol=0)
     one = golden_clips(1, 3, 36, 20, 1, seed=1).double()
     torch.testing.assert_close(model(one.expand(-1, -1, -1, -1, 2)), model(one), rtol=1e-9, atol=0)
+
+
+def test_weights_may_be_stored_with_channels_last() -> None:
+    torch.manual_seed(0)
+    model = STTFormer(num_joints=20, num_classes=5, width=4).double().eval()
+    x = golden_clips(2, 3, 36, 20, 1, seed=1).double()
+    expected = model(x)
+    channels_last(Network(nn.Identity(), model))
+    torch.testing.assert_close(model(x), expected, rtol=1e-9, atol=1e-9)
