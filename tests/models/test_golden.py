@@ -40,6 +40,8 @@ FILES = {
     "pyskl's SGN": "pyskl_sgn_ntu_t30",
 }
 WITHOUT = {"HCN (HCN-PrototypeLoss-PyTorch)"}  # tests/models/test_hcn.py computes its difference from HCN-pytorch
+# Weights at random do not show HD-GCN's centre, and STTFormer is slow: their own tests compare their numbers.
+ELSEWHERE = {"HD-GCN", "STTFormer"}
 every = pytest.mark.parametrize("layout", FILES)
 
 
@@ -66,37 +68,34 @@ def test_every_layout_has_its_numbers() -> None:
 
 
 @every
-def test_logits_and_gradients_are_those_of_the_public_implementation(layout: str) -> None:
+def test_a_released_file_gives_the_numbers_of_its_implementation(layout: str, tmp_path: Path) -> None:
+    """From a file with its wrappers and constants; float64, logits and input gradients of present persons."""
     facts = golden(layout)
-    model = load_checkpoint(golden_state(facts))
-    assert model.layout == layout
-    # FR-Head's heads act in training only, and its parameters in the file include them.
-    heads = sum(value.numel() for key, value in golden_state(facts).items() if key.startswith("ren_"))
-    own = sum(p.numel() for p in model.parameters())
-    assert own < facts["params"] - heads / 2 if layout == "FR-Head" else own == facts["params"]
-    assert_golden(model, facts, load=False, atol=1e-7 if layout.startswith("MS-G3D") else 1e-9)
-
-
-@every
-def test_wrappers_and_constants_make_no_difference(layout: str, tmp_path: Path) -> None:
-    weights = with_constants(golden(layout))
+    weights = with_constants(facts)
     torch.save(
         {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in weights.items()}}, tmp_path / "a.pt"
     )
-    wrapped, plain = load_checkpoint(tmp_path / "a.pt"), load_checkpoint(golden_state(golden(layout)))
-    assert wrapped.layout == plain.layout == layout
-    for key, value in plain.state_dict().items():
-        assert torch.equal(wrapped.state_dict()[key], value), key
+    model = load_checkpoint(tmp_path / "a.pt")
+    assert model.layout == layout
+    found = recognised(golden_state(facts))
+    assert found
+    expected = found.canonical(golden_state(facts))
+    assert [(key, value.shape) for key, value in model.state_dict().items()] == [
+        (key, value.shape) for key, value in expected.items()
+    ]
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+    if layout not in ELSEWHERE:
+        assert_golden(model, facts, load=False, atol=1e-7 if layout == "MS-G3D" else 1e-9)
 
 
 @every
 def test_a_missing_key_is_named(layout: str) -> None:
     weights = golden_state(golden(layout))
     needed = [key for key in weights if not key.startswith("ren_") and not key.endswith("num_batches_tracked")]
-    for gone in (needed[0], needed[len(needed) // 2], needed[-1]):
-        rest = {key: value for key, value in weights.items() if key != gone}
-        found = recognised(unwrapped(rest))
-        assert found and found.name == layout
-        with pytest.raises(CheckpointError, match="does not fit") as caught:
-            load_checkpoint(rest)
-        assert found.rename(gone) in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    gone = needed[2 * len(needed) // 3]
+    rest = {key: value for key, value in weights.items() if key != gone}
+    found = recognised(unwrapped(rest))
+    assert found and found.name == layout
+    with pytest.raises(CheckpointError, match="does not fit") as caught:
+        load_checkpoint(rest)
+    assert found.rename(gone) in str(caught.value) and len(str(caught.value).splitlines()) == 1

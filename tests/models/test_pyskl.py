@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_inputs import assert_golden, golden_clips
+from golden_inputs import golden_clips
 from torch import nn
 
 from skeleton_adv.core.errors import CheckpointError, SettingError
@@ -55,20 +55,6 @@ def golden_of(name: str) -> dict[str, Any]:
 def small(build: Callable[..., Recogniser], **more: Any) -> Recogniser:
     torch.manual_seed(0)
     return build(num_classes=5, **SMALL[build], **more).eval()  # type: ignore[index]
-
-
-@every
-def test_names_and_sizes_of_the_weights(name: str) -> None:
-    golden, model = golden_of(name), FILES[name]()
-    assert sum(p.numel() for p in model.parameters()) == golden["params"]
-    assert [(k, list(v.shape)) for k, v in model.state_dict().items()] == list(map(tuple, golden["state_dict"].items()))
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (FILES[name] in (STGCN, AAGCN, MSG3D))) for name in FILES]
-)
-def test_golden(name: str) -> None:
-    assert_golden(FILES[name](), golden_of(name))
 
 
 @every
