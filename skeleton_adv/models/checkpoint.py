@@ -19,6 +19,7 @@ from skeleton_adv.data.memory import Memory
 from skeleton_adv.models.agcn import TwoStreamAGCN
 from skeleton_adv.models.layouts import LAYOUTS, Layout, by_stream, canonical, recognised, unwrapped
 from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.pyskl.fused import Fused
 from skeleton_adv.models.streams import Fusion
 from skeleton_adv.models.weights import fill, load_weights, read_state_dict
 
@@ -69,7 +70,8 @@ def build(layout: Layout, parts: Mapping[str, Mapping[str, Tensor]]) -> nn.Modul
     skeletons = [getattr(network, "skeleton", None) for network in made.values()]
     if not isinstance(skeletons[0], Skeleton):
         raise CheckpointError(f"weights of several streams of {layout.name} are not supported: load each on its own")
-    return Fusion.of(made, skeletons[0])
+    # The authors of pyskl add probabilities, all others logits.
+    return (Fused if layout.network.startswith("pyskl.") else Fusion).of(made, skeletons[0])
 
 
 def load_victim(path: str | Path) -> Network:

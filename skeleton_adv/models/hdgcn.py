@@ -24,7 +24,7 @@ _NAMES = tuple(f"l{number}" for number in range(1, len(UNITS) + 1))
 class HDGCN(nn.Module):
     """Hierarchically Decomposed Graph Convolutional Networks (Lee et al., arXiv 2208.10741).
 
-    Layers, names and order of weights match the authors' code, whose checkpoints load directly after ``canonical``.
+    Layers, names and order of weights match the authors' code, whose checkpoints load directly.
     Input (N, C, T, V, M) of any T, output logits (N, num_classes). The mean over persons includes absent ones. The
     graphs link joints to their nearest ones in feature space, and gradients are those of the chosen links.
 
@@ -84,11 +84,6 @@ class HDGCN(nn.Module):
             width=weights["fc.weight"].shape[1] // 4,
             center=min(CENTERS, key=lambda center: far[center]),
         )
-
-
-def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the second names ``gcn1.conv_d`` that the authors' files hold for ``gcn1.conv.5``."""
-    return {key: value for key, value in weights.items() if ".gcn1.conv_d." not in key}
 
 
 def level_members(skeleton: Skeleton, center: int = 1) -> Tensor:

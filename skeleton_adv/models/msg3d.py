@@ -48,6 +48,7 @@ class MSG3D(nn.Module):
         window_scales: Count | None = None,
     ) -> None:
         super().__init__()
+        self.skeleton = skeleton
         links = binary_adjacency(skeleton)
         joints = symmetric(k_adjacency(links, scales or default_scales(skeleton)))
         window_scales = window_scales or _WINDOW_SCALES.get(skeleton.name, 6)

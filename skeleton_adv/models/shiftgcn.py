@@ -24,8 +24,8 @@ _PUSH = 0.01  # the size of every gradient of a shift in time in the authors' co
 class ShiftGCN(nn.Module):
     """Skeleton-Based Action Recognition with Shift Graph Convolutional Network (Cheng et al., CVPR 2020).
 
-    Layers, names and order of weights match the authors' code (kchengiva/Shift-GCN), whose checkpoints load directly
-    after ``canonical``. Input (N, C, T, V, M), output logits (N, num_classes). The mean over persons includes absent
+    Layers, names and order of weights match the authors' code (kchengiva/Shift-GCN), whose checkpoints load
+    directly. Input (N, C, T, V, M), output logits (N, num_classes). The mean over persons includes absent
     ones. Bones are not used, so any skeleton fits.
 
     As in the authors' code, the gradient of a shift in time has only a sign, and shifts between joints are not
@@ -86,11 +86,6 @@ class ShiftGCN(nn.Module):
             channels=channels,
             width=weights["l1.gcn1.Linear_weight"].shape[1],
         )
-
-
-def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the tables of indices, which the authors' files contain and which are constants."""
-    return {key: value for key, value in weights.items() if not key.endswith(("gcn1.shift_in", "gcn1.shift_out"))}
 
 
 class _Unit(nn.Module):

@@ -24,7 +24,7 @@ class SkateFormer(nn.Module):
     """Skeletal-Temporal Transformer for Human Action Recognition (Do and Kim, arXiv 2403.09508).
 
     Layers, names and order of weights match the authors' code (KAIST-VICLab/SkateFormer), whose checkpoints load
-    directly after ``canonical``. Input x (N, C, T, V, M) with T = ``length`` and V joints in the order of
+    directly. Input x (N, C, T, V, M) with T = ``length`` and V joints in the order of
     ``skateformer_front.Partitioned``, and the places ``index_t`` (N, T) of its frames in the clip, from -1 to 1 (None:
     evenly spaced). Output logits (N, num_classes). Inside, x is (N, T, tokens, C).
 
@@ -128,11 +128,6 @@ class SkateFormer(nn.Module):
                     mlp_ratio=len(weights[f"{first}.mlp.fc1.weight"]) // width,
                 )
         raise CheckpointError(f"the weights are those of {tokens} joints of all persons: known bodies are {[*PARTS]}")
-
-
-def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the tables of relative positions, which are constants."""
-    return {key: value for key, value in weights.items() if not key.endswith("relative_position_index")}
 
 
 @dataclass(frozen=True)

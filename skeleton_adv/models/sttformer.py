@@ -21,8 +21,8 @@ _SLOPE = 0.1  # of the leaky ReLUs
 class STTFormer(nn.Module):
     """Spatio-Temporal Tuples Transformer (Qiu et al., arXiv 2201.02849).
 
-    Layers, names and order of weights match the authors' code (heleiqiu/STTFormer), whose checkpoints load directly
-    after ``canonical``. Input (N, C, T, V, M), output logits (N, num_classes). ``tuples`` P is the number of
+    Layers, names and order of weights match the authors' code (heleiqiu/STTFormer), whose checkpoints load
+    directly. Input (N, C, T, V, M), output logits (N, num_classes). ``tuples`` P is the number of
     consecutive frames whose joints attend to each other. The mean over persons includes absent ones. Bones are not
     used, but neighbouring joints share a convolution in their given order.
 
@@ -98,11 +98,6 @@ class STTFormer(nn.Module):
             table = weights.get(f"blocks.{number}.pes.pe")
             if table is not None:
                 block.get_submodule("pes").get_buffer("pe").copy_(table[:, :, :1])
-
-
-def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the tables of positions, which are constants."""
-    return {key: value for key, value in weights.items() if not key.endswith("pes.pe")}
 
 
 def fitted(num_frames: int, tuples: int = 6) -> int:

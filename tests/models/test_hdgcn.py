@@ -12,7 +12,8 @@ from golden_inputs import assert_golden, golden_clips, golden_state
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import KINECT20, NTU25
 from skeleton_adv.models.graph import hierarchical_adjacency
-from skeleton_adv.models.hdgcn import HDGCN, _Hierarchical, _Nearest, _nearest, canonical, level_members
+from skeleton_adv.models.hdgcn import HDGCN, _Hierarchical, _Nearest, _nearest, level_members
+from skeleton_adv.models.layouts import canonical
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from golden_inputs import golden_clips, golden_state
 from torch import Tensor, nn
 
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.models.shiftgcn import Shift, ShiftGCN, canonical
+from skeleton_adv.models.layouts import canonical
+from skeleton_adv.models.shiftgcn import Shift, ShiftGCN
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "shiftgcn_ntu25_t64.json").read_text())
 

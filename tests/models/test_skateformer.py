@@ -11,8 +11,9 @@ from torch import nn
 
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18
+from skeleton_adv.models.layouts import canonical
 from skeleton_adv.models.network import Network, channels_last
-from skeleton_adv.models.skateformer import SkateFormer, canonical
+from skeleton_adv.models.skateformer import SkateFormer
 from skeleton_adv.models.skateformer_front import PARTS, Partitioned
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "skateformer_ntu24_t64.json").read_text())

@@ -10,8 +10,9 @@ from golden_inputs import assert_golden, golden_clips, golden_state
 from torch import nn
 
 from skeleton_adv.core.errors import CheckpointError, SettingError
+from skeleton_adv.models.layouts import canonical
 from skeleton_adv.models.network import Network, channels_last
-from skeleton_adv.models.sttformer import STTFormer, canonical, fitted
+from skeleton_adv.models.sttformer import STTFormer, fitted
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "sttformer_ntu25_t120.json").read_text())
 
