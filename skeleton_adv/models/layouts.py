@@ -24,6 +24,7 @@ class Layout:
     - ``ignored``: a pattern of keys that are constants, or act in training only
     - ``model``: the option of ``model=`` for these weights
     - ``settings``: what keys and shapes do not show
+    - ``spare``: a layer that may have rows for more classes than its dataset has, which are never used
     """
 
     name: str
@@ -33,6 +34,7 @@ class Layout:
     rename: Callable[[str], str] = str
     ignored: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    spare: str | None = None
 
     def canonical(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights under the names of this package's modules."""
@@ -150,7 +152,8 @@ LAYOUTS = (
     ),
     Layout("2s-AGCN (one stream)", r"l\d+a?\.gcn1\.conv_[ab]\.\d", "agcn.AGCN", "agcn_joint", _agcn, r"\.adjacency$"),
     Layout("ST-GCN", r"st_gcn_networks\.", "stgcn.STGCN", "stgcn", ignored=r"^A$"),
-    Layout("FR-Head", r"ren_(low|mid|high|fin)\.", "ctrgcn.CTRGCN", "ctrgcn", ignored=r"^ren_|(^|\.)A$"),
+    # FR-Head's released weights of NTU RGB+D 60 were trained with the 120 classes of NTU RGB+D 120.
+    Layout("FR-Head", r"ren_(low|mid|high|fin)\.", "ctrgcn.CTRGCN", "ctrgcn", ignored=r"^ren_|(^|\.)A$", spare="fc"),
     Layout("CTR-GCN", r"l\d+\.gcn1\.convs\.", "ctrgcn.CTRGCN", "ctrgcn", ignored=r"(^|\.)A$"),
     Layout("MS-G3D", r"(gcn3d|sgcn)\d\.", "msg3d.MSG3D", "msg3d"),
     Layout("InfoGCN", r"l\d+\.agcn\.", "infogcn.InfoGCN", "infogcn", ignored=r"^A_vector$"),

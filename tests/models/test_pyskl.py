@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden_inputs import golden_clips
-from skeleton_adv.models.pyskl.recogniser import Fused
+from skeleton_adv.models.pyskl.fused import Fused
 from torch import nn
 
 from skeleton_adv.core.errors import SettingError
