@@ -32,7 +32,8 @@ class HRNet(Dataset):
     - ``train_split``, ``test_split``: lists of clips in the file, such as ``train1`` and ``test1``;
     - ``num_actions``: the number of classes, from the first;
     - ``class_names``: a file with the names of the classes, one per line; without it they are ``class_0``, ...;
-    - ``min_score``: for files that list detections (Kinetics-400), the smallest score of a person's box.
+    - ``min_score``: for files that list detections (Kinetics-400), the smallest score of a person's box;
+    - ``squeeze``: for these files, whether frames without a person are left out, as by default in pyskl.
 
     Of more than ``num_persons`` bodies, the first are kept, as in pyskl. Detections are in the files ``raw_file``
     beside ``root`` or in its folder ``kpfiles``. Raises ``DataError`` naming the file and the annotation.
@@ -44,6 +45,7 @@ class HRNet(Dataset):
     num_actions: Annotated[int, Range("[2, 1000]")] = 400
     class_names: str | None = None
     min_score: Annotated[float, Range("[0, 1]")] = 0.0
+    squeeze: bool = True
     _: KW_ONLY
     num_persons: Annotated[int, Range("[1, 6]")] = 2
 
@@ -80,7 +82,8 @@ class HRNet(Dataset):
         if path not in self._detections:
             self._detections.clear()  # one file at a time
             self._detections[path] = read_pickle(path)
-        return in_image(with_keypoints(found, self._detections[path], path, self.min_score), self.num_persons)
+        found = with_keypoints(found, self._detections[path], path, self.min_score, self.squeeze)
+        return in_image(found, self.num_persons)
 
     @cached_property
     def _found(self) -> dict[str, Annotation]:
@@ -142,7 +145,7 @@ def in_image(found: Annotation, num_persons: int) -> RawClip:
     return RawClip(np.where(exists[:, None], frames, np.float32(0)), exists).padded(num_persons)
 
 
-def with_keypoints(found: Annotation, detections: Any, path: Path, min_score: float) -> Annotation:
+def with_keypoints(found: Annotation, detections: Any, path: Path, min_score: float, squeeze: bool) -> Annotation:
     """The annotation with the keypoints that ``path`` lists for it; raises ``DataError`` if they do not fit."""
     own = detections.get(found.clip.name) if isinstance(detections, dict) else None
     if not isinstance(own, dict):
@@ -155,13 +158,16 @@ def with_keypoints(found: Annotation, detections: Any, path: Path, min_score: fl
     kept = scores >= min_score
     if not kept.any():
         raise DataError(f"{found.where}: no box has a score of {min_score:g} or more: set a lower dataset.min_score")
-    persons = by_person(keypoints[kept], np.unique(frames[kept], return_inverse=True)[1], MOST_PERSONS)
+    frames, total = frames[kept], found.count("total_frames")
+    if squeeze:
+        frames, total = np.unique(frames, return_inverse=True)[1], len(np.unique(frames))
+    persons = by_person(keypoints[kept], frames, MOST_PERSONS, total)
     content = {"keypoint": persons[..., :2], "keypoint_score": persons[..., 2], "total_frames": persons.shape[1]}
     return replace(found, content={**found.content, **content})
 
 
-def by_person(keypoints: np.ndarray, frames: np.ndarray, most: int) -> np.ndarray:
-    """Detections (n, V, 3) in ``frames`` (n,) as persons (M, T, V, 3), as in pyskl's ``DecompressPose``.
+def by_person(keypoints: np.ndarray, frames: np.ndarray, most: int, total: int) -> np.ndarray:
+    """Detections (n, V, 3) in ``frames`` (n,) of ``total`` as persons (M, total, V, 3): pyskl's ``DecompressPose``.
 
     The k-th detection of a frame is person k. If a frame has more than ``most``, the persons of every frame
     are sorted by the sum of their scores, the surest first, and the first ``most`` are kept.
@@ -170,7 +176,7 @@ def by_person(keypoints: np.ndarray, frames: np.ndarray, most: int) -> np.ndarra
     starts = np.searchsorted(frames[order], frames[order])  # of the frame of each detection
     persons = np.empty_like(frames)
     persons[order] = np.arange(len(frames)) - starts
-    placed = np.zeros((int(persons.max()) + 1, int(frames.max()) + 1, *keypoints.shape[1:]), keypoints.dtype)
+    placed = np.zeros((int(persons.max()) + 1, total, *keypoints.shape[1:]), keypoints.dtype)
     placed[persons, frames] = keypoints
     if len(placed) > most:
         surest = np.argsort(-placed[..., 2].sum(axis=-1, dtype=np.float64), axis=0, kind="stable")

@@ -86,7 +86,7 @@ def test_every_experiment_sets_and_sweeps_existing_keys(experiment: str) -> None
 
 def test_every_command_of_the_reference_is_valid() -> None:
     script = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "make_reference.py"))
-    for command in script["commands"]("data/utd_mhad", script["CPU"]):
+    for command in script["commands"]("data/utd_mhad", "data/hdm05", script["CPU"]):
         words = cli.translated(command.split())
         cli.check_arguments(words)
         taken = get_args_parser().parse_args(cli.flags_last(words))

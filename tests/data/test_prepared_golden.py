@@ -146,10 +146,12 @@ def test_stgcns_arrays(golden: Path, tmp_path: Path) -> None:
 
 def test_detections_become_persons(golden: Path) -> None:
     made = np.load(golden / "k400_decompress.npz")
-    for case, least, most in (("a", 0, 10), ("a", 0.3, 3), ("c", 0.5, 2)):
+    for case, least, most in (("a", 0, 10), ("a", 0.3, 3), ("b", 0.5, 2), ("c", 0.5, 2)):
         kept = made["box_score"] >= least
-        frames = np.unique(made["frame_inds"][kept], return_inverse=True)[1]
-        persons = by_person(made["keypoint"][kept], frames, most)
+        frames, total = made["frame_inds"][kept], int(made["total_frames"])
+        if case != "b":  # frames without a person are left out
+            frames, total = np.unique(frames, return_inverse=True)[1], len(np.unique(frames))
+        persons = by_person(made["keypoint"][kept], frames, most, total)
         np.testing.assert_array_equal(persons[..., :2], made[f"{case}_keypoint"])
         np.testing.assert_array_equal(persons[..., 2], made[f"{case}_keypoint_score"])
 
