@@ -16,6 +16,11 @@ Width = Annotated[int, Range("[4, 1024]")]
 # Input and output channels of the eight blocks, as multiples of the width.
 _BLOCKS = ((1, 1), (1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 4), (4, 4))
 _SLOPE = 0.1  # of the leaky ReLUs
+# Frequencies, rounded, and as the published numbers have them: one unit in the last place more.
+_FREQUENCIES = (
+    (float.fromhex("0x1.afd134p-2"), float.fromhex("0x1.afd136p-2")),
+    (float.fromhex("0x1.fe9f58p-12"), float.fromhex("0x1.fe9f5ap-12")),
+)
 
 
 class STTFormer(nn.Module):
@@ -93,7 +98,7 @@ class STTFormer(nn.Module):
         return model
 
     def take_constants(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the table of positions from a checkpoint that contains it; the last bits of its sines may differ."""
+        """Take the table of positions from a checkpoint that contains it; its last bits may differ."""
         for number, block in enumerate(self.blocks):
             table = weights.get(f"blocks.{number}.pes.pe")
             if table is not None:
@@ -138,16 +143,21 @@ class _Block(nn.Module):
 
 
 class _Positions(nn.Module):
-    """(1, C, 1, U): sines and cosines of the number of each token, the same for all tuples."""
+    """(1, C, 1, U): sines and cosines of the number of each token, the same for all tuples.
+
+    The authors compute this table in float32, whose last bits depend on the processor. Here it is the rounded one on
+    every machine, with the two frequencies of the published numbers that are not: logits agree to 1e-8.
+    """
 
     pe: Tensor
 
     def __init__(self, channels: int, tokens: int) -> None:
         super().__init__()
-        # torch's float32 throughout, as in the authors' code: one bit of a frequency changes entries by 1e-5.
-        frequency = torch.exp(torch.arange(0, channels, 2).float() * (-math.log(10000.0) / channels))
-        phase = torch.arange(tokens).float() * frequency[:, None]  # (C / 2, U)
-        table = torch.stack([phase.sin(), phase.cos()], dim=1).flatten(0, 1)[:channels]
+        frequency = torch.exp((torch.arange(0, channels, 2).float() * (-math.log(10000.0) / channels)).double()).float()
+        for ours, theirs in _FREQUENCIES:
+            frequency[frequency == ours] = theirs
+        phase = (torch.arange(tokens).float() * frequency[:, None]).double()  # (C / 2, U)
+        table = torch.stack([phase.sin(), phase.cos()], dim=1).flatten(0, 1)[:channels].float()
         self.register_buffer("pe", table[None, :, None], persistent=False)
 
 
