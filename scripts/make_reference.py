@@ -55,10 +55,19 @@ CPU = Scale(
 )
 
 
-def commands(utd: str, scale: Scale) -> Iterator[str]:
+# Victims of UTD-MHAD beyond HCN and 2s-AGCN, and of HDM05.
+RECOGNISERS = (
+    *("ctrgcn_small", "msg3d_small", "sgn_whole", "shiftgcn_small", "stgcn_small", "sttformer_small"),
+    *("skateformer_small", "infogcn_small"),
+)
+OF_MOTION_CAPTURE = ("hcn", "sgn_whole", "stgcn_small", "ctrgcn_small", "msg3d_small")
+
+
+def commands(utd: str, hdm: str, scale: Scale) -> Iterator[str]:
     """The arguments of each command, in the order of execution."""
     real = f"dataset=utd_mhad dataset.root={utd}"
     yield from white_box(real, scale)
+    yield from recognisers(real, f"dataset=hdm05 dataset.root={hdm}", scale)
     yield from defended(real, "", "", "", " batch_size=215", scale)  # 430 test clips in two chunks
     yield from defended("dataset=synthetic_cs", scale.single, scale.actions, scale.frames, scale.two_hundred, scale)
 
@@ -79,6 +88,16 @@ def white_box(real: str, scale: Scale) -> Iterator[str]:
         yield f"experiment={table} dataset={name}{scale.two_hundred}"
         yield f"experiment={table} {graph}{scale.thirty}"
     yield f"experiment=figure3 dataset=synthetic_cs{scale.chunk}"
+
+
+def recognisers(real: str, motion_capture: str, scale: Scale) -> Iterator[str]:
+    """Every recogniser on UTD-MHAD, some on HDM05, and Table 1 with 2s-AGCN at full width."""
+    yield f"task=train model={','.join(RECOGNISERS)} {real} -m"
+    yield f"task=train model={','.join(OF_MOTION_CAPTURE)} {motion_capture} -m"
+    yield f"experiment=table1 {motion_capture}"
+    for data in (real, motion_capture):
+        yield f"task=train model=agcn {data}"
+        yield f"experiment=table1 model=agcn {data}{scale.thirty}"
 
 
 def defended(data: str, single: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
@@ -108,11 +127,12 @@ def defended(data: str, single: str, actions: str, frames: str, clips: str, scal
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--utd", default="data/utd_mhad", help="folder with UTD-MHAD's .mat files")
+    parser.add_argument("--hdm", default="data/hdm05", help="folder with HDM05's .asf and .amc files")
     parser.add_argument("--gpu", action="store_true", help="use 2s-AGCN at full width, and every clip")
     parser.add_argument("--only", default="", help="run only commands that contain this text")
     parser.add_argument("--list", action="store_true", help="show the commands without running them")
     arguments = parser.parse_args()
-    for command in commands(arguments.utd, GPU if arguments.gpu else CPU):
+    for command in commands(arguments.utd, arguments.hdm, GPU if arguments.gpu else CPU):
         if arguments.only not in command:
             continue
         print(f"python -m skeleton_adv {command}", flush=True)

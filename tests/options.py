@@ -19,10 +19,8 @@ from skeleton_adv.command import cli
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.skeleton import Skeleton
 
-SMALL = {"width": 4, "fc7": 16}  # widths of networks
-WIDER = {"pyskl_dgstgcn": 8, "pyskl_msg3d": 6, "pyskl_stgcnpp": 8}  # of networks that divide their channels
-# Of pyskl's preprocessing: rounding has no finite differences.
-SHORT = {"half": False, "length": 20, "judged_clips": 2}
+SMALL = {"width": 8, "fc7": 16}  # widths of networks
+SHORT = 16  # frames
 
 
 def options(group: str) -> list[str]:
@@ -66,18 +64,23 @@ def defense_of(name: str, **changes: Any) -> Callable[..., Any]:
 
 
 def network_parts(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The narrow architecture and the preprocessing of a model."""
+    """The narrow architecture and the preprocessing of a model, for short clips."""
     settings = chosen("model", name)
-    architecture = made(settings["architecture"])
-    network = architecture.keywords.get("network")
-    width = next((width for start, width in WIDER.items() if name.startswith(start)), SMALL["width"])
-    small: dict[str, Any] = SMALL | {"width": width}
-    if network is not None:
-        small |= {"network": partial(network, width=width)}
-    small = {key: value for key, value in small.items() if key in signature(architecture).parameters}
-    preprocess = made(settings["preprocess"])
-    short = {key: value for key, value in SHORT.items() if key in preprocess.keywords}
-    return partial(architecture, **small), partial(preprocess, **short)
+    return made(_narrow(settings["architecture"])), made(_narrow(settings["preprocess"]))
+
+
+def _narrow(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same network with few channels, and with clips of ``SHORT`` frames unless it takes one length only."""
+    target = settings["_target_"].rpartition(".")[2]
+    small = dict(SMALL)
+    if target == "MSG3D":
+        small["width"] = 12  # of six branches
+    elif target == "AGCN" or target.endswith("AGCN"):
+        small["width"] = 4
+    if target in ("Denoised", "Front"):
+        small |= {"length": SHORT, "judged_clips": 2, "half": False}  # rounding has no finite differences
+    kept = {key: small.get(key, value) for key, value in settings.items()}
+    return kept | {key: _narrow(value) for key, value in kept.items() if isinstance(value, dict)}
 
 
 def dataset_of(skeleton: Skeleton, persons: int, num_frames: int = 16, num_classes: int = 5) -> Any:

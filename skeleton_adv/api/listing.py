@@ -84,14 +84,14 @@ def _weight(path: Path) -> dict[str, Any]:
         "seed": settings.get("seed"),
         "accuracy": facts.get("test_accuracy"),
         "test clips": facts.get("test_clips"),
-        "licence": _licence(str(facts.get("dataset", path.parent.name))),
+        "licence": _licence(str(facts.get("choices", {}).get("dataset", path.parent.name))),
         "file": str(path),
     }
 
 
-def _licence(dataset: str) -> str:
-    """The terms of the data that weights were trained on."""
-    path = CONF / "dataset" / f"{dataset}.yaml"
+def _licence(option: str) -> str:
+    """The terms of the data, by its option, that weights were trained on."""
+    path = CONF / "dataset" / f"{option}.yaml"
     return about(path)["licence"] if path.is_file() else "yours"
 
 

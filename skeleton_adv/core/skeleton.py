@@ -192,6 +192,20 @@ def _from_one(*triples: tuple[int, int, int]) -> tuple[tuple[int, int, int], ...
     return tuple((a - 1, b - 1, c - 1) for a, b, c in triples)
 
 
+def _reordered(skeleton: Skeleton, name: str, joints: tuple[str, ...]) -> Skeleton:
+    """The same body under another name, with its joints in another order."""
+    new = [joints.index(joint) for joint in skeleton.joints]  # number of each joint in the new order
+    old = [skeleton.joints.index(joint) for joint in joints]
+    return replace(
+        skeleton,
+        name=name,
+        joints=joints,
+        parents=tuple(new[skeleton.parents[joint]] for joint in old),
+        angles=tuple((new[a], new[b], new[c]) for a, b, c in skeleton.angles),
+        center=new[skeleton.center],
+    )
+
+
 # Bones: Zheng et al., Sec. 4.1, which lists the parents of joints 2 to 25. Angles: the 22 triples of
 # the authors' released code (waist, chest, neck, base, then shoulder to wrist, hip to ankle).
 NTU25 = Skeleton(
@@ -233,6 +247,19 @@ KINECT20 = Skeleton(
         *((1, 8, 9), (8, 9, 10), (9, 10, 11), (2, 3, 16), (3, 16, 17), (16, 17, 18), (17, 18, 19)),
     ),
     center=2,
+)
+
+# The same body in the order of the first Kinect's software (SDK), from the hips: that of MSR Action3D and NW-UCLA.
+KINECT20_SDK = _reordered(
+    KINECT20,
+    "kinect20_sdk",
+    (
+        *("hip_center", "spine", "shoulder_center", "head"),
+        *("left_shoulder", "left_elbow", "left_wrist", "left_hand"),
+        *("right_shoulder", "right_elbow", "right_wrist", "right_hand"),
+        *("left_hip", "left_knee", "left_ankle", "left_foot"),
+        *("right_hip", "right_knee", "right_ankle", "right_foot"),
+    ),
 )
 
 # The 18 joints of OpenPose's COCO model in Kinetics-skeleton: image x, y and the detector's score.
@@ -327,4 +354,39 @@ HDM31 = Skeleton(
     center=12,
 )
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, OPENPOSE18, COCO17, BODY25, H36M17, HDM31)}
+# The 33 landmarks of MediaPipe's pose model (Bazarevsky et al., arXiv 2006.10204) as its world landmarks: metres, from
+# the middle of the hips. Its connections as a tree; the face is the root, because MediaPipe has no neck.
+MEDIAPIPE33 = Skeleton(
+    name="mediapipe33",
+    joints=(
+        *("nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer"),
+        *("left_ear", "right_ear", "left_mouth", "right_mouth"),
+        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+        *("left_pinky", "right_pinky", "left_index", "right_index", "left_thumb", "right_thumb"),
+        *("left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle"),
+        *("left_heel", "right_heel", "left_foot_index", "right_foot_index"),
+    ),
+    parents=(
+        *(0, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0),
+        *(0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16),
+        *(11, 12, 23, 24, 25, 26, 27, 28, 27, 28),
+    ),
+    angles=(),
+    center=0,
+)
+
+# The first 22 joints of SMPL (Loper et al., SIGGRAPH Asia 2015), which has two more for the hands; metres.
+SMPL22 = Skeleton(
+    name="smpl22",
+    joints=(
+        *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2"),
+        *("left_ankle", "right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar"),
+        *("head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+    ),
+    parents=(0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19),
+    angles=(),
+    center=6,
+)
+
+_ALL = (NTU25, KINECT20, OPENPOSE18, COCO17, BODY25, H36M17, HDM31, KINECT20_SDK, MEDIAPIPE33, SMPL22)
+SKELETONS = {skeleton.name: skeleton for skeleton in _ALL}

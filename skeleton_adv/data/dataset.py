@@ -2,13 +2,14 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.ranges import Count, Fraction, Range, check_call
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.files import file_facts
@@ -49,13 +50,13 @@ class Dataset(ABC):
     """A set of labelled clips. ``read`` returns one clip as recorded and keeps nothing in memory.
 
     A new dataset is a frozen dataclass that derives from this class and defines ``name``, ``skeleton``,
-    ``all_classes``, ``clips`` and ``read``, and either ``path`` or ``fingerprint``. Its fields are
+    ``all_classes``, ``clips`` and ``read``, and ``path``, ``sources`` or ``fingerprint``. Its fields are
     settings, whose annotations give their ranges. All datasets have these settings:
 
     - ``num_frames``: T, the frames of a batch;
     - ``num_persons``: M, the number of bodies in a clip; absent bodies are 0;
     - ``test_crop``: the central fraction of a clip that is kept at test time;
-    - ``space``: ``camera``, or ``normalised``;
+    - ``space``: one of ``spaces``;
     - ``on_error``: what preparation does with a broken file.
 
     Raises ``SettingError`` for a setting out of range.
@@ -69,6 +70,11 @@ class Dataset(ABC):
 
     def __post_init__(self) -> None:
         check_call(type(self), {field.name: getattr(self, field.name) for field in fields(self)}, "dataset.")
+        if self.space not in self.spaces:
+            raise SettingError(
+                f"dataset.space={self.space}: the files of {self.name} contain the {self.spaces[0]} space only: "
+                f"set dataset.space={self.spaces[0]}"
+            )
 
     @property
     @abstractmethod
@@ -102,6 +108,11 @@ class Dataset(ABC):
     def unit(self) -> Unit:
         """Unit of the coordinates: metres, or fractions of the image."""
         return "m"
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces that the files give; clips whose only space is ``normalised`` are normalised in the files."""
+        return "camera", "normalised"
 
     @property
     def image_size(self) -> tuple[float, float] | None:
@@ -140,15 +151,27 @@ class Dataset(ABC):
     def read(self, clip: Clip) -> RawClip:
         """One clip, (F, C, V, ``num_persons``); raises ``DataError`` naming the file and the position of any damage."""
 
+    def one_pass(self, clips: Sequence[Clip]) -> Iterator[RawClip | DataError] | None:
+        """These clips or their errors, in the order of ``clips()``, from files that one process reads from the start.
+
+        None if ``read`` gives each clip equally fast.
+        """
+        return None
+
+    def sources(self) -> tuple[Path, ...]:
+        """The few files that contain all clips; empty if each clip has its own, ``path``."""
+        return ()
+
     def path(self, clip: Clip) -> Path:
         """The file that contains a clip."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither path nor fingerprint")
+        raise NotImplementedError(f"{type(self).__name__} defines none of path, sources and fingerprint")
 
     def fingerprint(self) -> str:
         """Digest of the input of preparation: settings, clips, and the size and modification time of each file."""
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in AFTER_READING}
-        clips = self.clips()
-        facts = [file_facts(path) for path in dict.fromkeys(map(self.path, clips))]
+        files = self.sources()
+        clips = () if files else self.clips()  # the list of clips may be in a file of gigabytes
+        facts = [file_facts(path) for path in files or dict.fromkeys(map(self.path, clips))]
         return hashlib.sha256(repr((self.name, settings, clips, facts)).encode()).hexdigest()
 
 

@@ -67,17 +67,14 @@ class DBCSP(Dataset):
         return Path(self.root).expanduser() / FILE
 
     def read(self, clip: Clip) -> RawClip:
-        where = f"{self.path(clip)}: data[{int(clip.name.removeprefix('clip'))}]"
-        values = self._content[0][int(clip.name.removeprefix("clip"))]
-        exists = np.ones(values.shape[:2], dtype=bool)
+        number = int(clip.name.removeprefix("clip"))
+        values, where = self._content[0][number], f"{self.path(clip)}: data[{number}]"
+        wrong = ~np.isfinite(values).all(axis=(1, 2))
+        if wrong.any():
+            raise DataError(f"{where}: frame {int(wrong.argmax()) + 1} contains a value that is not finite")
+        mask, persons = np.ones(values.shape[:2], dtype=bool), self.num_persons
         return to_raw(
-            values,
-            self.skeleton,
-            unit="px",
-            image_size=IMAGE_SIZE,
-            mask=exists,
-            num_persons=self.num_persons,
-            where=where,
+            values, self.skeleton, unit="px", image_size=IMAGE_SIZE, mask=mask, num_persons=persons, where=where
         )
 
     @cached_property
@@ -86,7 +83,7 @@ class DBCSP(Dataset):
         path = Path(self.root).expanduser() / FILE
         if not path.is_file():
             raise DataError(
-                f"dataset.root={self.root} contains no {FILE}: put the file there, or set dataset.root=... to its folder"
+                f"dataset.root={self.root} contains no {FILE}: put it there, or set dataset.root=... to its folder"
             )
         arrays = npz_arrays(path, ("data", "label", "class_names"))
         data, labels, names = arrays["data"], arrays["label"], arrays["class_names"]

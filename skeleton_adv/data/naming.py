@@ -3,11 +3,17 @@
 import re
 import unicodedata
 
+_NTU60, _NTU120 = ("ntu60_cs", "ntu60_cv"), ("ntu120_xsub", "ntu120_xset")
+_PREPARED = {
+    **dict.fromkeys(_NTU60, ("npz", "aligned", "agcn", "stgcn", "pyskl", "hrnet", "sgn")),
+    **dict.fromkeys(_NTU120, ("npz", "aligned", "agcn", "pyskl", "hrnet")),
+}
 # A user's numbers must never appear as those of one of these.
 SHIPPED = frozenset(
     (
-        *("ntu60_cs", "ntu60_cv", "ntu120_xsub", "ntu120_xset", "kinetics", "utd_mhad"),
+        *(*_NTU60, *_NTU120, "kinetics", "utd_mhad", "kinetics_npy"),
         *("hdm05", "hdm05_11", "dbcsp_ar", *(f"dbcsp_ar_fold{fold}" for fold in range(1, 5))),
+        *(f"{name}_{form}" for name, forms in _PREPARED.items() for form in forms),
         *("synthetic_cs", "synthetic_cv", "synthetic_kinetics"),
     )
 )

@@ -20,7 +20,7 @@ DAMAGED = (  # what NumPy and zipfile raise for a damaged file, whose header Num
 
 
 def npz_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of these names in an ``.npz`` file; raises ``DataError`` naming the file, and the array if one is bad."""
+    """The arrays of these names in an ``.npz`` file; raises ``DataError`` naming the file and the damaged array."""
     entry = ""
     try:
         with zipfile.ZipFile(path) as archive:

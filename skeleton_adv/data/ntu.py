@@ -79,23 +79,25 @@ class NTU(Dataset):
         ):
             wanted = action <= self.num_actions and (self.protocol.endswith("120") or setup <= SETUPS_60)
             if wanted and path.stem not in missing:
-                split: Split = "train" if self._trains(setup, camera, subject) else "test"
-                clips.append(Clip(path.stem, action - 1, split))
+                clips.append(Clip(path.stem, action - 1, split_of(self.protocol, setup, camera, subject)))
         return tuple(clips)
-
-    def _trains(self, setup: int, camera: int, subject: int) -> bool:
-        return {
-            "cs": subject in TRAIN_SUBJECTS,
-            "cv": camera in TRAIN_CAMERAS,
-            "xsub120": subject in TRAIN_SUBJECTS_120,
-            "xset120": setup % 2 == 0,
-        }[self.protocol]
 
     def path(self, clip: Clip) -> Path:
         return Path(self.root).expanduser() / f"{clip.name}.skeleton"
 
     def read(self, clip: Clip) -> RawClip:
         return select_bodies(read_skeleton_file(self.path(clip)), self.num_persons)
+
+
+def split_of(protocol: Protocol, setup: int, camera: int, subject: int) -> Split:
+    """The official split of the samples with these numbers in their names."""
+    trains = {
+        "cs": subject in TRAIN_SUBJECTS,
+        "cv": camera in TRAIN_CAMERAS,
+        "xsub120": subject in TRAIN_SUBJECTS_120,
+        "xset120": setup % 2 == 0,
+    }[protocol]
+    return "train" if trains else "test"
 
 
 def read_skeleton_file(path: Path) -> RawClip:
@@ -128,10 +130,12 @@ def select_bodies(listed: RawClip, num_persons: int) -> RawClip:
     As in 2s-AGCN's pipeline, bodies are ranked by their energy: the standard deviation of their coordinates,
     summed over axes. Frames without a body are kept.
     """
-    energies = [energy(listed.frames[..., body], listed.exists[..., body]) for body in range(LISTED_BODIES)]
-    ranked = sorted(range(LISTED_BODIES), key=lambda body: (-energies[body], body))
+    bodies = range(listed.frames.shape[-1])
+    energies = [energy(listed.frames[..., body], listed.exists[..., body]) for body in bodies]
+    ranked = sorted(bodies, key=lambda body: (-energies[body], body))
     kept = sorted(ranked[:num_persons])
-    return RawClip(np.ascontiguousarray(listed.frames[..., kept]), np.ascontiguousarray(listed.exists[..., kept]))
+    raw = RawClip(np.ascontiguousarray(listed.frames[..., kept]), np.ascontiguousarray(listed.exists[..., kept]))
+    return raw.padded(num_persons) if len(kept) < num_persons else raw
 
 
 def energy(frames: np.ndarray, exists: np.ndarray) -> float:

@@ -180,7 +180,11 @@ def _npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> Iterato
 
 def read_checked(dataset: Dataset, clip: Clip) -> RawClip:
     """A clip as its dataset reads it; raises ``DataError`` if a type, shape or value is wrong."""
-    frames, exists = raw = dataset.read(clip)
+    return _checked(dataset, clip, dataset.read(clip))
+
+
+def _checked(dataset: Dataset, clip: Clip, raw: RawClip) -> RawClip:
+    frames, exists = raw
     shape = _shape(dataset)
     where = f"{dataset.name}: clip {clip.name}"
     if frames.dtype != np.float32 or frames.shape != (len(frames), *shape) or len(frames) < 2:
@@ -202,7 +206,14 @@ def _shape(dataset: Dataset) -> tuple[int, int, int]:
 
 
 def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator[RawClip | DataError]:
-    """Each clip in turn, or its error; ``workers`` processes read them if there are many files."""
+    """Each clip in turn, or its error; ``workers`` processes read them if there are many files.
+
+    Files without random access are read in this process, from the start.
+    """
+    streamed = dataset.one_pass(clips)
+    if streamed is not None:
+        yield from (_or_error(dataset, clip, raw) for clip, raw in zip(clips, streamed, strict=True))
+        return
     workers = min(workers, len(clips) // CLIPS_PER_WORKER)
     if workers < 2:
         yield from (_read(dataset, clip) for clip in clips)
@@ -247,6 +258,13 @@ def _bare(dataset: Dataset) -> Dataset:
 def _read(dataset: Dataset, clip: Clip) -> RawClip | DataError:
     try:
         return read_checked(dataset, clip)
+    except DataError as error:
+        return error
+
+
+def _or_error(dataset: Dataset, clip: Clip, raw: RawClip | DataError) -> RawClip | DataError:
+    try:
+        return raw if isinstance(raw, DataError) else _checked(dataset, clip, raw)
     except DataError as error:
         return error
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from skeleton_adv.core.ranges import Count, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import spatial_adjacency
 from skeleton_adv.models.layers import UNITS
+from skeleton_adv.models.layouts import skeleton_with
 from skeleton_adv.models.streams import Bones
 
 _LAYERS = {**{f"l{number}": True for number in range(1, len(UNITS) + 1)}, "pool": False, "fc": False}
@@ -58,6 +59,11 @@ class AGCN(nn.Module):
         logits: Tensor = self.fc(self.pool(x.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1)))
         return logits
 
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
+        """An untrained stream with the sizes of these weights."""
+        return cls(*_sizes(weights))
+
 
 class TwoStreamAGCN(nn.Module):
     """The complete 2s-AGCN: the sum of the logits of a joint stream and a bone stream.
@@ -89,9 +95,22 @@ class TwoStreamAGCN(nn.Module):
         logits: Tensor = self.logits(joint + bone)
         return logits
 
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
+        """Both streams, untrained, with the sizes of one of them."""
+        return cls(*_sizes(weights))
+
     def streams(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The logits (N, num_classes) of the joint stream and of the bone stream."""
         return self.joint(x), self.bone(self.bones(x))
+
+
+def _sizes(weights: Mapping[str, Tensor]) -> tuple[Skeleton, int, int, int, int]:
+    """Skeleton, classes, persons, channels and width of one stream."""
+    joints, channels = weights["l1.gcn1.PA"].shape[-1], weights["l1.gcn1.conv_a.0.weight"].shape[1]
+    skeleton = skeleton_with(joints, channels)
+    persons = weights["data_bn.weight"].shape[0] // (joints * channels)
+    return skeleton, weights["fc.weight"].shape[0], persons, channels, weights["l1.tcn1.bn.weight"].shape[0]
 
 
 class BoneAGCN(AGCN):

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.errors import CheckpointError, UserError
 from skeleton_adv.core.files import read_json
-from skeleton_adv.core.skeleton import SKELETONS, Skeleton
+from skeleton_adv.core.progress import log
+from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.dataset import Dataset
 from skeleton_adv.data.memory import Memory
-from skeleton_adv.models.agcn import AGCN, TwoStreamAGCN
-from skeleton_adv.models.hcn import HCN
-from skeleton_adv.models.layouts import canonical, is_skelact
+from skeleton_adv.models.agcn import TwoStreamAGCN
+from skeleton_adv.models.layouts import LAYOUTS, Layout, by_stream, canonical, recognised, unwrapped
 from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.pyskl.fused import Fused
+from skeleton_adv.models.streams import Fusion
 from skeleton_adv.models.weights import fill, load_weights, read_state_dict
 
 PARTS = ("architecture", "preprocess")
@@ -27,27 +29,49 @@ PARTS = ("architecture", "preprocess")
 def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
     """The network of a checkpoint, without its preprocessing; ``load_victim`` returns both.
 
-    Layout, widths, joints and classes are inferred from the keys and shapes. On clips of a dataset without
-    preprocessing, most predictions are wrong: UTD-MHAD's HCN is correct on 8.4 % of the test clips instead of 93.5 %.
+    The layout, and the widths, joints and classes, are inferred from keys and shapes; the attribute ``layout`` of the
+    network and a line of the log name it. Supported are the layouts in ``docs/victims.md``, with or without wrappers
+    (``state_dict``, ``module.``) and constant entries, and ``.safetensors``; weights of several streams under
+    ``joint.``, ``bone.``, ``joint_motion.`` and ``bone_motion.`` become one network. Without its preprocessing, most
+    predictions on clips of a dataset are wrong: UTD-MHAD's HCN is correct on 8.4 % of the test clips instead of 93.5 %.
 
-    Supported are HCN-pytorch's ``.pth.tar``, the HCN authors' later layout (whose motion starts with a zero
-    frame), 2s-AGCN's bare state dict with or without ``module.`` and with the renamed keys of the released weights,
-    both streams of 2s-AGCN in one file under ``joint.`` and ``bone.``, and ``.safetensors``.
-    Keys and shapes do not show the motion of HCN or the stream of 2s-AGCN: HCN-pytorch's layout is given
-    HCN-pytorch's motion, and a single stream of 2s-AGCN is taken as a joint stream.
-    Raises ``CheckpointError`` naming the keys that do not fit; never executes a pickle.
+    Keys and shapes do not show the stream of a network, nor which HCN has HCN-pytorch's names: HCN-pytorch's layout is
+    given HCN-pytorch's motion. Raises ``CheckpointError`` naming the keys that do not fit; never executes a pickle.
     """
-    source_name = source if isinstance(source, str | Path) else "the state dict"
+    source_name = str(source) if isinstance(source, str | Path) else "the state dict"
     weights = read_state_dict(Path(source)) if isinstance(source, str | Path) else dict(source)
-    skelact = is_skelact(weights)
+    parts = by_stream(unwrapped(weights))
+    layouts = {stream: recognised(part) for stream, part in parts.items()}
+    first = next(iter(layouts.values()))
+    if first is None or {*layouts.values()} != {first}:
+        raise CheckpointError(
+            f"{source_name} has no supported layout (its first entry is {next(iter(weights), 'missing')}): supported "
+            f"are {', '.join(layout.name for layout in LAYOUTS)}"
+        )
     weights = canonical(weights)
     try:
-        model = _build(weights, skelact)
+        model = build(first, parts)
     except (KeyError, ZeroDivisionError, IndexError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else "a weight has an unexpected shape"
-        raise CheckpointError(f"{source_name} has no supported layout: {problem}") from None
-    fill(model, weights, str(source_name), type(model).__name__)
+        raise CheckpointError(f"{source_name} does not fit {first.name}: {problem}: use the complete file") from None
+    fill(model, weights, source_name, first.name)
+    log(f"{source_name}: weights of {first.name}")
+    model.layout = first.name  # type: ignore[assignment]
     return model.eval()
+
+
+def build(layout: Layout, parts: Mapping[str, Mapping[str, Tensor]]) -> nn.Module:
+    """An untrained network with the sizes of these weights, or the sum of one per stream."""
+    made: dict[str, nn.Module] = {stream: layout.from_weights(part) for stream, part in parts.items()}
+    if "" in made:
+        return made[""]
+    if layout.network == "agcn.AGCN" and {*parts} == {"joint", "bone"}:
+        return TwoStreamAGCN.from_weights(layout.canonical(parts["joint"]))
+    skeletons = [getattr(network, "skeleton", None) for network in made.values()]
+    if not isinstance(skeletons[0], Skeleton):
+        raise CheckpointError(f"weights of several streams of {layout.name} are not supported: load each on its own")
+    # The authors of pyskl add probabilities, all others logits.
+    return (Fused if layout.network.startswith("pyskl.") else Fusion).of(made, skeletons[0])
 
 
 def load_victim(path: str | Path) -> Network:
@@ -125,39 +149,6 @@ def _constructor(about: Path, settings: Mapping[str, Any], group: str, kind: typ
         raise CheckpointError(f"{about} names {name}, which does not exist: correct its _target_") from None
     if not (isinstance(target, type) and issubclass(target, kind) and target.__module__.startswith("skeleton_adv.")):
         raise CheckpointError(f"{about} names {name}, which is no class of skeleton_adv.{group}: correct its _target_")
-    return partial(target, **{key: value for key, value in settings.items() if not key.startswith("_")})
-
-
-def _hcn(weights: Mapping[str, Tensor], skelact: bool) -> HCN:
-    conv2, features = weights["conv2.weight"].shape[0], weights["fc7.0.weight"].shape[1]
-    return HCN(
-        num_joints=weights["conv3.0.weight"].shape[1],
-        num_classes=weights["fc8.weight"].shape[0],
-        num_frames=16 * (features // (256 * (conv2 // 16))),
-        channels=weights["conv1.0.weight"].shape[1],
-        conv2=conv2,
-        fc7=weights["fc7.0.weight"].shape[0],
-        motion="zero_first" if skelact else "resize",
-    )
-
-
-def _build(weights: Mapping[str, Tensor], skelact: bool) -> nn.Module:
-    """An untrained model with the widths of these weights."""
-    if "joint.data_bn.weight" in weights:
-        joint = {key.removeprefix("joint."): value for key, value in weights.items() if key.startswith("joint.")}
-        return TwoStreamAGCN(*_agcn(joint))
-    return AGCN(*_agcn(weights)) if "data_bn.weight" in weights else _hcn(weights, skelact)
-
-
-def _agcn(weights: Mapping[str, Tensor]) -> tuple[Skeleton, int, int, int, int]:
-    """Skeleton, classes, persons, channels and width of one stream."""
-    joints, channels = weights["l1.gcn1.PA"].shape[-1], weights["l1.gcn1.conv_a.0.weight"].shape[1]
-    alike = [skeleton for skeleton in SKELETONS.values() if skeleton.num_joints == joints]
-    if not alike:
-        known = sorted({skeleton.num_joints for skeleton in SKELETONS.values()})
-        raise CheckpointError(f"l1.gcn1.PA has {joints} joints: known graphs have {known}")
-    # Of two skeletons with this number of joints, the first with this number of channels: that of public weights.
-    fitting = [skeleton for skeleton in alike if channels in (skeleton.channels, len(skeleton.coords))]
-    skeleton = (fitting or alike)[0]
-    persons = weights["data_bn.weight"].shape[0] // (joints * channels)
-    return skeleton, weights["fc.weight"].shape[0], persons, channels, weights["l1.tcn1.bn.weight"].shape[0]
+    own = {key: value for key, value in settings.items() if not key.startswith("_")}
+    parts = {key: value for key, value in own.items() if isinstance(value, dict) and "_target_" in value}
+    return partial(target, **own | {key: _constructor(about, part, group, kind) for key, part in parts.items()})

@@ -40,6 +40,7 @@ class CTRGCN(nn.Module):
         width: Width = 64,
     ) -> None:
         super().__init__()
+        self.skeleton = skeleton
         adjacency = spatial_adjacency(skeleton)
         self.data_bn = nn.BatchNorm1d(num_persons * skeleton.num_joints * channels)
         inputs = channels

@@ -1,7 +1,7 @@
 """HCN: hierarchical co-occurrence network."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Probability, checked
 
-Motion = Literal["resize", "zero_first"]
+Motion = Literal["resize", "nearest", "zero_first"]
 _BY_PERSON = (*("conv1", "conv2", "conv3", "conv4"), *("conv1m", "conv2m", "conv3m", "conv4m"), "conv5", "conv6")
 
 
@@ -19,8 +19,9 @@ class HCN(nn.Module):
 
     Layers, names and order of weights match the public implementation HCN-pytorch, whose
     checkpoints load directly. HCN-pytorch differs from the paper in the width of conv2, which is the
-    number of frames there. ``motion``: ``resize`` stretches the T-1 differences to T frames (HCN-pytorch),
-    ``zero_first`` puts a zero frame first (the authors' later code). Persons are fused by their
+    number of frames there. ``motion``: ``resize`` stretches the T-1 differences linearly to T frames (HCN-pytorch),
+    ``nearest`` repeats the first of them (HCN-PrototypeLoss-PyTorch), ``zero_first`` puts a zero frame first (the
+    authors' later code). Persons are fused by their
     maximum after conv6. Input (N, C, T, V, M), output logits (N, num_classes).
 
     Raises ``SettingError`` if ``num_frames`` or ``conv2`` is not a multiple of 16, because four poolings halve it.
@@ -45,7 +46,7 @@ class HCN(nn.Module):
         if num_frames % 16 or width % 16:
             raise SettingError(f"num_frames={num_frames} and conv2={width} must be multiples of 16 for HCN")
         self.num_frames, self.motion = num_frames, motion
-        self.register_buffer("stretch", _stretch(num_frames), persistent=False)
+        self.register_buffer("stretch", _stretch(num_frames, motion), persistent=False)
         self.conv1, self.conv2, self.conv3, self.conv4 = _stream(channels, width, num_joints, dropout)
         self.conv1m, self.conv2m, self.conv3m, self.conv4m = _stream(channels, width, num_joints, dropout)
         self.conv5 = _stage(128, 128, nn.ReLU(), nn.Dropout2d(dropout))
@@ -69,6 +70,20 @@ class HCN(nn.Module):
         logits: Tensor = self.fc8(self.fc7(fused.flatten(1)))
         return logits
 
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor], motion: Motion = "resize") -> Self:
+        """An untrained network with the sizes of these weights."""
+        conv2, features = weights["conv2.weight"].shape[0], weights["fc7.0.weight"].shape[1]
+        return cls(
+            num_joints=weights["conv3.0.weight"].shape[1],
+            num_classes=weights["fc8.weight"].shape[0],
+            num_frames=16 * (features // (256 * (conv2 // 16))),
+            channels=weights["conv1.0.weight"].shape[1],
+            conv2=conv2,
+            fc7=weights["fc7.0.weight"].shape[0],
+            motion=motion,
+        )
+
     def _difference(self, x: Tensor) -> Tensor:
         """Motion between frames (N*M, C, T, V), as ``motion`` defines it."""
         difference = x[:, :, 1:] - x[:, :, :-1]
@@ -78,8 +93,11 @@ class HCN(nn.Module):
         return torch.einsum("nctv,ts->ncsv", difference, self.stretch)
 
 
-def _stretch(num_frames: int) -> Tensor:
-    """(T-1, T) weights of a linear resize from T-1 to T frames, with pixel centres as in ``F.interpolate``."""
+def _stretch(num_frames: int, motion: Motion) -> Tensor:
+    """(T-1, T) weights of a linear or nearest resize from T-1 to T frames, as in ``F.interpolate``."""
+    if motion == "nearest":
+        nearest = torch.arange(num_frames) * (num_frames - 1) // num_frames
+        return F.one_hot(nearest, num_frames - 1).T.float()
     frames = torch.eye(num_frames - 1, dtype=torch.float64)[None]
     return F.interpolate(frames, size=num_frames, mode="linear", align_corners=False)[0].float()
 

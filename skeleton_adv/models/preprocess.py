@@ -83,17 +83,11 @@ class Denoised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
         if not self.flat:
-            x = self._translated(x.gather(4, _by_motion(x).view(len(x), 1, 1, 1, -1).expand_as(x)))
+            x = translated(x, self.center)
         if self.aligned:
             x = self._rotated(x)
         stream: Tensor = self.stream(self._resized(x))
         return stream
-
-    def _translated(self, x: Tensor) -> Tensor:
-        present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
-        first = present[:, 0, :, 0, 0].to(torch.int8).argmax(dim=1)  # 0 if the first person is absent from all frames
-        origin = x[:, :, :, self.center, 0].gather(2, first.view(-1, 1, 1).expand(-1, x.shape[1], 1))
-        return torch.where(present, x - origin[..., None, None], 0)
 
     def _rotated(self, x: Tensor) -> Tensor:
         """Each person's frame of reference: across the hips, forward, and up the spine, at the first frame."""
@@ -111,6 +105,19 @@ class Denoised(nn.Module):
         recorded = (x.detach() != 0).any(dim=3).any(dim=1).any(dim=2).sum(dim=1)  # (N,)
         start = ((1 - self.crop) * recorded / 2).long()
         return torch.einsum("nctvm,nst->ncsvm", x, _linear(x, recorded - 2 * start, self.length, start))
+
+
+def translated(x: Tensor, center: int) -> Tensor:
+    """x (N, C, T, V, M), the person who moves most first, with this person's ``center`` at 0 in its first frame.
+
+    All persons are translated alike; joints that do not exist stay 0.
+    """
+    x = x.gather(4, _by_motion(x).view(len(x), 1, 1, 1, -1).expand_as(x))
+    present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
+    first = present[:, 0, :, 0, 0].to(torch.int8).argmax(dim=1)  # 0 if the first person is absent from all frames
+    origin = x[:, :, :, center, 0].gather(2, first.view(-1, 1, 1).expand(-1, x.shape[1], 1))
+    exists = (x.detach() != 0).any(dim=1, keepdim=True)
+    return torch.where(exists, x - origin[..., None, None], 0)
 
 
 def _by_motion(x: Tensor) -> Tensor:

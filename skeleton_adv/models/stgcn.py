@@ -26,7 +26,7 @@ class STGCN(nn.Module):
 
     layers: ClassVar[Mapping[str, bool]] = {
         **{f"st_gcn_networks.{number}": True for number in range(len(UNITS))},
-        "fcn": False,
+        "logits": False,
     }
     adjacency: Tensor
 
@@ -40,6 +40,7 @@ class STGCN(nn.Module):
         dropout: Probability = 0.5,
     ) -> None:
         super().__init__()
+        self.skeleton = skeleton
         adjacency = distance_adjacency(skeleton)
         self.register_buffer("adjacency", adjacency, persistent=False)
         self.data_bn = nn.BatchNorm1d(skeleton.num_joints * channels)
@@ -50,6 +51,7 @@ class STGCN(nn.Module):
         self.st_gcn_networks = nn.ModuleList(units)
         self.edge_importance = nn.ParameterList(torch.ones_like(adjacency) for _ in UNITS)
         self.fcn = nn.Conv2d(inputs, num_classes, 1)
+        self.logits = nn.Flatten()
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,8 +59,8 @@ class STGCN(nn.Module):
         x = by_person(x, self.data_bn)
         for unit, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
             x = unit(x, self.adjacency * importance)
-        logits: Tensor = self.fcn(over_persons(x, persons)[:, :, None, None])
-        return logits.flatten(1)
+        logits: Tensor = self.logits(self.fcn(over_persons(x, persons)[:, :, None, None]))
+        return logits
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import bone_links
 
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
+STREAMS: tuple[Stream, ...] = get_args(Stream)
 
 
 class Bones(nn.Module):
@@ -28,7 +29,7 @@ class Bones(nn.Module):
         self.register_buffer("bones", matrix, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.transpose(3, 4) @ self.bones).transpose(3, 4)
+        return (x.transpose(3, 4) @ self.bones.to(x.dtype)).transpose(3, 4)
 
 
 class StreamOf(nn.Module):
@@ -52,7 +53,7 @@ class StreamOf(nn.Module):
 class Fusion(nn.Module):
     """The weighted sum of the logits of networks that are trained on one stream each.
 
-    ``network`` builds one of them from the facts of a dataset; the weights of each are named after its stream. Input
+    ``member`` builds one of them from the facts of a dataset; the weights of each are named after its stream. Input
     (N, C, T, V, M), output logits (N, num_classes).
     Raises ``SettingError`` if ``weights`` are not as many as ``streams``, or if a stream is named twice.
     """
@@ -60,7 +61,7 @@ class Fusion(nn.Module):
     @checked
     def __init__(
         self,
-        network: Callable[..., nn.Module],
+        member: Callable[..., nn.Module],
         skeleton: Skeleton = NTU25,
         num_classes: Count = 60,
         num_persons: Count = 2,
@@ -78,12 +79,18 @@ class Fusion(nn.Module):
             **{"skeleton": skeleton, "num_joints": skeleton.num_joints, "num_classes": num_classes},
             **{"num_persons": num_persons, "channels": channels, "num_frames": num_frames},
         }
-        taken = inspect.signature(network).parameters
+        taken = inspect.signature(member).parameters
         self.names, self.weights = tuple(streams), tuple(float(weight) for weight in weights)
         self.inputs = nn.ModuleDict({name: StreamOf(skeleton, name) for name in streams})  # type: ignore[arg-type]
         for name in streams:
-            self.add_module(name, network(**{key: value for key, value in facts.items() if key in taken}))
+            self.add_module(name, member(**{key: value for key, value in facts.items() if key in taken}))
         self.logits = nn.Identity()  # names the weighted sum
+
+    @classmethod
+    def of(cls, networks: Mapping[str, nn.Module], skeleton: Skeleton) -> Self:
+        """The sum, with weight 1, of these networks by their streams."""
+        made = iter(networks.values())
+        return cls(lambda: next(made), skeleton, streams=[*networks], weights=[1.0] * len(networks))
 
     @property
     def layers(self) -> Mapping[str, bool]:

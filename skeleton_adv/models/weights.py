@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.files import digest, read_json, write_json, write_whole
-from skeleton_adv.models.layouts import canonical, is_skelact
+from skeleton_adv.core.progress import log
+from skeleton_adv.models.layouts import canonical, recognised, unwrapped
 from skeleton_adv.models.network import Network
 
 # NumPy scalars, which HCN-pytorch stores with its weights; they contain no code.
@@ -59,10 +60,28 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
     if is_foreign(network):
         fill(network.model, _without_wrapper(weights), f"model.checkpoint={path}", "this network", way_out)
         return known
-    if is_skelact(weights) and getattr(network.model, "motion", None) == "resize":
-        raise CheckpointError(f"model.checkpoint={path} is from the HCN authors' later code: choose model=hcn_skelact")
-    fill(network.model, canonical(weights), f"model.checkpoint={path}", "this model and dataset", way_out)
+    layout = recognised(unwrapped(weights))
+    motion = layout.settings.get("motion") if layout else None
+    if layout and motion not in (None, getattr(network.model, "motion", motion)):
+        raise CheckpointError(f"model.checkpoint={path} has the layout of {layout.name}: choose model={layout.model}")
+    found = canonical(weights)
+    if layout and layout.spare:
+        found = _used(found, layout.spare, network.num_classes, path)
+    fill(network.model, found, f"model.checkpoint={path}", "this model and dataset", way_out)
+    take_constants = getattr(network.model, "take_constants", None)
+    if callable(take_constants):
+        take_constants(unwrapped(weights))
     return known
+
+
+def _used(weights: Mapping[str, Tensor], layer: str, classes: int | None, path: Path) -> dict[str, Tensor]:
+    """The weights without the rows of classes that the dataset does not have."""
+    rows = {key: value for key, value in weights.items() if key in (f"{layer}.weight", f"{layer}.bias")}
+    spare = [len(value) - classes for value in rows.values() if classes is not None and len(value) > classes]
+    if not spare:
+        return dict(weights)
+    log(f"{path}: the last {spare[0]} classes of {layer} are not in the dataset and are left out")
+    return {**weights, **{key: value[:classes] for key, value in rows.items()}}
 
 
 def is_foreign(network: Network) -> bool:

@@ -32,7 +32,8 @@ def prepared_clips(job: Job) -> Prepared:
     if prepared.skipped:
         names = ", ".join(name for name, _ in prepared.skipped)
         log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare gives the reasons)")
-    return prepared if job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
+    given = job.dataset.spaces == ("normalised",)  # by the files
+    return prepared if given or job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
 
 
 def test_clips(job: Job, prepared: Prepared) -> list[int]:

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from skeleton_adv.command import cli, compose, recipes
 from skeleton_adv.command.help import help_text
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.train.recipe import Recipe
 
 OLD: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "recipes.json").read_text())
 
@@ -42,9 +43,13 @@ def test_an_old_name_gives_the_old_recipe(name: str) -> None:
 
 @pytest.mark.parametrize("model", list(cli.groups()["model"]))
 def test_every_model_has_a_recipe_for_every_dataset(model: str) -> None:
+    every = recipes.load()
     for dataset in cli.groups()["dataset"]:
-        made = recipe_of("task=train", f"model={model}", f"dataset={dataset}")
-        assert made == OLD.get(f"{model}/{dataset}", made) and made["_target_"] == recipes.TARGET
+        made = every[f"{model}/{dataset}"]
+        assert made == OLD.get(f"{model}/{dataset}", made)
+        Recipe(**{key: value for key, value in made.items() if key != "_target_"})
+    last = recipe_of("task=train", f"model={model}", f"dataset={dataset}")
+    assert last == made and made["_target_"] == recipes.TARGET
 
 
 def test_a_new_dataset_needs_no_recipe_and_a_new_model_one_file(tmp_path: Path) -> None:

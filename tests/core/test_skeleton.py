@@ -11,15 +11,19 @@ from skeleton_adv.core.skeleton import (
     BODY25,
     COCO17,
     H36M17,
+    HDM31,
     KINECT20,
+    MEDIAPIPE33,
     NTU25,
+    OPENPOSE18,
     SKELETONS,
+    SMPL22,
     Skeleton,
     derived_angles,
 )
 
 ALL = tuple(SKELETONS.values())
-RULED = (NTU25, KINECT20, COCO17, BODY25, H36M17)  # OpenPose's 18 have a released list of angles
+RULED = tuple(body for body in ALL if body != OPENPOSE18)  # OpenPose's 18 have a released list of angles
 
 
 @pytest.mark.parametrize("skeleton", ALL, ids=lambda s: s.name)
@@ -101,6 +105,21 @@ def test_public_layouts() -> None:
     openpose += [(22, 23), (11, 24)]
     assert {(parent, joint) for joint, parent in BODY25.bones} == {*openpose}
     assert H36M17.parents == (0, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
+
+
+def test_layouts_of_motion_capture_and_estimators() -> None:
+    """MediaPipe's connections that are in its tree; SMPL's parents; HDM05's arms start at the shoulder centre."""
+    mediapipe = [(0, 1), (1, 2), (2, 3), (3, 7), (0, 4), (4, 5), (5, 6), (6, 8), (11, 13), (13, 15), (12, 14), (14, 16)]
+    mediapipe += [(15, 17), (15, 19), (15, 21), (16, 18), (16, 20), (16, 22), (11, 23), (12, 24), (23, 25), (24, 26)]
+    mediapipe += [(25, 27), (26, 28), (27, 29), (28, 30), (27, 31), (28, 32)]
+    own = {(0, 9), (0, 10), (0, 11), (0, 12)}  # mouth and shoulders hang from the nose
+    assert {(parent, joint) for joint, parent in MEDIAPIPE33.bones} == {*mediapipe} | own
+    smpl = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+    assert SMPL22.parents[1:] == smpl[1:] and SMPL22.joints[15] == "head" and len(SMPL22.joints) == 22
+    names = [HDM31.joints[HDM31.parents[HDM31.joints.index(name)]] for name in ("left_shoulder", "left_wrist", "neck")]
+    assert names == ["shoulder_center", "left_forearm", "shoulder_center"] and len(HDM31.bones) == 30
+    for skeleton in (HDM31, MEDIAPIPE33, SMPL22, H36M17, COCO17, BODY25):
+        assert skeleton.angles == derived_angles(skeleton.parents)
 
 
 GOOD = {"name": "own", "joints": ["a", "b", "c"], "parents": [0, 0, 1]}

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import changed
+from motion_files import write_dbcsp, write_hdm05
 from scipy.io import savemat
 
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.data.clips import Dataset, hashed_order
+from skeleton_adv.data.dbcsp import DBCSP, FILE
+from skeleton_adv.data.hdm05 import HDM05
 from skeleton_adv.data.kinetics import Kinetics
 from skeleton_adv.data.ntu import NTU
 from skeleton_adv.data.store import Prepared, Store, prepare, read_checked
@@ -21,24 +25,6 @@ from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
 from skeleton_adv.data.utd_mhad import UTDMHAD
 
 CHANGES = 150  # of each kind of file
-WORDS = (b"1e39", b"-1e6", b"nan", b"NaN", b"Infinity", b"1e999", b"-1", b"9" * 5000, b"{}", b"[", b"true", b"\xc3\xa4")
-
-
-def changed(content: bytes, rng: random.Random) -> bytes:
-    """The bytes of a file with one byte flipped, a part removed, repeated or replaced, or the end cut off."""
-    start = rng.randrange(len(content))
-    end = min(start + rng.choice((1, 1, 4, 8, 100)), len(content))
-    before, part, after = content[:start], content[start:end], content[end:]
-    kind = rng.choice(("flip", "flip", "flip", "random", "lose", "double", "word", "cut"))
-    if kind == "flip":
-        return before + bytes([part[0] ^ 1 << rng.randrange(8)]) + content[start + 1 :]
-    return {
-        "random": before + rng.randbytes(len(part)) + after,
-        "lose": before + after,
-        "double": before + part + part + after,
-        "word": before + rng.choice(WORDS) + after,
-        "cut": before,
-    }[kind]
 
 
 def mat_set(root: Path) -> tuple[Dataset, list[Path]]:
@@ -68,6 +54,12 @@ def openpose_set(root: Path) -> tuple[Dataset, list[Path]]:
     return Kinetics(str(root)), [path, listed]
 
 
+def acclaim_set(root: Path) -> tuple[Dataset, list[Path]]:
+    """One clip of one actor: the motion and the body."""
+    write_hdm05(root, ["walk"], ["bd"], frames=6)
+    return HDM05(str(root)), [root / "HDM_bd_walk_001_120.amc", root / "HDM_bd.asf"]
+
+
 def read_all(dataset: Dataset) -> None:
     """Read every clip with a new dataset, and check that its values are finite and its types and shapes correct."""
     fresh = replace(dataset)
@@ -76,7 +68,7 @@ def read_all(dataset: Dataset) -> None:
         assert np.isfinite(raw.frames).all() and raw.frames.dtype == np.float32 and 0 <= clip.label < 400
 
 
-@pytest.mark.parametrize("make", [mat_set, skeleton_set, openpose_set])
+@pytest.mark.parametrize("make", [mat_set, skeleton_set, openpose_set, acclaim_set])
 def test_a_changed_file_is_read_or_refused(make: Callable[[Path], tuple[Dataset, list[Path]]], tmp_path: Path) -> None:
     dataset, paths = make(tmp_path)
     read_all(dataset)
@@ -93,6 +85,22 @@ def test_a_changed_file_is_read_or_refused(make: Callable[[Path], tuple[Dataset,
         path.write_bytes(content)
     assert all(str(tmp_path) in text and "\n" not in text for text in complaints)
     assert 10 < len(complaints) < len(paths) * CHANGES - 10  # both kinds of change were tried
+
+
+def test_a_changed_archive_is_as_before_or_refused(tmp_path: Path) -> None:
+    """The checksums of an ``.npz`` file cover its arrays."""
+    dataset = DBCSP(str(write_dbcsp(tmp_path, per_class=1)))
+    path, rng, complaints = tmp_path / FILE, random.Random(0), []
+    content = path.read_bytes()
+    before = [dataset.read(clip).frames for clip in dataset.clips()]
+    for _ in range(CHANGES):
+        path.write_bytes(changed(content, rng))
+        try:
+            fresh = replace(dataset)
+            np.testing.assert_array_equal([fresh.read(clip).frames for clip in fresh.clips()], before)
+        except DataError as error:
+            complaints.append(str(error))
+    assert all(str(path) in text and "\n" not in text for text in complaints) and len(complaints) > CHANGES / 2
 
 
 def contents(prepared: Prepared) -> list[object]:

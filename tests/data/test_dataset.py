@@ -1,5 +1,6 @@
 """A complete new dataset, and the facts of the existing ones."""
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -115,16 +116,23 @@ def made(option: str, **changes: Any) -> Dataset:
     return dataset
 
 
+PREPARED_NTU = ("ntu60_npz", "ntu60_aligned", "ntu60_agcn", "ntu60_stgcn", "ntu60_pyskl", "ntu60_sgn")
 FACTS = {
     "ntu60_cs": ("NTU RGB+D, cross-subject", False, "m"),
     "ntu60_cv": ("NTU RGB+D, cross-view", False, "m"),
     "ntu120_xsub": ("NTU RGB+D, cross-subject", True, "m"),
     "ntu120_xset": ("NTU RGB+D, cross-subject", True, "m"),
     "utd_mhad": ("NTU RGB+D, cross-subject", True, "m"),
+    "hdm05": ("NTU RGB+D, cross-subject", True, "m"),
+    "dbcsp_ar": (None, False, "image"),
     "synthetic_cs": ("NTU RGB+D, cross-subject", True, "m"),
     "synthetic_cv": ("NTU RGB+D, cross-view", True, "m"),
     "kinetics": ("Kinetics", False, "image"),
     "synthetic_kinetics": ("Kinetics", True, "image"),
+    **dict.fromkeys(PREPARED_NTU, ("NTU RGB+D, cross-subject", False, "m")),
+    **dict.fromkeys(("ntu120_npz", "ntu120_pyskl"), ("NTU RGB+D, cross-subject", True, "m")),
+    "kinetics_npy": ("Kinetics", False, "image"),
+    **dict.fromkeys(("ntu60_hrnet", "hrnet"), (None, False, "image")),
 }
 
 
@@ -137,9 +145,10 @@ def test_facts_of_the_papers_sets_and_their_stand_ins(option: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_is_a_dataset_of_its_name(option: str) -> None:
     dataset = made(option)
-    own = option == "folder"  # it bears the name of its folder, which is never a shipped dataset's
-    assert isinstance(dataset, Dataset) and dataset.name == ("own" if own else option)
-    assert own or option in SHIPPED
+    own = {"folder": "own", "hrnet": "hmdb51_hrnet_test1"}  # names of files, which are never a shipped dataset's
+    plain = re.sub("_(?:cs|cv|xsub|xset)_", "_", dataset.name)  # a prepared format's protocol is a setting
+    assert isinstance(dataset, Dataset) and plain == own.get(option, option)
+    assert (dataset.name in SHIPPED) == (option not in own)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -164,7 +173,8 @@ def test_coordinates_outside_a_recording() -> None:
 
 
 def test_readers_and_the_store_import_no_torch() -> None:
-    names = ("store", "ntu", "kinetics", "utd_mhad", "synthetic", "synthetic_kinetics", "folder", "memory")
+    names = ("store", "ntu", "kinetics", "utd_mhad", "synthetic", "synthetic_kinetics", "folder", "memory", "hdm05")
+    names += ("dbcsp", "ntu_npz", "ntu_agcn", "ntu_stgcn", "kinetics_npy", "ntu_pyskl", "hrnet", "ntu_sgn")
     code = "import sys\n" + "".join(f"import skeleton_adv.data.{name}\n" for name in names)
     done = subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -1,40 +1,28 @@
-"""pyskl's networks, compared with golden numbers of its code."""
+"""What pyskl's networks share: sizes, samplings and the fusion of streams."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_inputs import assert_golden, golden_clips
+from golden_inputs import golden_clips
+from skeleton_adv.models.pyskl.fused import Fused
 from torch import nn
 
-from skeleton_adv.core.errors import CheckpointError, SettingError
-from skeleton_adv.core.skeleton import COCO17, KINECT20, NTU25
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.skeleton import KINECT20
+from skeleton_adv.models.checkpoint import load_checkpoint
 from skeleton_adv.models.network import Network
 from skeleton_adv.models.pyskl.aagcn import AAGCN
 from skeleton_adv.models.pyskl.ctrgcn import CTRGCN
 from skeleton_adv.models.pyskl.dgstgcn import DGSTGCN
 from skeleton_adv.models.pyskl.msg3d import MSG3D
-from skeleton_adv.models.pyskl.parts import Recogniser, canonical, log_mean_softmax, skeleton_of
-from skeleton_adv.models.pyskl.recogniser import Fused, is_pyskl, recogniser_of, type_of
+from skeleton_adv.models.pyskl.parts import Recogniser, log_mean_softmax
 from skeleton_adv.models.pyskl.sgn import SGN
 from skeleton_adv.models.pyskl.stgcn import STGCN
 from skeleton_adv.models.pyskl.stgcnpp import STGCNPP
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-FILES: dict[str, type[Recogniser]] = {
-    "pyskl_stgcn_ntu_t100": STGCN,
-    "pyskl_stgcnpp_ntu_t100": STGCNPP,
-    "pyskl_aagcn_ntu_t100": AAGCN,
-    "pyskl_ctrgcn_ntu_t100": CTRGCN,
-    "pyskl_msg3d_ntu_t100": MSG3D,
-    "pyskl_dgstgcn_ntu_t100": DGSTGCN,
-    "pyskl_sgn_ntu_t30": SGN,
-}
-every = pytest.mark.parametrize("name", FILES)
 SMALL: dict[type[Recogniser], dict[str, Any]] = {
     STGCN: {"width": 4},
     STGCNPP: {"width": 8},
@@ -47,41 +35,9 @@ SMALL: dict[type[Recogniser], dict[str, Any]] = {
 alike = pytest.mark.parametrize("build", SMALL, ids=lambda build: build.__name__)
 
 
-def golden_of(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text())
-    return content
-
-
 def small(build: Callable[..., Recogniser], **more: Any) -> Recogniser:
     torch.manual_seed(0)
     return build(num_classes=5, **SMALL[build], **more).eval()  # type: ignore[index]
-
-
-@every
-def test_names_and_sizes_of_the_weights(name: str) -> None:
-    golden, model = golden_of(name), FILES[name]()
-    assert sum(p.numel() for p in model.parameters()) == golden["params"]
-    assert [(k, list(v.shape)) for k, v in model.state_dict().items()] == list(map(tuple, golden["state_dict"].items()))
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (FILES[name] in (STGCN, AAGCN, MSG3D))) for name in FILES]
-)
-def test_golden(name: str) -> None:
-    assert_golden(FILES[name](), golden_of(name))
-
-
-@every
-def test_weights_with_constant_graphs_build_the_network_that_loads_them(name: str) -> None:
-    golden = golden_of(name)
-    shapes = golden["state_dict"] | golden.get("constant_buffers", {})
-    weights = canonical({key: torch.zeros(shape) for key, shape in shapes.items()})
-    assert is_pyskl(weights) and set(weights) == set(golden["state_dict"])
-    built = recogniser_of(weights)
-    assert type(built) is FILES[name] is type_of(weights)
-    built.load_state_dict(weights)
-    with pytest.raises(KeyError):
-        recogniser_of({key: value for key, value in weights.items() if key != "cls_head.fc_cls.weight"})
 
 
 @alike
@@ -89,7 +45,7 @@ def test_sizes_come_back_from_the_weights_of_another_skeleton(build: type[Recogn
     network = small(build, skeleton=KINECT20)
     weights = network.state_dict()
     x = golden_clips(2, 3, 12, 20, 2, seed=1)
-    again = recogniser_of(weights).eval()
+    again = build.from_weights(weights).eval()
     again.load_state_dict(weights)
     assert torch.equal(again(x), network(x)) and network(x).shape == (2, 5)
 
@@ -110,11 +66,10 @@ def test_a_fusion_adds_probabilities_and_comes_back_from_its_weights() -> None:
     expected = torch.stack([share / 6 * F.softmax(logits, dim=1) for share, logits in shares]).sum(dim=0).log()
     torch.testing.assert_close(fused(*inputs), expected)
     assert Network(nn.Identity(), fused).log_probabilities and not Network(nn.Identity(), fused.joint).log_probabilities
-    again = recogniser_of(fused.state_dict()).eval()
-    again.load_state_dict(fused.state_dict())
+    again = load_checkpoint(fused.state_dict())
     assert isinstance(again, Fused) and torch.equal(again(*inputs), fused(*inputs))
     two = {key: value for key, value in fused.state_dict().items() if "motion" not in key}
-    assert recogniser_of(two).weights == (2, 2)
+    assert load_checkpoint(two).weights == (2, 2)
     assert list(again.layers)[-1] == "logits" and len(again.layers) == 4 * 12 + 1
 
 
@@ -138,6 +93,3 @@ def test_refusals() -> None:
         Fused(STGCNPP, weights=(1, 1))
     with pytest.raises(SettingError, match=r"preprocess\.stream"):
         Fused(lambda: small(STGCNPP))(golden_clips(1, 3, 10, 25, 2, seed=0))
-    with pytest.raises(CheckpointError, match="7 joints"):
-        skeleton_of(7, 3)
-    assert (skeleton_of(25, 3), skeleton_of(17, 3)) == (NTU25, COCO17)

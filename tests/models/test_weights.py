@@ -21,6 +21,7 @@ from skeleton_adv.data.synthetic.dataset import SyntheticMotion
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.models import load_checkpoint, load_victim
 from skeleton_adv.models.agcn import TwoStreamAGCN
+from skeleton_adv.models.ctrgcn import CTRGCN
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize
@@ -189,3 +190,18 @@ def test_a_network_from_outside_needs_no_registration(tmp_path: Path) -> None:
     load_weights(other, tmp_path / "mine.safetensors")
     assert torch.equal(net(x), other(x)) and list(net.features(x)) == ["logits"]
     assert torch.equal(net.features(x)["logits"], net(x))
+
+
+def test_classes_that_the_dataset_lacks_are_left_out_of_fr_heads_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, wide = (Network(nn.Identity(), CTRGCN(num_classes=k, width=4), k) for k in (3, 5))
+    heads = {"ren_low.spatio_cl_net.cl_fc.bias": torch.zeros(2)}
+    torch.save({**wide.model.state_dict(), **heads}, tmp_path / "runs.pt")
+    load_weights(network, tmp_path / "runs.pt")
+    x = torch.randn(2, 3, 16, 25, 2)
+    torch.testing.assert_close(network.eval()(x), wide.eval()(x)[:, :3])
+    assert "the last 2 classes" in capsys.readouterr().err
+    torch.save(wide.model.state_dict(), tmp_path / "ctrgcn.pt")  # CTR-GCN has no such classes
+    with pytest.raises(CheckpointError, match=r"fc\.bias \(5 in the file, 3 in the model\)"):
+        load_weights(network, tmp_path / "ctrgcn.pt")

@@ -11,6 +11,7 @@ from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import spatial_adjacency
 from skeleton_adv.models.layers import ConvNorm, matched
+from skeleton_adv.models.layouts import skeleton_with
 from skeleton_adv.models.pyskl.parts import (
     LAYERS,
     Recogniser,
@@ -20,7 +21,6 @@ from skeleton_adv.models.pyskl.parts import (
     branches,
     kaiming,
     sizes,
-    skeleton_of,
 )
 
 
@@ -47,13 +47,13 @@ class AAGCN(Recogniser):
             Unit(_Spatial(inputs, outputs, adjacency), _temporal(outputs, stride), residual)
             for inputs, outputs, stride, residual in sizes(channels, width)
         ]
-        super().__init__(Units(num_persons * skeleton.num_joints * channels, units), 4 * width, num_classes)
+        super().__init__(skeleton, Units(num_persons * skeleton.num_joints * channels, units), 4 * width, num_classes)
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
         """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing key."""
         width, channels = weights["backbone.gcn.0.gcn.conv_d.0.weight"].shape[:2]
-        skeleton = skeleton_of(weights["backbone.gcn.0.gcn.A"].shape[-1], channels)
+        skeleton = skeleton_with(weights["backbone.gcn.0.gcn.A"].shape[-1], channels)
         persons = weights["backbone.data_bn.weight"].shape[0] // (skeleton.num_joints * channels)
         return cls(skeleton, weights["cls_head.fc_cls.weight"].shape[0], persons, channels, width)
 

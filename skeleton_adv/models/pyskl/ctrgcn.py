@@ -11,7 +11,8 @@ from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import spatial_adjacency
 from skeleton_adv.models.layers import UNITS, MultiScale, by_person, matched
-from skeleton_adv.models.pyskl.parts import HEAD, Recogniser, Width, kaiming, sizes, skeleton_of
+from skeleton_adv.models.layouts import skeleton_with
+from skeleton_adv.models.pyskl.parts import HEAD, Recogniser, Width, kaiming, sizes
 
 _LAYERS = {f"backbone.net.{unit}": True for unit in range(len(UNITS))} | HEAD
 
@@ -37,13 +38,15 @@ class CTRGCN(Recogniser):
     ) -> None:
         adjacency = spatial_adjacency(skeleton, "fork")
         units = [_Unit(*unit, adjacency) for unit in sizes(channels, width)]
-        super().__init__(_Backbone(num_persons * skeleton.num_joints * channels, units), 4 * width, num_classes)
+        super().__init__(
+            skeleton, _Backbone(num_persons * skeleton.num_joints * channels, units), 4 * width, num_classes
+        )
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
         """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing key."""
         width, channels = weights["backbone.net.0.gcn1.convs.0.conv3.weight"].shape[:2]
-        skeleton = skeleton_of(weights["backbone.net.0.gcn1.A"].shape[-1], channels)
+        skeleton = skeleton_with(weights["backbone.net.0.gcn1.A"].shape[-1], channels)
         persons = weights["backbone.data_bn.weight"].shape[0] // (skeleton.num_joints * channels)
         return cls(skeleton, weights["cls_head.fc_cls.weight"].shape[0], persons, channels, width)
 

@@ -11,7 +11,8 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.layers import matched
-from skeleton_adv.models.pyskl.parts import LAYERS, Recogniser, SixBranches, Unit, Units, Width, sizes, skeleton_of
+from skeleton_adv.models.layouts import skeleton_with
+from skeleton_adv.models.pyskl.parts import LAYERS, Recogniser, SixBranches, Unit, Units, Width, sizes
 
 SUBSETS = 8
 
@@ -39,13 +40,13 @@ class DGSTGCN(Recogniser):
             Unit(_Spatial(inputs, outputs, joints), _Temporal(outputs, stride, joints), residual)
             for inputs, outputs, stride, residual in sizes(channels, width)
         ]
-        super().__init__(Units(joints * channels, units), 4 * width, num_classes)
+        super().__init__(skeleton, Units(joints * channels, units), 4 * width, num_classes)
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
         """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing key."""
         width, channels = weights["backbone.gcn.0.gcn.conv1.weight"].shape[:2]
-        skeleton = skeleton_of(weights["backbone.gcn.0.gcn.A"].shape[-1], channels)
+        skeleton = skeleton_with(weights["backbone.gcn.0.gcn.A"].shape[-1], channels)
         return cls(skeleton, weights["cls_head.fc_cls.weight"].shape[0], channels, width)
 
 

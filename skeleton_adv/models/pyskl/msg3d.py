@@ -11,7 +11,8 @@ from skeleton_adv.core.ranges import Count, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import binary_adjacency, by_column, k_adjacency, window_links
 from skeleton_adv.models.layers import MultiScale, by_person, shortcut
-from skeleton_adv.models.pyskl.parts import HEAD, Recogniser, skeleton_of
+from skeleton_adv.models.layouts import skeleton_with
+from skeleton_adv.models.pyskl.parts import HEAD, Recogniser
 
 WINDOWS = (3, 5)  # frames
 DILATIONS = (1, 2, 3, 4)
@@ -47,7 +48,7 @@ class MSG3D(Recogniser):
         backbone = _Backbone(
             skeleton, num_persons * skeleton.num_joints * channels, channels, width, scales, window_scales
         )
-        super().__init__(backbone, 4 * width, num_classes)
+        super().__init__(skeleton, backbone, 4 * width, num_classes)
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
@@ -55,7 +56,7 @@ class MSG3D(Recogniser):
         scales, joints, _ = weights["backbone.sgcn1.0.PA"].shape
         width, inputs = weights["backbone.sgcn1.0.mlp.layers.0.weight"].shape[:2]
         channels = inputs // scales
-        skeleton = skeleton_of(joints, channels)
+        skeleton = skeleton_with(joints, channels)
         persons = weights["backbone.data_bn.weight"].shape[0] // (joints * channels)
         windows = weights["backbone.gcn3d1.gcn3d.0.gcn3d.1.PA"].shape[0]
         return cls(skeleton, weights["cls_head.fc_cls.weight"].shape[0], persons, channels, width, scales, windows)

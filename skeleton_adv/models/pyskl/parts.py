@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_adv.core.errors import CheckpointError, SettingError
+from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Range
-from skeleton_adv.core.skeleton import SKELETONS, Skeleton
+from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.models.layers import UNITS, by_person, over_persons, over_time, shortcut
 
 Width = Annotated[int, Range("[4, 1024]")]
@@ -27,8 +27,9 @@ class Recogniser(nn.Module):
 
     layers: ClassVar[Mapping[str, bool]]
 
-    def __init__(self, backbone: nn.Module, outputs: int, num_classes: int) -> None:
+    def __init__(self, skeleton: Skeleton, backbone: nn.Module, outputs: int, num_classes: int) -> None:
         super().__init__()
+        self.skeleton = skeleton
         self.backbone, self.cls_head = backbone, _Head(outputs, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -171,25 +172,3 @@ def branches(convs: nn.ModuleList, outputs: int, inputs: int) -> None:
     for conv in convs:
         assert isinstance(conv, nn.Conv2d)
         nn.init.normal_(conv.weight, 0, math.sqrt(2 / (outputs * inputs * len(convs))))
-
-
-def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a checkpoint without its constant graphs.
-
-    These are ``backbone.A``, and ``A`` beside a learned ``PA``; an ``A`` alone is a weight.
-    """
-    return {
-        key: value
-        for key, value in weights.items()
-        if not (key.endswith("backbone.A") or (key.endswith(".A") and f"{key.removesuffix('A')}PA" in weights))
-    }
-
-
-def skeleton_of(joints: int, channels: int) -> Skeleton:
-    """The first skeleton with these numbers of joints and channels; raises ``CheckpointError`` for unknown joints."""
-    alike = [skeleton for skeleton in SKELETONS.values() if skeleton.num_joints == joints]
-    if not alike:
-        known = sorted({skeleton.num_joints for skeleton in SKELETONS.values()})
-        raise CheckpointError(f"the weights are for {joints} joints, and the known skeletons have {known}")
-    fitting = [skeleton for skeleton in alike if channels in (skeleton.channels, len(skeleton.coords))]
-    return (fitting or alike)[0]

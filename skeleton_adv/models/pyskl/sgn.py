@@ -11,7 +11,8 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.layers import ConvNorm
-from skeleton_adv.models.pyskl.parts import HEAD, Recogniser, skeleton_of
+from skeleton_adv.models.layouts import skeleton_with
+from skeleton_adv.models.pyskl.parts import HEAD, Recogniser
 
 BINS = 20  # of frames, before the temporal convolutions
 Width = Annotated[int, Range("[1, 1024]")]
@@ -41,13 +42,13 @@ class SGN(Recogniser):
         length: Count = 30,
         width: Width = 64,
     ) -> None:
-        super().__init__(_Backbone(skeleton.num_joints, channels, length, width), 8 * width, num_classes)
+        super().__init__(skeleton, _Backbone(skeleton.num_joints, channels, length, width), 8 * width, num_classes)
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
         """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing key."""
         width, channels = weights["backbone.joint_embed.0.conv.weight"].shape[:2]
-        skeleton = skeleton_of(weights["backbone.s_embed.0.conv.weight"].shape[1], channels)
+        skeleton = skeleton_with(weights["backbone.s_embed.0.conv.weight"].shape[1], channels)
         length = weights["backbone.t_embed.0.conv.weight"].shape[1]
         return cls(skeleton, weights["cls_head.fc_cls.weight"].shape[0], channels, length, width)
 

@@ -11,7 +11,8 @@ from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import distance_adjacency
 from skeleton_adv.models.layers import ConvNorm
-from skeleton_adv.models.pyskl.parts import LAYERS, Recogniser, Unit, Units, Width, mixed, sizes, skeleton_of
+from skeleton_adv.models.layouts import skeleton_with
+from skeleton_adv.models.pyskl.parts import LAYERS, Recogniser, Unit, Units, Width, mixed, sizes
 
 
 class STGCN(Recogniser):
@@ -32,13 +33,13 @@ class STGCN(Recogniser):
             Unit(_Spatial(inputs, outputs, adjacency), ConvNorm(outputs, outputs, 9, stride), residual)
             for inputs, outputs, stride, residual in sizes(channels, width)
         ]
-        super().__init__(Units(skeleton.num_joints * channels, units), 4 * width, num_classes)
+        super().__init__(skeleton, Units(skeleton.num_joints * channels, units), 4 * width, num_classes)
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
         """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing key."""
         outputs, channels = weights["backbone.gcn.0.gcn.conv.weight"].shape[:2]
-        skeleton = skeleton_of(weights["backbone.gcn.0.gcn.PA"].shape[-1], channels)
+        skeleton = skeleton_with(weights["backbone.gcn.0.gcn.PA"].shape[-1], channels)
         return cls(skeleton, weights["cls_head.fc_cls.weight"].shape[0], channels, outputs // 3)
 
 
