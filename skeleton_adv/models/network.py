@@ -32,8 +32,8 @@ class Network(nn.Module):
     def _prepared(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, ...]:
         """What the model receives: clips, and whatever else its preprocessing returns.
 
-        A preprocessing that declares ``takes_context`` is told the purpose, so that it can sample a clip more often
-        for a judgement than for an attack.
+        A preprocessing that declares ``takes_context`` receives the purpose too, so that it can sample a clip more
+        often for a judgement than for an attack.
         """
         found = self.preprocess(x, context) if getattr(self.preprocess, "takes_context", False) else self.preprocess(x)
         return found if isinstance(found, tuple) else (found,)
