@@ -77,7 +77,11 @@ def _narrow(settings: dict[str, Any]) -> dict[str, Any]:
         small["width"] = 12  # of six branches
     elif target == "AGCN" or target.endswith("AGCN"):
         small["width"] = 4
-    if target in ("Denoised", "Front"):
+    if target == "SkateFormer":
+        small["heads"] = 8
+    if target == "Denoised":
+        small["length"] = None
+    if target == "Front":
         small |= {"length": SHORT, "judged_clips": 2, "half": False}  # rounding has no finite differences
     kept = {key: small.get(key, value) for key, value in settings.items()}
     return kept | {key: _narrow(value) for key, value in kept.items() if isinstance(value, dict)}
