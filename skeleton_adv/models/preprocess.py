@@ -40,13 +40,19 @@ class CenterPerFrame(nn.Module):
 class Denoised(nn.Module):
     """CTR-GCN's preprocessing (Uason-Chen/CTR-GCN), which several later networks share.
 
-    The person who moves most comes first. Every person is translated so that the first person's ``center`` is at 0 in
-    the first frame in which that person exists; absent persons stay 0. A clip with ``WHOLE`` frames is cut to the
-    central fraction ``crop`` of its recorded frames, as in the authors' feeder; a shorter one was cropped before. The
-    frames are then resized linearly to ``length`` (None: the dataset's ``num_frames``, as the smallest multiple of
-    ``multiple``). ``aligned``: InfoGCN's preparation, which also rotates each person so that in the first frame the
-    lower spine points along z and the hips along x. ``stream``: what the network receives. Only the order of persons
-    and the set of existing frames are not differentiable. Clips in image coordinates are only resized.
+    Bodies that are noise become absent, the person who moves most comes first, and all are translated so that this
+    person's ``center`` is at 0 in the first frame in which the person exists; absent persons stay 0 (``translated``).
+    Only the choice of persons and of existing frames is not differentiable. Clips in an image are only resized.
+
+    - ``length``: frames of the network, to which clips are resized linearly; None: the dataset's ``num_frames``,
+      rounded up to a multiple of ``multiple``
+    - ``crop``: of a clip with ``WHOLE`` frames, the central fraction of the recorded ones that is kept, except in
+      training; a shorter clip was cropped before
+    - ``aligned``: whether each person is rotated so that in the first frame the lower spine points along z and the hips
+      along x, as in InfoGCN's preparation
+    - ``stream``: what the network receives
+    - ``single_twice``: whether a single person is also the second one, as in the files of NTU RGB+D 120 on which public
+      weights were trained
 
     Raises ``SettingError`` if ``length`` is None for whole clips, and if ``aligned`` lacks a joint.
     """
@@ -61,8 +67,10 @@ class Denoised(nn.Module):
         crop: Fraction = 0.95,
         aligned: bool = False,
         stream: Stream = "joint",
+        single_twice: bool = False,
     ) -> None:
         super().__init__()
+        self.single_twice = single_twice
         if length is None and num_frames >= WHOLE:
             raise SettingError(
                 f"preprocess.length=null with clips of num_frames={num_frames}, which have as many frames as were "
@@ -84,6 +92,9 @@ class Denoised(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V, M)
         if not self.flat:
             x = translated(x, self.center)
+        if self.single_twice and x.shape[4] > 1:
+            single = ~(x.detach()[..., 1] != 0).flatten(1).any(dim=1)
+            x = torch.cat([x[..., :1], torch.where(single[:, None, None, None, None], x[..., :1], x[..., 1:])], dim=4)
         if self.aligned:
             x = self._rotated(x)
         stream: Tensor = self.stream(self._resized(x))
@@ -103,16 +114,22 @@ class Denoised(nn.Module):
         if frames < WHOLE:
             return x if frames == self.length else torch.einsum("nctvm,st->ncsvm", x, _linear(x, frames, self.length))
         recorded = (x.detach() != 0).any(dim=3).any(dim=1).any(dim=2).sum(dim=1)  # (N,)
-        start = ((1 - self.crop) * recorded / 2).long()
+        crop = 1.0 if self.training else self.crop  # training clips are windows already
+        start = ((1 - crop) * recorded / 2).long()
         return torch.einsum("nctvm,nst->ncsvm", x, _linear(x, recorded - 2 * start, self.length, start))
 
 
 def translated(x: Tensor, center: int) -> Tensor:
-    """x (N, C, T, V, M), the person who moves most first, with this person's ``center`` at 0 in its first frame.
+    """x (N, C, T, V, M) as CTR-GCN prepares it: without noise, ordered, and translated.
 
-    All persons are translated alike; joints that do not exist stay 0.
+    Bodies that are noise become absent, and the person who moves most comes first (``_selected``). In clips of
+    ``WHOLE`` frames, frames without a body are left out. Then this person's ``center`` is at 0 in the first frame in
+    which the person exists. All persons are translated alike; joints that do not exist stay 0.
     """
-    x = x.gather(4, _by_motion(x).view(len(x), 1, 1, 1, -1).expand_as(x))
+    order, kept = _selected(x)
+    x = (x * kept[:, None, None, None].to(x.dtype)).gather(4, order.view(len(x), 1, 1, 1, -1).expand_as(x))
+    if x.shape[2] >= WHOLE:
+        x = _without_gaps(x)
     present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
     first = present[:, 0, :, 0, 0].to(torch.int8).argmax(dim=1)  # 0 if the first person is absent from all frames
     origin = x[:, :, :, center, 0].gather(2, first.view(-1, 1, 1).expand(-1, x.shape[1], 1))
@@ -120,9 +137,46 @@ def translated(x: Tensor, center: int) -> Tensor:
     return torch.where(exists, x - origin[..., None, None], 0)
 
 
-def _by_motion(x: Tensor) -> Tensor:
-    """(N, M) the numbers of the persons of x, the one whose coordinates vary most first."""
-    return _variance(x).sum(dim=1).argsort(dim=1, descending=True, stable=True)
+def _without_gaps(x: Tensor) -> Tensor:
+    """x (N, C, T, V, M) with its frames without a body after all others."""
+    empty = ~(x.detach() != 0).any(dim=3).any(dim=1).any(dim=2)  # (N, T)
+    source = empty.to(torch.int8).argsort(dim=1, stable=True)
+    # A matrix product, because frames that are gathered have no deterministic gradient on a GPU.
+    return torch.einsum("nctvm,nst->ncsvm", x, F.one_hot(source, x.shape[2]).to(x.dtype))
+
+
+# CTR-GCN's rule for noise among several bodies: a frame is bad if the body is wider than 0.8 of its height, and a body
+# is noise if it has at most 11 frames or this share of bad ones.
+_WIDE, _BAD, _SHORT = 0.8, 0.69754, 11
+
+
+def _selected(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, M) the numbers of the persons of x, the one who moves most first, and (N, M) who is no noise.
+
+    A clip keeps at least one body. Motion is the variance of coordinates, summed over axes; with several bodies, it is
+    the smaller one of that of all frames and that of frames that are not bad.
+    """
+    x = x.detach()
+    exists = (x != 0).any(dim=1)  # (N, T, V, M)
+    present = exists.any(dim=2)  # (N, T, M)
+    low = torch.where(exists[:, None], x, torch.inf).amin(dim=3)
+    high = torch.where(exists[:, None], x, -torch.inf).amax(dim=3)
+    fine = present & (high[:, 0] - low[:, 0] <= _WIDE * (high[:, 1] - low[:, 1]))  # (N, T, M)
+    frames = present.sum(dim=1)  # (N, M)
+    there = frames > 0
+    several = there.sum(dim=1, keepdim=True) > 1
+    noise = 1 - fine.sum(dim=1) / frames.clamp(min=1) >= _BAD
+    if x.shape[2] >= WHOLE:
+        noise |= frames <= _SHORT
+    last = torch.arange(x.shape[4], device=x.device) == there.shape[1] - 1 - there.flip(1).to(torch.int8).argmax(
+        dim=1, keepdim=True
+    )
+    only_noise = (noise | ~there).all(dim=1, keepdim=True)
+    kept = ~noise | ~several | (only_noise & last)
+    motion, steady = (_variance(x, frames).sum(dim=1) for frames in (present, fine))
+    motion = torch.where(several, torch.minimum(motion, steady), motion)
+    order = torch.where(there & kept, motion, -1).argsort(dim=1, descending=True, stable=True)
+    return order, kept
 
 
 def _unit(vector: Tensor) -> Tensor:
@@ -216,12 +270,12 @@ def _repeated(x: Tensor) -> Tensor:
 
 def _energy(x: Tensor) -> Tensor:
     """(N, M) standard deviation over the frames and joints in which a person is present, summed over axes."""
-    return _variance(x).sqrt().sum(dim=1)
+    return _variance(x, (x.detach() != 0).any(dim=3).any(dim=1)).sqrt().sum(dim=1)
 
 
-def _variance(x: Tensor) -> Tensor:
-    """(N, C, M) variance over the frames and joints in which a person is present."""
-    present = (x.detach() != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)  # (N, 1, T, 1, M)
+def _variance(x: Tensor, frames: Tensor) -> Tensor:
+    """(N, C, M) variance over the joints of these ``frames`` (N, T, M) of each person."""
+    present = frames[:, None, :, None]
     count = (present.sum(dim=(2, 3)) * x.shape[3]).clamp(min=1)
     values = torch.where(present, x.detach(), 0)
     mean = values.sum(dim=(2, 3)) / count

@@ -37,6 +37,7 @@ def _from_one(text: str) -> tuple[int, ...]:
 
 
 PARTS = {"ntu25": Parts(_from_one(_NTU), 4, 8, 4), "kinect20": Parts(_from_one(_KINECT), 4, 4, 1)}
+PARTS["kinect20_sdk"] = PARTS["kinect20"]  # the order of NW-UCLA's joints: limbs have the same numbers
 
 
 def parts_of(skeleton: Skeleton) -> Parts:
@@ -82,9 +83,10 @@ class Partitioned(nn.Module):
         count, start = recorded, torch.zeros_like(recorded)
         if x.shape[2] >= WHOLE:
             recorded = (x.detach() != 0).any(dim=3).any(dim=1).any(dim=2).sum(dim=1, keepdim=True).clamp(min=1)
-            kept = (self.crop * recorded.double()).long()
+            crop = 1.0 if self.training else self.crop  # training clips are windows already
+            kept = (crop * recorded.double()).long()
             count = torch.minimum(kept.clamp(min=self.length), recorded)
-            start = ((1 - self.crop) * recorded.double() / 2).long()
+            start = ((1 - crop) * recorded.double() / 2).long()
         index = torch.arange(self.length, device=x.device)
         between = ((index + 0.5) * (count.to(x.dtype) / self.length) - 0.5).clamp(min=0)
         few = count < self.length

@@ -207,6 +207,12 @@ def test_a_pickle_that_runs_a_program_is_refused(kind: str, tmp_path: Path, monk
         *(b"c__main__\nx\n.", b"cos\nsystem\n.", b"(i__builtin__\nexec\n.", b"\x80\x04\x82\x01."),
         pickle.dumps(collections.OrderedDict(a=1)),
         pickle.dumps({1, 2}, 2),
+        # Bytes of an array as addresses, an array of objects, one with fields, and one that is too short.
+        b"\x80\x02cnumpy\nndarray\nK\x01\x85cnumpy\ndtype\nX\x02\x00\x00\x00O8\x85RU\x08AAAAAAAA\x87R.",
+        b"\x80\x02cnumpy\nndarray\nK\x01\x85cnumpy\ndtype\nX\x02\x00\x00\x00f4\x85RU\x08AAAAAAAA\x87R.",
+        pickle.dumps(np.array([[], "x"], dtype=object)),
+        pickle.dumps(np.zeros(2, dtype=[("a", "O")])),
+        pickle.dumps(np.arange(3.0)).replace(b"K\x03\x85", b"K\x09\x85"),
     ],
 )
 def test_only_arrays_and_plain_containers_are_unpickled(content: bytes, tmp_path: Path) -> None:
