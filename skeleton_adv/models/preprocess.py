@@ -43,7 +43,7 @@ class Denoised(nn.Module):
     The person who moves most comes first. Every person is translated so that the first person's ``center`` is at 0 in
     the first frame in which that person exists; absent persons stay 0. A clip with ``WHOLE`` frames is cut to the
     central fraction ``crop`` of its recorded frames, as in the authors' feeder; a shorter one was cropped before. The
-    frames are then resized linearly to ``length`` (None: the dataset's ``num_frames``, as the smallest multiple of
+    frames are then resized linearly to ``length`` (None: the dataset's ``num_frames``, rounded up to a multiple of
     ``multiple``). ``aligned``: InfoGCN's preparation, which also rotates each person so that in the first frame the
     lower spine points along z and the hips along x. ``stream``: what the network receives. Only the order of persons
     and the set of existing frames are not differentiable. Clips in image coordinates are only resized.
