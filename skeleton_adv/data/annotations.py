@@ -16,14 +16,14 @@ from skeleton_adv.data.prepared import check_label, check_name
 
 @dataclass(frozen=True)
 class Annotation:
-    """The content of one clip, and what messages call it."""
+    """The content of one clip, and its name in messages."""
 
     clip: Clip
     content: Mapping[str, Any]
     where: str
 
     def array(self, key: str, shape: Sequence[int | None]) -> np.ndarray:
-        """An array of real numbers; raises ``DataError`` unless it has this shape, None being any length."""
+        """An array of real numbers; raises ``DataError`` unless it has this shape; None is any length."""
         found = self.content.get(key)
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
             raise DataError(f"{self.where}: {key} is {type(found).__name__}, not an array of numbers")
@@ -42,7 +42,7 @@ class Annotation:
 
 
 def one_by_one(dataset: Dataset, clips: Sequence[Clip], loaded: Sequence[str]) -> Iterator[RawClip | DataError]:
-    """These clips or their errors, from a file that is loaded whole; at the end, the cached ``loaded`` are released."""
+    """These clips or their errors, from a file that is loaded whole; the cached values ``loaded`` are released last."""
     try:
         for clip in clips:
             try:

@@ -140,7 +140,7 @@ class Dataset(ABC):
         return False
 
     def facts(self) -> Mapping[str, Any]:
-        """Facts of a user's files, beyond settings, that change a number: plain JSON values. None of most datasets."""
+        """Facts of a user's files, beyond settings, that change a number: plain JSON values. None for most datasets."""
         return {}
 
     @abstractmethod

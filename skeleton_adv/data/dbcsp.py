@@ -32,9 +32,9 @@ class DBCSP(Dataset):
     size of the image is not stated, so ``IMAGE_SIZE`` is inferred from the joints. OpenPose's scores are not given,
     so every joint exists. The frame rate is not stated either; 30 Hz is assumed.
 
-    - ``fold``: the fifth of the clips, 0 to 4, that tests; the other four train.
+    - ``fold``: the fifth of the clips, 0 to 4, for testing; the other four are for training.
 
-    The file does not name the subjects, so the split is by clip, and a person may be on both sides of it. A fold is a
+    The file does not name the subjects, so the split is by clip, and a person may be in both parts. A fold is a
     fifth of each action's clips in the order of the file. Neighbours in that order have more similar bodies than other
     clips of the action, so consecutive clips stay together. Raises ``DataError`` naming the file and the clip.
     """

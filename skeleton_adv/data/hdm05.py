@@ -39,9 +39,9 @@ class HDM05(Dataset):
 
     ``root`` contains the official cuts ``HDM_<actor>_<action>_<number>_120.amc`` and the five actors' bodies
     ``HDM_<actor>.asf``. Joints follow by forward kinematics, so that bones are rigid; metres, y up, 30 Hz. The actors
-    bd, bk and dg train, mm and tr test. The actions are those of the files, in the order of their names; a folder
-    with exactly the actions ``ELEVEN`` is the dataset ``hdm05_11``. The data used are obtained from HDM05.
-    Raises ``DataError`` naming the file and its line or frame.
+    bd, bk and dg are for training, mm and tr for testing. The actions are those of the files, in the order of their
+    names; a folder with exactly the actions ``ELEVEN`` is the dataset ``hdm05_11``. The data used are obtained from
+    HDM05. Raises ``DataError`` naming the file and its line or frame.
     """
 
     root: str
@@ -88,7 +88,7 @@ class HDM05(Dataset):
         return RawClip(frames, np.ones_like(frames[:, 0], dtype=bool)).padded(self.num_persons)
 
     def fingerprint(self) -> str:
-        """As every dataset's, and of the actors' bodies."""
+        """The digest of any dataset's input, and also of the actors' bodies."""
         bodies = [file_facts(path) for path in sorted({self._body_file(actor) for _, actor, _ in self._files})]
         return hashlib.sha256(repr((super().fingerprint(), bodies)).encode()).hexdigest()
 

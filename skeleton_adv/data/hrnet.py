@@ -170,7 +170,7 @@ def by_person(keypoints: np.ndarray, frames: np.ndarray, most: int, total: int) 
     """Detections (n, V, 3) in ``frames`` (n,) of ``total`` as persons (M, total, V, 3): pyskl's ``DecompressPose``.
 
     The k-th detection of a frame is person k. If a frame has more than ``most``, the persons of every frame
-    are sorted by the sum of their scores, the surest first, and the first ``most`` are kept.
+    are sorted by the sum of their scores, the highest first, and the first ``most`` are kept.
     """
     order = np.argsort(frames, kind="stable")
     starts = np.searchsorted(frames[order], frames[order])  # of the frame of each detection

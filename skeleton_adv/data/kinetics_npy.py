@@ -21,8 +21,8 @@ SHAPE = (3, 300, 18, 2)  # x, y and score; T, V, M
 class KineticsNpy(Dataset):
     """Kinetics-skeleton as ST-GCN (yysijie/st-gcn, arXiv 1801.07455) and 2s-AGCN write it: two persons, 18 joints.
 
-    ``root`` is the folder. The clips are those of ``data.kinetics`` with the two surest bodies of
-    each frame: x and y as fractions of the image from its middle, y up, and the score. Joints with score 0 do
+    ``root`` is the folder. The clips are those of ``data.kinetics`` with the two bodies of each frame that have
+    the highest scores: x and y as fractions of the image from its middle, y up, and the score. Joints with score 0 do
     not exist. Names are those of the videos. Empty frames at the end are lost. ``class_names`` is a file with the
     names of the classes, one per line. Raises ``DataError`` naming the file and the entry.
     """

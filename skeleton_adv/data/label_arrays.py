@@ -30,7 +30,7 @@ class Half:
         return {name: number for number, name in enumerate(self.names)}
 
     def frames(self, name: str) -> tuple[np.ndarray, str]:
-        """The frames (T, C, V, M) of a clip, and what messages call it."""
+        """The frames (T, C, V, M) of a clip, and its name in messages."""
         number = self.numbers[name]
         return self.rows.row(number).transpose(1, 0, 2, 3), self.rows.where(number)
 
@@ -61,7 +61,7 @@ def array_files(root: str, array: str) -> tuple[Path, ...]:
 
 
 def entries(halves: Mapping[Split, Half], num_actions: int) -> list[tuple[Clip, str]]:
-    """The clips of the first ``num_actions`` classes, each with what messages call it in the label file."""
+    """The clips of the first ``num_actions`` classes, each with its name in messages about the label file."""
     return [
         (Clip(name, label, split), f"{half.listing}: entry {number}")
         for split, half in halves.items()

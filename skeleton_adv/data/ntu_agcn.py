@@ -22,8 +22,8 @@ class NTUAGCN(PreparedNTU):
 
     ``root`` is the folder of one protocol. Every frame is centred on the first person's spine, and every clip is
     rotated by its first frame; neither is stored, so the only space is ``normalised``. Lengths of bones are kept.
-    The frames of a person are repeated to 300; their number is the period of the repetition. A frame after a
-    person's last one does not show them. Names are official. Raises ``DataError`` naming the file and the entry.
+    The frames of a person are repeated to 300; their number is the period of the repetition. A person is absent
+    after their last frame. Names are official. Raises ``DataError`` naming the file and the entry.
     """
 
     form = "agcn"
@@ -47,7 +47,7 @@ class NTUAGCN(PreparedNTU):
 def once(frames: np.ndarray, num_persons: int, where: str) -> RawClip:
     """The clip of repeated frames (T, 3, V, M), each person's frames once.
 
-    The second person is centred on the first, whose period may be another, so their own shape shows theirs.
+    The second person is centred on the first, whose period may differ; so periods are found in each person's own shape.
     Raises ``DataError`` naming ``where`` if there are fewer than two frames.
     """
     present = (frames != 0).any(axis=(1, 2))  # (T, M)

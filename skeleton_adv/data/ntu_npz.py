@@ -27,7 +27,7 @@ class NTUNpz(PreparedNTU):
 
     ``root`` is the file. Its arrays are ``x_train`` and ``x_test`` (N, 300, 150) and ``y_train`` and ``y_test`` (N, K),
     ones at the labels. Coordinates are metres along the camera's axes, from the spine of the first person in the first
-    frame that shows them; the place in the room is lost, and with it frames without a body. A person who
+    frame that shows them; the position in the room is lost, as are frames without a body. A person who
     is written twice (NTU RGB+D 120) is read once.
 
     The file has no names. If ``skes_available_name.txt`` of CTR-GCN's ``statistics`` is beside it and the counts

@@ -25,7 +25,7 @@ class NTUSGN(PreparedNTU):
     """The arrays that SGN (microsoft/SGN, arXiv 1904.01189) makes: those of CTR-GCN, in HDF5.
 
     ``root`` is the file, with ``x`` and ``y`` (95 % of the training clips, drawn at random), ``valid_x`` and
-    ``valid_y`` (the rest) and ``test_x`` and ``test_y``. Both training parts train, as in SGN's own loader.
+    ``valid_y`` (the rest) and ``test_x`` and ``test_y``. Both parts are for training, as in SGN's own loader.
     Coordinates are as in ``data.ntu_npz``. Names are lost; clips are ``train_00000``, ``valid_00000``
     and ``test_00000``, .... Raises ``DataError`` naming the file and the entry.
     """

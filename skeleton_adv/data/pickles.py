@@ -33,7 +33,7 @@ def read_pickle(path: Path) -> Any:
 
 
 class _Plain(pickle.Unpickler):
-    """An unpickler that knows the parts of arrays, and refuses every other name."""
+    """An unpickler that accepts the parts of arrays and refuses every other name."""
 
     def find_class(self, module: str, name: str) -> Any:
         key = (_MODULES.get(module, module), name)

@@ -127,9 +127,10 @@ def checked(frames: np.ndarray, unit: Unit, where: str) -> np.ndarray:
 def padded_clip(frames: np.ndarray, num_persons: int, where: str) -> RawClip:
     """The clip of frames (F, 3, V, M) in metres, without the empty frames that fill the array after its end.
 
-    A person whose joints are all exactly 0 in a frame is absent from it. A second person who is the first one in
-    every frame is a copy, as in CTR-GCN's files of NTU RGB+D 120, and absent. The ``num_persons`` bodies that move
-    most are kept. Raises ``DataError`` naming ``where`` if a value is not finite or fewer than two frames remain.
+    A person whose joints are all exactly 0 in a frame is absent from it. A second person who equals the first one
+    in every frame is a copy, as in CTR-GCN's files of NTU RGB+D 120, and counts as absent. The ``num_persons`` bodies
+    that move most are kept. Raises ``DataError`` naming ``where`` if a value is not finite or fewer than two frames
+    remain.
     """
     frames = checked(frames[: last_frame(frames, where)], "m", where)
     if frames.shape[-1] == 2 and np.array_equal(frames[..., 0], frames[..., 1]):

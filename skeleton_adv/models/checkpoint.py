@@ -35,8 +35,8 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
     ``joint.``, ``bone.``, ``joint_motion.`` and ``bone_motion.`` become one network. Without its preprocessing, most
     predictions on clips of a dataset are wrong: UTD-MHAD's HCN is correct on 8.4 % of the test clips instead of 93.5 %.
 
-    Keys and shapes do not show the stream of a network, nor which HCN has HCN-pytorch's names: HCN-pytorch's layout is
-    given HCN-pytorch's motion. Raises ``CheckpointError`` naming the keys that do not fit; never executes a pickle.
+    Keys and shapes show neither the stream of a network nor which version of HCN uses HCN-pytorch's names; that layout
+    gets HCN-pytorch's motion. Raises ``CheckpointError`` naming the keys that do not fit; never executes a pickle.
     """
     source_name = str(source) if isinstance(source, str | Path) else "the state dict"
     weights = read_state_dict(Path(source)) if isinstance(source, str | Path) else dict(source)
@@ -69,7 +69,7 @@ def build(layout: Layout, parts: Mapping[str, Mapping[str, Tensor]]) -> nn.Modul
         return TwoStreamAGCN.from_weights(layout.canonical(parts["joint"]))
     skeletons = [getattr(network, "skeleton", None) for network in made.values()]
     if not isinstance(skeletons[0], Skeleton):
-        raise CheckpointError(f"weights of several streams of {layout.name} are not supported: load each on its own")
+        raise CheckpointError(f"weights of several streams of {layout.name} are not supported: load them one by one")
     # The authors of pyskl add probabilities, all others logits.
     return (Fused if layout.network.startswith("pyskl.") else Fusion).of(made, skeletons[0])
 
@@ -119,7 +119,7 @@ def _known(about: Path, settings: Mapping[str, Any]) -> Dataset:
 
 
 def _described(content: Mapping[str, Any], facts: Mapping[str, Any]) -> Dataset:
-    """A user's own dataset, without its clips, from the facts that were recorded of it."""
+    """A user's own dataset, without its clips, from the facts that were recorded about it."""
     settings = content["settings"]["dataset"]
     shape = {name: settings[name] for name in ("num_frames", "num_persons", "test_crop", "space")}
     return Memory(

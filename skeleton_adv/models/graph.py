@@ -1,7 +1,7 @@
 """The graphs over joints of graph convolutions, derived from the skeleton's tree.
 
-Tensors are float32, because the public implementations round theirs so. Networks multiply from one of two sides: by
-column, ``out[v] = sum_u in[u] A[u, v]``, or by row, ``out[u] = sum_v A[u, v] in[v]``.
+Tensors are float32, because the public implementations round theirs to float32. Networks multiply in one of two ways:
+by column, ``out[v] = sum_u in[u] A[u, v]``, or by row, ``out[u] = sum_v A[u, v] in[v]``.
 """
 
 from itertools import pairwise
@@ -17,7 +17,7 @@ Hands = Literal["chain", "fork"]  # NTU's tip of a hand is linked to its thumb, 
 # The centre of the published graphs for each skeleton; other skeletons use the joint that victims centre on.
 _CENTER = {"ntu25": 20, "kinect20": 1, "kinect20_sdk": 2, "openpose18": 1}
 # Joints whose neighbour in the published graphs is not their parent in the tree of bones: the tip of a hand is linked
-# to its thumb, as the recorded order of joints suggests (only in a chain), and OpenPose's hips to the shoulders.
+# to its thumb, as the recorded order of joints suggests (only for ``chain``), and OpenPose's hips to the shoulders.
 _CHAINED = {"ntu25": {21: 22, 23: 24}}
 _ATTACHED = {"openpose18": {8: 2, 11: 5}}
 # The joint at which the bones of the bone stream start, if it is not the centre.
@@ -94,7 +94,7 @@ def reach(links: Tensor) -> int:
 
 
 def k_adjacency(links: Tensor, scales: int) -> Tensor:
-    """(scales, V, V): the joints at exactly k links, k = 0, 1, ..., each with the joint itself; 0 and 1.
+    """(scales, V, V): the joints at exactly k links, k = 0, 1, ..., and each joint itself; entries are 0 or 1.
 
     MS-G3D (Liu et al., arXiv 2003.14111), Eq. 3, for a graph of 0 and 1 (V, V).
     """
@@ -106,7 +106,7 @@ def k_adjacency(links: Tensor, scales: int) -> Tensor:
 
 
 def window_links(links: Tensor, frames: int) -> Tensor:
-    """(F V, F V): every joint of a window of F frames, linked to itself and its neighbours in all frames of it.
+    """(F V, F V): every joint of a window of F frames, linked to itself and its neighbours in every frame.
 
     MS-G3D, Eq. 4; index ``frame * V + joint``.
     """
@@ -152,7 +152,7 @@ _GROUPS = {
 def hierarchy(skeleton: Skeleton, center: int = 1) -> tuple[tuple[int, ...], ...]:
     """HD-GCN's seven groups of joints for a centre of mass at joint 1, 2 or 21 of NTU (counted from 1).
 
-    Raises ``SettingError`` for another skeleton or centre, for which none are published.
+    Raises ``SettingError`` for any other skeleton or centre: no groups are published for it.
     """
     groups = _GROUPS.get((skeleton.name, center))
     if groups is None:
@@ -165,7 +165,7 @@ def hierarchy(skeleton: Skeleton, center: int = 1) -> tuple[tuple[int, ...], ...
 
 
 def hierarchical_adjacency(skeleton: Skeleton, center: int = 1) -> Tensor:
-    """(6, 3, V, V): for each two neighbouring groups, themselves, all links from the first to the second, and back.
+    """(6, 3, V, V): for each two neighbouring groups, the identity, the links from first to second, and those back.
 
     HD-GCN (Lee et al., arXiv 2208.10741), Sec. 3.2; the links are normalised by column.
     """

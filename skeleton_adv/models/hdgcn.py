@@ -26,7 +26,7 @@ class HDGCN(nn.Module):
 
     Layers, names and order of weights match the authors' code, whose checkpoints load directly.
     Input (N, C, T, V, M) of any T, output logits (N, num_classes). The mean over persons includes absent ones. The
-    graphs link joints to their nearest ones in feature space, and gradients are those of the chosen links.
+    network also links each joint to its nearest ones in feature space; gradients are those of the chosen links.
 
     - ``width``: the channels of the first units, a multiple of 4; the last units have four times as many
     - ``center``: the joint, counted from 1, from which NTU's joints are grouped: 1, 2 or 21
@@ -70,7 +70,7 @@ class HDGCN(nn.Module):
     def from_weights(cls, weights: Mapping[str, Tensor]) -> Self:
         """An untrained network with the sizes of these weights; raises ``KeyError`` for a missing one.
 
-        The weights name no centre: it is that whose graphs are closest to the learned ones.
+        The weights do not name the centre: the centre whose graphs are closest to the learned ones is chosen.
         """
         learned = torch.stack([weights[f"{name}.gcn1.PA"].double() for name in _NAMES])
         joints, channels = learned.shape[-1], weights["l1.gcn1.conv_down.0.0.weight"].shape[1]
@@ -137,12 +137,12 @@ class _Hierarchical(nn.Module):
             share = self.aha(torch.cat([levels.max(dim=3).values, nearest], dim=2))[..., None]  # (N, L, outputs, 1)
             levels = levels * share[:, :, : levels.shape[2], :, None]
             nearest = nearest * share[:, :, levels.shape[2] :]
-        total, constant = levels.sum(dim=1), nearest.sum(dim=1)  # what the nearest joints add is constant in time
+        total, constant = levels.sum(dim=1), nearest.sum(dim=1)  # nearest joints: constant in time
         total = torch.cat([total, constant[:, :, None].expand(-1, -1, x.shape[2], -1)], dim=1)
         return F.relu(self.bn(total) + self.down(x))
 
     def _levels(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What every level makes of x: (N, L, 3/4 outputs, T, V) by its graphs, and (N, L, 1/4 outputs, V).
+        """The outputs of every level for x: (N, L, 3/4 outputs, T, V) by its graphs, and (N, L, 1/4 outputs, V).
 
         All levels are computed together, and channels are mixed before joints, which takes a quarter less time.
         """
@@ -210,7 +210,7 @@ class _Attention(nn.Module):
 
 
 class _Temporal(MultiScale):
-    """The temporal branches of CTR-GCN, whose dilated convolutions have their bias apart."""
+    """The temporal branches of CTR-GCN, whose dilated convolutions have a bias as a separate parameter."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, dilations: Sequence[int]) -> None:
         super().__init__(inputs, outputs, kernel, stride, dilations)

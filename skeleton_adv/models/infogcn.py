@@ -29,12 +29,12 @@ class InfoGCN(nn.Module):
     training, the logits are those of a random latent vector around the mean, otherwise those of the mean.
 
     - ``width``: the channels of the first blocks, a multiple of 4; the last blocks have four times as many
-    - ``heads``: how many attentions per block
+    - ``heads``: the number of attention heads per block
     - ``k``: each joint is relative to the joint ``k`` links closer to the skeleton's centre: 1 gives bones, and a
       number above the longest path from the centre (8 for NTU) gives joints
     - ``noise_ratio``: the factor of the latent vector's log-variance in training
 
-    Raises ``SettingError`` if k is 0, which would leave nothing of a clip, or if ``width`` is not a multiple of 4.
+    Raises ``SettingError`` if k is 0, which would make every joint 0, or if ``width`` is not a multiple of 4.
     """
 
     layers: ClassVar[Mapping[str, bool]] = {
@@ -155,7 +155,7 @@ class _AttentionGraph(nn.Module):
 
 
 class _Attention(nn.Module):
-    """x (N, T, V, C) -> (N, T, heads, V, V): in every frame, how much each joint attends to each other one."""
+    """x (N, T, V, C) -> (N, T, heads, V, V): in every frame, how much each joint attends to every other."""
 
     def __init__(self, inputs: int, heads: int) -> None:
         super().__init__()

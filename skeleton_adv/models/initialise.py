@@ -6,7 +6,7 @@ from torch import nn
 
 
 def plain(network: nn.Module) -> None:
-    """Convolutions as He et al. (arXiv 1502.01852) by their outputs, with biases of 0."""
+    """Initialise convolutions as in He et al. (arXiv 1502.01852), by their number of outputs, with biases of 0."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out")

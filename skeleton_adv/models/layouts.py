@@ -1,4 +1,4 @@
-"""The layouts of public checkpoints: which network each belongs to, and what its entries are called here."""
+"""The layouts of public checkpoints: the network of each, and the names of its entries in this package."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ class Layout:
     - ``name``: network and repository, for messages
     - ``sign``: a pattern that only keys of this layout start with
     - ``network``: its class, as ``module.Class`` in this package, which has ``from_weights``
-    - ``rename``: the name here of each key
+    - ``rename``: the name of each key in this package
     - ``ignored``: a pattern of keys that are constants, or act in training only
     - ``model``: the option of ``model=`` for these weights
-    - ``settings``: what keys and shapes do not show
+    - ``settings``: the settings that keys and shapes do not show
     - ``spare``: a layer that may have rows for more classes than its dataset has, which are never used
     """
 
@@ -42,7 +42,7 @@ class Layout:
         return {self.rename(key): weights[key] for key in kept}
 
     def from_weights(self, weights: Mapping[str, Tensor]) -> nn.Module:
-        """An untrained network with the sizes of these weights; ``KeyError`` if one that shows them is missing."""
+        """An untrained network with the sizes of these weights; ``KeyError`` if one that they require is missing."""
         weights = {self.rename(key): value for key, value in weights.items()}
         module, _, name = self.network.rpartition(".")
         network: nn.Module = getattr(import_module(f"skeleton_adv.models.{module}"), name).from_weights(
@@ -57,14 +57,14 @@ def recognised(weights: Mapping[str, Tensor]) -> Layout | None:
 
 
 def unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without what wrappers such as ``DataParallel`` put before every name."""
+    """The weights without the prefixes that wrappers such as ``DataParallel`` put before every name."""
     return {key.rpartition("module.")[2]: value for key, value in weights.items()}
 
 
 def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights under the names of this package's modules; those of an unknown layout keep their names.
 
-    Weights of several streams, each under its name, become those of each stream.
+    Weights of several streams, each under its stream's name, are renamed stream by stream.
     """
     weights = unwrapped(weights)
     found: dict[str, Tensor] = {}
@@ -94,7 +94,7 @@ def skeleton_with(joints: int, channels: int) -> Skeleton:
     alike = [skeleton for skeleton in SKELETONS.values() if skeleton.num_joints == joints]
     if not alike:
         known = sorted({skeleton.num_joints for skeleton in SKELETONS.values()})
-        raise CheckpointError(f"the weights are those of {joints} joints: known skeletons have {known}")
+        raise CheckpointError(f"the weights are for {joints} joints: known skeletons have {known}")
     fitting = [skeleton for skeleton in alike if channels in (skeleton.channels, len(skeleton.coords))]
     return (fitting or alike)[0]
 
@@ -134,7 +134,7 @@ def _agcn(key: str) -> str:
     return re.sub(r"^l(\d+)a\b", r"l\1", key).replace(".conv_res.", ".down.")
 
 
-# In this order: the sign of a layout may also fit one further down.
+# In this order: the sign of a layout may also fit a layout further down.
 LAYOUTS = (
     Layout("HCN (HCN-pytorch)", r"conv1m?\.0\.|conv[2-6]m?\.|fc[78]\.", "hcn.HCN", "hcn_pytorch"),
     Layout(
@@ -157,7 +157,7 @@ LAYOUTS = (
     Layout("CTR-GCN", r"l\d+\.gcn1\.convs\.", "ctrgcn.CTRGCN", "ctrgcn", ignored=r"(^|\.)A$"),
     Layout("MS-G3D", r"(gcn3d|sgcn)\d\.", "msg3d.MSG3D", "msg3d"),
     Layout("InfoGCN", r"l\d+\.agcn\.", "infogcn.InfoGCN", "infogcn", ignored=r"^A_vector$"),
-    # A released file holds the last level of each unit twice.
+    # A released file contains the last level of each unit twice.
     Layout("HD-GCN", r"l\d+\.gcn1\.(conv_down|aha)\.", "hdgcn.HDGCN", "hdgcn", ignored=r"\.gcn1\.conv_d\."),
     Layout("Shift-GCN", r"l\d+\.gcn1\.[LF]", "shiftgcn.ShiftGCN", "shiftgcn", ignored=r"\.gcn1\.shift_(in|out)$"),
     Layout("STTFormer", r"blocks\.\d\.(alphas|att0s)", "sttformer.STTFormer", "sttformer", ignored=r"\.pes\.pe$"),

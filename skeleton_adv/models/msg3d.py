@@ -27,8 +27,8 @@ class MSG3D(nn.Module):
     (N, C, T, V, M) of any T, output logits (N, num_classes). The mean over persons includes absent ones.
 
     - ``width``: the channels of the first stage, a multiple of 6; the later stages have 2 and 4 times as many
-    - ``scales``: how many distances between joints have their own weights, from 0 links; None: 13 for NTU, 8 for
-      OpenPose as the authors, for another skeleton at most 13 and at most those that occur
+    - ``scales``: how many distances between joints, from 0 links, have their own weights; None: 13 for NTU and 8 for
+      OpenPose, as in the authors' code, and for another skeleton 13, or fewer if fewer occur
     - ``window_scales``: the same within windows of 3 and 5 frames; None: 6, and 8 for OpenPose
 
     Raises ``SettingError`` if ``width`` is not a multiple of 6.
@@ -121,9 +121,9 @@ def through_stages(network: nn.Module, x: Tensor) -> Tensor:
 
 
 class MultiScaleGraph(nn.Module):
-    """Graph convolution with own weights for every distance between joints, as in Eq. 5 of the paper.
+    """Graph convolution with separate weights for every distance between joints, as in Eq. 5 of the paper.
 
-    The graphs (S, V, V) act by row: ``out[u] = sum_v A[u, v] in[v]``. A subclass may keep its learned change in
+    The graphs (S, V, V) act by row: ``out[u] = sum_v A[u, v] in[v]``. A subclass may store its learned change in
     another form, with ``add_residual`` and ``graph``.
     """
 

@@ -30,7 +30,7 @@ class Network(nn.Module):
         return logits
 
     def _prepared(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, ...]:
-        """What the model receives: clips, and whatever else its preprocessing returns.
+        """What the model receives: clips, and anything else that its preprocessing returns.
 
         A preprocessing that declares ``takes_context`` receives the purpose too, so that it can sample a clip more
         often for a judgement than for an attack.
@@ -45,13 +45,13 @@ class Network(nn.Module):
 
     @property
     def remarks(self) -> list[str]:
-        """What attacks and their readers must know of this network, one sentence each."""
+        """Facts about this network that a reader of an attack's results requires, one sentence each."""
         remark = getattr(self.preprocess, "remark", "")
         found = [remark] if isinstance(remark, str) and remark else []
         if self.log_probabilities:
             found.append(
                 "attacks receive the log of a mean of probabilities: differences of logits (margins, the losses of "
-                "C&W and DLR) are those of this mean, and its gradient is small where the network is sure"
+                "C&W and DLR) are those of this mean, and its gradient is small where the network is confident"
             )
         return found
 

@@ -12,7 +12,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Probability, Range, checked
 
 Width = Annotated[int, Range("[4, 1024]")]
-_POOLED = 20  # the frames that remain before the last convolutions, whatever the length
+_POOLED = 20  # the frames that remain before the last convolutions, for every length
 
 
 class SGN(nn.Module):
@@ -73,7 +73,7 @@ class SGN(nn.Module):
         x = torch.cat([moving, self.spa_embed().expand_as(moving)], dim=3)
         relations = self.compute_g1(x)
         x = self.gcn3(self.gcn2(self.gcn1(x, relations), relations), relations)
-        # The same is added to all joints, so the maximum may come first.
+        # The same value is added to all joints, so the maximum may come first.
         x = x.amax(dim=2).view(n, s, t, -1) + self.tem_embed()
         logits: Tensor = self.logits(self.fc(self.cnn(x)).mean(dim=1))
         return logits
@@ -103,7 +103,7 @@ class _Pointwise(nn.Module):
 
 
 class _Named(nn.Module):
-    """(count, outputs): what the network knows of each joint, or of each frame, by its number alone."""
+    """(count, outputs): the embedding of each joint, or of each frame, which depends on its number only."""
 
     def __init__(self, count: int, inner: int, outputs: int) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ class Sequence(nn.Module):
     - ``samples``: the number of samplings; 1 takes the middle of each segment, and more take random frames, the same
       ones for clips of the same length. The authors average the logits of five such samplings, which ``SGN`` does too
 
-    In training, all frames are random. The choice differs from the authors' in its reproducible random numbers only.
+    In training, all frames are random. The choice differs from the authors' only in its reproducible random numbers.
     """
 
     offsets: Tensor
@@ -57,7 +57,7 @@ class Sequence(nn.Module):
         return frames.view(n, c, v, *self.offsets.shape).permute(0, 1, 4, 2, 3)
 
     def _chosen(self, count: Tensor) -> tuple[Tensor, Tensor]:
-        """The numbers (N, S, length) of the chosen frames of sequences with ``count`` (N,) frames; which exist."""
+        """The chosen frames (N, S, length) of sequences with ``count`` (N,) frames, and which of them exist."""
         offsets = self.offsets.double().expand(len(count), -1, -1)
         if self.training:
             offsets = torch.rand_like(offsets)

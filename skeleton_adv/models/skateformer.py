@@ -28,7 +28,7 @@ class SkateFormer(nn.Module):
     ``skateformer_front.Partitioned``, and the places ``index_t`` (N, T) of its frames in the clip, from -1 to 1 (None:
     evenly spaced). Output logits (N, num_classes). Inside, x is (N, T, tokens, C).
 
-    - ``heads``: of all four kinds of windows and the convolutions together; the authors scale attention by the root of
+    - ``heads``: the total of all four kinds of windows and the convolutions; the authors scale attention by the root of
       the number of heads of a kind instead of their channels
     - ``mlp_ratio``: channels inside an MLP as a multiple of those outside (None: the authors' for the skeleton)
     - ``tiled_bias``: the biases of windows of near joints depend on the distance of tokens modulo the frames of a
@@ -68,7 +68,7 @@ class SkateFormer(nn.Module):
         self.length, self.width, self.tokens = length, width, len(parts.joints) * num_persons
         windows = _windows(length // 8, parts.near, self.tokens // parts.size)
         if self.tokens % parts.near:
-            raise SettingError(f"{self.tokens} joints of all persons are no multiple of {parts.near}: use 2 persons")
+            raise SettingError(f"{self.tokens} joints of all persons are not a multiple of {parts.near}: use 2 persons")
         self.joint_person_embedding = nn.Parameter(torch.zeros(width, self.tokens))
         self.stem = nn.Sequential(
             *(_Pointwise(channels, 2 * channels), nn.GELU(), _Pointwise(2 * channels, 3 * channels), nn.GELU()),
@@ -127,7 +127,7 @@ class SkateFormer(nn.Module):
                     heads=8 * heads,
                     mlp_ratio=len(weights[f"{first}.mlp.fc1.weight"]) // width,
                 )
-        raise CheckpointError(f"the weights are those of {tokens} joints of all persons: known bodies are {[*PARTS]}")
+        raise CheckpointError(f"the weights are for {tokens} joints of all persons: known bodies are {[*PARTS]}")
 
 
 @dataclass(frozen=True)

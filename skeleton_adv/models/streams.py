@@ -35,7 +35,7 @@ class Bones(nn.Module):
 class StreamOf(nn.Module):
     """One stream of joints (N, C, T, V, M); gradients flow through it.
 
-    A bone is a joint minus the next joint towards the root (Shi et al., arXiv 1805.07694), a motion is the next frame
+    A bone is a joint minus the next joint towards the root (Shi et al., arXiv 1805.07694), and motion is the next frame
     minus this one, 0 in the last frame (Shi et al., arXiv 1912.06971).
     """
 
@@ -55,7 +55,7 @@ class Fusion(nn.Module):
 
     ``member`` builds one of them from the facts of a dataset; the weights of each are named after its stream. Input
     (N, C, T, V, M), output logits (N, num_classes).
-    Raises ``SettingError`` if ``weights`` are not as many as ``streams``, or if a stream is named twice.
+    Raises ``SettingError`` if the numbers of ``weights`` and ``streams`` differ, or if a stream is named twice.
     """
 
     @checked

@@ -16,7 +16,7 @@ Width = Annotated[int, Range("[4, 1024]")]
 # Input and output channels of the eight blocks, as multiples of the width.
 _BLOCKS = ((1, 1), (1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 4), (4, 4))
 _SLOPE = 0.1  # of the leaky ReLUs
-# Frequencies, rounded, and as the published numbers have them: one unit in the last place more.
+# Frequencies: the rounded value, and that of the published numbers, one unit in the last place larger.
 _FREQUENCIES = (
     (float.fromhex("0x1.afd134p-2"), float.fromhex("0x1.afd136p-2")),
     (float.fromhex("0x1.fe9f58p-12"), float.fromhex("0x1.fe9f5ap-12")),
@@ -67,7 +67,7 @@ class STTFormer(nn.Module):
         n, c, t, v, m = x.shape
         tuples = self.tokens // v
         if v * tuples != self.tokens:
-            raise SettingError(f"this STTFormer attends to {self.tokens} joints at once, which is no multiple of {v}")
+            raise SettingError(f"this STTFormer attends to {self.tokens} joints at once, not a multiple of {v}")
         if t % tuples:
             raise SettingError(
                 f"this STTFormer takes clips whose number of frames is a multiple of {tuples}, not {t}: set "
@@ -92,7 +92,7 @@ class STTFormer(nn.Module):
         tuples = next((tokens // joints for joints in known if tokens == 6 * joints), 0)
         tuples = tuples or next((tokens // joints for joints in sorted(known) if tokens % joints == 0), 0)
         if not tuples:
-            raise CheckpointError(f"the weights are those of {tokens} joints at once: known skeletons have {known}")
+            raise CheckpointError(f"the weights are for {tokens} joints at once: known skeletons have {known}")
         model = cls(tokens // tuples, len(weights["fc.weight"]), channels, tuples, heads, width)
         model.take_constants(weights)
         return model
@@ -145,8 +145,8 @@ class _Block(nn.Module):
 class _Positions(nn.Module):
     """(1, C, 1, U): sines and cosines of the number of each token, the same for all tuples.
 
-    The authors compute this table in float32, whose last bits depend on the processor. Here it is the rounded one on
-    every machine, with the two frequencies of the published numbers that are not: logits agree to 1e-8.
+    The authors compute this table in float32, whose last bits depend on the processor. Here it is rounded
+    in the same way on every machine, but two frequencies are those of the published numbers: logits agree to 1e-8.
     """
 
     pe: Tensor

@@ -17,8 +17,8 @@ class Front(nn.Module):
     """pyskl's test pipeline (arXiv 2205.09443), from camera metres to the input of its networks.
 
     Clips (N, C, T, V, M) are normalised, turned into the features of a ``stream`` and sampled at ``length`` frames;
-    only existing frames are sampled, and which ones is a constant of a clip. An attack sees ``clips`` samplings of
-    each clip, every other purpose ``judged_clips``, of whose softmax the network returns the mean. With one, the
+    only existing frames are sampled, and their choice is constant for each clip. An attack receives ``clips`` samplings
+    of each clip, every other purpose ``judged_clips``; the network returns the mean of their softmax. With one, the
     output is (N, C, length, V, M), else (N, clips, C, length, V, M). With several streams, it is a tuple with one
     entry per stream. In training, sampled frames are random.
 
@@ -62,13 +62,13 @@ class Front(nn.Module):
 
     @property
     def remark(self) -> str:
-        """What attacks see less of than a judgement does; empty if nothing."""
+        """How attacks sample a clip less often than judgements; empty if they do not."""
         if self.clips >= self.judged_clips:
             return ""
         return (
-            f"attacks see {self.clips} sampling of {self.length} frames per clip, judgements average the softmax of "
-            f"{self.judged_clips}: for an attack on the whole victim, set preprocess.clips={self.judged_clips}, which "
-            "takes as many passes"
+            f"attacks see {self.clips} sampling of {self.length} frames per clip, but judgements average the softmax "
+            f"of {self.judged_clips}: to attack the whole victim, set preprocess.clips={self.judged_clips}, which "
+            f"takes {self.judged_clips} passes"
         )
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor | tuple[Tensor, ...]:

@@ -63,7 +63,7 @@ class Fused(nn.Module):
         return logits
 
     def streams(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The logits (N, num_classes) of each stream, of the input of each stream."""
+        """The logits (N, num_classes) of each stream, computed from its input."""
         if len(inputs) != len(self.names):
             raise SettingError(
                 f"this network fuses {len(self.names)} streams, but its preprocessing gives {len(inputs)}: set "

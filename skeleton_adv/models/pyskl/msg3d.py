@@ -93,7 +93,7 @@ class _Backbone(nn.Module):
 
 
 class _Graph(nn.Module):
-    """Multi-scale graph convolution: the joints at each distance are mixed apart, all channels together."""
+    """Multi-scale graph convolution: the joints at each distance are mixed separately, all channels together."""
 
     A: Tensor
 

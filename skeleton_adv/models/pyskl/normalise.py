@@ -20,7 +20,7 @@ class PreNormalize3D(nn.Module):
     The person with the most frames comes first, and only this person's frames are kept. The clip is translated so
     that this person's ``center`` is at 0 in the first frame, and, with ``align_spine``, rotated so that the spine
     points along z and the shoulders along x there. The order of persons and the existing frames are constants of a
-    clip; all else is differentiable. With ``half``, the clips and the translated clips are rounded to float16, and so
+    clip; the rest is differentiable. With ``half``, the clips and the translated clips are rounded to float16, and so
     is the length of the spine, exactly as in pyskl, whose files are float16; the gradient is that of exact
     arithmetic. Raises ``SettingError`` if the skeleton has no shoulders.
     """

@@ -126,7 +126,7 @@ class SixBranches(nn.Module):
         super().__init__()
         part = channels // 6
         if not part:
-            raise SettingError(f"{channels} channels are too few for six temporal branches: choose a width from 6")
+            raise SettingError(f"{channels} channels are too few for six temporal branches: choose a width >= 6")
         widths = [channels - 5 * part, *[part] * 5]
         branches: list[nn.Module] = []
         for dilation, width in enumerate(widths[:4], start=1):
@@ -160,7 +160,7 @@ def _narrowed(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def kaiming(conv: nn.Module) -> None:
-    """Normal weights of the scale of the outputs, and bias 0 (for a convolution; anything else is left alone)."""
+    """Normally distributed weights, scaled by the number of outputs, and bias 0; only for convolutions."""
     if isinstance(conv, nn.Conv2d):
         nn.init.kaiming_normal_(conv.weight, mode="fan_out")
         if conv.bias is not None:
@@ -168,7 +168,7 @@ def kaiming(conv: nn.Module) -> None:
 
 
 def branches(convs: nn.ModuleList, outputs: int, inputs: int) -> None:
-    """Weights of parallel convolutions that are summed, so that the sum has the scale of one."""
+    """Weights of parallel convolutions that are summed: the sum has the scale of a single convolution."""
     for conv in convs:
         assert isinstance(conv, nn.Conv2d)
         nn.init.normal_(conv.weight, 0, math.sqrt(2 / (outputs * inputs * len(convs))))

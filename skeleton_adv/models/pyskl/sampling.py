@@ -14,8 +14,8 @@ SEED = 255  # of pyskl's test pipelines, for each clip
 def frame_numbers(frames: int, length: int, clips: int, decode: bool = False, seed: int | None = None) -> np.ndarray:
     """(clips, length): pyskl's ``UniformSample`` of a clip with this number of frames (arXiv 2205.09443).
 
-    At test (``seed`` null), NumPy's legacy generator is seeded with 255 for each clip, and the samplings of a short
-    clip start at equal distances; in training they start at random. ``decode``: as ``UniformSampleDecode`` of
+    At test time (``seed`` None), NumPy's legacy generator is seeded with 255 for each clip, and the samplings of a
+    short clip start at equal distances; in training they start at random. ``decode``: as ``UniformSampleDecode`` of
     DG-STGCN, in which the start is always random.
     """
     rng = np.random.RandomState(SEED if seed is None else seed)
@@ -54,6 +54,6 @@ def numbers_of(counts: Tensor, length: int, clips: int, decode: bool, training: 
     found = []
     for count in counts.tolist():
         seed = int(torch.randint(2**31, ())) if training else None
-        draw = frame_numbers.__wrapped__ if training else frame_numbers  # random numbers are not worth remembering
+        draw = frame_numbers.__wrapped__ if training else frame_numbers  # random choices are not cached
         found.append(draw(count, length, clips, decode, seed))
     return torch.from_numpy(np.stack(found)).to(counts.device)

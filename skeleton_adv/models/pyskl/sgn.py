@@ -27,8 +27,8 @@ class SGN(Recogniser):
     """Semantics-Guided Neural Networks (Zhang et al., arXiv 1904.01189) as in pyskl.
 
     Layers, names and order of weights match pyskl's code, which has no configuration for it. Input
-    (N, C, length, V, M) of any M, output logits (N, num_classes). Differs from the authors' code: persons stay
-    apart, and the motion of the last frame is minus the frame. Raises ``SettingError`` for another number of frames.
+    (N, C, length, V, M) of any M, output logits (N, num_classes). Differs from the authors' code: persons remain
+    separate, and the motion of the last frame is minus the frame. Raises ``SettingError`` for another number of frames.
     """
 
     layers: ClassVar[Mapping[str, bool]] = _LAYERS
@@ -135,7 +135,7 @@ class _Spatial(nn.Module):
 
 
 def _initialise(backbone: _Backbone) -> None:
-    """Normal weights of the scale of the outputs; the graph convolutions start as their residuals."""
+    """Normally distributed weights, scaled by the number of outputs; graph convolutions start as their residuals."""
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             kernel = module.kernel_size[0] * module.kernel_size[1]
