@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class Dataset(ABC):
 
     Raises ``SettingError`` for a setting out of range.
     """
+
+    classes_in_files: ClassVar[bool] = False  # whether the names of the classes are read from the dataset's files
 
     num_frames: Count = 64
     num_persons: Annotated[int, Range("[1, 6]")] = 1

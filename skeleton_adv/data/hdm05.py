@@ -44,6 +44,8 @@ class HDM05(Dataset):
     HDM05. Raises ``DataError`` naming the file and its line or frame.
     """
 
+    classes_in_files = True
+
     root: str
     num_actions: Annotated[int, Range("[2, 130]")] = 130
     _: KW_ONLY

@@ -39,6 +39,8 @@ class HRNet(Dataset):
     beside ``root`` or in its folder ``kpfiles``. Raises ``DataError`` naming the file and the annotation.
     """
 
+    classes_in_files = True
+
     root: str
     train_split: str = "train"
     test_split: str = "val"

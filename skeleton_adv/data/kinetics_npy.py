@@ -27,6 +27,8 @@ class KineticsNpy(Dataset):
     names of the classes, one per line. Raises ``DataError`` naming the file and the entry.
     """
 
+    classes_in_files = True
+
     root: str
     num_actions: Annotated[int, Range("[2, 400]")] = 400
     class_names: str | None = None

@@ -40,7 +40,7 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
     """
     source_name = str(source) if isinstance(source, str | Path) else "the state dict"
     weights = read_state_dict(Path(source)) if isinstance(source, str | Path) else dict(source)
-    parts = by_stream(unwrapped(weights))
+    source_weights, parts = weights, by_stream(unwrapped(weights))
     layouts = {stream: recognised(part) for stream, part in parts.items()}
     first = next(iter(layouts.values()))
     if first is None or {*layouts.values()} != {first}:
@@ -51,10 +51,15 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
     weights = canonical(weights)
     try:
         model = build(first, parts)
-    except (KeyError, ZeroDivisionError, IndexError) as error:
+    except (KeyError, ZeroDivisionError, IndexError, ValueError, RuntimeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         problem = f"{error} is missing" if isinstance(error, KeyError) else "a weight has an unexpected shape"
         raise CheckpointError(f"{source_name} does not fit {first.name}: {problem}: use the complete file") from None
     fill(model, weights, source_name, first.name)
+    take_constants = getattr(model, "take_constants", None)
+    if callable(take_constants):
+        take_constants(unwrapped(source_weights))
     log(f"{source_name}: weights of {first.name}")
     model.layout = first.name  # type: ignore[assignment]
     return model.eval()
@@ -98,7 +103,7 @@ def load_victim_and_dataset(path: Path) -> tuple[Network, Dataset]:
     try:
         parts = {name: _constructor(about, settings["model"][name], "models", nn.Module) for name in PARTS}
         own = settings["dataset"].get("facts")
-        dataset = _described(content, own) if own else _known(about, settings["dataset"])
+        dataset = _described(content, own) if own else _known(about, content)
         network = build_network(parts["architecture"], parts["preprocess"], dataset)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, UserError):
@@ -110,9 +115,13 @@ def load_victim_and_dataset(path: Path) -> tuple[Network, Dataset]:
     return network.eval(), dataset
 
 
-def _known(about: Path, settings: Mapping[str, Any]) -> Dataset:
-    """A dataset of this program by its settings."""
-    data = _constructor(about, settings, "data", Dataset)
+def _known(about: Path, content: Mapping[str, Any]) -> Dataset:
+    """A dataset of this program by its settings; classes that it would read from its files are those recorded."""
+    data = _constructor(about, content["settings"]["dataset"], "data", Dataset)
+    kind: Any = data.func  # type: ignore[attr-defined]
+    if kind.classes_in_files:
+        recorded = type(kind.__name__, (kind,), {"all_classes": tuple(map(str, content["classes"]))})
+        data = partial(recorded, **data.keywords)  # type: ignore[attr-defined]
     root = {"root": ""} if "root" in signature(data).parameters else {}  # no clip is read
     dataset: Dataset = data(**root)
     return dataset

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.ranges import Count, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models import initialise
@@ -47,6 +48,7 @@ class HDGCN(nn.Module):
         center: Center = 1,
     ) -> None:
         super().__init__()
+        self.skeleton, self.center = skeleton, center
         adjacency, members = hierarchical_adjacency(skeleton, center), level_members(skeleton, center)
         self.data_bn = nn.BatchNorm1d(num_persons * skeleton.num_joints * channels)
         inputs = channels
@@ -72,18 +74,32 @@ class HDGCN(nn.Module):
 
         The weights do not name the centre: the centre whose graphs are closest to the learned ones is chosen.
         """
-        learned = torch.stack([weights[f"{name}.gcn1.PA"].double() for name in _NAMES])
-        joints, channels = learned.shape[-1], weights["l1.gcn1.conv_down.0.0.weight"].shape[1]
+        joints, channels = weights["l1.gcn1.PA"].shape[-1], weights["l1.gcn1.conv_down.0.0.weight"].shape[1]
         skeleton = skeleton_with(joints, channels)
-        far = {center: (learned - hierarchical_adjacency(skeleton, center)).norm().item() for center in CENTERS}
         return cls(
             skeleton,
             num_classes=weights["fc.weight"].shape[0],
             num_persons=weights["data_bn.weight"].shape[0] // (joints * channels),
             channels=channels,
             width=weights["fc.weight"].shape[1] // 4,
-            center=min(CENTERS, key=lambda center: far[center]),
+            center=_closest_center(weights, skeleton),
         )
+
+    def take_constants(self, weights: Mapping[str, Tensor]) -> None:
+        """Raise ``CheckpointError`` if the graphs of a checkpoint are those of another centre: no key shows it."""
+        center = _closest_center(weights, self.skeleton)
+        if center != self.center:
+            raise CheckpointError(
+                f"the weights are of HD-GCN with center {center}, not {self.center}: set "
+                f"model.architecture.center={center}"
+            )
+
+
+def _closest_center(weights: Mapping[str, Tensor], skeleton: Skeleton) -> Center:
+    """The centre whose graphs are closest to the learned ones."""
+    learned = torch.stack([weights[f"{name}.gcn1.PA"].double() for name in _NAMES])
+    far = {center: (learned - hierarchical_adjacency(skeleton, center)).norm().item() for center in CENTERS}
+    return min(CENTERS, key=lambda center: far[center])
 
 
 def level_members(skeleton: Skeleton, center: int = 1) -> Tensor:

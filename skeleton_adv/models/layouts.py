@@ -57,8 +57,16 @@ def recognised(weights: Mapping[str, Tensor]) -> Layout | None:
 
 
 def unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the prefixes that wrappers such as ``DataParallel`` put before every name."""
-    return {key.rpartition("module.")[2]: value for key, value in weights.items()}
+    """The weights without what wrappers such as ``DataParallel`` put before every name.
+
+    Raises ``CheckpointError`` if two entries then have the same name.
+    """
+    found = {re.sub(r"(^|\.)module\.", r"\1", key): value for key, value in weights.items()}
+    if found and all(key.startswith("model.") for key in found):
+        found = {key.removeprefix("model."): value for key, value in found.items()}
+    if len(found) < len(weights):
+        raise CheckpointError("two entries of the weights have the same name without `module.`: use one network's file")
+    return found
 
 
 def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -168,7 +176,7 @@ LAYOUTS = (
     Layout("SGN", r"(tem|spa)_embed\.|compute_g1\.", "sgn.SGN", "sgn"),
     Layout("pyskl's MS-G3D", r"backbone\.(gcn3d|sgcn)\d\.", "pyskl.msg3d.MSG3D", "pyskl_msg3d", ignored=r"\.A$"),
     Layout("pyskl's CTR-GCN", r"backbone\.net\.", "pyskl.ctrgcn.CTRGCN", "pyskl_ctrgcn", ignored=r"^backbone\.A$"),
-    Layout("pyskl's SGN", r"backbone\.(compute_A1|t_embed)\.", "pyskl.sgn.SGN", "pyskl_stgcnpp"),
+    Layout("pyskl's SGN", r"backbone\.(compute_A1|t_embed)\.", "pyskl.sgn.SGN", "own"),
     Layout("pyskl's ST-GCN", r"backbone\.gcn\.\d+\.gcn\.PA", "pyskl.stgcn.STGCN", "pyskl_stgcn", ignored=r"\.A$"),
     Layout(
         *("pyskl's AAGCN", r"backbone\.gcn\.\d+\.gcn\.conv_ta\.", "pyskl.aagcn.AAGCN", "pyskl_aagcn"),

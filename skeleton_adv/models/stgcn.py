@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.ranges import Count, Probability, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import distance_adjacency
@@ -71,6 +72,19 @@ class STGCN(nn.Module):
             num_classes=weights["fcn.weight"].shape[0],
             channels=first.shape[1],
             width=first.shape[0] // 3,
+        )
+
+    def take_constants(self, weights: Mapping[str, Tensor]) -> None:
+        """Compare the graph of a checkpoint with the network's; raises ``CheckpointError`` if they differ."""
+        check_graph(self.adjacency, weights, "A")
+
+
+def check_graph(own: Tensor, weights: Mapping[str, Tensor], key: str) -> None:
+    """Raise ``CheckpointError`` if the constant graph in a checkpoint is not that of the network."""
+    stored = weights.get(key)
+    if stored is not None and (stored.shape != own.shape or (stored.to(own) - own).abs().max() > 1e-4):
+        raise CheckpointError(
+            f"{key} is another graph than that of this skeleton's joints: the weights are of another order of joints"
         )
 
 

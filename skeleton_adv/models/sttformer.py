@@ -98,11 +98,21 @@ class STTFormer(nn.Module):
         return model
 
     def take_constants(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the table of positions from a checkpoint that contains it; its last bits may differ."""
+        """Take the table of positions from a checkpoint that contains it; its last bits may differ.
+
+        Raises ``CheckpointError`` if it is not a table of finite numbers for this network.
+        """
         for number, block in enumerate(self.blocks):
-            table = weights.get(f"blocks.{number}.pes.pe")
-            if table is not None:
-                block.get_submodule("pes").get_buffer("pe").copy_(table[:, :, :1])
+            key = f"blocks.{number}.pes.pe"
+            if key not in weights:
+                continue
+            own, table = block.get_submodule("pes").get_buffer("pe"), weights[key]
+            if table.dim() != 4 or table[:, :, :1].shape != own.shape or not table.isfinite().all():
+                raise CheckpointError(
+                    f"{key} is not a table of {tuple(own.shape)} finite numbers but {tuple(table.shape)}: use "
+                    "weights of this network"
+                )
+            own.copy_(table[:, :, :1])
 
 
 def fitted(num_frames: int, tuples: int = 6) -> int:

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.files import write_whole
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
+from skeleton_adv.models.network import Network
 from skeleton_adv.train.augment import training_batch
 from skeleton_adv.train.recipe import Recipe
 from skeleton_adv.train.state import Epoch, TrainingState
@@ -78,7 +80,9 @@ def correct(
     with torch.no_grad():
         for start in range(0, len(numbers), batch_size):
             batch = load_batch(dataset, prepared, numbers[start : start + batch_size]).to(_device(model))
-            hits += (model(batch.x).argmax(dim=1) == batch.y).tolist()
+            context = Context(batch.mask, batch.movable, batch.index, 0, "clean")
+            logits = model(batch.x, context) if isinstance(model, Network) else model(batch.x)
+            hits += (logits.argmax(dim=1) == batch.y).tolist()
     return hits
 
 

@@ -15,7 +15,6 @@ class Recipe:
 
     - ``schedule``: ``exponential`` multiplies the learning rate by ``gamma`` after every epoch, ``steps`` at every
       epoch in ``milestones``; ``cosine`` lowers it to 0 at the last epoch
-    - ``warmup``: the number of first epochs over which the learning rate grows linearly to its full value
     - ``warmup``: the first epochs, over which the learning rate grows linearly to its full value
     - ``crop``: the smallest fraction of a clip that a training window covers
     - ``rotation``: the largest angles in degrees about x, y and z; each clip's angles are drawn uniformly

@@ -13,7 +13,9 @@ from golden_inputs import assert_golden, golden_state
 from torch import Tensor
 
 from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.skeleton import NTU25
 from skeleton_adv.models.checkpoint import load_checkpoint
+from skeleton_adv.models.graph import distance_adjacency
 from skeleton_adv.models.layouts import LAYOUTS, recognised, unwrapped
 from skeleton_adv.models.sttformer import _Positions
 
@@ -59,7 +61,7 @@ def with_constants(facts: Mapping[str, Any]) -> dict[str, Tensor]:
         if key.endswith("pes.pe"):
             weights[key] = published_positions(shape)
             continue
-        weights[key] = torch.zeros(shape if isinstance(shape, list) else [1])
+        weights[key] = distance_adjacency(NTU25) if key == "A" else torch.zeros(shape)
     for alias, name in facts.get("aliases", {}).items():
         weights |= {key.replace(name, alias): value for key, value in weights.items() if name in key}
     return weights

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import BODY25, COCO17, KINECT20, NTU25, Skeleton
 from skeleton_adv.models.network import Network
-from skeleton_adv.models.pyskl.features import STREAMS, Feature
+from skeleton_adv.models.pyskl.features import Feature
 from skeleton_adv.models.pyskl.front import Front
 from skeleton_adv.models.pyskl.normalise import PreNormalize2D, PreNormalize3D, rounded
 from skeleton_adv.models.pyskl.sampling import frame_numbers, numbers_of, sampled
 from skeleton_adv.models.pyskl.stgcnpp import STGCNPP
+from skeleton_adv.models.streams import STREAMS
 
 ONE = "S001C001P001R001A001"  # 40 frames of one person
 CLIPS_3D = (ONE, "S001C002P001R001A050", "S002C001P003R001A051", "S002C003P001R001A008")

@@ -8,7 +8,6 @@ from skeleton_adv.models.graph import bone_links
 from skeleton_adv.models.pyskl.normalise import rounded, score_channel
 from skeleton_adv.models.streams import Stream
 
-STREAMS: tuple[Stream, ...] = ("joint", "bone", "joint_motion", "bone_motion")
 # In pyskl's bones of COCO, both hips hang on the nose, unlike in its graph.
 _ORIGINS = {"coco17": {11: 0, 12: 0}}
 

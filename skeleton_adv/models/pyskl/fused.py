@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
-from skeleton_adv.models.pyskl.features import STREAMS
 from skeleton_adv.models.pyskl.parts import log_mean_softmax
-from skeleton_adv.models.streams import Stream
+from skeleton_adv.models.streams import STREAMS, Stream
 
 
 class Fused(nn.Module):
