@@ -30,7 +30,7 @@ class Network(nn.Module):
         return logits
 
     def _prepared(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, ...]:
-        """What the model receives: clips, and whatever else its preprocessing returns.
+        """What the model receives: clips, and all else that its preprocessing returns.
 
         A preprocessing that declares ``takes_context`` receives the purpose too, so that it can sample a clip more
         often for a judgement than for an attack.

@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden_inputs import golden_clips
-from skeleton_adv.models.pyskl.fused import Fused
 from torch import nn
 
 from skeleton_adv.core.errors import SettingError
@@ -17,6 +16,7 @@ from skeleton_adv.models.network import Network
 from skeleton_adv.models.pyskl.aagcn import AAGCN
 from skeleton_adv.models.pyskl.ctrgcn import CTRGCN
 from skeleton_adv.models.pyskl.dgstgcn import DGSTGCN
+from skeleton_adv.models.pyskl.fused import Fused
 from skeleton_adv.models.pyskl.msg3d import MSG3D
 from skeleton_adv.models.pyskl.parts import Recogniser, log_mean_softmax
 from skeleton_adv.models.pyskl.sgn import SGN
