@@ -16,10 +16,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from skeleton_adv.core.errors import CheckpointError
-from skeleton_adv.core.skeleton import OPENPOSE18
+from skeleton_adv.core.skeleton import NTU25, OPENPOSE18
 from skeleton_adv.models.agcn import AGCN, TwoStreamAGCN
 from skeleton_adv.models.checkpoint import load_checkpoint
+from skeleton_adv.models.ctrgcn import CTRGCN
+from skeleton_adv.models.graph import distance_adjacency
 from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.hdgcn import HDGCN
+from skeleton_adv.models.stgcn import STGCN
+from skeleton_adv.models.sttformer import STTFormer
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = ("hcn_ntu_t32", "hcn_ntu_t32_fc256", "hcn_ntu_t64", "skelact_hcn_ntu_t32", "agcn_ntu_t64")
@@ -109,3 +114,33 @@ def test_keys_that_do_not_fit_are_named(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(CheckpointError, match="contains no state dict"):
         load_checkpoint(tmp_path / "list.pt")
+
+
+def test_streams_with_wrappers_stay_apart() -> None:
+    parts = {stream: CTRGCN(num_classes=3, width=4).state_dict() for stream in ("joint", "bone")}
+    wrapped = {f"{stream}.module.{key}": value for stream, part in parts.items() for key, value in part.items()}
+    found = load_checkpoint(wrapped).state_dict()
+    assert all(torch.equal(found[f"{stream}.{key}"], parts[stream][key]) for stream in parts for key in parts[stream])
+    with pytest.raises(CheckpointError, match="same name"):
+        load_checkpoint(parts["joint"] | {f"module.{key}": value for key, value in parts["bone"].items()})
+
+
+def test_another_graph_or_centre_is_refused() -> None:
+    weights = STGCN(num_classes=3, width=4).state_dict()
+    assert isinstance(load_checkpoint(weights | {"A": distance_adjacency(NTU25)}), STGCN)
+    with pytest.raises(CheckpointError, match="A is another graph"):
+        load_checkpoint(weights | {"A": distance_adjacency(NTU25, "fork")})
+    other = HDGCN(num_classes=3, width=4, center=21)
+    assert load_checkpoint(other.state_dict()).center == 21
+    with pytest.raises(CheckpointError, match=r"set model\.architecture\.center=21"):
+        HDGCN(num_classes=3, width=4, center=1).take_constants(other.state_dict())
+
+
+def test_odd_shapes_and_tables_are_one_line() -> None:
+    weights = CTRGCN(num_classes=3, width=4).state_dict()
+    with pytest.raises(CheckpointError, match=r"^the state dict does not fit CTR-GCN: [^\n]*$"):
+        load_checkpoint(weights | {"data_bn.weight": torch.ones(3)})
+    small = STTFormer(num_joints=25, tuples=2, width=4)
+    for table in (torch.zeros(1, 4, 2, 7), torch.full((1, 4, 2, 50), torch.nan)):
+        with pytest.raises(CheckpointError, match=r"pes\.pe is not a table"):
+            load_checkpoint(small.state_dict() | {"blocks.0.pes.pe": table})

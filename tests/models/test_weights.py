@@ -21,6 +21,7 @@ from skeleton_adv.data.synthetic.dataset import SyntheticMotion
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.models import load_checkpoint, load_victim
 from skeleton_adv.models.agcn import TwoStreamAGCN
+from skeleton_adv.models.checkpoint import load_victim_and_dataset
 from skeleton_adv.models.ctrgcn import CTRGCN
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.network import Network, build_network
@@ -205,3 +206,12 @@ def test_classes_that_the_dataset_lacks_are_left_out_of_fr_heads_weights(
     torch.save(wide.model.state_dict(), tmp_path / "ctrgcn.pt")  # CTR-GCN has no such classes
     with pytest.raises(CheckpointError, match=r"fc\.bias \(5 in the file, 3 in the model\)"):
         load_weights(network, tmp_path / "ctrgcn.pt")
+
+
+def test_a_victim_whose_classes_are_in_files_is_loaded_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    victim, dataset = load_victim_and_dataset(SHIPPED / "hdm05_11/hcn_t32_k11_s0.safetensors")
+    assert dataset.name == "hdm05_11" and len(dataset.classes) == 11
+    assert victim(torch.randn(2, 3, 32, 31, 1)).shape == (2, 11)
