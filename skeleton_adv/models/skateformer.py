@@ -1,7 +1,7 @@
 """SkateFormer: skeletal-temporal transformer with attention inside four kinds of windows."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
@@ -60,31 +60,24 @@ class SkateFormer(nn.Module):
         drop_path: Probability = 0.2,
     ) -> None:
         super().__init__()
-        if length % 8 or heads % 8 or width % heads:
-            raise SettingError(
-                f"architecture.length={length} and heads={heads} must be multiples of 8, and width={width} of heads"
-            )
         parts = parts_of(skeleton)
         self.length, self.width, self.tokens = length, width, len(parts.joints) * num_persons
+        _check_sizes(length, heads, width, self.tokens, parts.near)
         windows = _windows(length // 8, parts.near, self.tokens // parts.size)
-        if self.tokens % parts.near:
-            raise SettingError(f"{self.tokens} joints of all persons are not a multiple of {parts.near}: use 2 persons")
         self.joint_person_embedding = nn.Parameter(torch.zeros(width, self.tokens))
         self.stem = nn.Sequential(
             *(_Pointwise(channels, 2 * channels), nn.GELU(), _Pointwise(2 * channels, 3 * channels), nn.GELU()),
             _Pointwise(3 * channels, width),
         )
+        ratio = mlp_ratio or parts.mlp_ratio
         rates = iter(torch.linspace(0, drop_path, len(_STAGES) * _BLOCKS).tolist())
-        ratio, inputs = mlp_ratio or parts.mlp_ratio, width
-        self.stages = nn.ModuleList()
-        for number, factor in enumerate(_STAGES):
-            outputs = factor * width
-            blocks = [
-                _Transformer(outputs, self.tokens, windows, heads, ratio, tiled_bias, attention_dropout, next(rates))
-                for _ in range(_BLOCKS)
-            ]
-            self.stages.append(_Stage(_Down(inputs, outputs) if number else None, blocks))
-            inputs = outputs
+
+        def transformer(outputs: int) -> _Transformer:
+            own = (windows, heads, ratio, tiled_bias, attention_dropout)
+            return _Transformer(outputs, self.tokens, *own, next(rates))
+
+        self.stages = _stages(width, transformer)
+        inputs = _STAGES[-1] * width
         self.pool = nn.Identity()  # names the mean over frames and tokens
         self.head = nn.Linear(inputs, num_classes)
         self.apply(_initialise)
@@ -156,6 +149,26 @@ class _Window:
         a = (4, 1) if self.far_frames else (1, 4)
         b = (5, 2) if self.far_joints else (2, 5)
         return x.permute(0, *a, *b, 3, 6).reshape(n, g * self.frames, h * self.joints, heads * c)
+
+
+def _check_sizes(length: int, heads: int, width: int, tokens: int, near: int) -> None:
+    if length % 8 or heads % 8 or width % heads:
+        raise SettingError(
+            f"architecture.length={length} and heads={heads} must be multiples of 8, and width={width} of heads"
+        )
+    if tokens % near:
+        raise SettingError(f"{tokens} joints of all persons are no multiple of {near}: use 2 persons")
+
+
+def _stages(width: int, transformer: Callable[[int], nn.Module]) -> nn.ModuleList:
+    """The stages of blocks; ``transformer`` makes one of a number of channels."""
+    stages, inputs = nn.ModuleList(), width
+    for number, factor in enumerate(_STAGES):
+        outputs = factor * width
+        down = _Down(inputs, outputs) if number else None
+        stages.append(_Stage(down, [transformer(outputs) for _ in range(_BLOCKS)]))
+        inputs = outputs
+    return stages
 
 
 def _windows(frames: int, near: int, far: int) -> tuple[_Window, ...]:
@@ -244,10 +257,10 @@ class _Transformer(nn.Module):
 
 
 class _Stage(nn.Module):
-    def __init__(self, down: nn.Module | None, transformers: Sequence[_Transformer]) -> None:
+    def __init__(self, down: nn.Module | None, transformers: list[nn.Module]) -> None:
         super().__init__()
         downs = [down, *[None] * (len(transformers) - 1)]
-        self.blocks = nn.ModuleList(map(_Block, downs, transformers))
+        self.blocks = nn.ModuleList(_Block(*pair) for pair in zip(downs, transformers, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
@@ -256,7 +269,7 @@ class _Stage(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, downsample: nn.Module | None, transformer: _Transformer) -> None:
+    def __init__(self, downsample: nn.Module | None, transformer: nn.Module) -> None:
         super().__init__()
         self.downsample, self.transformer = downsample, transformer
 
