@@ -68,7 +68,8 @@ class HRNet(Dataset):
         return "choose other lists of the file with dataset.train_split and dataset.test_split"
 
     def sources(self) -> tuple[Path, ...]:
-        return (the_file(self.root, "hmdb51_hrnet.pkl"),)
+        file = the_file(self.root, "hmdb51_hrnet.pkl")
+        return (file, *sorted((file.parent / "kpfiles").glob("*.pkl")))  # with the detections of Kinetics-400
 
     def clips(self) -> tuple[Clip, ...]:
         return tuple(one.clip for one in self._found.values() if one.clip.label < self.num_actions)

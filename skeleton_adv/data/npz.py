@@ -14,8 +14,8 @@ from skeleton_adv.core.errors import DataError
 
 MOST_BYTES = 2**29  # of one array: an hour of two persons at 30 frames per second has a tenth of it
 DAMAGED = (  # what NumPy and zipfile raise for a damaged file, whose header NumPy reads as Python
-    *(ValueError, OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TokenError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(ValueError, OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TokenError, TypeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError),
 )
 
 
@@ -42,7 +42,8 @@ def npz_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 def reason_of(error: Exception) -> str:
     """The error's message in one short line."""
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(message.split())[:120] or type(error).__name__
 
 
 def npy_array(file: IO[bytes], size: int) -> np.ndarray:

@@ -2,24 +2,19 @@
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack
-from tokenize import TokenError
 from typing import IO, NoReturn
 
 import numpy as np
 
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.ranges import nearest
+from skeleton_adv.data.npz import DAMAGED, reason_of
 
-DAMAGED = (  # what NumPy and zipfile raise for a damaged file, whose header NumPy reads as Python
-    *(ValueError, OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TokenError, TypeError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, NotImplementedError),
-)
 MOST_BYTES = 2**30  # of an array that is loaded whole
 SEEK = 2**20  # bytes that are decompressed at once to reach a row
 LOCAL_HEADER = 30  # bytes of the header of a member of a zip file, before its name
@@ -114,9 +109,7 @@ def refuse(where: str, error: Exception) -> NoReturn:
     """Raise ``DataError`` in one line for an error while a file is read."""
     if isinstance(error, DataError):
         raise error
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    reason = " ".join(reason.split())[:120] or type(error).__name__
-    raise DataError(f"{where}: damaged or not readable ({reason}): download or make the file again") from None
+    raise DataError(f"{where}: damaged or not readable ({reason_of(error)}): download or make the file again") from None
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
