@@ -69,6 +69,16 @@ def network_parts(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return made(_narrow(settings["architecture"])), made(_narrow(settings["preprocess"]))
 
 
+def different_models() -> list[str]:
+    """The options of ``model`` that are different networks once they are narrow: a small version is the same again."""
+    found: dict[str, str] = {}
+    for name in options("model"):
+        settings = chosen("model", name)
+        parts = repr((_narrow(settings["architecture"]), _narrow(settings["preprocess"])))
+        found.setdefault(parts, name)
+    return sorted(found.values())
+
+
 def _narrow(settings: dict[str, Any]) -> dict[str, Any]:
     """The same network with few channels, and with clips of ``SHORT`` frames unless it takes one length only."""
     target = settings["_target_"].rpartition(".")[2]
@@ -78,7 +88,9 @@ def _narrow(settings: dict[str, Any]) -> dict[str, Any]:
     elif target == "AGCN" or target.endswith("AGCN"):
         small["width"] = 4
     if target == "SkateFormer":
-        small["heads"] = 8
+        small |= {"heads": 8, "length": 32}
+    if target == "Partitioned":
+        small["length"] = 32
     if target == "Denoised":
         small["length"] = None
     if target == "Front":

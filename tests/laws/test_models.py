@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_batch
-from options import dataset_of, network_parts, options
+from options import dataset_of, different_models, network_parts
 from torch import Tensor, nn
 
 from skeleton_adv.core.errors import SettingError
@@ -13,7 +13,7 @@ from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.weights import load_weights, save_weights
 
-every = pytest.mark.parametrize("name", options("model"))
+every = pytest.mark.parametrize("name", different_models())
 # Two persons in space, one person, and joints in an image with their scores.
 crowds = pytest.mark.parametrize(
     ("skeleton", "persons"), [(NTU25, 2), (KINECT20, 1), (OPENPOSE18, 2)], ids=["ntu25", "kinect20", "openpose18"]
