@@ -6,10 +6,11 @@ another one; ``like: <model>`` at the top of a file starts from another model's 
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -73,20 +74,41 @@ def register(*folders: Path) -> None:
     _registered.update(known)
     store.repo.pop(GROUP, None)
     own = {option for folder in folders for group, option, _ in option_files(folder) if group == GROUP}
+    offered: dict[str, dict[str, ConfigNode]] = {}
     for option, settings in load(*folders).items():
         model, _, name = option.partition("/")
         if option not in own:
-            store.store(group=f"{GROUP}/{model}", name=name, node=settings)
+            offered.setdefault(model, {})[f"{name}.yaml"] = _Offered(f"{name}.yaml", f"{GROUP}/{model}", settings)
+    store.repo[GROUP] = offered
+
+
+class _Offered(ConfigNode):
+    """A recipe in Hydra's store, which is made when it is chosen.
+
+    Hydra copies the whole store for every composition; there are more than a thousand recipes.
+    """
+
+    def __init__(self, name: str, group: str, settings: Mapping[str, Any]) -> None:
+        super().__init__(name, OmegaConf.create(), group, None, None)
+        self.settings = settings
+
+    def __copy__(self) -> ConfigNode:
+        return ConfigNode(self.name, OmegaConf.create(dict(self.settings)), self.group, None, None)
+
+    def __deepcopy__(self, memo: Any) -> "_Offered":
+        return self
 
 
 def _listed(folders: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
     listed: dict[str, dict[str, Any]] = {}
     for path in files(*folders):
-        listed.setdefault(path.stem, {}).update(_file(path))
+        listed.setdefault(path.stem, {}).update(_file(path, path.stat().st_mtime_ns))
     return listed
 
 
-def _file(path: Path) -> dict[str, Any]:
+@cache
+def _file(path: Path, changed: int) -> dict[str, Any]:
+    """The entries of a file; ``changed``, its time of change, makes a changed file be read again."""
     try:
         content = OmegaConf.to_container(OmegaConf.create(read(path)), resolve=False)
     except (ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
