@@ -34,6 +34,7 @@ class Place(NamedTuple):
     package: str
     partial: bool  # the program calls it later, with more arguments; otherwise it is a class and is built at once
     takes: tuple[str, ...] = ()  # parameters that it must have
+    refuses: tuple[str, ...] = ()  # parameters that it must not have
 
 
 PLACES = (
@@ -43,9 +44,9 @@ PLACES = (
     Place("dataset.", "skeleton_adv.data", partial=False),
     Place("defense.", "skeleton_adv.defenses", partial=True, takes=("network",)),
     Place("model.architecture.", "skeleton_adv.models", partial=True, takes=("num_classes",)),
-    Place("model.preprocess.", "skeleton_adv.models", partial=True),
+    Place("model.preprocess.", "skeleton_adv.models", partial=True, refuses=("num_classes",)),  # of a network
     Place("surrogate.architecture.", "skeleton_adv.models", partial=True, takes=("num_classes",)),
-    Place("surrogate.preprocess.", "skeleton_adv.models", partial=True),
+    Place("surrogate.preprocess.", "skeleton_adv.models", partial=True, refuses=("num_classes",)),
     Place("recipe.", "skeleton_adv.train", partial=False),
     Place("training.", "skeleton_adv.train", partial=False),
     Place("surrogate_training.", "skeleton_adv.train", partial=False),
@@ -144,7 +145,10 @@ def _check_origin(target: Any, name: str, key: str, place: Place, partial: bool)
         raise SettingError(f"{key}_target_={name} lies outside {place.package}: it is defined in {origin}")
     if not partial and not isclass(target):
         raise SettingError(f"{key}_target_={name} must be a class, or have _partial_: true")
-    if key == place.key and not {*place.takes} <= {*signature(target).parameters}:
+    taken = {*signature(target).parameters} if key == place.key else {*place.takes}
+    if {*place.refuses} & taken:
+        raise SettingError(f"{key}_target_={name} does not fit here: it accepts {', '.join(place.refuses)}")
+    if not {*place.takes} <= taken:
         raise SettingError(f"{key}_target_={name} does not fit here: it does not accept {', '.join(place.takes)}")
 
 

@@ -1,6 +1,7 @@
 """Recipes: one file per model covers every dataset, and earlier recipes are unchanged."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_a_new_dataset_needs_no_recipe_and_a_new_model_one_file(tmp_path: Path) 
     assert recipe_of(*words, "recipe.epochs=60") == {**OLD["hcn/ntu60_cs"], "epochs": 60}
     assert recipe_of(*words, "model=net") == {**OLD["hcn/utd_mhad"], "epochs": 7}
     cli.check_arguments([*words, "-m", "model=hcn,net", "recipe=hcn/mine,net/mine"])
-    assert "net: mine, " in help_text(own)
+    assert re.search(r"net: .*\bmine\b", help_text(own))
 
 
 def test_a_folder_may_change_a_built_in_entry_or_add_a_file(tmp_path: Path) -> None:

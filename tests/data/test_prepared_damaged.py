@@ -251,7 +251,7 @@ PYSKL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "NaN": (lambda content: content["annotations"][1]["keypoint"].__setitem__((0, 5, 3, 1), np.nan), "frame 5 "),
     "objects": (
         lambda content: content["annotations"][1].update(keypoint=np.array([{}], dtype=object)),
-        "not an array of numbers",
+        "not numbers or text",
     ),
 }
 

@@ -19,6 +19,8 @@ from skeleton_adv.tasks.weights import weights_of
 
 CHECKPOINTS = Path(__file__).parents[2] / "outputs" / "checkpoints"
 SHIPPED = {
+    "hdm05_11/hcn_t32_k11_s0": "594d5143bb63",
+    "hdm05_11/stgcn_small_t32_k11_s0": "0be99bd5fd4b",
     "synthetic_cs/agcn_small_t32_k10_s0": "912315bd9e99",
     "synthetic_cs/agcn_small_t64_k10_s0": "e7e2cb186a38",
     "synthetic_cs/hcn_t32_k10_s1": "0e258b29fcfd",
@@ -35,12 +37,14 @@ SHIPPED = {
     "utd_mhad/agcn_small_t32_k27_s0": "88152d4ae281",
     "utd_mhad/agcn_small_t64_k27_noise0.1_s0": "2f71774f3fae",
     "utd_mhad/agcn_small_t64_k27_s0": "2a8611a325c3",
+    "utd_mhad/ctrgcn_small_t32_k27_s0": "20e5ea527748",
     "utd_mhad/hcn_t32_k27_noise0.1_s0": "4db17b194074",
     "utd_mhad/hcn_t32_k27_noise0.25_s0": "1b908935fc5c",
     "utd_mhad/hcn_t32_k27_noise0.5_s0": "0e63f2ebd82a",
     "utd_mhad/hcn_t32_k27_s0": "e9078c15f14c",
     "utd_mhad/hcn_t32_k27_s1": "cd2c3397a4de",
     "utd_mhad/hcn_t32_k27_s2": "86c387ce1ec9",
+    "utd_mhad/msg3d_small_t32_k27_s0": "fcd590b569a0",
 }
 COMMANDS = {
     "attack=admm": "f64380401c6b",
