@@ -42,7 +42,7 @@ def network_of(name: str, skeleton: Skeleton, persons: int, seed: int = 0) -> Ne
                 value.fill_(0.5)
             elif value.dim() == 4 and value.std() < 0.03:  # ST-GCN's first weights let almost nothing through
                 torch.nn.init.kaiming_normal_(value, generator=torch.Generator().manual_seed(seed))
-        if name.startswith(("pyskl", "sttformer")):  # without training, their units shrink or blow up clips
+        if name.startswith(("pyskl", "sttformer", "infogcn")):  # without training, their units shrink or blow up clips
             for module in network.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.momentum = None  # the statistics of one batch
