@@ -15,6 +15,7 @@ from torch import nn
 import skeleton_adv.models
 from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.files import digest
+from skeleton_adv.core.skeleton import SKELETONS
 from skeleton_adv.data.clips import hashed_order, load_batch
 from skeleton_adv.data.store import Generated, prepare
 from skeleton_adv.data.synthetic.dataset import SyntheticMotion
@@ -103,8 +104,8 @@ def test_every_shipped_checkpoint_is_a_recogniser(path: Path) -> None:
 
 
 def clips_of(path: Path) -> torch.Tensor:
-    about = json.loads(path.with_suffix(".json").read_text())["settings"]["dataset"]
-    joints = 20 if "utd_mhad" in about["_target_"] else 18 if "kinetics" in about["_target_"] else 25
+    content = json.loads(path.with_suffix(".json").read_text())
+    about, joints = content["settings"]["dataset"], SKELETONS[content["skeleton"]].num_joints
     rng = torch.Generator().manual_seed(0)
     return torch.randn(2, 3, about["num_frames"], joints, about["num_persons"], generator=rng)
 
