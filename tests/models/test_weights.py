@@ -15,7 +15,6 @@ from torch import nn
 import skeleton_adv.models
 from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.files import digest
-from skeleton_adv.core.skeleton import SKELETONS
 from skeleton_adv.data.clips import hashed_order, load_batch
 from skeleton_adv.data.store import Generated, prepare
 from skeleton_adv.data.synthetic.dataset import SyntheticMotion
@@ -104,10 +103,9 @@ def test_every_shipped_checkpoint_is_a_recogniser(path: Path) -> None:
 
 
 def clips_of(path: Path) -> torch.Tensor:
-    content = json.loads(path.with_suffix(".json").read_text())
-    about, joints = content["settings"]["dataset"], SKELETONS[content["skeleton"]].num_joints
+    _, dataset = load_victim_and_dataset(path)
     rng = torch.Generator().manual_seed(0)
-    return torch.randn(2, 3, about["num_frames"], joints, about["num_persons"], generator=rng)
+    return torch.randn(2, 3, dataset.num_frames, dataset.skeleton.num_joints, dataset.num_persons, generator=rng)
 
 
 def test_a_shipped_recogniser_is_correct_where_its_network_alone_is_not() -> None:
