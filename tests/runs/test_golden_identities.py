@@ -19,6 +19,7 @@ from skeleton_adv.tasks.weights import weights_of
 
 CHECKPOINTS = Path(__file__).parents[2] / "outputs" / "checkpoints"
 SHIPPED = {
+    "hdm05_11/ctrgcn_small_t32_k11_s0": "723e88c84dfa",
     "hdm05_11/hcn_t32_k11_s0": "594d5143bb63",
     "hdm05_11/stgcn_small_t32_k11_s0": "0be99bd5fd4b",
     "synthetic_cs/agcn_small_t32_k10_s0": "912315bd9e99",
@@ -45,6 +46,7 @@ SHIPPED = {
     "utd_mhad/hcn_t32_k27_s1": "cd2c3397a4de",
     "utd_mhad/hcn_t32_k27_s2": "86c387ce1ec9",
     "utd_mhad/msg3d_small_t32_k27_s0": "fcd590b569a0",
+    "utd_mhad/shiftgcn_small_t32_k27_s0": "a4e528fb2fce",
 }
 COMMANDS = {
     "attack=admm": "f64380401c6b",
