@@ -46,6 +46,7 @@ SHIPPED = {
     "utd_mhad/hcn_t32_k27_s1": "cd2c3397a4de",
     "utd_mhad/hcn_t32_k27_s2": "86c387ce1ec9",
     "utd_mhad/msg3d_small_t32_k27_s0": "fcd590b569a0",
+    "utd_mhad/sgn_whole_t32_k27_s0": "82ffc4c7a482",
     "utd_mhad/shiftgcn_small_t32_k27_s0": "a4e528fb2fce",
 }
 COMMANDS = {
