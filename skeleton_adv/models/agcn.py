@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.ranges import Count, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import spatial_adjacency
-from skeleton_adv.models.layers import UNITS
+from skeleton_adv.models.layers import UNITS, by_person, filtered, over_persons, stacked
 from skeleton_adv.models.layouts import skeleton_with
 from skeleton_adv.models.streams import Bones
 
@@ -51,12 +51,11 @@ class AGCN(nn.Module):
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        n, c, t, v, m = x.shape
-        x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t))
-        x = x.view(n * m, v, c, t).permute(0, 2, 3, 1)
+        persons = x.shape[4]
+        x = by_person(x, self.data_bn)
         for number in range(1, len(UNITS) + 1):
             x = self.get_submodule(f"l{number}")(x)
-        logits: Tensor = self.fc(self.pool(x.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1)))
+        logits: Tensor = self.fc(self.pool(over_persons(x, persons)))
         return logits
 
     @classmethod
@@ -155,10 +154,10 @@ class _Spatial(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Convolutions of width 1 are matrix products, and the three of one kind are computed as one product.
-        a = _filtered(x, self.conv_a, bias=True).permute(0, 1, 4, 2, 3).flatten(3)  # (N, 3, V, inner T)
-        b = _filtered(x, self.conv_b, bias=True).flatten(2, 3)  # (N, 3, inner T, V)
+        a = filtered(x, self.conv_a, bias=True).permute(0, 1, 4, 2, 3).flatten(3)  # (N, 3, V, inner T)
+        b = filtered(x, self.conv_b, bias=True).flatten(2, 3)  # (N, 3, inner T, V)
         graph = F.softmax(a @ b / b.shape[2], dim=-2) + (self.adjacency + self.PA)  # (N, 3, V, V)
-        total = self._mixed(x, graph) + _stacked(self.conv_d, "bias").sum(dim=0)[:, None, None]
+        total = self._mixed(x, graph) + stacked(self.conv_d, "bias").sum(dim=0)[:, None, None]
         return F.relu(self.bn(total) + self.down(x))
 
     def _mixed(self, x: Tensor, graph: Tensor) -> Tensor:
@@ -170,22 +169,10 @@ class _Spatial(nn.Module):
         n, c, t, v = x.shape
         if c < self.bn.num_features:
             joints = (x.reshape(n, 1, c * t, v) @ graph).view(n, 3 * c, t * v)
-            weight = _stacked(self.conv_d, "weight").transpose(0, 1).flatten(1)  # (outputs, 3 C)
+            weight = stacked(self.conv_d, "weight").transpose(0, 1).flatten(1)  # (outputs, 3 C)
             return (weight @ joints).view(n, -1, t, v)
-        channels = _filtered(x, self.conv_d, bias=False).flatten(2, 3)  # (N, 3, outputs T, V)
+        channels = filtered(x, self.conv_d, bias=False).flatten(2, 3)  # (N, 3, outputs T, V)
         return (channels @ graph).sum(dim=1).view(n, -1, t, v)
-
-
-def _filtered(x: Tensor, convs: nn.ModuleList, bias: bool) -> Tensor:
-    """(N, len(convs), outputs, T, V): the outputs of these 1x1 convolutions for x (N, C, T, V)."""
-    y = _stacked(convs, "weight").flatten(0, 1).flatten(1) @ x.flatten(2)
-    if bias:
-        y = y + _stacked(convs, "bias").flatten()[:, None]
-    return y.view(len(x), len(convs), -1, *x.shape[2:])
-
-
-def _stacked(convs: nn.ModuleList, name: str) -> Tensor:
-    return torch.stack([conv.get_parameter(name) for conv in convs])
 
 
 class _Temporal(nn.Module):

@@ -21,7 +21,7 @@ from skeleton_adv.models.layouts import LAYOUTS, Layout, by_stream, canonical, r
 from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.pyskl.fused import Fused
 from skeleton_adv.models.streams import Fusion
-from skeleton_adv.models.weights import fill, load_weights, read_state_dict
+from skeleton_adv.models.weights import fill, load_weights, read_state_dict, take_constants
 
 PARTS = ("architecture", "preprocess")
 
@@ -40,7 +40,8 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
     """
     source_name = str(source) if isinstance(source, str | Path) else "the state dict"
     weights = read_state_dict(Path(source)) if isinstance(source, str | Path) else dict(source)
-    source_weights, parts = weights, by_stream(unwrapped(weights))
+    weights = unwrapped(weights)
+    parts = by_stream(weights)
     layouts = {stream: recognised(part) for stream, part in parts.items()}
     first = next(iter(layouts.values()))
     if first is None or {*layouts.values()} != {first}:
@@ -48,7 +49,6 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
             f"{source_name} has no supported layout (its first entry is {next(iter(weights), 'missing')}): supported "
             f"are {', '.join(layout.name for layout in LAYOUTS)}"
         )
-    weights = canonical(weights)
     try:
         model = build(first, parts)
     except (KeyError, ZeroDivisionError, IndexError, ValueError, RuntimeError) as error:
@@ -56,10 +56,8 @@ def load_checkpoint(source: str | Path | Mapping[str, Tensor]) -> nn.Module:
             raise
         problem = f"{error} is missing" if isinstance(error, KeyError) else "a weight has an unexpected shape"
         raise CheckpointError(f"{source_name} does not fit {first.name}: {problem}: use the complete file") from None
-    fill(model, weights, source_name, first.name)
-    take_constants = getattr(model, "take_constants", None)
-    if callable(take_constants):
-        take_constants(unwrapped(source_weights))
+    fill(model, canonical(weights), source_name, first.name)
+    take_constants(model, weights)
     log(f"{source_name}: weights of {first.name}")
     model.layout = first.name  # type: ignore[assignment]
     return model.eval()

@@ -94,3 +94,30 @@ class MultiScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+def mixed(x: Tensor, conv: nn.Conv2d, graph: Tensor) -> Tensor:
+    """The sum over K subsets of ``conv_k(x) @ graph_k``, where conv's output channels are K times those of the sum.
+
+    x is (N, C, T, V), graph (K, V, V). Joints are mixed first, because x has at most as many channels as the
+    output.
+    """
+    n, c, t, v = x.shape
+    subsets = len(graph)
+    joints = (x.reshape(n, 1, c * t, v) @ graph).view(n, subsets * c, t * v)
+    weight = conv.weight.view(subsets, -1, c).transpose(0, 1).flatten(1)  # (outputs, K C)
+    assert conv.bias is not None
+    bias = conv.bias.view(subsets, -1).T @ graph.sum(dim=1)  # (outputs, V): the graph mixes the bias too
+    return (weight @ joints).view(n, -1, t, v) + bias[:, None]
+
+
+def filtered(x: Tensor, convs: nn.ModuleList, bias: bool) -> Tensor:
+    """(N, len(convs), outputs, T, V): the outputs of these 1x1 convolutions for x (N, C, T, V)."""
+    y = stacked(convs, "weight").flatten(0, 1).flatten(1) @ x.flatten(2)
+    if bias:
+        y = y + stacked(convs, "bias").flatten()[:, None]
+    return y.view(len(x), len(convs), -1, *x.shape[2:])
+
+
+def stacked(convs: nn.ModuleList, name: str) -> Tensor:
+    return torch.stack([conv.get_parameter(name) for conv in convs])

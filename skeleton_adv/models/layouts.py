@@ -114,17 +114,18 @@ _SKELACT = {"cls_head.fc": "fc8", **{f"backbone.{name}.0": f"{name}.0" for name 
     for place, name in ((0, "conv1{}.0"), (2, "conv2{}"), (4, "conv3{}.0"), (6, "conv4{}.0"))
 }
 _PROTOTYPE = {
-    **{"conv_cooccurrence.0": "conv5.0", "conv_cooccurrence.4": "conv6.0", "classifier.0": "fc7.0"},
-    **{"classifier.3": "fc8"},
+    "conv_cooccurrence.0": "conv5.0",
+    "conv_cooccurrence.4": "conv6.0",
+    "classifier.0": "fc7.0",
+    "classifier.3": "fc8",
 } | {
-    f"{block}.{place}": name.format(suffix)
-    for block, suffix in (("conv_position.conv_block", ""), ("conv_motion.conv_block", "m"))
+    f"conv_{branch}.conv_block_{place}": name.format(suffix)
+    for branch, suffix in (("position", ""), ("motion", "m"))
     for place, name in (
         *(("base.0", "conv1{}.0"), ("base.2", "conv2{}")),
         *(("center.0", "conv3{}.0"), ("center.2", "conv4{}.0")),
     )
 }
-_PROTOTYPE = {key.replace("conv_block.", "conv_block_"): name for key, name in _PROTOTYPE.items()}
 
 
 def _by_layer(names: Mapping[str, str]) -> Callable[[str], str]:

@@ -11,7 +11,7 @@ from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.ranges import Count, Probability, Range, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import distance_adjacency
-from skeleton_adv.models.layers import UNITS, by_person, over_persons, over_time
+from skeleton_adv.models.layers import UNITS, by_person, mixed, over_persons, over_time
 from skeleton_adv.models.layouts import skeleton_with
 
 Width = Annotated[int, Range("[4, 1024]")]
@@ -96,13 +96,7 @@ class _Spatial(nn.Module):
         self.conv = nn.Conv2d(inputs, 3 * outputs, 1)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        # Joints are mixed before channels, which is the same sum over fewer channels.
-        n, c, t, v = x.shape
-        joints = (x.reshape(n, 1, c * t, v) @ adjacency).view(n, 3 * c, t * v)
-        weight = self.conv.weight.view(3, -1, c).transpose(0, 1).flatten(1)  # (outputs, 3 C)
-        assert self.conv.bias is not None
-        bias = self.conv.bias.view(3, -1).T @ adjacency.sum(dim=1)  # (outputs, V)
-        return (weight @ joints).view(n, -1, t, v) + bias[:, None]
+        return mixed(x, self.conv, adjacency)
 
 
 class _Unit(nn.Module):

@@ -68,10 +68,15 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
     if layout and layout.spare:
         found = _used(found, layout.spare, network.num_classes, path)
     fill(network.model, found, f"model.checkpoint={path}", "this model and dataset", way_out)
-    take_constants = getattr(network.model, "take_constants", None)
-    if callable(take_constants):
-        take_constants(unwrapped(weights))
+    take_constants(network.model, unwrapped(weights))
     return known
+
+
+def take_constants(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a model the constant entries of a checkpoint, which it takes or compares with its own."""
+    take: Any = getattr(model, "take_constants", None)
+    if take is not None:
+        take(weights)
 
 
 def _used(weights: Mapping[str, Tensor], layer: str, classes: int | None, path: Path) -> dict[str, Tensor]:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from golden_inputs import assert_golden, golden_clips
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import NTU25
+from skeleton_adv.models.checkpoint import load_checkpoint
 from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.preprocess import CenterPerFrame
 
@@ -64,3 +66,22 @@ def test_centring_is_invariant_to_translation_and_puts_the_spine_at_0() -> None:
     torch.testing.assert_close(center(x + shift), center(x))
     assert center(x)[:, :, :, NTU25.center, 0].abs().max() == 0
     torch.testing.assert_close(center(x)[0, :, :, 3, 1], -x[0, :, :, 1, 0])  # an absent person is at minus the origin
+
+
+def test_motion_of_hcn_prototype_is_resized_to_the_nearest_frame() -> None:
+    """HCN-PrototypeLoss-PyTorch: the same weights under other names, and another resize of the motion."""
+    model = HCN(num_frames=32, num_classes=5, motion="nearest").eval()
+    names = {"conv1": "base.0", "conv2": "base.2", "conv3": "center.0", "conv4": "center.2"}
+    theirs = {"conv5.0": "conv_cooccurrence.0", "conv6.0": "conv_cooccurrence.4", "fc7.0": "classifier.0"}
+    theirs |= {"fc8": "classifier.3"} | {
+        f"{layer}{suffix}{'' if layer == 'conv2' else '.0'}": f"conv_{branch}.conv_block_{place}"
+        for branch, suffix in (("position", ""), ("motion", "m"))
+        for layer, place in names.items()
+    }
+    renamed = {f"{theirs[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": v for key, v in model.state_dict().items()}
+    found = load_checkpoint(renamed)
+    x = golden_clips(2, 3, 32, 25, 2, seed=1)
+    assert found.layout == "HCN (HCN-PrototypeLoss-PyTorch)" and torch.equal(found(x), model(x))
+    persons = x.permute(0, 4, 1, 2, 3).flatten(0, 1)
+    expected = F.interpolate(persons[:, :, 1:] - persons[:, :, :-1], size=(32, 25))
+    torch.testing.assert_close(model._difference(persons), expected, rtol=0, atol=0)

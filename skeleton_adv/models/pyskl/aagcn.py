@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
+from skeleton_adv.models import initialise
 from skeleton_adv.models.graph import spatial_adjacency
-from skeleton_adv.models.layers import ConvNorm, matched
+from skeleton_adv.models.layers import ConvNorm, filtered, matched, stacked
 from skeleton_adv.models.layouts import skeleton_with
 from skeleton_adv.models.pyskl.parts import (
     LAYERS,
@@ -18,8 +19,6 @@ from skeleton_adv.models.pyskl.parts import (
     Unit,
     Units,
     Width,
-    branches,
-    kaiming,
     sizes,
 )
 
@@ -60,7 +59,7 @@ class AAGCN(Recogniser):
 
 def _temporal(channels: int, stride: int) -> ConvNorm:
     temporal = ConvNorm(channels, channels, 9, stride)
-    kaiming(temporal.conv)
+    initialise.plain(temporal)
     return temporal
 
 
@@ -82,11 +81,13 @@ class _Spatial(nn.Module):
         self.fc2c = nn.Linear(outputs // 2, outputs)
         self.down = matched(inputs, outputs)
         self.bn = nn.BatchNorm2d(outputs)
-        self._initialise(inputs, outputs)
+        self._initialise()
 
-    def _initialise(self, inputs: int, outputs: int) -> None:
-        self.apply(kaiming)
-        branches(self.conv_d, outputs, inputs)
+    def _initialise(self) -> None:
+        initialise.plain(self)
+        for conv in self.conv_d:
+            assert isinstance(conv, nn.Conv2d)
+            initialise.branch(conv, len(self.conv_d))
         nn.init.constant_(self.bn.weight, 1e-6)
         nn.init.xavier_normal_(self.conv_sa.weight)
         nn.init.kaiming_normal_(self.fc1c.weight)
@@ -98,8 +99,8 @@ class _Spatial(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Convolutions of width 1 are matrix products, and the three of one kind are computed as one product.
-        a = _filtered(x, self.conv_a).permute(0, 1, 4, 2, 3).flatten(3)  # (N, 3, V, inner T)
-        b = _filtered(x, self.conv_b).flatten(2, 3)  # (N, 3, inner T, V)
+        a = filtered(x, self.conv_a, bias=True).permute(0, 1, 4, 2, 3).flatten(3)  # (N, 3, V, inner T)
+        b = filtered(x, self.conv_b, bias=True).flatten(2, 3)  # (N, 3, inner T, V)
         graph = self.A + self.alpha * torch.tanh(a @ b / b.shape[2])  # (N, 3, V, V)
         return self._attended(F.relu(self.bn(self._mixed(x, graph)) + self.down(x)))
 
@@ -107,8 +108,8 @@ class _Spatial(nn.Module):
         """x (N, C, T, V), mixed over joints by graph (N, 3, V, V) and over channels by conv_d; the sum of the three."""
         n, c, t, v = x.shape
         joints = (x.reshape(n, 1, c * t, v) @ graph).view(n, 3 * c, t * v)
-        weight = _stacked(self.conv_d, "weight").transpose(0, 1).flatten(1)  # (outputs, 3 C)
-        bias = _stacked(self.conv_d, "bias").sum(dim=0)
+        weight = stacked(self.conv_d, "weight").transpose(0, 1).flatten(1)  # (outputs, 3 C)
+        bias = stacked(self.conv_d, "bias").sum(dim=0)
         return (weight @ joints).view(n, -1, t, v) + bias[:, None, None]
 
     def _attended(self, y: Tensor) -> Tensor:
@@ -120,14 +121,3 @@ class _Spatial(nn.Module):
 def _gain(x: Tensor) -> Tensor:
     """One plus the sigmoid of x, by the tangent: torch's sigmoid depends on where an entry is in its tensor."""
     return 1.5 + 0.5 * torch.tanh(x / 2)
-
-
-def _filtered(x: Tensor, convs: nn.ModuleList) -> Tensor:
-    """(N, len(convs), outputs, T, V): the outputs of these 1x1 convolutions for x (N, C, T, V)."""
-    y = _stacked(convs, "weight").flatten(0, 1).flatten(1) @ x.flatten(2)
-    y = y + _stacked(convs, "bias").flatten()[:, None]
-    return y.view(len(x), len(convs), -1, *x.shape[2:])
-
-
-def _stacked(convs: nn.ModuleList, name: str) -> Tensor:
-    return torch.stack([conv.get_parameter(name) for conv in convs])

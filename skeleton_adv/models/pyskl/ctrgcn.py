@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
+from skeleton_adv.models import initialise
 from skeleton_adv.models.graph import spatial_adjacency
 from skeleton_adv.models.layers import UNITS, MultiScale, by_person, matched
 from skeleton_adv.models.layouts import skeleton_with
-from skeleton_adv.models.pyskl.parts import HEAD, Recogniser, Width, kaiming, sizes
+from skeleton_adv.models.pyskl.parts import HEAD, Recogniser, Width, sizes
 
 _LAYERS = {f"backbone.net.{unit}": True for unit in range(len(UNITS))} | HEAD
 
@@ -72,7 +73,7 @@ class _Unit(nn.Module):
         self.residual = residual
         for module in (self.tcn1, residual):
             if module is not None:
-                module.apply(kaiming)
+                initialise.plain(module)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.tcn1(self.gcn1(x)))
@@ -89,7 +90,7 @@ class _Spatial(nn.Module):
         self.convs = nn.ModuleList(_Refined(inputs, outputs) for _ in range(len(adjacency)))
         self.down = matched(inputs, outputs)
         self.bn = nn.BatchNorm2d(outputs)
-        self.apply(kaiming)
+        initialise.plain(self)
         nn.init.constant_(self.bn.weight, 1e-6)
 
     def forward(self, x: Tensor) -> Tensor:

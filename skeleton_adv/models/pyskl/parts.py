@@ -1,6 +1,5 @@
 """What the networks of pyskl share. Inside a network, x is (N M, C, T, V): persons are separate clips."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Self
 
@@ -101,21 +100,6 @@ def sizes(channels: int, width: int) -> Iterator[tuple[int, int, int, nn.Module 
         inputs = outputs
 
 
-def mixed(x: Tensor, conv: nn.Conv2d, graph: Tensor) -> Tensor:
-    """The sum over K subsets of ``conv_k(x) @ graph_k``, where conv's output channels are K times those of the sum.
-
-    x is (N, C, T, V), graph (K, V, V). Joints are mixed first, because x has at most as many channels as the
-    output.
-    """
-    n, c, t, v = x.shape
-    subsets = len(graph)
-    joints = (x.reshape(n, 1, c * t, v) @ graph).view(n, subsets * c, t * v)
-    weight = conv.weight.view(subsets, -1, c).transpose(0, 1).flatten(1)  # (outputs, K C)
-    assert conv.bias is not None
-    bias = conv.bias.view(subsets, -1).T @ graph.sum(dim=1)  # (outputs, V): the graph mixes the bias too
-    return (weight @ joints).view(n, -1, t, v) + bias[:, None]
-
-
 class SixBranches(nn.Module):
     """ST-GCN++'s temporal module: convolutions of four dilations, a maximum over three frames and a 1x1 convolution.
 
@@ -157,18 +141,3 @@ class _Dilated(nn.Module):
 
 def _narrowed(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs), nn.ReLU()]
-
-
-def kaiming(conv: nn.Module) -> None:
-    """Normally distributed weights, scaled by the number of outputs, and bias 0; only for convolutions."""
-    if isinstance(conv, nn.Conv2d):
-        nn.init.kaiming_normal_(conv.weight, mode="fan_out")
-        if conv.bias is not None:
-            nn.init.zeros_(conv.bias)
-
-
-def branches(convs: nn.ModuleList, outputs: int, inputs: int) -> None:
-    """Weights of parallel convolutions that are summed: the sum has the scale of a single convolution."""
-    for conv in convs:
-        assert isinstance(conv, nn.Conv2d)
-        nn.init.normal_(conv.weight, 0, math.sqrt(2 / (outputs * inputs * len(convs))))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import distance_adjacency
-from skeleton_adv.models.layers import ConvNorm
+from skeleton_adv.models.layers import ConvNorm, mixed
 from skeleton_adv.models.layouts import skeleton_with
-from skeleton_adv.models.pyskl.parts import LAYERS, Recogniser, Unit, Units, Width, mixed, sizes
+from skeleton_adv.models.pyskl.parts import LAYERS, Recogniser, Unit, Units, Width, sizes
 
 
 class STGCN(Recogniser):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import spatial_adjacency
-from skeleton_adv.models.layers import matched
+from skeleton_adv.models.layers import matched, mixed
 from skeleton_adv.models.layouts import skeleton_with
 from skeleton_adv.models.pyskl.parts import (
     LAYERS,
@@ -18,7 +18,6 @@ from skeleton_adv.models.pyskl.parts import (
     Unit,
     Units,
     Width,
-    mixed,
     sizes,
 )
 
