@@ -28,7 +28,7 @@ def canonical(skeleton: Skeleton) -> tuple[str, ...]:
 
 
 def correspondence(source: Skeleton, target: Skeleton) -> tuple[int | None, ...]:
-    """For each joint of ``target``, the corresponding joint of ``source``; None if there is none.
+    """For each joint of ``target``, the corresponding joint of ``source``, or None.
 
     Joints correspond if they are at the same place of the body, within a few centimetres: sensors and detectors
     define each joint a little differently. Users' own bodies correspond by the names of their joints.

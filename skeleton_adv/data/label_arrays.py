@@ -36,7 +36,7 @@ class Half:
 
 
 def half_files(root: str, array: str) -> dict[Split, tuple[Path, Path]]:
-    """The array and the label pickle of each split in the folder ``root``; raises ``DataError`` if there is none.
+    """The array and the label pickle of each split in the folder ``root``; raises ``DataError`` if one is missing.
 
     ``array`` is the name of the array's file without ``train_`` or ``val_``, such as ``data_joint.npy``.
     """

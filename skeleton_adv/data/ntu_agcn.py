@@ -59,7 +59,7 @@ def once(frames: np.ndarray, num_persons: int, where: str) -> RawClip:
 
 
 def period(values: np.ndarray) -> int:
-    """The smallest number of rows, two or more, whose repetition gives all rows (T, D); T if there is none."""
+    """The smallest number of rows, two or more, whose repetition gives all rows (T, D); T if they do not repeat."""
     starts = np.flatnonzero((np.abs(values - values[0]) <= SAME).all(axis=1))
     for start in map(int, starts[starts >= 2]):
         if (np.abs(values[start:] - values[:-start]) <= SAME).all():
