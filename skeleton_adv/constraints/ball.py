@@ -88,7 +88,10 @@ class Budget:
         """Displacements (N, C, T, V, M), each moved to the nearest point of the ball if it is outside."""
         if self.norm == "linf":
             return torch.clamp(delta, -self.radius, self.radius)
-        return delta * (self.radius / broadcast(delta.flatten(1).norm(dim=1).clamp(min=1e-30))).clamp(max=1)
+        # A product with the reciprocal rounds as torch's quotient of a number and a tensor does, which older rows used.
+        return delta * (self.radius * broadcast(delta.flatten(1).norm(dim=1).clamp(min=1e-30)).reciprocal()).clamp(
+            max=1
+        )
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The displacement of length 1 in this norm in whose direction a function with this gradient grows fastest."""
