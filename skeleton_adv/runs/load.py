@@ -57,6 +57,7 @@ class Run:
     body: Facts | None = None  # the whole skeleton, unless ``skeleton`` names a known one
     fps: float | None = None  # of the recordings; None: an earlier version did not note it
     image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
+    minimises: str | None = None  # the norm that the attack minimises: l2, linf or l0
     remarks: Sequence[str] = ()  # what a reader must know about the networks, one sentence each
 
     @property
@@ -171,6 +172,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("trained_noise", "surrogate_noise", "fps"), (float, int, type(None))),
     "image_size": (list, type(None)),
     "remarks": (list, type(None)),
+    "minimises": (str, type(None)),
     "trained_here": (bool, type(None)),
     **dict.fromkeys(("sweep", "surrogate_training", "body"), (dict, type(None))),
 }

@@ -117,6 +117,8 @@ class Task:
             raise SettingError(
                 f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace: choose attack=admm"
             )
+        if self.targeted and not attacks.aims(self.attack):
+            raise SettingError(f"targeted=true: attack={job.choices['attack']} has no target: set targeted=false")
         if self.target not in SEEDED:
             resolve_class(self.target, job.dataset.classes)
         if self.target == "least_likely" and self._origin(job):
@@ -136,6 +138,7 @@ class Task:
         return {
             "access": self._access(job),
             "randomised": evaluation.victim.randomised,
+            "minimises": attacks.minimises(self.attack),
             "constraints": {
                 name: {"symbol": one.symbol, "unit": one.unit, "remark": one.remark(job.dataset.skeleton)}
                 for name, one in self.constraint.items()
@@ -144,7 +147,8 @@ class Task:
 
     def _access(self, job: Job) -> str:
         """The attack's access to the victim that judges it."""
-        access = attacks.access_of(self.attack)
+        # A fitted part is made with gradients, on training clips.
+        access = "gradients" if attacks.fit_of(self.attack) else attacks.access_of(self.attack)
         if self._origin(job) or access == "none":
             return "none"
         if job.surrogate is not None:
