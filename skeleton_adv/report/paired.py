@@ -64,7 +64,7 @@ class Paired:
     def hits(self) -> np.ndarray:
         """(runs, n) bool: success within the constraints, on clips that are correct before."""
         fooled: np.ndarray = np.stack([self.succeeded(run) for run in self.runs])
-        fooled = fooled & self.right
+        fooled &= self.right
         return fooled
 
     @property

@@ -58,6 +58,7 @@ class Run:
     fps: float | None = None  # of the recordings; None: an earlier version did not note it
     image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
     minimises: str | None = None  # the norm that the attack minimises: l2, linf or l0
+    members: Sequence[str] = ()  # of a surrogate that is an ensemble: the names of their options
     remarks: Sequence[str] = ()  # what a reader must know about the networks, one sentence each
 
     @property
@@ -171,7 +172,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("stands_for", "experiment"), (str, type(None))),
     **dict.fromkeys(("trained_noise", "surrogate_noise", "fps"), (float, int, type(None))),
     "image_size": (list, type(None)),
-    "remarks": (list, type(None)),
+    **dict.fromkeys(("remarks", "members"), (list, type(None))),
     "minimises": (str, type(None)),
     "trained_here": (bool, type(None)),
     **dict.fromkeys(("sweep", "surrogate_training", "body"), (dict, type(None))),
@@ -199,7 +200,8 @@ def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
     for name, types in TYPES.items():
         if not isinstance(facts[name], types) or (isinstance(facts[name], bool) and bool not in types):
             raise KeyError(name)
-    facts["remarks"] = [str(remark) for remark in facts["remarks"] or []]
+    for name in ("remarks", "members"):
+        facts[name] = [str(text) for text in facts[name] or []]
     _check_settings(facts["kind"], facts["settings"], facts["choices"])
     if not isinstance(facts["seeds"], dict) or not all(type(seed) is int for seed in facts["seeds"].values()):
         raise KeyError("seeds")

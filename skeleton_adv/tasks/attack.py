@@ -139,6 +139,7 @@ class Task:
             "access": self._access(job),
             "randomised": evaluation.victim.randomised,
             "minimises": attacks.minimises(self.attack),
+            "members": [] if job.surrogate is None else [member.option for member in job.surrogate.members],
             "constraints": {
                 name: {"symbol": one.symbol, "unit": one.unit, "remark": one.remark(job.dataset.skeleton)}
                 for name, one in self.constraint.items()

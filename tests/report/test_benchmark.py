@@ -11,6 +11,8 @@ import samples
 
 from skeleton_adv.report.paired import Paired, by_victim, median
 from skeleton_adv.report.tables import by_table
+from skeleton_adv.report.transferred import _interval
+from skeleton_adv.report.transferred import rows as transfer_rows
 from skeleton_adv.report.write import write
 from skeleton_adv.runs.load import Run
 
@@ -95,3 +97,33 @@ def test_the_shortest_perturbation_of_each_clip_is_the_reference() -> None:
 
 def test_the_median_may_be_infinite() -> None:
     assert median(np.array([np.inf, 1, np.inf])) == np.inf and median(np.array([3.0, 1, np.inf])) == 3
+
+
+def on(attack: str, surrogate: str, victim: str, fooled: Sequence[int], **facts: Any) -> Run:
+    choices = {"model": victim, "model@surrogate": surrogate}
+    settings = {"checkpoint": victim, "surrogate_checkpoint": surrogate, "surrogate": {"name": surrogate}}
+    settings |= {"attack": {"name": attack}}
+    return under(attack, fooled, access="transfer", choices=choices, settings=settings, **facts)
+
+
+def test_transfer_is_the_mean_over_victims_that_are_no_surrogate() -> None:
+    """Clips 0 to 3 are correct before. On a and b, mi_fgsm fools 1 of 8, tasar 4 of 8; c is a surrogate."""
+    runs = [on("mi_fgsm", "c", "a", [0]), on("mi_fgsm", "c", "b", []), on("mi_fgsm", "c", "c", [*range(6)])]
+    runs += [on("tasar", "c", "a", [0, 1, 2]), on("tasar", "c", "b", [0])]
+    runs += [on("svre", "ensemble", victim, clips, members=["c", "d"]) for victim, clips in (("a", [0, 4]), ("b", [5]))]
+    found = {row["attack"]: row for row in transfer_rows(runs)}
+    means = {name: row["transfer_success"] for name, row in found.items()}
+    assert means == {"mi_fgsm": 1 / 8, "tasar": 4 / 8, "svre": 1 / 8}
+    assert {row["victims"] for row in found.values()} == {2} and {row["paired_clips"] for row in found.values()} == {4}
+    assert found["tasar"]["gain"] == 3 / 8 and "gain" not in found["mi_fgsm"] and "gain" not in found["svre"]
+    low, high = found["tasar"]["gain_low"], found["tasar"]["gain_high"]
+    assert 0 <= low < 3 / 8 < high <= 0.5  # no clip gains more than a half
+
+
+def test_the_bootstrap_covers_a_mean_as_often_as_it_claims() -> None:
+    rng = np.random.Generator(np.random.PCG64(1))
+    hits = 0
+    for _ in range(300):
+        found = _interval("x", rng.random(40))
+        hits += found["x_low"] <= 0.5 <= found["x_high"]
+    assert 0.90 <= hits / 300 <= 0.98

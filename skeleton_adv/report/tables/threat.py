@@ -29,6 +29,7 @@ from skeleton_adv.report.columns import (
 from skeleton_adv.report.paired import Paired, by_victim
 from skeleton_adv.report.stats import attack_rate
 from skeleton_adv.report.table import FurtherPage, Table
+from skeleton_adv.report.transferred import TRANSFER
 from skeleton_adv.report.words import network_names
 from skeleton_adv.runs.load import Run
 
@@ -115,5 +116,5 @@ TABLE = Table(
     lead=(VICTIM, DEFENSE, GOAL, ACCESS, SURROGATE, *METHOD),
     columns=(CLIPS, FEASIBLE_IF_RIGHT, SUCCESS_IF_RIGHT, FEASIBLE, CLEAN, RMS, L2, GRADIENTS, FORWARDS, NOISE),
     notes=lambda runs: f"Feasible: inside the threat model. {FEASIBLE_NOTE}",
-    further=(MATRIX, WORST),
+    further=(MATRIX, WORST, TRANSFER),
 )
