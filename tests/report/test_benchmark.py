@@ -127,3 +127,14 @@ def test_the_bootstrap_covers_a_mean_as_often_as_it_claims() -> None:
         found = _interval("x", rng.random(40))
         hits += found["x_low"] <= 0.5 <= found["x_high"]
     assert 0.90 <= hits / 300 <= 0.98
+
+
+def test_plausibility_is_shown_beside_that_of_clean_clips() -> None:
+    names = ("jerk", "high_frequency", "skate", "limit_excess", "pose_distance")
+    columns = {f"{name}{end}": 0.5 for name in names for end in ("", "_ratio", "_percentile", "_clean_percentile")}
+    columns |= {"jerk_ratio": [2.0, 4.0, 3.0, 3.0, 3.0, 3.0], "limit_excess": [0.0, 0.1, 0.0, 0.2, 0.0, 0.0]}
+    run = under("pgd", [0], rows=columns)
+    ((table, own),) = [(table, own) for table, own in by_table([run]) if table.name == "plausibility"]
+    frame = table.rows(own)
+    assert frame["jerk_ratio"].tolist() == [3.0] and frame["beyond_limits"].tolist() == pytest.approx([1 / 3])
+    assert "plausibility" not in [table.name for table, _ in by_table([under("pgd", [0])])]
