@@ -163,7 +163,7 @@ def members(model: Model) -> tuple[Model, ...]:
 def _masked(attack: F) -> F:
     """The attack with the settings ``joints``, ``frames`` and, if it has ``eps``, ``joint_eps``."""
     given = signature(attack).parameters
-    annotations: dict[str, Any] = {"joints": Joints | None, "frames": str | None}
+    annotations: dict[str, Any] = {"joints": Joints | None, "frames": str | int | None}
     if "eps" in given:
         annotations["joint_eps"] = Mapping[str, float] | None
     own = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotations[name]) for name in annotations]
