@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Linear, linear_case
-from test_fab import nearest
+from nearest import nearest
 from torch import Tensor
 
 from skeleton_adv.attacks.autoattack import autoattack
