@@ -61,7 +61,7 @@ class Attack(Protocol):
 class _Needs:
     access: Access
     columns: Columns
-    passes: Callable[..., int] | None
+    passes: Callable[..., int | None] | None
     pool: bool
     fit: Fit | None
 
@@ -69,7 +69,7 @@ class _Needs:
 def needs(
     access: Access,
     columns: Columns | None = None,
-    passes: Callable[..., int] | None = None,
+    passes: Callable[..., int | None] | None = None,
     *,
     pool: bool = False,
     fit: Fit | None = None,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.best import Best
-from skeleton_adv.attacks.dlr import dlr, ranked, targeted_dlr
+from skeleton_adv.attacks.dlr import clean_logits, dlr, ranked, targeted_dlr
 from skeleton_adv.attacks.losses import cross_entropy, fooled, margin
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import Budget, broadcast
@@ -91,8 +91,7 @@ class Search:
         """The loss of each run, in order."""
         y = self.batch.y
         if loss == "targeted_dlr" and not self.targeted:
-            with torch.no_grad():
-                logits = torch.stack([self.model(self.batch.x) for _ in range(self.eot)]).mean(dim=0)
+            logits = torch.stack([clean_logits(self.model, self.batch) for _ in range(self.eot)]).mean(dim=0)
             runs: list[Objective] = [partial(_lead, y=y, target=rank) for rank in ranked(logits, y, targets).T]
         else:
             runs = [partial(_loss, y=y, loss=loss, targeted=self.targeted)]
@@ -103,12 +102,12 @@ class Search:
         """Minimise ``objective`` from the displacements ``start`` (N, C, T, V, M); Algorithm 1.
 
         Returns the better of ``best`` and the iterates for the clips ``among`` (N,), and (N,) bool: whether the
-        gradient was exactly 0 at an iterate.
+        gradient was exactly 0 at an iterate before the clip was fooled.
         """
         checkpoints, length = schedule(self.steps), 2 * self.budget.radius / self.budget.one
         delta = before = start
         here, best = self._look(delta, objective, best, among)
-        lowest, at_lowest, flat = here, delta, here.flat
+        lowest, at_lowest, flat = here, delta, here.flat & ~best.found
         falls, checked, halved, last = torch.zeros_like(here.loss), here.loss, torch.zeros_like(among), 0
         for step in range(1, self.steps + 1):
             moved = self.budget.shortened(delta - length * self.budget.steepest(here.gradient))
@@ -116,7 +115,7 @@ class Search:
                 moved = delta + self.alpha * (moved - delta) + (1 - self.alpha) * (delta - before)
             before, delta, previous = delta, self.budget.shortened(moved), here.loss
             here, best = self._look(delta, objective, best, among, differentiate=step < self.steps)
-            flat = flat | here.flat
+            flat = flat | (here.flat & ~best.found)
             falls += here.loss < previous
             lower = here.loss < lowest.loss
             lowest, at_lowest = here.or_else(lower, lowest), torch.where(broadcast(lower), delta, at_lowest)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, apgd, fab, needs, square
 from skeleton_adv.attacks.best import Best
+from skeleton_adv.attacks.dlr import clean_logits
 from skeleton_adv.attacks.losses import fooled, margin
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.core.batch import SkeletonBatch
@@ -44,15 +45,14 @@ def autoattack(
 
     - ``aa_member``: the member that fooled the clip, from 1; 0 if the clean clip does, -1 if none does
     - ``aa_varies``: whether two calls on the clean clip give different logits: ``rand`` is required
-    - ``aa_flat``: whether APGD met a gradient of exactly 0
+    - ``aa_flat``: whether APGD met a gradient of exactly 0 before the clip was fooled
     - ``aa_probabilities``: whether the logits of the clean clip are probabilities
 
     Differs from the released code: no box; see also ``apgd``, ``fab`` and ``square``. ``rand`` attacks clips whose
     clean clip fools the model too, because one draw does not decide that.
     """
     budget, flat = Ball(norm, eps).of(batch), torch.zeros_like(batch.y, dtype=torch.bool)
-    with torch.no_grad():
-        logits, again = model(batch.x), model(batch.x)
+    logits, again = clean_logits(model, batch), clean_logits(model, batch)
     best, member = Best.none(batch), torch.full_like(batch.y, -1)
     if version == "standard":
         clean = fooled(logits, batch.y, targeted) & fooled(again, batch.y, targeted)

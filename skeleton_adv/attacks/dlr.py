@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
+from skeleton_adv.attacks import Model
 from skeleton_adv.attacks.losses import margin
+from skeleton_adv.core.batch import SkeletonBatch
 
 _TINY = 1e-12  # so that equal logits do not divide by 0
 
@@ -27,6 +29,11 @@ def ranked(logits: Tensor, y: Tensor, count: int) -> Tensor:
     """(N, J) the J = min(count, K - 1) classes with the largest logits (N, K), without ``y``, largest first."""
     others = logits.scatter(1, y[:, None], -torch.inf)
     return others.topk(min(count, logits.shape[1] - 1), dim=1).indices
+
+
+def clean_logits(model: Model, batch: SkeletonBatch) -> Tensor:
+    """(N, K) logits of the clean clips, asked for with gradients, so that a model that gives none refuses at once."""
+    return model(batch.x.clone().requires_grad_()).detach()
 
 
 def _spread(logits: Tensor, count: int) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.best import Best
-from skeleton_adv.attacks.dlr import ranked
+from skeleton_adv.attacks.dlr import clean_logits, ranked
 from skeleton_adv.attacks.losses import fooled, margin
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import Budget, broadcast
@@ -75,8 +75,7 @@ class Search:
         """The class (N,) of each run; None for a targeted attack, whose run leads to ``batch.y``."""
         if self.targeted:
             return [None]
-        with torch.no_grad():
-            return [*ranked(self.model(self.batch.x), self.batch.y, targets).T]
+        return [*ranked(clean_logits(self.model, self.batch), self.batch.y, targets).T]
 
     def run(self, goal: Tensor | None, best: Best, among: Tensor) -> tuple[Best, Tensor]:
         """The better of ``best`` and the iterates for the clips ``among`` (N,), and the last displacement.
