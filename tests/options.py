@@ -52,6 +52,8 @@ def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = Fa
         save_file({key: value.contiguous() for key, value in kept.items()}, folder / "clips/all.safetensors")
     attack = made(settings)
     few = {key: 3 for key in signature(attack).parameters if key.endswith("steps") and settings.get(key, 3) > 3}
+    some = {"queries": 60, "eot": 2}
+    few |= {key: n for key, n in some.items() if key in signature(attack).parameters and settings.get(key, n) > n}
     return partial(attack, **few)
 
 

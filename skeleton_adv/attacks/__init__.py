@@ -64,7 +64,7 @@ class Attack(Protocol):
 class _Needs:
     access: Access
     columns: Columns
-    passes: Callable[..., int] | None
+    passes: Callable[..., int | None] | None
     pool: bool
     fit: Fit | None
     minimises: str | None
@@ -74,7 +74,7 @@ class _Needs:
 def needs(
     access: Access,
     columns: Columns | None = None,
-    passes: Callable[..., int] | None = None,
+    passes: Callable[..., int | None] | None = None,
     *,
     pool: bool = False,
     fit: Fit | None = None,
@@ -88,7 +88,7 @@ def needs(
     logits; ``labels``: calls return predicted classes (N,), -1 where the logits are not finite; ``none``: no
     calls are allowed. Evaluation gives the attack no more than that. ``columns`` maps names to the kinds ``float``,
     ``int`` and ``bool``; ``AttackResult.columns`` must then contain a tensor (N,) for each. ``passes(**settings)``
-    returns the number of times that the attack calls the model; the estimate of the time left uses it.
+    returns the number of times that the attack calls the model, if that is known (the time left is estimated from it).
 
     - ``pool``: the attack receives ``pool``, the training clips of the attacker (``Pool``)
     - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)

@@ -85,7 +85,8 @@ def attack_name(run: Run) -> str:
     """The attack's name with its beta or its budget."""
     attack = run.of_attack
     text = run.attack + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
-    return text + (f" {attack['norm']} ε={_number(attack['eps'])}" if {"eps", "norm"} <= attack.keys() else "")
+    bounded = "norm" in attack and attack.get("eps") is not None
+    return text + (f" {attack['norm']} ε={_number(attack['eps'])}" if bounded else "")
 
 
 def _size(number: str) -> tuple[bool, float, str]:
