@@ -48,7 +48,7 @@ def corruption(
       random side; in an image, whose depth is unknown, horizontal distances shrink by the cosine;
     - ``rate``: a camera of 8, 6, 4, 3, 2 frames per second, resampled linearly to the clip's frames.
 
-    In an image, millimetres are thousandths of the image. A lost or occluded joint cannot leave the mask, so
+    Shares are of what the attack's masks allow. In an image, millimetres are thousandths of the image. A lost or occluded joint cannot leave the mask, so
     it is held at its last seen position, as trackers do. Joints that do not exist stay.
     """
     change = _KINDS[kind]
@@ -62,7 +62,7 @@ def _jitter(batch: SkeletonBatch, level: int, seed: int, up: str) -> Tensor:
 
 
 def _lost(batch: SkeletonBatch, level: int, seed: int, up: str) -> Tensor:
-    frames, exists = batch.x.shape[2], batch.mask.any(dim=2)[:, 0]  # exists: (N, V, M)
+    frames, exists = batch.x.shape[2], batch.movable.any(dim=1).any(dim=1)  # exists: (N, V, M)
     order = _ranks(uniform(batch.x[:, 0, 0], batch.index, seed, "lost joints"), exists)
     lost = exists & (order < (LOST[level] * exists.sum(dim=1, keepdim=True)).round().clamp(min=1))
     share = uniform(batch.x[:, 0, 0], batch.index, seed, "first lost frame")
@@ -74,7 +74,8 @@ def _lost(batch: SkeletonBatch, level: int, seed: int, up: str) -> Tensor:
 def _occluded(batch: SkeletonBatch, level: int, seed: int, up: str) -> Tensor:
     frames, parts = batch.x.shape[2], limbs(batch.skeleton)
     number, share = OCCLUDED[level]
-    exists = torch.stack([batch.mask[:, 0, :, list(part)].any(dim=1).any(dim=1) for part in parts], dim=1)
+    movable = batch.movable.any(dim=1).any(dim=1)  # (N, V, M)
+    exists = torch.stack([movable[:, list(part)].any(dim=1) for part in parts], dim=1)
     like = batch.x[:, 0, 0, :1].expand(-1, len(parts), -1)
     chosen = exists & (_ranks(uniform(like, batch.index, seed, "occluded limbs"), exists) < number)  # (N, L, M)
     span = max(1, round(share * (frames - 1)))
@@ -132,9 +133,9 @@ def _rate(batch: SkeletonBatch, level: int, seed: int, up: str) -> Tensor:
 
 def _gaps(batch: SkeletonBatch, level: int, seed: int) -> Tensor:
     """(N, 1, T, 1, 1) bool: the frames that are dropped; never the first."""
-    later = batch.x[:, 0, 1:, 0, 0]
-    order = _ranks(uniform(later, batch.index, seed, "dropped frames"), torch.ones_like(later, dtype=torch.bool))
-    dropped = order < max(1, round(DROPPED[level] * later.shape[1]))
+    later = batch.movable.flatten(3).any(dim=3).any(dim=1)[:, 1:]  # (N, T - 1)
+    order = _ranks(uniform(batch.x[:, 0, 1:, 0, 0], batch.index, seed, "dropped frames"), later)
+    dropped = later & (order < (DROPPED[level] * later.sum(dim=1, keepdim=True)).round().clamp(min=1))
     return torch.cat([torch.zeros_like(dropped[:, :1]), dropped], dim=1).view(len(batch), 1, -1, 1, 1)
 
 
