@@ -39,7 +39,8 @@ def bone_length(
     The attack returns the first iterate that fools the model, per clip; if none does, the last.
     Differs from the released code: its l2 option shortens the factors instead of their distance from 1, which
     shrinks the body to a point; here the budget is a ball around 1. It attacks one clip at a time and ends with the
-    first success of the batch. A factor applies to all frames, so masks of joints and frames have no meaning. A bone that does not exist in a frame moves no joint there.
+    first success of the batch. A bone that does not exist in a frame moves no joint there. A factor applies to all
+    frames, so the attack has no masks.
     """
     clean = torch.ones(len(batch), batch.x.shape[4], len(batch.skeleton.bones), dtype=batch.x.dtype)
     factors = clean = clean.to(batch.x.device)

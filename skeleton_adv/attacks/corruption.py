@@ -48,8 +48,9 @@ def corruption(
       random side; in an image, whose depth is unknown, horizontal distances shrink by the cosine;
     - ``rate``: a camera of 8, 6, 4, 3, 2 frames per second, resampled linearly to the clip's frames.
 
-    Shares are of what the attack's masks allow. In an image, millimetres are thousandths of the image. A lost or occluded joint cannot leave the mask, so
-    it is held at its last seen position, as trackers do. Joints that do not exist stay.
+    Shares are of what the attack's masks allow. In an image, millimetres are thousandths of the image. A lost or
+    occluded joint cannot leave the mask, so it is held at its last seen position, as trackers do. Joints that do not
+    exist stay.
     """
     change = _KINDS[kind]
     x = change(batch, severity - 1, seed, up)
