@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from skeleton_adv.attacks import fit_of, wants_pool
 from skeleton_adv.attacks.pgd import pgd
 from skeleton_adv.command import cli
 from skeleton_adv.core.batch import Context, SkeletonBatch
@@ -51,7 +52,16 @@ def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = Fa
         kept = {"x": batch.x, "x_adv": strong.x_adv, "mask": batch.mask, "index": batch.index}
         save_file({key: value.contiguous() for key, value in kept.items()}, folder / "clips/all.safetensors")
     attack = made(settings)
-    few = {key: 3 for key in signature(attack).parameters if key.endswith("steps") and settings.get(key, 3) > 3}
+    few: dict[str, Any] = {
+        key: 3 for key in signature(attack).parameters if key.endswith("steps") and settings.get(key, 3) > 3
+    }
+    few |= {key: n for key, n in {"queries": 40, "candidates": 10}.items() if key in settings}
+    if wants_pool(attack):
+        from black_box import pool_like
+
+        few["pool"] = pool_like(batch)
+        if fit := fit_of(attack):
+            *_, few["fitted"] = fit(Linear, few["pool"], None)
     return partial(attack, **few)
 
 

@@ -6,6 +6,15 @@ from skeleton_adv.constraints.body import BoneLength, JointAngle, Speed
 from skeleton_adv.constraints.factor import BoneFactor
 
 __all__ = [
-    *("SLACK", "Ball", "BoneFactor", "BoneLength", "Budget", "Constraint", "JointAngle", "Limits", "Norm"),
-    *("Speed", "Unit"),
+    "SLACK",
+    "Ball",
+    "BoneFactor",
+    "BoneLength",
+    "Budget",
+    "Constraint",
+    "JointAngle",
+    "Limits",
+    "Norm",
+    "Speed",
+    "Unit",
 ]
