@@ -85,7 +85,7 @@ class _Walk:
         self.trial, self.wins, self.failed, self.step, self.current, self.probes = (number.clone() for _ in range(6))
         self.candidates = batch.x[:, None].repeat(1, TRIALS, 1, 1, 1, 1)
         self.classes = torch.full_like(number[:, None].expand(-1, TRIALS), -1)
-        self.best, self.shortest = x, torch.full_like(one, torch.inf)
+        self.best, self.shortest, self.near = x, torch.full_like(one, torch.inf), x
         self.weight, self.power = one, one
 
     def end(self) -> None:
@@ -104,11 +104,11 @@ class _Walk:
         candidate = self._candidate()
         probed = candidate + broadcast(self.aim) * (clean - candidate)
         proposal = torch.where(phase == BLEND, blended, torch.where(phase == PROBE, probed, proposal))
-        if self.manifold and bool(((self.phase == PROJECT) | (self.phase == SEARCH)).any()):
+        if self.manifold and bool((self.phase == PROJECT).any()):  # a projection costs more than a query
             near = self.manifold.project(self.x, self.weight, self._share())
-            between = self.x + broadcast(self.power) * (near - self.x)
-            proposal = torch.where(phase == PROJECT, near, torch.where(phase == SEARCH, between, proposal))
-        return proposal
+            self.near = torch.where(phase == PROJECT, near, self.near)
+        between = self.x + broadcast(self.power) * (self.near - self.x)
+        return torch.where(phase == PROJECT, self.near, torch.where(phase == SEARCH, between, proposal))
 
     def learn(self, proposal: Tensor, classes: Tensor, success: Tensor) -> None:
         """Update each clip by the answer to its proposal."""
@@ -116,7 +116,7 @@ class _Walk:
         self._blended(phase == BLEND, proposal, success)
         self._explored(phase == EXPLORE, proposal, classes, success)
         self._probed(phase == PROBE, proposal, success)
-        self._projected(phase == PROJECT, phase == SEARCH, proposal, success)
+        self._returned(phase == PROJECT, phase == SEARCH, proposal, success)
 
     def _blended(self, active: Tensor, proposal: Tensor, success: Tensor) -> None:
         self.x = torch.where(broadcast(active & success), proposal, self.x)
@@ -165,7 +165,7 @@ class _Walk:
         self.weight = torch.where(due, 1.0, self.weight)
         self.phase = torch.where(due, PROJECT, torch.where(over, EXPLORE, self.phase))
 
-    def _projected(self, full: Tensor, between: Tensor, proposal: Tensor, success: Tensor) -> None:
+    def _returned(self, full: Tensor, between: Tensor, proposal: Tensor, success: Tensor) -> None:
         self.x = torch.where(broadcast((full | between) & success), proposal, self.x)
         self.projected = torch.where(full & success, True, self.projected & ~(between & success))
         lighter = torch.where(full & ~success, self.weight / 10, self.weight)

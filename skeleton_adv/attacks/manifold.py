@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from skeleton_adv.constraints.ball import broadcast
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.geometry import coordinates
-from skeleton_adv.core.tree import outwards
+from skeleton_adv.core.tree import levels
 
 ROUNDS = 10  # of the alternation; more change clips by less than a millimetre
 
@@ -27,8 +28,12 @@ class Manifold:
         second = identity[2:] - 2 * identity[1:-1] + identity[:-2]  # (T - 2, T)
         curvature = second.T @ (inner[..., None] * second)  # D2' D2 over frames that exist
         self.values, self.vectors = torch.linalg.eigh(curvature)
-        clean = coordinates(batch.x, batch.skeleton)
-        self.lengths = {bone: (clean[:, :, :, bone[0]] - clean[:, :, :, bone[1]]) for bone in outwards(batch.skeleton)}
+        self.clean, movable = coordinates(batch.x, batch.skeleton), coordinates(batch.movable, batch.skeleton)
+        self.levels = []  # joints, parents, clean bones (N, C, T, B, M), which coordinates may move
+        for joints, parents in levels(batch.skeleton):
+            both = batch.mask[:, :, :, joints] & batch.mask[:, :, :, parents]
+            bones = self.clean[:, :, :, joints] - self.clean[:, :, :, parents]
+            self.levels.append((joints, parents, bones, both & movable[:, :, :, joints]))
 
     def project(self, x_adv: Tensor, weight: Tensor, share: Tensor) -> Tensor:
         """The projection of ``x_adv`` (N, C, T, V, M); ``weight`` and ``share`` are w and the bones' share, (N,)."""
@@ -47,22 +52,22 @@ class Manifold:
 
         A bone of length 0 gets its clean direction. Joints that may not move stay.
         """
-        coords, share = list(self.batch.skeleton.coords), share.view(-1, 1, 1, 1)
-        x = torch.where(self.batch.movable, x, self.batch.x)
-        for joint, parent in outwards(self.batch.skeleton):
-            both = self.batch.mask[:, :, :, joint] & self.batch.mask[:, :, :, parent]  # (N, 1, T, M)
-            clean = self.lengths[joint, parent]
-            bone = x[:, coords, :, joint] - x[:, coords, :, parent]
+        share = broadcast(share)
+        moved = coordinates(torch.where(self.batch.movable, x, self.batch.x), self.batch.skeleton).clone()
+        for joints, parents, clean, able in self.levels:
+            bone = moved[:, :, :, joints] - moved[:, :, :, parents]
             length, usual = bone.norm(dim=1, keepdim=True), clean.norm(dim=1, keepdim=True)
             bounded = torch.minimum(torch.maximum(length, (1 - share) * usual), (1 + share) * usual)
             bone = torch.where(length > 0, bone * (bounded / length.clamp(min=1e-30)), clean)
-            moved = x[:, coords, :, parent] + bone
-            change = both & self.batch.movable[:, coords, :, joint] & (bounded != length)
-            x[:, coords, :, joint] = torch.where(change, moved, x[:, coords, :, joint])
-        return x
+            within = ~able | (bounded == length)
+            moved[:, :, :, joints] = torch.where(within, moved[:, :, :, joints], moved[:, :, :, parents] + bone)
+        if moved.shape == x.shape:
+            return moved
+        coords = torch.tensor(self.batch.skeleton.coords, device=x.device)
+        return self.batch.x.index_copy(1, coords, moved)
 
     def _smoothed(self, displacement: Tensor, weight: Tensor, anchor: float) -> Tensor:
         """``(anchor I + w D2' D2)^-1`` applied to displacements (N, C, T, V, M) along time."""
         series = displacement.permute(0, 3, 4, 1, 2)  # (N, V, M, C, T)
-        scale = anchor + weight.view(-1, 1, 1, 1, 1) * self.values[:, :, :, None]
+        scale = anchor + broadcast(weight) * self.values[:, :, :, None]
         return (((series @ self.vectors) / scale) @ self.vectors.mT).permute(0, 3, 4, 1, 2)

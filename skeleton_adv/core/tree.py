@@ -23,6 +23,20 @@ def outwards(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
 
 
 @cache
+def levels(skeleton: Skeleton) -> tuple[tuple[list[int], list[int]], ...]:
+    """The bones as (joints, parents), one pair of lists for each distance from the root."""
+    depth: dict[int, int] = {skeleton.root: 0}
+    found: list[tuple[list[int], list[int]]] = []
+    for joint, parent in outwards(skeleton):
+        depth[joint] = depth[parent] + 1
+        if depth[joint] > len(found):
+            found.append(([], []))
+        found[depth[joint] - 1][0].append(joint)
+        found[depth[joint] - 1][1].append(parent)
+    return tuple(found)
+
+
+@cache
 def below(skeleton: Skeleton, joint: int) -> tuple[int, ...]:
     """The joint and all joints that hang from it, from the joint outwards."""
     found = [joint]
