@@ -20,7 +20,7 @@ LEAST = 1e-3  # smallest weight of the accelerations
 BLEND, EXPLORE, PROBE, PROJECT, SEARCH, DONE = range(6)
 
 
-@needs("labels", columns={"projected": "bool"}, passes=lambda queries, **_: queries, pool=True)
+@needs("labels", {"projected": "bool"}, passes=lambda queries, **_: queries, pool=True, minimises="l2")
 @checked
 def basar(
     model: Model,

@@ -15,7 +15,7 @@ SPHERES, MOVES = 10, 30  # answers per adaptation of the two step sizes
 ADAPT = 1.5
 
 
-@needs("labels", passes=lambda queries, **_: queries, pool=True)
+@needs("labels", passes=lambda queries, **_: queries, pool=True, minimises="l2")
 @checked
 def boundary(
     model: Model,

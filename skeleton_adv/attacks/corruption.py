@@ -22,7 +22,7 @@ YAW = (10.0, 20.0, 30.0, 45.0, 60.0)  # degrees
 RATE = (8.0, 6.0, 4.0, 3.0, 2.0)  # frames per second
 
 
-@needs("none", passes=lambda **_: 0)
+@needs("none", passes=lambda **_: 0, aims=False)
 @checked
 def corruption(
     model: Model,
@@ -37,7 +37,7 @@ def corruption(
     """Benchmarking Neural Network Robustness to Common Corruptions and Perturbations (Hendrycks and Dietterich,
     arXiv 1903.12261), after: for skeletons, and the constants are ours.
 
-    It makes no query, so it claims no success; ``targeted`` changes nothing. Severities 1 to 5 of each ``kind``:
+    It makes no query, so it claims no success, and it has no target. Severities 1 to 5 of each ``kind``:
 
     - ``jitter``: Gaussian noise on each coordinate, 2, 5, 10, 20, 40 mm (standard deviation);
     - ``lost``: 5, 10, 20, 30, 40 % of each person's joints are lost from a random frame of the first half to the end;

@@ -25,9 +25,9 @@ def limb_importance(
     most ``fit_clips`` training clips; a class without clips gets the mean over all classes.
     """
     numbers = list(range(0, len(pool), -(-len(pool) // fit_clips)))
-    classes, parts = int(pool.labels.max()) + 1, None
-    total = state["total"] if state else torch.zeros(classes, 0)
-    seen, done = (state["seen"], int(state["done"])) if state else (torch.zeros(classes), 0)
+    classes = int(pool.labels.max()) + 1
+    total = state["total"].cpu() if state else torch.zeros(classes, 0)
+    seen, done = (state["seen"].cpu(), int(state["done"])) if state else (torch.zeros(classes), 0)
     while done < len(numbers):
         batch = pool.batch(numbers[done : done + CHUNK])
         parts, model = limbs(batch.skeleton), view(batch)  # type: ignore[operator]

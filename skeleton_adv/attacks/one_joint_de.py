@@ -5,7 +5,7 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.losses import fooled, margin
-from skeleton_adv.constraints import Ball
+from skeleton_adv.constraints import Ball, Budget, Norm
 from skeleton_adv.constraints.ball import broadcast
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.noise import uniform
@@ -19,6 +19,7 @@ def one_joint_de(
     batch: SkeletonBatch,
     *,
     targeted: bool = False,
+    norm: Norm = "linf",
     eps: Positive = 0.2,
     queries: Count = 4000,
     candidates: Count = 400,
@@ -30,7 +31,8 @@ def one_joint_de(
 
     Each of ``candidates`` is one joint of one person, one frame and its displacement. Per generation, each of
     them has one child, the first of three random candidates plus ``weight`` times the difference of the other two,
-    which replaces it if its margin is smaller. ``eps``: the largest displacement of a coordinate, in metres.
+    which replaces it if its margin is smaller. ``norm``, ``eps``: the budget in metres,
+    by default 200 mm per coordinate.
     ``queries``: the exact number per clip; 4,000 are the first candidates and nine generations (the paper's 100 would
     be 40,400).
 
@@ -39,7 +41,7 @@ def one_joint_de(
     """
     coords, size = len(batch.skeleton.coords), min(candidates, queries)
     like = batch.x.new_empty(len(batch), size, 2 + coords)
-    radius = Ball("linf", eps).of(batch).radius
+    budget = Ball(norm, eps).of(batch)
     genes = uniform(like, batch.index, seed, "first candidates")  # (N, P, 2 + coordinates), each in (0, 1]
     margins = torch.full_like(genes[:, :, 0], torch.inf)
     x_best, lowest = batch.x, torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
@@ -49,7 +51,7 @@ def one_joint_de(
         generation, number = divmod(query, size)
         if number == 0 and generation:
             children = _children(genes, weight, batch, seed, generation)
-        x = _moved(batch, children[:, number], radius)
+        x = _moved(batch, children[:, number], budget)
         logits = model(x)
         value, success = margin(logits, batch.y, targeted), fooled(logits, batch.y, targeted)
         better = (success & ~found) | ((success == found) & (value < lowest))
@@ -75,7 +77,7 @@ def _children(genes: Tensor, weight: float, batch: SkeletonBatch, seed: int, gen
     return torch.where(child > 1, 2 - child, child).clamp(0, 1)
 
 
-def _moved(batch: SkeletonBatch, genes: Tensor, radius: Tensor) -> Tensor:
+def _moved(batch: SkeletonBatch, genes: Tensor, budget: Budget) -> Tensor:
     """Clips in which the joint and the frame of ``genes`` (N, G) have its displacement."""
     movable = batch.movable.any(dim=1)  # (N, T, V, M)
     joint = _picked(movable.any(dim=1).flatten(1), genes[:, 0])  # of all joints of all persons
@@ -85,7 +87,9 @@ def _moved(batch: SkeletonBatch, genes: Tensor, radius: Tensor) -> Tensor:
     place = place.scatter(1, (frame * movable[0, 0].numel() + joint)[:, None], True).view_as(movable)
     shift = torch.zeros_like(batch.x[:, :, :1, :1, :1])
     shift[:, list(batch.skeleton.coords), 0, 0, 0] = 2 * genes[:, 2:] - 1
-    return torch.where(place[:, None] & batch.movable, batch.x + radius * shift, batch.x)
+    place = place[:, None] & batch.movable
+    delta = budget.shortened(torch.where(place, budget.radius * shift, 0))
+    return torch.where(place, batch.x + delta, batch.x)
 
 
 def _picked(there: Tensor, gene: Tensor) -> Tensor:

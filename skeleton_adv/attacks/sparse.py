@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.losses import cross_entropy, fooled, margin
-from skeleton_adv.constraints import Ball
+from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import broadcast
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, Positive, checked
@@ -24,6 +24,7 @@ def sparse(
     targeted: bool = False,
     part: Part = "joint",
     count: Count = 1,
+    norm: Norm = "linf",
     eps: Positive = 0.05,
     step: Positive = 0.005,
     steps: Count = 30,
@@ -35,13 +36,13 @@ def sparse(
     - ``part``: ``joint`` moves a joint of a person in all frames, ``frame`` all joints in a frame;
     - ``count``: how many such parts may move at most; one after the other is added, that with the largest l2 of the
       gradient at the clip of the parts before;
-    - ``eps``: the largest change of a coordinate, in metres (50 mm by default), because a joint without a limit
-      always succeeds; ``step``: the size of each of the ``steps`` along the sign of the gradient per part added.
+    - ``norm``, ``eps``: the budget in metres, by default 50 mm per coordinate, because a joint without a limit
+      always succeeds; ``step``: the size of each of the ``steps`` of steepest descent per part added.
 
     The attack returns the first clip that fools the model, so that no part is added without need; if none does, that
     with the smallest loss. The column ``joint_frames`` is the number of joints in frames that moved.
     """
-    budget, movable = Ball("linf", eps).of(batch), batch.movable
+    budget, movable = Ball(norm, eps).of(batch), batch.movable
     x_best, lowest = batch.x, torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
     found = torch.zeros_like(lowest, dtype=torch.bool)
     delta, chosen = torch.zeros_like(batch.x), torch.zeros_like(movable)
@@ -65,7 +66,7 @@ def sparse(
             gradient = torch.where(movable, gradient, 0)
             if number % steps == 0:
                 chosen = chosen | (_strongest(gradient, chosen, part) & movable)
-            delta = budget.shortened(delta - step * torch.where(chosen, gradient, 0).sign())
+            delta = budget.shortened(delta - step * budget.steepest(torch.where(chosen, gradient, 0)))
     x_best = x_best.detach()
     moved = (x_best != batch.x).any(dim=1).flatten(1).sum(dim=1)
     return AttackResult(x_best, found, columns={"joint_frames": moved})
