@@ -29,12 +29,13 @@ def one_joint_de(
     """One Pixel Attack for Fooling Deep Neural Networks (Su, Vargas and Sakurai, arXiv 1710.08864), after: for
     skeletons.
 
-    Each of ``candidates`` is one joint of one person, one frame and its displacement. Per generation, each of
-    them has one child, the first of three random candidates plus ``weight`` times the difference of the other two,
-    which replaces it if its margin is smaller. ``norm``, ``eps``: the budget in metres,
-    by default 200 mm per coordinate.
-    ``queries``: the exact number per clip; 4,000 are the first candidates and nine generations (the paper's 100 would
-    be 40,400).
+    Each of ``candidates`` is one joint of one person, one frame and its displacement. Per generation, each has one
+    child, the first of three random candidates plus ``weight`` times the difference of the other two, which replaces
+    it if its margin is smaller.
+
+    - ``norm``, ``eps``: the budget in metres, by default 200 mm per coordinate;
+    - ``queries``: the exact number per clip; 4,000 are the first candidates and nine generations (the paper's 100
+      would be 40,400).
 
     The attack returns the clip with the smallest margin of all that were queried. The column ``joint_frames`` is
     the number of joints in frames that moved.
