@@ -111,7 +111,7 @@ def test_found_agrees_with_a_fresh_evaluation(name: str, targeted: bool, tmp_pat
         result = run(name, tmp_path, model, batch, targeted)
         fresh = fooled(model(result.x_adv), batch.y, targeted)
         assert not (result.found & ~fresh).any()
-        if name not in SILENT:
+        if name not in SILENT and access_of(attack_of(name, tmp_path, batch)) != "none":  # without access, no claims
             assert torch.equal(result.found, fresh)
 
 
@@ -119,6 +119,8 @@ def test_found_agrees_with_a_fresh_evaluation(name: str, targeted: bool, tmp_pat
 def test_an_easy_target_is_reached(name: str, tmp_path: Path) -> None:
     model, batch, beyond = near_the_border()
     assert torch.equal(model(batch.x).argmax(dim=1), batch.y) and not (batch.y == beyond).any()
+    if access_of(attack_of(name, tmp_path, batch)) == "none":
+        pytest.skip("an attack that may not call the victim cannot aim")
     result = run(name, tmp_path, model, batch.with_labels(beyond), True)
     assert torch.equal(model(result.x_adv).argmax(dim=1), beyond) and result.found.all()
 
