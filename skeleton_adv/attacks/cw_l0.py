@@ -23,7 +23,7 @@ def cw_l0(
     batch: SkeletonBatch,
     *,
     targeted: bool = False,
-    eps: Positive = 0.1,
+    reach: Positive = 0.1,
     c: Positive = 1.0,
     outer_steps: Count = 40,
     inner_steps: Count = 50,
@@ -33,15 +33,15 @@ def cw_l0(
 ) -> AttackResult:
     """Towards Evaluating the Robustness of Neural Networks (Carlini and Wagner, arXiv 1608.04644), Sec. VI-B.
 
-    Moves as few joint-frames (one joint of one person in one frame) as possible, each by at most ``eps`` metres:
+    Moves as few joint-frames (one joint of one person in one frame) as possible, each by at most ``reach`` metres:
     with no limit, one of them would do. Each of ``outer_steps`` rounds runs the l2 attack, which minimises
     ``|d|^2 + c max(margin + conf, 0)`` with d in metres, on the joint-frames that are still allowed, from the last
-    success. After a success, the fraction ``drop`` of them with the smallest ``|gradient . d|``, at least one, is frozen
-    at its clean position; after a failure, the set of the last success is allowed again, its ``drop`` is halved
-    and c is ten times as large. The column ``joint_frames`` is the number of joint-frames that the returned clip
-    moves. If no round succeeds, the attack returns the last iterate.
-    Differs from the paper: the unit is a joint-frame instead of a coordinate, ``eps`` replaces the box of images, a
-    round freezes a share instead of one unit, and ``lr`` is a fraction of ``eps`` and falls to 0 in each round.
+    success. After a success, the fraction ``drop`` of them with the smallest ``|gradient . d|``, at least one, is
+    frozen at its clean position; after a failure, the set of the last success is allowed again, its ``drop`` is
+    halved and c is ten times as large. The column ``joint_frames`` is the number of joint-frames that the returned
+    clip moves. If no round succeeds, the attack returns the last iterate.
+    Differs from the paper: the unit is a joint-frame instead of a coordinate, ``reach`` replaces the box of images, a
+    round freezes a share instead of one unit, and ``lr`` is a fraction of ``reach`` and falls to 0 in each round.
     """
     movable = batch.movable
     proven = movable.any(dim=1, keepdim=True)  # (N, 1, T, V, M): the joint-frames of the last success
@@ -63,9 +63,9 @@ def cw_l0(
                 gradient = torch.where(free, gradient, 0)
                 first = 0.9 * first + 0.1 * gradient
                 second = 0.999 * second + 0.001 * gradient.flatten(1).square().sum(dim=1) / entries
-                rate = eps * lr * (1 - step / inner_steps) / (1 - 0.9 ** (step + 1))
+                rate = reach * lr * (1 - step / inner_steps) / (1 - 0.9 ** (step + 1))
                 rate = rate / ((second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8)
-                delta = _within(delta.detach() - per_clip(rate) * first, eps)
+                delta = _within(delta.detach() - per_clip(rate) * first, reach)
         solution = torch.where(per_clip(best.found), best.delta, solution)
         proven = torch.where(per_clip(best.found), allowed, proven)
         found |= best.found
@@ -81,9 +81,9 @@ def cw_l0(
     return replace(result, columns={"joint_frames": moved})
 
 
-def _within(delta: Tensor, eps: float) -> Tensor:
-    """Displacements (N, C, T, V, M) in which no joint-frame moves by more than ``eps``."""
-    return delta * (eps / delta.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)
+def _within(delta: Tensor, reach: float) -> Tensor:
+    """Displacements (N, C, T, V, M) in which no joint-frame moves by more than ``reach``."""
+    return delta * (reach / delta.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)
 
 
 def _use(model: Model, batch: SkeletonBatch, delta: Tensor, targeted: bool) -> Tensor:
@@ -95,7 +95,7 @@ def _use(model: Model, batch: SkeletonBatch, delta: Tensor, targeted: bool) -> T
 
 
 def _least(use: Tensor, among: Tensor, share: Tensor) -> Tensor:
-    """(N, 1, T, V, M) bool: the ``share`` (N,) of the joint-frames ``among`` with the least use, at least one of two."""
+    """(N, 1, T, V, M) bool: the ``share`` (N,) of ``among`` with the least use: at least one, but not all."""
     there = among.flatten(1).sum(dim=1)
     count = torch.minimum((share * there).long().clamp(min=1), there - 1)
     order = torch.where(among, use, torch.inf).flatten(1).argsort(dim=1, stable=True)

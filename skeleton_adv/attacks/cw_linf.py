@@ -33,8 +33,8 @@ def cw_linf(
     last one.
     Differs from the paper: the first tau is the distance to the border that the gradient at the clean clip predicts
     (doubled until the first success), ``c`` is in units of the inverse of this gradient's mean entry, and ``lr`` is
-    a fraction of tau, so that one setting suits every victim. A failure also replaces ``shrink`` by its square root. There
-    is no box.
+    a fraction of tau, so that one setting suits every victim. A failure also replaces ``shrink`` by its square root.
+    There is no box.
     """
     movable, best = batch.movable, Shortest(batch)
     tau, weight = _scales(model, batch, targeted, conf)

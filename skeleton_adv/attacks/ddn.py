@@ -23,7 +23,7 @@ def ddn(
     targeted: bool = False,
     loss: Loss = "cross_entropy",
     steps: Count = 300,
-    eps: Positive = 1.0,
+    radius: Positive = 1.0,
     gamma: Probability = 0.05,
     lr: Positive = 1.0,
     lr_final: Positive = 0.01,
@@ -31,16 +31,16 @@ def ddn(
     """Decoupling Direction and Norm for Efficient Gradient-Based L2 Adversarial Attacks and Defenses
     (Rony et al., arXiv 1811.09600), Algorithm 1.
 
-    Each step moves the displacement along the direction of the gradient and sets its l2 norm, in metres, to a radius.
-    The radius begins at ``eps`` and becomes 1 - ``gamma`` times as large where the clip fools the model, otherwise
+    Each step moves the displacement along the direction of the gradient and sets its l2 norm, in metres.
+    It begins at ``radius`` and becomes 1 - ``gamma`` times as large where the clip fools the model, otherwise
     1 + ``gamma`` times. The step falls along a cosine from ``lr`` to ``lr_final``. The attack returns the shortest
     displacement that fools the model, per clip; if none does, the last one.
-    Differs from the paper: ``lr`` and ``lr_final`` are fractions of the radius, not lengths, because displacements of
+    Differs from the paper: ``lr`` and ``lr_final`` are fractions of this norm, not lengths, because displacements of
     skeletons have other lengths than those of images. There is no box and no rounding to 256 levels. A clip whose
     gradient is 0 does not move.
     """
     movable, best = batch.movable, Shortest(batch)
-    radius = torch.full_like(best.size, eps)
+    norm = torch.full_like(best.size, radius)
     delta = torch.zeros_like(batch.x)
     for step in range(steps):
         delta.requires_grad_()
@@ -49,15 +49,15 @@ def ddn(
         with torch.no_grad():
             success = fooled(logits, batch.y, targeted)
             best.offer(delta, length(delta), success)
-            radius = radius * torch.where(success, 1 - gamma, 1 + gamma)
+            norm = norm * torch.where(success, 1 - gamma, 1 + gamma)
             towards = direction(torch.where(movable, gradient, 0))
             rate = cosine(lr, lr_final, step, steps)
-            delta = per_clip(radius) * direction(delta.detach() - rate * per_clip(radius) * towards)
+            delta = per_clip(norm) * direction(delta.detach() - rate * per_clip(norm) * towards)
     return best.result(model, batch, targeted, delta)
 
 
 def objective(logits: Tensor, y: Tensor, targeted: bool, loss: Loss) -> Tensor:
-    """(N,) the loss that an attack lowers: the margin, or the cross-entropy of the target or minus that of the class."""
+    """(N,) the loss that is lowered: the margin, or the cross-entropy of the target or minus that of the class."""
     if loss == "margin":
         return margin(logits, y, targeted)
     return cross_entropy(logits, y) * (1 if targeted else -1)

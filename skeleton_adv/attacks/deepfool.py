@@ -5,8 +5,7 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.losses import fooled
-from skeleton_adv.attacks.shortest import Shortest, length, per_clip
-from skeleton_adv.constraints import Norm
+from skeleton_adv.attacks.shortest import Norm, Shortest, length, per_clip
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, NonNegative, checked

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.losses import cross_entropy, fooled
-from skeleton_adv.attacks.shortest import Shortest, Weights, length, per_clip
+from skeleton_adv.attacks.shortest import Shortest, Weights, length
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, Positive, checked
 
@@ -31,7 +31,7 @@ def lbfgs(
     Each pass evaluates one point per clip: a point that lowers the loss enough (Armijo's rule) is accepted and adds to
     the clip's ``history`` of pairs; otherwise the step is halved. The first model of the loss is the curvature of
     ``|d|^2``.
-    Differs from the paper: c weighs the loss instead of the displacement, whose l2 norm is squared, and there is no box.
+    Differs from the paper: c weighs the loss instead of the displacement, whose l2 norm is squared. There is no box.
     """
     movable, best = batch.movable.flatten(1), Shortest(batch)
     weights = Weights(torch.full_like(best.size, c))
@@ -92,7 +92,7 @@ class _Curvature:
         self._scale = torch.where(chosen, ratio, self._scale[:, 0])[:, None]
 
     def downhill(self, gradient: Tensor) -> Tensor:
-        """(N, D) minus the inverse curvature times the gradient; half of minus the gradient where that is not downhill."""
+        """(N, D) minus the inverse curvature times the gradient, or minus half the gradient if that is not downhill."""
         q, alphas = gradient.clone(), []
         for s, y, inverse in reversed(list(zip(self._steps, self._changes, self._inverses, strict=True))):
             alphas.append((inverse * (s * q).sum(dim=1))[:, None])

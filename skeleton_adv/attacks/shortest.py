@@ -1,6 +1,7 @@
 """What attacks share that search for the smallest perturbation: the best one so far, and the weight of a loss."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from skeleton_adv.attacks import AttackResult, Model
 from skeleton_adv.attacks.losses import fooled
 from skeleton_adv.core.batch import SkeletonBatch
 
+Norm = Literal["l2", "linf"]
 FLOOR = 1e-5  # metres: smaller displacements are lost when a float32 clip is rounded
 
 
@@ -69,7 +71,7 @@ def length(delta: Tensor) -> Tensor:
 def direction(gradient: Tensor) -> Tensor:
     """Gradients (N, C, T, V, M), each divided by its l2 norm, however small it is; a gradient of 0 remains 0.
 
-    The squares of the tiny gradients of a confident network are 0 in float32, so the largest entry is divided out first.
+    In float32, the squares of a confident network's tiny gradients are 0, so the largest entry is divided out first.
     """
     largest = gradient.flatten(1).abs().amax(dim=1)
     scaled = gradient / per_clip(torch.where(largest > 0, largest, 1))
