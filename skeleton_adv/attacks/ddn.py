@@ -39,6 +39,22 @@ def ddn(
     skeletons have other lengths than those of images. There is no box and no rounding to 256 levels. A clip whose
     gradient is 0 does not move.
     """
+    best, last = descend(model, batch, targeted, loss, steps, radius, gamma, lr, lr_final)
+    return best.result(model, batch, targeted, last)
+
+
+def descend(
+    model: Model,
+    batch: SkeletonBatch,
+    targeted: bool,
+    loss: Loss = "cross_entropy",
+    steps: int = 300,
+    radius: float = 1.0,
+    gamma: float = 0.05,
+    lr: float = 1.0,
+    lr_final: float = 0.01,
+) -> tuple[Shortest, Tensor]:
+    """The shortest displacements that DDN finds, and its last; one pass per step."""
     movable, best = batch.movable, Shortest(batch)
     norm = torch.full_like(best.size, radius)
     delta = torch.zeros_like(batch.x)
@@ -53,7 +69,7 @@ def ddn(
             towards = direction(torch.where(movable, gradient, 0))
             rate = cosine(lr, lr_final, step, steps)
             delta = per_clip(norm) * direction(delta.detach() - rate * per_clip(norm) * towards)
-    return best.result(model, batch, targeted, delta)
+    return best, delta
 
 
 def objective(logits: Tensor, y: Tensor, targeted: bool, loss: Loss) -> Tensor:
