@@ -49,13 +49,13 @@ def size(result: AttackResult, batch: SkeletonBatch, norm: str = "l2") -> Tensor
         (cw_linf, "linf", 1.05),
     ],
 )
-@pytest.mark.parametrize("scale", [0.3, 4.0])
-def test_near_the_optimum(attack: Attack, norm: str, limit: float, targeted: bool, scale: float) -> None:
-    model, batch = linear_case(n=4, t=4)
-    model.weight.mul_(scale)
-    targets = (batch.y + 1) % 5 if targeted else None
-    result = attack(model, batch if targets is None else batch.with_labels(targets), targeted=targeted)
-    ratio = size(result, batch, norm) / (l2 if norm == "l2" else linf)(model, batch, targets)
+def test_near_the_optimum(attack: Attack, norm: str, limit: float, targeted: bool) -> None:
+    """A target among many classes has no closed form, so there are two, on a flatter victim."""
+    model, batch = two_classes(n=2, t=2) if targeted else linear_case(n=4, t=2)
+    if targeted:
+        model.weight.mul_(0.2)
+    result = attack(model, batch.with_labels(1 - batch.y) if targeted else batch, targeted=targeted)
+    ratio = size(result, batch, norm) / (l2 if norm == "l2" else linf)(model, batch)
     assert result.found.all() and (ratio >= 1 - 1e-6).all()
     assert (ratio <= limit).all(), ratio
 
@@ -65,7 +65,7 @@ def test_near_the_optimum(attack: Attack, norm: str, limit: float, targeted: boo
 def test_the_cross_entropy_is_near_the_optimum_between_two_classes(
     attack: Attack, limit: float, targeted: bool
 ) -> None:
-    model, batch = two_classes(n=4, t=4)
+    model, batch = two_classes(n=2, t=2)
     result = attack(model, batch.with_labels(1 - batch.y) if targeted else batch, targeted=targeted)
     ratio = size(result, batch) / l2(model, batch)
     assert result.found.all() and (ratio >= 1 - 1e-6).all() and (ratio <= limit).all(), ratio
@@ -98,15 +98,14 @@ def test_deepfool_has_no_target() -> None:
 @pytest.mark.parametrize("targeted", [False, True])
 def test_as_few_joint_frames_as_the_optimum(targeted: bool) -> None:
     """The optimum moves the steepest joint-frames by ``reach``."""
-    model, batch = linear_case(n=4, t=4)
-    targets = (batch.y + 1) % 5 if targeted else None
-    aimed = batch if targets is None else batch.with_labels(targets)
-    result = cw_l0(model, aimed, targeted=targeted, reach=0.3)
+    model, batch = two_classes(n=2, t=2) if targeted else linear_case(n=2, t=2)
+    few: Any = {"reach": 0.1, "outer_steps": 20, "inner_steps": 20}
+    result = cw_l0(model, batch.with_labels(1 - batch.y) if targeted else batch, targeted=targeted, **few)
     moved = (result.x_adv != batch.x).any(dim=1).flatten(1).sum(dim=1)
-    optimum = l0(model, batch, 0.3, targets)
+    optimum = l0(model, batch, 0.1)
     assert torch.equal(result.columns["joint_frames"], moved) and result.found.all()
     assert (moved >= optimum).all() and (moved <= 1.1 * optimum + 1).all(), (moved, optimum)
-    assert ((result.x_adv - batch.x).norm(dim=1) <= 0.3 + 1e-6).all()
+    assert ((result.x_adv - batch.x).norm(dim=1) <= 0.1 + 1e-6).all()
 
 
 def test_without_success_nothing_is_claimed() -> None:
