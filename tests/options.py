@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from black_box import pool_like
 from conftest import Linear, make_batch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -44,6 +43,8 @@ def made(settings: Any) -> Any:
 
 def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = False) -> Callable[..., Any]:
     """An attack of few steps; an attack that reads clips reads those of a strong attack on ``batch`` and ``Linear``."""
+    from black_box import pool_like  # which imports this module
+
     reads = f"attack.path={folder}"
     text = (Path(cli.CONF) / "attack" / f"{name}.yaml").read_text()
     settings = chosen("attack", name, *([reads] if "path: ???" in text else []))

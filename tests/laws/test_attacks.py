@@ -22,9 +22,7 @@ from skeleton_adv.models.victim import Victim, View
 
 every = pytest.mark.parametrize("name", options("attack"))
 both = pytest.mark.parametrize("targeted", [False, True])
-SILENT = {
-    "cw"
-}  # without success it returns its last iterate unchecked and with found False, even if that iterate fools the model
+UNTARGETED = {"deepfool"}  # attacks that have no target
 LESS = {"gradients": ("scores", "labels", "none"), "scores": ("labels", "none"), "labels": ("none",), "none": ()}
 
 
@@ -58,6 +56,15 @@ def view_of(model: nn.Module, batch: SkeletonBatch) -> View:
 def run(name: str, folder: Path, model: nn.Module, batch: SkeletonBatch, targeted: bool) -> Any:
     attack = attack_of(name, folder, batch, targeted)
     return attack(view_of(Counted(model), batch).limited(access_of(attack)), batch, targeted=targeted)
+
+
+@pytest.fixture(autouse=True)
+def _has_a_target(request: pytest.FixtureRequest) -> None:
+    """A targeted law does not apply to an attack without a target."""
+    given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    aimed = given.get("targeted") or request.function is test_an_easy_target_is_reached
+    if aimed and given.get("name") in UNTARGETED:
+        pytest.skip("the attack has no target")
 
 
 @every
@@ -111,7 +118,7 @@ def test_found_agrees_with_a_fresh_evaluation(name: str, targeted: bool, tmp_pat
         result = run(name, tmp_path, model, batch, targeted)
         fresh = fooled(model(result.x_adv), batch.y, targeted)
         assert not (result.found & ~fresh).any()
-        if name not in SILENT and access_of(attack_of(name, tmp_path, batch)) != "none":  # without access, no claims
+        if access_of(attack_of(name, tmp_path, batch)) != "none":  # without access, an attack claims nothing
             assert torch.equal(result.found, fresh)
 
 
