@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
-from skeleton_adv.attacks.momentum import Budget, descend, judged, objective
-from skeleton_adv.constraints import Norm
+from skeleton_adv.attacks.momentum import descend, judged, objective
+from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import broadcast
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.noise import uniform
@@ -48,7 +48,7 @@ def dim(
     or the body is sheared, by up to ``shear`` (its value there is not documented; ours); the gradient at the changed
     clip is applied to the unchanged one; no momentum; the step is eps.
     """
-    budget = Budget(norm, eps, batch)
+    budget = Ball(norm, eps).of(batch)
 
     def gradient(delta: Tensor, number: int) -> Tensor:
         x = (batch.x + delta).requires_grad_()

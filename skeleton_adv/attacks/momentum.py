@@ -7,28 +7,12 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model
 from skeleton_adv.attacks.losses import cross_entropy, fooled
-from skeleton_adv.constraints import Ball, Norm
+from skeleton_adv.constraints import Budget
 from skeleton_adv.constraints.ball import broadcast
 from skeleton_adv.core.batch import SkeletonBatch
 
 # (displacement (N, C, T, V, M) in metres, number of the step) -> the gradient that the step descends
 Gradient = Callable[[Tensor, int], Tensor]
-
-
-class Budget:
-    """A ball around the clips of a batch."""
-
-    def __init__(self, norm: Norm, eps: float, batch: SkeletonBatch) -> None:
-        self.ball, self.batch = Ball(norm, eps), batch
-
-    def shortened(self, delta: Tensor) -> Tensor:
-        return self.ball.shortened(delta)
-
-    def steepest(self, gradient: Tensor) -> Tensor:
-        return self.ball.steepest(gradient)
-
-    def draw(self, seed: int, purpose: str, draw: int) -> Tensor:
-        return self.ball.draw(self.batch, seed, purpose, draw)
 
 
 def descend(
