@@ -15,7 +15,6 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.noise import uniform
 from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, Range, Whole, checked
 
-Share = Annotated[float, Range("[0, 1]")]
 CORRUPTED = 15  # joints that the released code sets to 0
 
 
@@ -31,7 +30,7 @@ def dim(
     step: Positive | None = None,
     steps: Count = 10,
     momentum: NonNegative = 1.0,
-    probability: Share = 0.5,
+    probability: Annotated[float, Range("[0, 1]")] = 0.5,
     crop: Fraction = 0.9,
     angle: NonNegative = 10.0,
     shear: NonNegative = 0.5,
