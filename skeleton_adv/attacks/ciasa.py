@@ -44,13 +44,13 @@ def ciasa(
     ``smart_rbhar``.
     """
     budget, free = Ball(norm, eps).of(batch), free_joints(batch)
-    unit = smooth_unit(batch, budget)
+    unit = smooth_unit(free, budget)
     align = realignment(batch, free)
     delta = torch.zeros_like(batch.x)
     for _ in range(steps):
         delta = delta.detach().requires_grad_()
         loss = objective(model(batch.x + delta), batch.y, targeted)
-        loss = loss + smoothness * roughness(delta / unit, batch)
+        loss = loss + smoothness * roughness(delta / unit, free)
         (gradient,) = torch.autograd.grad(loss.sum(), delta)
         with torch.no_grad():
             gradient = torch.where(free, gradient, 0)
@@ -119,18 +119,17 @@ def within(budget: Budget, align: Callable[[Tensor], Tensor], delta: Tensor) -> 
     return best
 
 
-def smooth_unit(batch: SkeletonBatch, budget: Budget) -> Tensor:
-    """The displacement of one coordinate that counts as 1: eps, or the l2 radius spread over all movable entries."""
+def smooth_unit(free: Tensor, budget: Budget) -> Tensor:
+    """The displacement of one coordinate that counts as 1: eps, or the l2 radius spread over all free entries."""
     if budget.norm == "linf":
         return budget.radius.clamp(min=1e-30)
-    entries = batch.movable.flatten(1).sum(dim=1).clamp(min=1).to(batch.x.dtype)
+    entries = free.flatten(1).sum(dim=1).clamp(min=1).to(budget.radius.dtype)
     return budget.radius / broadcast(entries.sqrt())
 
 
-def roughness(delta: Tensor, batch: SkeletonBatch) -> Tensor:
-    """(N,) mean squared second difference over time of ``delta``, over coordinates that exist in three frames."""
-    movable = batch.movable
-    threes = movable[:, :, 2:] & movable[:, :, 1:-1] & movable[:, :, :-2]
+def roughness(delta: Tensor, free: Tensor) -> Tensor:
+    """(N,) mean squared second difference over time of ``delta``, over coordinates that are free in three frames."""
+    threes = free[:, :, 2:] & free[:, :, 1:-1] & free[:, :, :-2]
     second = delta[:, :, 2:] - 2 * delta[:, :, 1:-1] + delta[:, :, :-2]
     total = torch.where(threes, second, 0).square().flatten(1).sum(dim=1)
     return total / threes.flatten(1).sum(dim=1).clamp(min=1)

@@ -61,17 +61,17 @@ def test_the_first_step_is_that_of_the_goal_alone() -> None:
 @pytest.mark.parametrize("mix", ["official", "rbhar"])
 def test_a_clip_stops_when_it_is_fooled(mix: str) -> None:
     model, batch = linear_case(n=6)
-    few, many = (smart(model, batch, steps=steps, step=0.1, mix=mix) for steps in (200, 210))  # type: ignore[arg-type]
+    few, many = (smart(model, batch, steps=steps, step=0.3, mix=mix) for steps in (30, 33))  # type: ignore[arg-type]
     assert many.found.all() and torch.equal(few.x_adv, many.x_adv)
     closest = margin(model(many.x_adv), batch.y)
-    assert (closest < 0).all() and (closest > -0.5).all()
+    assert (closest < 0).all() and (closest > -1).all()
 
 
 def test_anything_but_n_leaves_the_likeliest_classes() -> None:
     model, batch = linear_case(n=6)
     ranks = {}
     for goal in ("ab", "abn"):
-        logits = model(smart(model, batch, goal=goal, n=3, steps=300, step=0.1).x_adv)  # type: ignore[arg-type]
+        logits = model(smart(model, batch, goal=goal, n=3, steps=40, step=0.3).x_adv)  # type: ignore[arg-type]
         ranks[goal] = (logits > logits.gather(1, batch.y[:, None])).sum(dim=1)
     assert (ranks["abn"] >= 3).float().mean() >= 0.5 and (ranks["ab"] < 3).any()
 
