@@ -92,4 +92,6 @@ def test_smoothness_lowers_the_second_difference() -> None:
     ramp = torch.arange(16, dtype=torch.float64).view(1, 1, 16, 1, 1).expand_as(batch.x)
     torch.testing.assert_close(roughness(ramp, batch.movable), torch.zeros(4, dtype=torch.float64))
     still = batch.mask.flatten(1).all(dim=1)
-    torch.testing.assert_close(roughness(ramp**2, batch.movable)[still], torch.full_like(batch.x[still, 0, 0, 0, 0], 4.0))
+    torch.testing.assert_close(
+        roughness(ramp**2, batch.movable)[still], torch.full_like(batch.x[still, 0, 0, 0, 0], 4.0)
+    )
