@@ -14,7 +14,7 @@ from skeleton_adv.core.geometry import coordinates, length
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 from skeleton_adv.core.skeleton import Skeleton
 
-ROUNDS = 20  # of the bisection that makes a realigned clip fit its budget
+ROUNDS = 12  # of the bisection that makes a realigned clip fit its budget
 
 
 @needs("gradients", passes=lambda steps, **_: steps + 1)
@@ -43,8 +43,9 @@ def ciasa(
     RobustBenchHAR's CIASA (arXiv 2409.02483) has no realignment, and its discriminator has no gradient: it is
     ``smart_rbhar``.
     """
-    budget, free = Ball(norm, eps).of(batch), free_joints(batch)
-    unit = smooth_unit(free, budget)
+    budget = Ball(norm, eps).of(batch)
+    free = free_joints(batch, budget)
+    unit = eps if norm == "linf" else smooth_unit(free, budget)
     align = realignment(batch, free)
     delta = torch.zeros_like(batch.x)
     for _ in range(steps):
@@ -59,9 +60,9 @@ def ciasa(
     return judged(model, batch, within(budget, align, delta.detach()), targeted)
 
 
-def free_joints(batch: SkeletonBatch) -> Tensor:
+def free_joints(batch: SkeletonBatch, budget: Budget) -> Tensor:
     """(N, C, T, V, M) bool: the movable entries of joints whose descendants may all move too."""
-    movable, exists = batch.movable, batch.mask
+    movable, exists = batch.movable & (budget.radius > 0), batch.mask
     free = list(movable.unbind(dim=3))
     for joint, parent in reversed(outwards(batch.skeleton)):
         free[parent] = free[parent] & (free[joint] | ~exists[:, :, :, joint])
@@ -120,9 +121,7 @@ def within(budget: Budget, align: Callable[[Tensor], Tensor], delta: Tensor) -> 
 
 
 def smooth_unit(free: Tensor, budget: Budget) -> Tensor:
-    """The displacement of one coordinate that counts as 1: eps, or the l2 radius spread over all free entries."""
-    if budget.norm == "linf":
-        return budget.radius.clamp(min=1e-30)
+    """(N, 1, 1, 1, 1) the displacement of every free coordinate whose l2 is the budget."""
     entries = free.flatten(1).sum(dim=1).clamp(min=1).to(budget.radius.dtype)
     return budget.radius / broadcast(entries.sqrt())
 

@@ -22,10 +22,10 @@ class Ensemble:
     """The mean of the members' logits."""
 
     def __init__(self, *networks: Any) -> None:
-        self.members = networks
+        self.__members__ = networks  # see attacks.members
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.stack([network(x) for network in self.members]).mean(dim=0)
+        return torch.stack([network(x) for network in self.__members__]).mean(dim=0)
 
 
 def flat(batch: SkeletonBatch, seed: int) -> Linear:
