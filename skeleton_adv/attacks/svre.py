@@ -31,9 +31,9 @@ def svre(
     """Stochastic Variance Reduced Ensemble Adversarial Attack for Boosting the Adversarial Transferability (Xiong et
     al., arXiv 2111.10752), Algorithm 1.
 
-    Each step has an inner loop of ``inner_steps`` per member: it draws a member k and follows, with a momentum of its
-    own, g_k(d) - g_k(x) + g(x), where d is the inner iterate, x the outer one, and g the gradient of the cross-entropy
-    of the mean logits. The last memory of the inner loop is the gradient of the outer step. ``step`` is
+    Each step has an inner loop of ``inner_steps`` per member: it draws a member k and follows, with a separate
+    momentum, g_k(d) - g_k(x) + g(x), where d is the inner iterate, x the outer one, and g the gradient of the
+    cross-entropy of the mean logits. The last memory of the inner loop is the gradient of the outer step. ``step`` is
     eps / steps unless set, and ``inner_step`` is ``step``. The draws depend on ``seed`` and the step alone.
     A step calls the ensemble once, each member once, and one member per inner step (the paper evaluates g_k(x) at
     every inner step). The attack returns its last iterate.
