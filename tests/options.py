@@ -59,9 +59,10 @@ def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = Fa
     }
     less = {"queries": 60, "eot": 2, "candidates": 10, "passes": 2}
     few |= {key: n for key, n in less.items() if key in signature(attack).parameters and settings.get(key, n) > n}
+    fit = fit_of(partial(attack, **few))
     if wants_pool(attack):
         few["pool"] = pool_like(batch)
-    if fit := fit_of(partial(attack, **few)):
+    if fit:
         *_, few["fitted"] = fit(Linear, pool_like(batch), None)
     return partial(attack, **few)
 

@@ -77,4 +77,5 @@ def _projected(change: Tensor, norm: str, eps: float) -> Tensor:
 
 def _sizes(change: Tensor) -> Tensor:
     """(N, 1, 1) l2 norms over a clip's bones."""
-    return change.flatten(1).norm(dim=1).clamp(min=1e-30).view(-1, 1, 1)
+    size: Tensor = change.flatten(1).norm(dim=1).clamp(min=1e-30).view(-1, 1, 1)
+    return size

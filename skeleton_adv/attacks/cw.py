@@ -19,7 +19,7 @@ def _passes(search_steps: int, steps: int, start: Start, start_steps: int, **_: 
     return search_steps * steps + 1 + (start_steps + 1 if start == "ddn" else 0)
 
 
-@needs("gradients", passes=_passes)
+@needs("gradients", passes=_passes, minimises="l2")
 @checked
 def cw(
     model: Model,

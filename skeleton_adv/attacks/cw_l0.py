@@ -15,6 +15,7 @@ from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, che
 @needs(
     "gradients",
     columns={"joint_frames": "int"},
+    minimises="l0",
     passes=lambda outer_steps, inner_steps, **_: outer_steps * (inner_steps + 1) + 1,
 )
 @checked
@@ -63,8 +64,8 @@ def cw_l0(
                 gradient = torch.where(free, gradient, 0)
                 first = 0.9 * first + 0.1 * gradient
                 second = 0.999 * second + 0.001 * gradient.flatten(1).square().sum(dim=1) / entries
-                rate = reach * lr * (1 - step / inner_steps) / (1 - 0.9 ** (step + 1))
-                rate = rate / ((second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8)
+                full = reach * lr * (1 - step / inner_steps) / (1 - 0.9 ** (step + 1))
+                rate = full / ((second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8)
                 delta = _within(delta.detach() - per_clip(rate) * first, reach)
         solution = torch.where(per_clip(best.found), best.delta, solution)
         proven = torch.where(per_clip(best.found), allowed, proven)
@@ -83,7 +84,8 @@ def cw_l0(
 
 def _within(delta: Tensor, reach: float) -> Tensor:
     """Displacements (N, C, T, V, M) in which no joint-frame moves by more than ``reach``."""
-    return delta * (reach / delta.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)
+    size: Tensor = delta.norm(dim=1, keepdim=True)
+    return delta * (reach / size.clamp(min=1e-30)).clamp(max=1)
 
 
 def _use(model: Model, batch: SkeletonBatch, delta: Tensor, targeted: bool) -> Tensor:

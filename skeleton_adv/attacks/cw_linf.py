@@ -10,7 +10,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, Fraction, NonNegative, Positive, Probability, checked
 
 
-@needs("gradients", passes=lambda outer_steps, inner_steps, **_: outer_steps * inner_steps + 2)
+@needs("gradients", passes=lambda outer_steps, inner_steps, **_: outer_steps * inner_steps + 2, minimises="linf")
 @checked
 def cw_linf(
     model: Model,

@@ -14,7 +14,7 @@ from skeleton_adv.core.ranges import Count, Positive, Probability, checked
 Loss = Literal["cross_entropy", "margin"]
 
 
-@needs("gradients", passes=lambda steps, **_: steps + 1)
+@needs("gradients", passes=lambda steps, **_: steps + 1, minimises="l2")
 @checked
 def ddn(
     model: Model,

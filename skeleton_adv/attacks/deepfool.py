@@ -11,7 +11,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, NonNegative, checked
 
 
-@needs("gradients", passes=lambda steps, **_: steps + 2)
+@needs("gradients", passes=lambda steps, **_: steps + 2, minimises="norm", aims=False)
 @checked
 def deepfool(
     model: Model,

@@ -10,7 +10,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, Positive, Probability, checked
 
 
-@needs("gradients", passes=lambda steps, **_: steps + 1)
+@needs("gradients", passes=lambda steps, **_: steps + 1, minimises="norm")
 @checked
 def fmn(
     model: Model,

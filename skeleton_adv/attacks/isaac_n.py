@@ -116,4 +116,5 @@ def _swapped(batch: SkeletonBatch, donor: SkeletonBatch, part: tuple[int, ...], 
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    size: Tensor = vectors.norm(dim=1, keepdim=True)
+    return vectors / size.clamp(min=1e-30)

@@ -10,7 +10,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, Positive, checked
 
 
-@needs("gradients", passes=lambda search_steps, steps, **_: search_steps * steps + 1)
+@needs("gradients", passes=lambda search_steps, steps, **_: search_steps * steps + 1, minimises="l2")
 @checked
 def lbfgs(
     model: Model,

@@ -70,4 +70,5 @@ class Manifold:
         """``(anchor I + w D2' D2)^-1`` applied to displacements (N, C, T, V, M) along time."""
         series = displacement.permute(0, 3, 4, 1, 2)  # (N, V, M, C, T)
         scale = anchor + broadcast(weight) * self.values[:, :, :, None]
-        return (((series @ self.vectors) / scale) @ self.vectors.mT).permute(0, 3, 4, 1, 2)
+        solved: Tensor = ((series @ self.vectors) / scale) @ self.vectors.mT
+        return solved.permute(0, 3, 4, 1, 2)

@@ -65,7 +65,8 @@ def per_clip(values: Tensor) -> Tensor:
 
 def length(delta: Tensor) -> Tensor:
     """(N,) l2 norms of displacements (N, C, T, V, M)."""
-    return delta.flatten(1).norm(dim=1)
+    size: Tensor = delta.flatten(1).norm(dim=1)
+    return size
 
 
 def direction(gradient: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import linear_case
-from options import attack_of, near_the_border, options, reordered
+from options import attack_of, chosen, made, near_the_border, options, reordered
 from torch import Tensor, nn
 
-from skeleton_adv.attacks import access_of, own_columns, passes_of
+from skeleton_adv.attacks import access_of, aims, own_columns, passes_of
 from skeleton_adv.attacks.losses import fooled
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.errors import AttackError
@@ -22,7 +22,7 @@ from skeleton_adv.models.victim import Victim, View
 
 every = pytest.mark.parametrize("name", options("attack"))
 both = pytest.mark.parametrize("targeted", [False, True])
-UNTARGETED = {"deepfool"}  # attacks that have no target
+UNTARGETED = {name for name in options("attack") if not aims(made(chosen("attack", name)))}
 LESS = {"gradients": ("scores", "labels", "none"), "scores": ("labels", "none"), "labels": ("none",), "none": ()}
 
 
