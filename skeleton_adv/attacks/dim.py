@@ -72,7 +72,7 @@ def diverse(batch: SkeletonBatch, probability: float, crop: float, angle: float,
     coin, share, start, turn = uniform(batch.x[:, 0, 0, :1, 0].expand(-1, 4), batch.index, seed, "dim", draw).T
     weights = crop_weights(batch, 1 - (1 - crop) * share, start)
     radians = math.radians(angle) * (2 * turn - 1)
-    changes = broadcast(coin < probability)
+    changes = broadcast(coin <= probability)
 
     def change(x: Tensor) -> Tensor:
         return torch.where(changes, turned(resampled(x, weights, batch), radians, batch), x)
