@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,16 +55,38 @@ class View:
             logits.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
         return logits
 
+    @property
+    def has_posterior(self) -> bool:
+        """Whether networks can be drawn from a posterior over the victim's weights."""
+        return bool(getattr(self._module, "has_posterior", False))
+
+    def sampled(self, x: Tensor, draws: int, scale: float) -> Tensor:
+        """(H, N, K) logits of networks from the victim's posterior (``Network.sampled``), or its own (1, N, K)."""
+        if not self.has_posterior:
+            return self(x)[None]
+        network: Any = self._module
+        logits: Tensor = network.sampled(x, replace(self._context, draw=self.forwards), draws, scale)
+        passes = network.passes(draws)
+        self.forwards += passes
+        self.answers += [logits.detach().mean(dim=0)] * passes
+        for _ in range(passes):
+            self._on_call()
+            if logits.requires_grad:
+                logits.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
+        return logits
+
     def limited(self, access: Access) -> Callable[[Tensor], Tensor]:
         """A function that returns no more than ``access`` allows, and whose calls count as this view's.
 
-        ``gradients``: logits (N, K) that can be differentiated; ``scores``: logits that cannot; ``labels``:
-        predicted classes (N,), -1 where logits are not finite; ``none``: calls are refused. Raises
+        ``gradients``: logits (N, K) that can be differentiated, and ``sampled``; ``scores``: logits that cannot;
+        ``labels``: predicted classes (N,), -1 where logits are not finite; ``none``: calls are refused. Raises
         ``AttackError`` at a call that requests more than is allowed.
         """
 
         def gradients(x: Tensor) -> Tensor:
             return self(x)
+
+        gradients.sampled = self.sampled  # type: ignore[attr-defined]
 
         def scores(x: Tensor) -> Tensor:
             if x.requires_grad and torch.is_grad_enabled():
