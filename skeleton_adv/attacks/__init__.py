@@ -15,7 +15,7 @@ from skeleton_adv.runs.schema import Columns
 
 __all__ = [
     *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "fit_of", "members", "name_of"),
-    *("needs", "own_columns", "passes_of", "wants_pool"),
+    *("needs", "own_columns", "passes_of", "posterior", "wants_pool", "wants_posterior"),
 ]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
@@ -41,6 +41,10 @@ class Pool(Protocol):
 Fit = Callable[..., Iterator[Tensors]]
 
 
+# (x, draws, scale) -> logits (H, N, num_classes) of networks that are drawn from the posterior over the weights.
+Posterior = Callable[[Tensor, int, float], Tensor]
+
+
 @dataclass(frozen=True)
 class AttackResult:
     """The result of an attack; evaluation judges success from ``x_adv`` alone."""
@@ -64,6 +68,7 @@ class _Needs:
     passes: Callable[..., int] | None
     pool: bool
     fit: Fit | None
+    posterior: bool = False
 
 
 def needs(
@@ -74,6 +79,7 @@ def needs(
     pool: bool = False,
     fit: Fit | None = None,
     masks: bool = True,
+    posterior: bool = False,
 ) -> Callable[[F], F]:
     """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
 
@@ -87,11 +93,12 @@ def needs(
     - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
       if it has ``eps``, also ``joint_eps``, budgets of single joints
+    - ``posterior``: the attacked network has a ``posterior``, which some ways of training fit
     """
 
     def declare(attack: F) -> F:
         declared = _masked(attack) if masks else attack
-        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit)  # type: ignore[attr-defined]
+        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit, posterior)  # type: ignore[attr-defined]
         return declared
 
     return declare
@@ -110,6 +117,11 @@ def own_columns(attack: Callable[..., Any]) -> Columns:
 def wants_pool(attack: Callable[..., Any]) -> bool:
     """Whether an attack receives the attacker's training clips."""
     return _needs_of(attack).pool
+
+
+def wants_posterior(attack: Callable[..., Any]) -> bool:
+    """Whether an attack draws networks from the posterior of the attacked one."""
+    return _needs_of(attack).posterior
 
 
 def fit_of(attack: Callable[..., Any]) -> Callable[..., Iterator[Tensors]] | None:
@@ -137,6 +149,16 @@ def members(model: Model) -> tuple[Model, ...]:
     """
     found: tuple[Model, ...] = getattr(model, "members", ())
     return found or (model,)
+
+
+def posterior(model: Model) -> Posterior:
+    """Draws networks from a model's posterior; each call draws others, the same for all clips.
+
+    ``scale`` multiplies the standard deviations. Each draw is one network, or one of each appended part; parts share
+    one pass over the clips, other draws take one each. A model without a posterior is the only network of its own.
+    """
+    found: Posterior | None = getattr(model, "__posterior__", None)
+    return found or (lambda x, draws, scale: model(x)[None])
 
 
 def _masked(attack: F) -> F:

@@ -78,15 +78,14 @@ class View:
     def limited(self, access: Access) -> Callable[[Tensor], Tensor]:
         """A function that returns no more than ``access`` allows, and whose calls count as this view's.
 
-        ``gradients``: logits (N, K) that can be differentiated, and ``sampled``; ``scores``: logits that cannot;
-        ``labels``: predicted classes (N,), -1 where logits are not finite; ``none``: calls are refused. Raises
+        ``gradients``: logits (N, K) that can be differentiated; ``scores``: logits that cannot; ``labels``: predicted classes (N,), -1 where logits are not finite; ``none``: calls are refused. Raises
         ``AttackError`` at a call that requests more than is allowed.
         """
 
         def gradients(x: Tensor) -> Tensor:
             return self(x)
 
-        gradients.sampled = self.sampled  # type: ignore[attr-defined]
+        gradients.__posterior__ = self.sampled  # type: ignore[attr-defined]  # see attacks.posterior
 
         def scores(x: Tensor) -> Tensor:
             if x.requires_grad and torch.is_grad_enabled():

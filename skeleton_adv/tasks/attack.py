@@ -216,6 +216,12 @@ class Task:
             }
         elif not self.adaptive:
             attacked = defended(network, none)
+        if attacks.wants_posterior(self.attack) and not getattr(attacked.module, "has_posterior", False):
+            where = "training" if job.surrogate is None else "surrogate_training"
+            raise SettingError(
+                f"attack={job.choices['attack']} draws networks from a posterior, which the attacked network does not "
+                f"have: choose {where}=tasar or {where}=ba"
+            )
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
         same = ("targeted", "target", "seed", "batch_size", "judgements")
         evaluation = Evaluation(

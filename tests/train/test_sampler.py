@@ -34,7 +34,7 @@ def test_it_samples_a_gaussian_posterior() -> None:
     covariance = torch.tensor([[1.0, 0.6, 0.0], [0.6, 0.8, -0.3], [0.0, -0.3, 0.5]])
     precision = covariance.inverse()
     settings: dict[str, Any] = {"lr": 0.12, "burn_in": 200, "friction": 0.2, "noisy": False}
-    found = sample(lambda w: (w - mean) @ precision, torch.zeros(CHAINS, 3), 800, 20, 50, **settings)
+    found = sample(lambda w: (w - mean) @ precision, torch.zeros(CHAINS, 3), 500, 10, 50, **settings)
     torch.testing.assert_close(found.mean(dim=0), mean, atol=0.03, rtol=0)
     torch.testing.assert_close(found.T.cov(), covariance, atol=0.03, rtol=0)
 
@@ -52,8 +52,8 @@ def test_its_variance_has_the_closed_form_of_its_step(temperature: float) -> Non
 def test_the_prior_and_the_number_of_clips_define_the_posterior() -> None:
     """30 clips at 0.7 with unit noise, and a prior of deviation 0.2: a conjugate Gaussian."""
     precision = 30 + 1 / 0.2**2
-    settings: dict[str, Any] = {"lr": 0.1, "clips": 30, "prior": 0.2, "burn_in": 200, "friction": 0.2, "noisy": False}
-    found = sample(lambda w: w - 0.7, torch.zeros(CHAINS, 2), 600, 10, 50, **settings)
+    settings: dict[str, Any] = {"lr": 0.05, "clips": 30, "prior": 0.2, "burn_in": 200, "friction": 0.2, "noisy": False}
+    found = sample(lambda w: w - 0.7, torch.zeros(CHAINS, 2), 500, 5, 50, **settings)
     assert found.mean() == pytest.approx(30 * 0.7 / precision, abs=0.01)
     assert found.var() == pytest.approx(1 / precision, rel=0.03)
 
@@ -68,7 +68,7 @@ def test_the_noise_of_batches_does_not_heat_it() -> None:
     found = {}
     for noisy in (True, False):
         settings: dict[str, Any] = {"lr": 0.1, "burn_in": 300, "friction": 0.2, "noisy": noisy}
-        found[noisy] = float(sample(gradient, torch.randn(CHAINS, 2), 4000, 10, 100, **settings).var())
+        found[noisy] = float(sample(gradient, torch.randn(CHAINS, 2), 1500, 5, 100, **settings).var())
     assert found[True] == pytest.approx(1, rel=0.06) and found[False] == pytest.approx(1.5, rel=0.1)
 
 
