@@ -1,22 +1,44 @@
 """Attacks: functions ``(model, batch, *, targeted=False, **settings) -> AttackResult``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from inspect import signature
+from functools import partial, wraps
+from inspect import Parameter, Signature, signature
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
 from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.masks import Joints
 from skeleton_adv.runs.schema import Columns
 
-__all__ = ["Access", "Attack", "AttackResult", "Model", "access_of", "name_of", "needs", "own_columns", "passes_of"]
+__all__ = [
+    *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "fit_of", "members", "name_of"),
+    *("needs", "own_columns", "passes_of", "wants_pool"),
+]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
 Model = Callable[[Tensor], Tensor]
 F = TypeVar("F", bound=Callable[..., Any])
+Tensors = Mapping[str, Tensor]
+
+
+class Pool(Protocol):
+    """The training clips that an attacker has."""
+
+    labels: Tensor  # (n,)
+
+    def __len__(self) -> int: ...
+
+    def batch(self, numbers: Sequence[int]) -> SkeletonBatch:
+        """These clips in the attack space, cropped and resampled as test clips are."""
+        ...
+
+
+# (view, pool, state, **settings) -> states, the last of which is the fitted part. ``view(batch)`` is the attacked
+# network on a batch of pool clips; a fit that was interrupted continues from the last ``state`` that it yielded.
+Fit = Callable[..., Iterator[Tensors]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +62,19 @@ class _Needs:
     access: Access
     columns: Columns
     passes: Callable[..., int] | None
+    pool: bool
+    fit: Fit | None
 
 
-def needs(access: Access, columns: Columns | None = None, passes: Callable[..., int] | None = None) -> Callable[[F], F]:
+def needs(
+    access: Access,
+    columns: Columns | None = None,
+    passes: Callable[..., int] | None = None,
+    *,
+    pool: bool = False,
+    fit: Fit | None = None,
+    masks: bool = True,
+) -> Callable[[F], F]:
     """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
 
     ``gradients``: calls are differentiable (a white box, or a surrogate); ``scores``: calls return
@@ -50,11 +82,17 @@ def needs(access: Access, columns: Columns | None = None, passes: Callable[..., 
     calls are allowed. Evaluation gives the attack no more than that. ``columns`` maps names to the kinds ``float``,
     ``int`` and ``bool``; ``AttackResult.columns`` must then contain a tensor (N,) for each. ``passes(**settings)``
     returns the number of times that the attack calls the model; the estimate of the time left uses it.
+
+    - ``pool``: the attack receives ``pool``, the training clips of the attacker (``Pool``)
+    - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
+    - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
+      if it has ``eps``, also ``joint_eps``, budgets of single joints
     """
 
     def declare(attack: F) -> F:
-        attack.__needs__ = _Needs(access, dict(columns or {}), passes)  # type: ignore[attr-defined]
-        return attack
+        declared = _masked(attack) if masks else attack
+        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit)  # type: ignore[attr-defined]
+        return declared
 
     return declare
 
@@ -69,12 +107,21 @@ def own_columns(attack: Callable[..., Any]) -> Columns:
     return _needs_of(attack).columns
 
 
+def wants_pool(attack: Callable[..., Any]) -> bool:
+    """Whether an attack receives the attacker's training clips."""
+    return _needs_of(attack).pool
+
+
+def fit_of(attack: Callable[..., Any]) -> Callable[..., Iterator[Tensors]] | None:
+    """The fit of an attack with its settings, ``(view, pool, state) -> states``; None if it fits nothing."""
+    fit, values = _needs_of(attack).fit, _values_of(attack)
+    return partial(fit, **{name: values[name] for name in signature(fit).parameters if name in values}) if fit else None
+
+
 def passes_of(attack: Callable[..., Any]) -> int | None:
     """How often an attack calls the model with its settings; None if it does not declare this."""
     passes = _needs_of(attack).passes
-    parameters = signature(attack).parameters.items()
-    values = {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
-    return passes(**values) if passes else None
+    return passes(**_values_of(attack)) if passes else None
 
 
 def name_of(attack: Callable[..., Any]) -> str:
@@ -83,8 +130,42 @@ def name_of(attack: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
+def members(model: Model) -> tuple[Model, ...]:
+    """The networks of an ensemble, each with logits of its own; ``(model,)`` if it is a single network.
+
+    A call of the ensemble itself returns the mean of their logits.
+    """
+    found: tuple[Model, ...] = getattr(model, "members", ())
+    return found or (model,)
+
+
+def _masked(attack: F) -> F:
+    """The attack with the settings ``joints``, ``frames`` and, if it has ``eps``, ``joint_eps``."""
+    given = signature(attack).parameters
+    annotations: dict[str, Any] = {"joints": Joints | None, "frames": str | None}
+    if "eps" in given:
+        annotations["joint_eps"] = Mapping[str, float] | None
+    own = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotations[name]) for name in annotations]
+
+    @wraps(attack)
+    def masked(model: Model, batch: SkeletonBatch, **settings: Any) -> Any:
+        limits = {name: settings.pop(name) for name in annotations if name in settings}
+        limited = batch if all(value is None for value in limits.values()) else batch.limited(**limits)
+        return attack(model, limited, **settings)
+
+    masked.__signature__ = Signature([*given.values(), *own])  # type: ignore[attr-defined]
+    masked.__annotations__ = {**attack.__annotations__, **annotations}
+    return masked  # type: ignore[return-value]
+
+
+def _values_of(attack: Callable[..., Any]) -> dict[str, Any]:
+    """The settings of an attack, those that are not set with their defaults."""
+    parameters = signature(attack).parameters.items()
+    return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
+
+
 def _needs_of(attack: Callable[..., Any]) -> _Needs:
-    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None))
+    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None, False, None))
     return needs
 
 

@@ -11,7 +11,7 @@ from skeleton_adv.core.ranges import checked
 from skeleton_adv.runs.clips import SavedClips
 
 
-@needs("labels", passes=lambda **_: 1)
+@needs("labels", passes=lambda **_: 1, masks=False)
 @checked
 def from_file(model: Model, batch: SkeletonBatch, *, path: str, targeted: bool = False) -> AttackResult:
     """The clips of the run in the folder ``path``; the run must have had ``runtime.save_clips=true``.

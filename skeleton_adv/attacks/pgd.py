@@ -34,15 +34,15 @@ def pgd(
     """Towards Deep Learning Models Resistant to Adversarial Attacks (Madry et al., arXiv 1706.06083).
 
     ``eps`` and ``step`` are in metres: for ``l2`` they limit the displacement of the whole clip, for ``linf``
-    that of each coordinate. ``direction``: ``steepest`` moves by ``step`` (along the sign of the gradient, or
-    along the gradient in l2), ``value`` moves by ``step`` times the gradient (I-FGVM). ``momentum`` adds this
-    fraction of the previous gradients, each divided by its l1 norm (MI-FGSM, Dong et al., arXiv
-    1710.06081). Immovable entries are masked out of the gradient before normalisation, and out of the
-    random start. The attack returns the iterate with the smallest loss per clip, over all restarts: among the
-    iterates that fool the model if there are any, otherwise among all. It always uses its whole budget, because
-    a model that draws noise may be fooled once by chance.
+    that of each coordinate, for ``rms`` the root mean square over existing joints and frames. ``direction``:
+    ``steepest`` moves by ``step`` (along the sign of the gradient, or along the gradient in l2), ``value`` moves by
+    ``step`` times the gradient (I-FGVM). ``momentum`` adds this fraction of the previous gradients, each divided by
+    its l1 norm (MI-FGSM, Dong et al., arXiv 1710.06081). Immovable entries are masked out of the gradient before
+    normalisation, and out of the random start. The attack returns the iterate with the smallest loss per clip, over
+    all restarts: among the iterates that fool the model if there are any, otherwise among all. It always uses its
+    whole budget, because a model that draws noise may be fooled once by chance.
     """
-    ball, movable = Ball(norm, eps), batch.movable
+    budget, movable = Ball(norm, eps).of(batch), batch.movable
     x_best, lowest = batch.x, torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
     found = torch.zeros_like(lowest, dtype=torch.bool)
 
@@ -53,7 +53,7 @@ def pgd(
         return cross_entropy(logits, batch.y) * (1 if targeted else -1)
 
     for restart in range(restarts):
-        delta = ball.draw(batch, seed, "pgd", restart) if random_start else torch.zeros_like(batch.x)
+        delta = budget.draw(seed, "pgd", restart) if random_start else torch.zeros_like(batch.x)
         memory = torch.zeros_like(delta)
         for number in range(steps + 1):
             delta.requires_grad_()
@@ -74,6 +74,6 @@ def pgd(
                     size = gradient.abs().flatten(1).sum(dim=1)
                     memory = gradient = momentum * memory + gradient / broadcast(size.clamp(min=1e-30))
                 if direction == "steepest":
-                    gradient = ball.steepest(gradient)
-                delta = ball.shortened(delta.detach() - step * gradient)
+                    gradient = budget.steepest(gradient)
+                delta = budget.shortened(delta.detach() - step * gradient)
     return AttackResult(x_best.detach(), found)

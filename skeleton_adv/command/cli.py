@@ -45,21 +45,24 @@ CHOICES |= {"-c": CHOICES["--cfg"], "-i": CHOICES["--info"]}
 MULTIRUN = {"-m", "--multirun"}
 SHOWING = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help"}  # nothing is run
 MAX_RUNS = 10_000  # of one command
+MASKS = ("joints", "frames", "joint_eps")  # settings that every attack has, see attacks.needs
 SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
 
 def translated(arguments: list[str]) -> list[str]:
     """The same command in Hydra's terms: ``model.noise=0.25`` is ``training=noise training.sigma=0.25``.
 
-    ``model._target_=my_module.MyNet`` is ``model=own model.architecture._target_=my_module.MyNet``. ``~/`` at the
-    start of a value is the home folder. Raises ``SettingError`` if a sweep contains training with and without
+    ``model._target_=my_module.MyNet`` is ``model=own model.architecture._target_=my_module.MyNet``. A mask such as
+    ``attack.joints=[head]`` is added to the attack's settings, where no file lists it. ``~/`` at the start of a value
+    is the home folder. Raises ``SettingError`` if a sweep contains training with and without
     noise, because these are two options of a group.
     """
     words: list[str] = []
     for word in _own_networks(arguments):
         key, equals, value = word.partition("=")
         if key not in ("model.noise", "surrogate.noise") or not equals:
-            words.append(f"{key}{equals}{_at_home(value)}" if equals and not word.startswith("-") else word)
+            added = "++" if key.split(".")[0] == "attack" and key.partition(".")[2].split(".")[0] in MASKS else ""
+            words.append(f"{added}{key}{equals}{_at_home(value)}" if equals and not word.startswith("-") else word)
             continue
         group, place = ("training", "training")
         if key == "surrogate.noise":

@@ -20,7 +20,7 @@ from skeleton_adv.core.ranges import check_call, nearest
 
 # Arguments that the program passes to an attack, a network or a defense; these are not settings.
 RESERVED = (
-    *("model", "batch", "targeted", "trace", "network", "skeleton"),
+    *("model", "batch", "targeted", "trace", "pool", "fitted", "network", "skeleton"),
     *("num_joints", "channels", "num_classes", "num_frames", "num_persons"),
 )
 

@@ -1,7 +1,7 @@
 """Constraints: limits on bone lengths, joint angles and speeds, and balls around a clip."""
 
-from skeleton_adv.constraints.ball import Ball, Norm
+from skeleton_adv.constraints.ball import Ball, Budget, Norm
 from skeleton_adv.constraints.base import SLACK, Constraint, Limits, Unit
 from skeleton_adv.constraints.body import BoneLength, JointAngle, Speed
 
-__all__ = ["SLACK", "Ball", "BoneLength", "Constraint", "JointAngle", "Limits", "Norm", "Speed", "Unit"]
+__all__ = ["SLACK", "Ball", "BoneLength", "Budget", "Constraint", "JointAngle", "Limits", "Norm", "Speed", "Unit"]

@@ -1,10 +1,12 @@
 """Batches of clips in the attack space, the one data type that all parts of the program share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from skeleton_adv.core.masks import Joints, allowed, joint_budgets
 from skeleton_adv.core.skeleton import Skeleton
 
 # The maximum number of frames in NTU RGB+D and Kinetics. In batches of this length, clips keep their recorded frames,
@@ -25,6 +27,8 @@ class SkeletonBatch:
     index: Tensor  # (N,) the clips' numbers in their dataset
     dt: Tensor  # (N,) seconds between two frames after resampling
     skeleton: Skeleton
+    allowed: Tensor | None = None  # (1, 1, T, V, 1) bool: the joints and frames of an attack's mask; None: all
+    joint_eps: Tensor | None = None  # (V,) budgets of single joints in the unit of x, NaN where there is none
 
     def __post_init__(self) -> None:
         n, c, t, v, m = self.x.shape
@@ -47,7 +51,8 @@ class SkeletonBatch:
         """(N, C, T, V, M) bool: the entries that a perturbation may change."""
         channel = torch.zeros(self.skeleton.channels, dtype=torch.bool, device=self.x.device)
         channel[list(self.skeleton.coords)] = True
-        return self.mask & channel.view(1, -1, 1, 1, 1)
+        movable = self.mask & channel.view(1, -1, 1, 1, 1)
+        return movable if self.allowed is None else movable & self.allowed
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "SkeletonBatch":
         """The batch on ``device``, its coordinates in ``dtype``."""
@@ -58,7 +63,21 @@ class SkeletonBatch:
             mask=self.mask.to(device),
             index=self.index.to(device),
             dt=self.dt.to(device, dtype),
+            allowed=None if self.allowed is None else self.allowed.to(device),
+            joint_eps=None if self.joint_eps is None else self.joint_eps.to(device, dtype),
         )
+
+    def limited(
+        self, joints: Joints | None = None, frames: str | None = None, joint_eps: Mapping[str, float] | None = None
+    ) -> "SkeletonBatch":
+        """The same clips, of which an attack may move only these joints and frames (``core.masks``).
+
+        ``joint_eps`` are budgets of single joints, by name or number. Raises ``SettingError`` for a joint or a frame
+        that does not exist.
+        """
+        own = allowed(self.skeleton, self.x.shape[2], joints, frames).to(self.x.device)
+        budgets = None if joint_eps is None else joint_budgets(self.skeleton, joint_eps).to(self.x)
+        return replace(self, allowed=own if self.allowed is None else own & self.allowed, joint_eps=budgets)
 
     def with_labels(self, y: Tensor) -> "SkeletonBatch":
         """The same clips with other labels, such as the targets of an attack."""

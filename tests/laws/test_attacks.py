@@ -1,6 +1,7 @@
 """Laws of every attack in ``conf/attack``."""
 
 import random
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,19 @@ def test_immovable_entries_do_not_move(name: str, targeted: bool, body: str, tmp
     assert moved.any() and not (moved & ~batch.movable).any() and result.x_adv.isfinite().all()
     assert all(torch.equal(getattr(batch, key), value) for key, value in before.items())
     assert result.found.shape == (8,) and result.found.dtype == torch.bool
+
+
+@every
+@both
+def test_a_mask_limits_the_joints_and_frames_that_move(name: str, targeted: bool, tmp_path: Path) -> None:
+    model, batch = case(targeted)
+    attack = attack_of(name, tmp_path, batch, targeted)
+    if "joints" not in signature(attack).parameters:
+        pytest.skip("the attack has no masks")
+    limits = {"joints": [3, batch.skeleton.joints[8]], "frames": "1:3"}
+    view = view_of(Counted(model), batch).limited(access_of(attack))
+    moved = attack(view, batch, targeted=targeted, **limits).x_adv != batch.x
+    assert moved.any() and not (moved & ~batch.limited(**limits).movable).any()  # type: ignore[arg-type]
 
 
 @every
