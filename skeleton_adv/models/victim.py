@@ -89,7 +89,8 @@ class View:
     def limited(self, access: Access) -> Callable[[Tensor], Tensor]:
         """A function that returns no more than ``access`` allows, and whose calls count as this view's.
 
-        ``gradients``: logits (N, K) that can be differentiated; ``scores``: logits that cannot; ``labels``: predicted classes (N,), -1 where logits are not finite; ``none``: calls are refused. Raises
+        ``gradients``: logits (N, K) that can be differentiated; ``scores``: logits that cannot; ``labels``:
+        predicted classes (N,), -1 where logits are not finite; ``none``: calls are refused. Raises
         ``AttackError`` at a call that requests more than is allowed.
         """
 
