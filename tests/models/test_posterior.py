@@ -76,7 +76,7 @@ def test_without_variance_every_draw_is_the_mean_network(kind: str, clips: Skele
 
 @pytest.mark.parametrize("module", [nn.Linear(6, 200), Heads(3, 14)])
 def test_drawn_weights_have_the_mean_and_the_scaled_deviation(module: nn.Module) -> None:
-    spread = Spread(module)
+    spread = Spread(module.requires_grad_(False))
     for buffer in spread.buffers():
         buffer.fill_(0.04)
     drawn = spread.drawn(module, 10, 1.5, 0, "attack", 3)

@@ -35,7 +35,7 @@ def test_an_attack_draws_from_the_posterior_of_its_surrogate(mat_folder: Path, t
         "ba": (["surrogate_training.epochs=1"], 2 * 3 + 1, 2 * 3),
     }
     for name, (own, forwards, gradients) in cases.items():
-        chosen = [f"attack={name}", "attack.steps=3", f"surrogate_training={name}", *own]
+        chosen = [f"attack={name}", "attack.steps=3", f"training@surrogate_training={name}", *own]
         folder = tasks.run(job_of([*surrogate, *chosen]))
         assert folder is not None
         about: dict[str, Any] = json.loads((folder / "run.json").read_text())
