@@ -15,7 +15,7 @@ from skeleton_adv.runs.schema import Columns
 
 __all__ = [
     *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "aims", "fit_of", "members"),
-    *("minimises", "name_of", "needs", "own_columns", "passes_of", "wants_pool"),
+    *("minimises", "name_of", "needs", "own_columns", "passes_of", "posterior", "wants_pool", "wants_posterior"),
 ]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
@@ -44,6 +44,10 @@ class Pool(Protocol):
 Fit = Callable[..., Iterator[Tensors]]
 
 
+# (x, draws, scale) -> logits (H, N, num_classes) of networks that are drawn from the posterior over the weights.
+Posterior = Callable[[Tensor, int, float], Tensor]
+
+
 @dataclass(frozen=True)
 class AttackResult:
     """The result of an attack; evaluation judges success from ``x_adv`` alone."""
@@ -69,6 +73,7 @@ class _Needs:
     fit: Fit | None
     minimises: str | None
     aims: bool
+    posterior: bool
 
 
 def needs(
@@ -81,6 +86,7 @@ def needs(
     minimises: str | None = None,
     aims: bool = True,
     masks: bool = True,
+    posterior: bool = False,
 ) -> Callable[[F], F]:
     """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
 
@@ -97,11 +103,13 @@ def needs(
     - ``aims``: whether it can reach a target; if not, it is refused with ``targeted=true``
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
       if it has ``eps``, also ``joint_eps``, budgets of single joints
+    - ``posterior``: the attacked network has a ``posterior``, which some ways of training fit
     """
 
     def declare(attack: F) -> F:
         declared = _masked(attack) if masks and isfunction(attack) else attack
-        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims)  # type: ignore[attr-defined]
+        given = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims, posterior)
+        declared.__needs__ = given  # type: ignore[attr-defined]
         return declared
 
     return declare
@@ -133,6 +141,11 @@ def aims(attack: Callable[..., Any]) -> bool:
     return _needs_of(attack).aims
 
 
+def wants_posterior(attack: Callable[..., Any]) -> bool:
+    """Whether an attack draws networks from the posterior of the attacked one."""
+    return _needs_of(attack).posterior
+
+
 def fit_of(attack: Callable[..., Any]) -> Callable[..., Iterator[Tensors]] | None:
     """The fit of an attack with its settings, ``(view, pool, state) -> states``; None if it fits nothing."""
     fit, values = _needs_of(attack).fit, _values_of(attack)
@@ -158,6 +171,16 @@ def members(model: Model) -> tuple[Model, ...]:
     """
     found: tuple[Model, ...] = getattr(model, "__members__", ())
     return found or (model,)
+
+
+def posterior(model: Model) -> Posterior:
+    """Draws networks from a model's posterior; each call draws others, the same for all clips.
+
+    ``scale`` multiplies the standard deviations. Each draw is one network, or one of each appended part; parts share
+    one pass over the clips, other draws take one each. A model without a posterior is the only network of its own.
+    """
+    found: Posterior | None = getattr(model, "__posterior__", None)
+    return found or (lambda x, draws, scale: model(x)[None])
 
 
 def _masked(attack: F) -> F:
@@ -186,7 +209,7 @@ def _values_of(attack: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:
-    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None, False, None, None, True))
+    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None, False, None, None, True, False))
     return needs
 
 

@@ -233,6 +233,12 @@ class Task:
             }
         elif not self.adaptive:
             attacked = defended(network, none)
+        if attacks.wants_posterior(self.attack) and not getattr(attacked.module, "has_posterior", False):
+            where = "training" if job.surrogate is None else "training@surrogate_training"
+            raise SettingError(
+                f"attack={job.choices['attack']} draws networks from a posterior, which the attacked network does not "
+                f"have: choose {where}=tasar or {where}=ba"
+            )
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
         pool = TrainingPool(job.dataset, prepared, device)
         same = ("targeted", "target", "seed", "batch_size", "judgements")

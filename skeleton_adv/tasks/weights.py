@@ -3,7 +3,7 @@
 import hashlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.probe import probe, sample
 from skeleton_adv.models.weights import is_foreign, load_weights
 from skeleton_adv.runs.identity import source_of
+from skeleton_adv.train.training import Plain
 
 Loaded = tuple[nn.Module, dict[str, Any]]  # a network, and the facts about its training
 
@@ -40,6 +41,11 @@ def weights_of(job: Job, role: Role) -> Weights:
         return _together([weights_of(job, member) for member in role.members], role)
     path = find_checkpoint(job, role)
     return Weights(digest(path), lambda prepared: trained_network(job, role, path, prepared))
+
+
+def clean_weights(job: Job) -> Weights:
+    """The weights of the victim without ``training``, from which a post-training starts; errors as ``weights_of``."""
+    return weights_of(job, replace(job.victim, training=Plain(), model=replace(job.victim.model, checkpoint=None)))
 
 
 def _together(parts: Sequence[Weights], role: Role) -> Weights:
@@ -108,7 +114,8 @@ def _training(job: Job, role: Role) -> str:
     given = [word.lstrip("+") for word in shlex.split(job.command)]
     root = job.settings["dataset"].get("root")
     places = [f"dataset.root={root}"] if root else []
-    kept = [word for word in given if word.startswith(("dataset.", "training"))]
+    plain = isinstance(role.training, Plain)
+    kept = [word for word in given if word.startswith("dataset.") or (word.startswith("training") and not plain)]
     if role.key == "surrogate":
         own = "surrogate_training"
         kept = [word for word in given if word.startswith("dataset.")]
