@@ -67,13 +67,13 @@ class Attack(Protocol):
 @dataclass(frozen=True)
 class _Needs:
     access: Access
-    columns: Columns
-    passes: Callable[..., int | None] | None
-    pool: bool
-    fit: Fit | None
-    minimises: str | None
-    aims: bool
-    posterior: bool
+    columns: Columns = field(default_factory=dict)
+    passes: Callable[..., int | None] | None = None
+    pool: bool = False
+    fit: Fit | None = None
+    minimises: str | None = None
+    aims: bool = True
+    posterior: bool = False
 
 
 def needs(
@@ -209,7 +209,7 @@ def _values_of(attack: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:
-    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None, False, None, None, True, False))
+    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients"))
     return needs
 
 

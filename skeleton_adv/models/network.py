@@ -41,7 +41,8 @@ class Network(nn.Module):
         ``scale`` multiplies the standard deviations. Weights depend on the seed, purpose and draw of ``context``.
         """
         if not self.has_posterior:
-            return self(x, context)[None]
+            logits: Tensor = self(x, context)
+            return logits[None]
         stream = (context.seed, context.purpose, context.draw)
         return posterior.sampled(self.model, self.prepared(x, context), draws, scale, stream)
 

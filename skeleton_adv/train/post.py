@@ -37,7 +37,7 @@ class PostTraining(Training):
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The recipe's augmentation with the epochs, batches and learning rate of this training."""
-        own = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
+        own: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
         constant: dict[str, Any] = {"schedule": "steps", "milestones": (), "warmup": 0, "noise_warmup": 0.0}
         # A variance does not fit into float16; the clean weights are stored as read.
         return replace(recipe, **own, **constant, held_out=0.0, half=False)

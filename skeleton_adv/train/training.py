@@ -58,8 +58,8 @@ class Training:
         """The optimiser of a model that is trained on this number of clips. Its state is kept between the epochs."""
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         if recipe.optimiser != "sgd":
-            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
-            return kind(weights, recipe.lr, weight_decay=recipe.weight_decay)
+            kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+            return kinds[recipe.optimiser](weights, recipe.lr, weight_decay=recipe.weight_decay)
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(weights, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=nesterov)
 
