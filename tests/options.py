@@ -1,6 +1,6 @@
 """Every option of a group in ``conf/``, with small settings; the laws test every new option automatically."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from inspect import signature
 from pathlib import Path
@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from skeleton_adv.attacks import fit_of
 from skeleton_adv.attacks.pgd import pgd
 from skeleton_adv.command import cli
 from skeleton_adv.core.batch import Context, SkeletonBatch
@@ -52,7 +53,31 @@ def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = Fa
         save_file({key: value.contiguous() for key, value in kept.items()}, folder / "clips/all.safetensors")
     attack = made(settings)
     few = {key: 3 for key in signature(attack).parameters if key.endswith("steps") and settings.get(key, 3) > 3}
-    return partial(attack, **few)
+    attack = partial(attack, **few)
+    fit = fit_of(attack)
+    if fit is not None:
+        *_, fitted = fit(lambda clips: Linear(clips), pool_like(batch), None)
+        attack = partial(attack, fitted=fitted)
+    return attack
+
+
+class Clips:
+    """The clips of a batch as those that an attacker has."""
+
+    def __init__(self, batch: SkeletonBatch) -> None:
+        self.labels, self._batch = batch.y, batch
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def batch(self, numbers: Sequence[int]) -> SkeletonBatch:
+        return reordered(self._batch, [*numbers])
+
+
+def pool_like(batch: SkeletonBatch, n: int = 24) -> Clips:
+    """Other clips of the same shape, the same ones for every batch."""
+    t, m = batch.x.shape[2], batch.x.shape[4]
+    return Clips(make_batch(n=n, t=t, m=m, skeleton=batch.skeleton, seed=9, dtype=batch.x.dtype))
 
 
 def defense_of(name: str, **changes: Any) -> Callable[..., Any]:

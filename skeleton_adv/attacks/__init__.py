@@ -15,7 +15,7 @@ from skeleton_adv.runs.schema import Columns
 
 __all__ = [
     *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "fit_of", "members", "name_of"),
-    *("needs", "own_columns", "passes_of", "wants_pool"),
+    *("needs", "own_columns", "passes_of", "uses_labels", "wants_pool"),
 ]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
@@ -64,6 +64,7 @@ class _Needs:
     passes: Callable[..., int] | None
     pool: bool
     fit: Fit | None
+    labels: Callable[..., bool] | None = None
 
 
 def needs(
@@ -73,6 +74,7 @@ def needs(
     *,
     pool: bool = False,
     fit: Fit | None = None,
+    labels: Callable[..., bool] | None = None,
     masks: bool = True,
 ) -> Callable[[F], F]:
     """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
@@ -85,13 +87,15 @@ def needs(
 
     - ``pool``: the attack receives ``pool``, the training clips of the attacker (``Pool``)
     - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
+    - ``labels``: ``labels(**settings)`` is whether the attack uses classes: true ones, targets, or those that the model
+      distinguishes; without them it takes features, has no target and claims no success (None: it uses them)
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
       if it has ``eps``, also ``joint_eps``, budgets of single joints
     """
 
     def declare(attack: F) -> F:
         declared = _masked(attack) if masks else attack
-        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit)  # type: ignore[attr-defined]
+        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit, labels)  # type: ignore[attr-defined]
         return declared
 
     return declare
@@ -122,6 +126,12 @@ def passes_of(attack: Callable[..., Any]) -> int | None:
     """How often an attack calls the model with its settings; None if it does not declare this."""
     passes = _needs_of(attack).passes
     return passes(**_values_of(attack)) if passes else None
+
+
+def uses_labels(attack: Callable[..., Any]) -> bool:
+    """Whether an attack with its settings uses classes; one that does not may attack features."""
+    labels = _needs_of(attack).labels
+    return labels(**_values_of(attack)) if labels else True
 
 
 def name_of(attack: Callable[..., Any]) -> str:
