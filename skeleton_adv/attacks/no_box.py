@@ -132,8 +132,8 @@ def _others(model: Model, batch: SkeletonBatch, centres: Tensor, dropped: int | 
     count = len(centres) // DROPPED if dropped is None else dropped
     if count >= len(centres):
         raise SettingError(f"attack.dropped={count} leaves none of the {len(centres)} centres: set it lower, or null")
-    with torch.no_grad():
-        own = F.normalize(model(batch.x), dim=1)
+    # The clips ask for a gradient, so that a view without gradients refuses the first call.
+    own = F.normalize(model(batch.x.clone().requires_grad_()), dim=1).detach()
     centres = centres.to(own)
     far = torch.cdist(own, centres, compute_mode="donot_use_mm_for_euclid_dist")
     kept = far.argsort(dim=1, stable=True)[:, count:]

@@ -40,8 +40,13 @@ def fit(
     ``training`` is the part beyond the recipe. The file ``scratch`` contains the state after each epoch: a training
     that resumes from it ends with the same weights.
     """
+    training = training or Plain()
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
-    model, optimiser, state = _restore(build, recipe, seed, device, scratch)
+
+    def started() -> nn.Module:
+        return training.start(build(), dataset, len(train))
+
+    model, optimiser, state = _restore(started, recipe, seed, device, scratch)
     while state.phase != "done":
         selecting = state.phase == "select"
         clips = [i for i in train if i not in held_out] if selecting else train
@@ -50,10 +55,10 @@ def fit(
             state.phase = "refit" if selecting else "done"
             if selecting:
                 state.epoch = 0
-                model, optimiser = _fresh(build, recipe, seed, device)
+                model, optimiser = _fresh(started, recipe, seed, device)
             continue
         where = (seed, state.phase, state.epoch)
-        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training or Plain(), where)
+        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training, where)
         epoch = Epoch(state.phase, state.epoch + 1, loss, recipe.rate(state.epoch))
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
@@ -61,7 +66,7 @@ def fit(
         state.add(epoch)
         _save(scratch, model, optimiser, state)
         log(_line(epoch, last))
-    return model.eval(), state
+    return training.finish(model).eval(), state
 
 
 def _line(epoch: Epoch, last: int) -> str:

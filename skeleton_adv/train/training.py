@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.data.clips import Dataset
 from skeleton_adv.train.losses import stream_cross_entropy
 from skeleton_adv.train.recipe import Recipe
 
@@ -17,10 +18,12 @@ from skeleton_adv.train.recipe import Recipe
 class Training:
     """A method of training beyond the recipe. This one adds nothing; each other method overrides ``clip`` or ``loss``.
 
-    The fields of a subclass are its settings, and all of them belong to the identity of the weights.
+    The fields of a subclass are its settings, and all of them belong to the identity of the weights. A method that
+    trains more than the network, which is saved, overrides ``start`` and ``finish``.
     """
 
     name: ClassVar[str]
+    supervised: ClassVar[bool] = True  # whether it uses labels; without them the outputs are features, not logits
 
     @property
     def tag(self) -> str:
@@ -34,6 +37,14 @@ class Training:
 
     def check(self, recipe: Recipe) -> None:
         """Raise ``SettingError`` if it does not fit this recipe."""
+
+    def start(self, network: nn.Module, dataset: Dataset, clips: int) -> nn.Module:
+        """The module that is trained on this number of clips, whose state is kept while it is trained."""
+        return network
+
+    def finish(self, trained: nn.Module) -> nn.Module:
+        """The network in the module of ``start``."""
+        return trained
 
     def clip(
         self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, strength: float
