@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, wraps
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, isfunction, signature
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
@@ -27,9 +27,12 @@ Tensors = Mapping[str, Tensor]
 class Pool(Protocol):
     """The training clips that an attacker has."""
 
-    labels: Tensor  # (n,)
-
     def __len__(self) -> int: ...
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,) their classes."""
+        ...
 
     def batch(self, numbers: Sequence[int]) -> SkeletonBatch:
         """These clips in the attack space, cropped and resampled as test clips are."""
@@ -94,7 +97,7 @@ def needs(
     """
 
     def declare(attack: F) -> F:
-        declared = _masked(attack) if masks else attack
+        declared = _masked(attack) if masks and isfunction(attack) else attack
         declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit, labels)  # type: ignore[attr-defined]
         return declared
 
@@ -145,7 +148,7 @@ def members(model: Model) -> tuple[Model, ...]:
 
     A call of the ensemble itself returns the mean of their logits.
     """
-    found: tuple[Model, ...] = getattr(model, "members", ())
+    found: tuple[Model, ...] = getattr(model, "__members__", ())
     return found or (model,)
 
 

@@ -164,6 +164,7 @@ class Table:
         notes += published.remarks({name for run in runs for name in (run.victim, run.surrogate) if name})
         if any(run.trained_here is False for run in runs):
             notes.append("Some of these victims were trained on other clips than these.")
+        notes += [f"{remark}." for run in runs for remark in run.remarks]
         notes += [RATES] if any(column.show is rate_cell for column in shown) else []
         notes.append(self.notes(runs))
         notes += [column.note if isinstance(column.note, str) else column.note(runs) for column in shown]

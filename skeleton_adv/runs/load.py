@@ -57,6 +57,7 @@ class Run:
     body: Facts | None = None  # the whole skeleton, unless ``skeleton`` names a known one
     fps: float | None = None  # of the recordings; None: an earlier version did not note it
     image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
+    remarks: Sequence[str] = ()  # what a reader must know about the networks, one sentence each
 
     @property
     def victim(self) -> str:
@@ -72,6 +73,12 @@ class Run:
     @property
     def attack(self) -> str:
         return str(self.choices["attack"])
+
+    @property
+    def threat(self) -> str | None:
+        """The name of the threat model, if the run has one."""
+        name = self.choices.get("threat")
+        return str(name) if name else None
 
     @property
     def defense(self) -> str | None:
@@ -163,6 +170,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("stands_for", "experiment"), (str, type(None))),
     **dict.fromkeys(("trained_noise", "surrogate_noise", "fps"), (float, int, type(None))),
     "image_size": (list, type(None)),
+    "remarks": (list, type(None)),
     "trained_here": (bool, type(None)),
     **dict.fromkeys(("sweep", "surrogate_training", "body"), (dict, type(None))),
 }
@@ -189,6 +197,7 @@ def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
     for name, types in TYPES.items():
         if not isinstance(facts[name], types) or (isinstance(facts[name], bool) and bool not in types):
             raise KeyError(name)
+    facts["remarks"] = [str(remark) for remark in facts["remarks"] or []]
     _check_settings(facts["kind"], facts["settings"], facts["choices"])
     if not isinstance(facts["seeds"], dict) or not all(type(seed) is int for seed in facts["seeds"].values()):
         raise KeyError("seeds")

@@ -74,6 +74,8 @@ class Task:
 
     def check(self, job: Job) -> Recipe:
         """The recipe; raises ``SettingError`` if there is none or if it does not fit this data."""
+        if job.victim.members:
+            raise SettingError("an ensemble is not trained as one: train each of its members with task=train")
         if self.recipe is None:
             pair = f"model={job.victim.option} dataset={job.choices.get('dataset')}"
             raise SettingError(f"no recipe for {pair}: choose one with recipe=...")

@@ -140,7 +140,7 @@ class InterSkeleton(nn.Module):
 
 
 def recognised(queries: Tensor, keys: Tensor, others: Tensor, temperature: float) -> Tensor:
-    """The mean InfoNCE loss: each of ``queries`` (N, F) must find its own of ``keys`` (N, F) among ``others`` (K, F)."""
+    """The mean InfoNCE loss: each of ``queries`` (N, F) must find its own of ``keys`` among ``others`` (K, F)."""
     own = (queries * keys).sum(dim=1, keepdim=True)
     logits = torch.cat([own, queries @ others.T], dim=1) / temperature
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
