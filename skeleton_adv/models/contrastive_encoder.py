@@ -15,7 +15,7 @@ class ContrastiveEncoder(AGCN):
     """The graph encoder of Hard No-Box (Lu et al., arXiv 2308.05681): 2s-AGCN's joint stream without its last layer.
 
     Input (N, C, T, V, M) of any T; the outputs are features (N, 4 width), not logits: the mean of the last unit over
-    frames, joints and persons.
+    frames, joints and persons. ``num_classes`` has no effect.
     """
 
     layers: ClassVar[Mapping[str, bool]] = {name: of for name, of in AGCN.layers.items() if name != "fc"}
@@ -23,9 +23,14 @@ class ContrastiveEncoder(AGCN):
 
     @checked
     def __init__(
-        self, skeleton: Skeleton = NTU25, num_persons: Count = 2, channels: Count = 3, width: Width = 64
+        self,
+        skeleton: Skeleton = NTU25,
+        num_classes: Count = 60,
+        num_persons: Count = 2,
+        channels: Count = 3,
+        width: Width = 64,
     ) -> None:
-        super().__init__(skeleton, 1, num_persons, channels, width)
+        super().__init__(skeleton, num_classes, num_persons, channels, width)
         self.fc = nn.Identity()  # type: ignore[assignment]
 
 

@@ -1,6 +1,7 @@
 """Contrastive training: its views, loss and queues, and that a killed training ends with the same weights."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def data(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[UT
 
 def build() -> Network:
     dataset = UTDMHAD("", num_frames=16)
-    return build_network(lambda **facts: ContrastiveEncoder(KINECT20, 1, 3, width=4), CenterPerFrame, dataset)
+    return build_network(partial(ContrastiveEncoder, width=4), CenterPerFrame, dataset)
 
 
 def started(clips: int = 12, **settings: Any) -> InterSkeleton:
@@ -175,13 +176,13 @@ def test_views_of_a_clip_become_alike(data: Any) -> None:
     optimiser = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     x, losses = batch_of(8), []
     torch.manual_seed(2)
-    for _ in range(60):
+    for _ in range(30):
         loss = Contrastive(hidden=6, layers=1, dim=8, crop=0.9).loss(model, x, RECIPE)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
-    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+        losses.append(float(loss.detach()))
+    assert sum(losses[-8:]) < 0.85 * sum(losses[:8])
 
 
 def test_the_gru_reads_every_frame() -> None:
