@@ -46,7 +46,7 @@ def informed(gradient: Tensor, shares: Sequence[Tensor]) -> Tensor:
 
 
 def later(x: Tensor, frames: int) -> Tensor:
-    """x (N, C, T, V, M), each frame replaced by the one that is so many frames later; 0 where there is none."""
+    """x (N, C, T, V, M), each frame replaced by the one ``frames`` later; 0 where there is none."""
     moved = torch.zeros_like(x)
     moved[:, :, : max(x.shape[2] - frames, 0)] = x[:, :, frames:]
     return moved

@@ -42,10 +42,7 @@ def fit(
     """
     training = training or Plain()
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
-
-    def started() -> nn.Module:
-        return training.start(build(), dataset, len(train))
-
+    started = _started(build, training, dataset, len(train))
     model, optimiser, state = _restore(started, recipe, seed, device, scratch)
     while state.phase != "done":
         selecting = state.phase == "select"
@@ -57,8 +54,9 @@ def fit(
                 state.epoch = 0
                 model, optimiser = _fresh(started, recipe, seed, device)
             continue
-        where = (seed, state.phase, state.epoch)
-        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training, where)
+        loss = _one_epoch(
+            model, optimiser, dataset, prepared, clips, recipe, training, (seed, state.phase, state.epoch)
+        )
         epoch = Epoch(state.phase, state.epoch + 1, loss, recipe.rate(state.epoch))
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
@@ -151,6 +149,13 @@ def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -
     ]
     count = round(share * len(row))
     return {row[int((k + 0.5) * len(row) / count)] for k in range(count)}
+
+
+def _started(
+    build: Callable[[], nn.Module], training: Training, dataset: Dataset, clips: int
+) -> Callable[[], nn.Module]:
+    """What makes the module that is trained."""
+    return lambda: training.start(build(), dataset, clips)
 
 
 def _fresh(

@@ -30,7 +30,8 @@ def cropped(x: Tensor, crop: float) -> Tensor:
     high = torch.minimum(low + 1, (start + length - 1).long())
     weight = (at - low).view(n, 1, frames, 1, 1).to(x.dtype)
     first, second = (x.gather(2, one.view(n, 1, frames, 1, 1).expand_as(x)) for one in (low, high))
-    return first * (1 - weight) + second * weight
+    mixed: Tensor = first * (1 - weight) + second * weight
+    return mixed
 
 
 def changed(x: Tensor, coords: Sequence[int]) -> Tensor:
