@@ -14,8 +14,8 @@ from skeleton_adv.core.masks import Joints
 from skeleton_adv.runs.schema import Columns
 
 __all__ = [
-    *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "fit_of", "members", "name_of"),
-    *("needs", "own_columns", "passes_of", "uses_labels", "wants_pool"),
+    *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "aims", "fit_of", "members"),
+    *("minimises", "name_of", "needs", "own_columns", "passes_of", "uses_labels", "wants_pool"),
 ]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
@@ -67,6 +67,8 @@ class _Needs:
     passes: Callable[..., int] | None
     pool: bool
     fit: Fit | None
+    minimises: str | None
+    aims: bool
     labels: Callable[..., bool] | None = None
 
 
@@ -77,6 +79,8 @@ def needs(
     *,
     pool: bool = False,
     fit: Fit | None = None,
+    minimises: str | None = None,
+    aims: bool = True,
     labels: Callable[..., bool] | None = None,
     masks: bool = True,
 ) -> Callable[[F], F]:
@@ -90,6 +94,9 @@ def needs(
 
     - ``pool``: the attack receives ``pool``, the training clips of the attacker (``Pool``)
     - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
+    - ``minimises``: the norm that the attack makes as small as it can, ``l2``, ``linf`` or ``l0`` (joints in frames);
+      ``norm`` if its setting ``norm`` names it. Tables compare such attacks by the norms that they find
+    - ``aims``: whether it can reach a target; if not, it is refused with ``targeted=true``
     - ``labels``: ``labels(**settings)`` is whether the attack uses classes: true ones, targets, or those that the model
       distinguishes; without them it takes features, has no target and claims no success (None: it uses them)
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
@@ -98,7 +105,8 @@ def needs(
 
     def declare(attack: F) -> F:
         declared = _masked(attack) if masks and isfunction(attack) else attack
-        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit, labels)  # type: ignore[attr-defined]
+        own = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims, labels)
+        declared.__needs__ = own  # type: ignore[attr-defined]
         return declared
 
     return declare
@@ -117,6 +125,17 @@ def own_columns(attack: Callable[..., Any]) -> Columns:
 def wants_pool(attack: Callable[..., Any]) -> bool:
     """Whether an attack receives the attacker's training clips."""
     return _needs_of(attack).pool
+
+
+def minimises(attack: Callable[..., Any]) -> str | None:
+    """The norm that an attack minimises; None if it minimises none."""
+    norm = _needs_of(attack).minimises
+    return str(_values_of(attack)["norm"]) if norm == "norm" else norm
+
+
+def aims(attack: Callable[..., Any]) -> bool:
+    """Whether an attack with its settings can reach a target."""
+    return _needs_of(attack).aims and uses_labels(attack)
 
 
 def fit_of(attack: Callable[..., Any]) -> Callable[..., Iterator[Tensors]] | None:
@@ -155,7 +174,7 @@ def members(model: Model) -> tuple[Model, ...]:
 def _masked(attack: F) -> F:
     """The attack with the settings ``joints``, ``frames`` and, if it has ``eps``, ``joint_eps``."""
     given = signature(attack).parameters
-    annotations: dict[str, Any] = {"joints": Joints | None, "frames": str | None}
+    annotations: dict[str, Any] = {"joints": Joints | None, "frames": str | int | None}
     if "eps" in given:
         annotations["joint_eps"] = Mapping[str, float] | None
     own = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotations[name]) for name in annotations]
@@ -178,7 +197,7 @@ def _values_of(attack: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:
-    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None, False, None))
+    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None, False, None, None, True))
     return needs
 
 

@@ -114,6 +114,8 @@ class Session:
 
     # Predictions on clean clips, by victim and chunk, which the runs of a sweep share.
     clean: dict[str, Answers] = field(default_factory=dict)
+    # What clean clips are usually like, by dataset.
+    usual: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

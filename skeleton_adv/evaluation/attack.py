@@ -17,6 +17,8 @@ from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.evaluation.chunks import chunks_left, padded
 from skeleton_adv.evaluation.made import Kept, Made
 from skeleton_adv.evaluation.metrics import measure
+from skeleton_adv.evaluation.plausibility import COLUMNS as PLAUSIBILITY
+from skeleton_adv.evaluation.plausibility import Plausibility
 from skeleton_adv.evaluation.sanity import gradient_norm, noise_control, still_falling
 from skeleton_adv.evaluation.targets import Target, targets
 from skeleton_adv.models.victim import Victim
@@ -48,13 +50,15 @@ class Evaluation:
     clean: MutableMapping[tuple[int, ...], Tensor] = field(default_factory=dict)
     pool: Pool | None = None  # the attacker's training clips, for an attack that requires them
     fitted: Mapping[str, Tensor] | None = None  # what the attack has fitted on them
+    plausibility: Plausibility | None = None  # adds its columns
     kept: Kept | None = None  # results on a surrogate, which do not depend on the victim
 
     @property
     def columns(self) -> Columns:
         """The names and kinds of the columns, in order; raises ``SettingError`` if two have the same name."""
         columns: dict[str, ColumnKind] = {}
-        for added in (ATTACK.columns, constraint_columns(self.constraints), own_columns(self.attack)):
+        more = PLAUSIBILITY if self.plausibility else {}
+        for added in (ATTACK.columns, constraint_columns(self.constraints), more, own_columns(self.attack)):
             duplicates = sorted({*columns} & {*added})
             if duplicates:
                 raise SettingError(
@@ -106,6 +110,7 @@ class Evaluation:
             "falling": made.falling & ~judged["success"],
             "gradient": made.gradient,
             **measure(x_adv, batch, self.constraints),
+            **(self.plausibility.columns(x_adv, batch) if self.plausibility else {}),
             **made.columns,
         }
         by_clip = {name: column.tolist() for name, column in values.items()}

@@ -1,6 +1,6 @@
 """The training clips that an attacker has."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +9,16 @@ from torch import Tensor
 
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import DataError
-from skeleton_adv.data.clips import Dataset, Prepared, hashed_order, load_batch
+from skeleton_adv.data.clips import Dataset, Prepared, Split, hashed_order, load_batch
+
+CLIPS = 64  # of a batch, where all clips of a split are measured
+
+
+def batches(dataset: Dataset, prepared: Prepared, split: Split, device: str) -> Iterator[SkeletonBatch]:
+    """All clips of a split."""
+    numbers = hashed_order(prepared.clips, split)
+    for start in range(0, len(numbers), CLIPS):
+        yield load_batch(dataset, prepared, numbers[start : start + CLIPS]).to(device)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from skeleton_adv.data.clips import Prepared
 from skeleton_adv.defenses import check_option, none
 from skeleton_adv.evaluation.attack import Evaluation
 from skeleton_adv.evaluation.made import Kept
-from skeleton_adv.evaluation.pool import TrainingPool
+from skeleton_adv.evaluation.plausibility import Plausibility
+from skeleton_adv.evaluation.pool import TrainingPool, batches
 from skeleton_adv.evaluation.targets import Target, resolve_class
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.clips import PAIR, SavedClips
@@ -51,6 +52,7 @@ class Task:
     judgements: Count
     seed: Whole
     batch_size: Annotated[int, Range("[1, 4096]")]
+    plausibility: bool = False
 
     def run(self, job: Job) -> Path:
         """Attack the test clips; resume an unfinished run; do nothing if all clips are done."""
@@ -117,6 +119,8 @@ class Task:
             raise SettingError(
                 f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace: choose attack=admm"
             )
+        if self.targeted and not attacks.aims(self.attack):
+            raise SettingError(f"targeted=true: attack={job.choices['attack']} has no target: set targeted=false")
         if self.target not in SEEDED:
             resolve_class(self.target, job.dataset.classes)
         if self.target == "least_likely" and self._origin(job):
@@ -136,8 +140,6 @@ class Task:
         """Raise ``SettingError`` if the attack or a network lacks the classes that the other one requires."""
         check_victim(job.victim)
         name, uses = job.choices["attack"], attacks.uses_labels(self.attack)
-        if self.targeted and not uses:
-            raise SettingError(f"targeted=true: attack={name} uses no class, so it has no target: set targeted=false")
         if job.surrogate is None or not gives_features(job.surrogate):
             return
         if uses:
@@ -155,6 +157,8 @@ class Task:
         return {
             "access": self._access(job),
             "randomised": evaluation.victim.randomised,
+            "minimises": attacks.minimises(self.attack),
+            "members": [] if job.surrogate is None else [member.option for member in job.surrogate.members],
             "constraints": {
                 name: {"symbol": one.symbol, "unit": one.unit, "remark": one.remark(job.dataset.skeleton)}
                 for name, one in self.constraint.items()
@@ -163,7 +167,8 @@ class Task:
 
     def _access(self, job: Job) -> str:
         """The attack's access to the victim that judges it."""
-        access = attacks.access_of(self.attack)
+        # A fitted part is made with gradients, on training clips.
+        access = "gradients" if attacks.fit_of(self.attack) else attacks.access_of(self.attack)
         if self._origin(job) or access == "none":
             return "none"
         if job.surrogate is not None:
@@ -259,6 +264,7 @@ class Task:
             clean=job.session.clean.setdefault(_victim_alone(settings, device), {}),
             pool=pool,
             fitted=fitted_part(job, self.attack, attacked, pool, _attack_alone(settings)),
+            plausibility=_plausibility(job, prepared, device) if self.plausibility else None,
             kept=self._kept(job, facts),
         )
         return evaluation, training
@@ -270,6 +276,14 @@ class Task:
         made_by = {name: facts[name] for name in ("versions", "git_commit", "device", "platform")}
         key = identity({**_attack_alone(facts["settings"]), "made_by": made_by}, ATTACK.schema)
         return Kept(Path(job.runtime.cache_dir) / "adversarial" / job.dataset.name / key)
+
+
+def _plausibility(job: Job, prepared: Prepared, device: str) -> Plausibility:
+    """The measures of plausibility on these clips, shared by the runs of a sweep."""
+    clean, training = (partial(batches, job.dataset, prepared, split, device) for split in ("test", "train"))
+    key = repr([prepared.digest, job.dataset_settings, device])
+    found: Plausibility = job.session.usual.setdefault(key, Plausibility(clean, training))
+    return found
 
 
 def _attack_alone(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Linear, linear_case
+from conftest import linear_case
 from options import attack_of, near_the_border, options, reordered
 from torch import Tensor, nn
 
-from skeleton_adv.attacks import access_of, own_columns, passes_of, uses_labels
+from skeleton_adv.attacks import access_of, aims, own_columns, passes_of, uses_labels
 from skeleton_adv.attacks.losses import fooled
 from skeleton_adv.core.batch import Context, SkeletonBatch
-from skeleton_adv.core.errors import AttackError, SettingError
+from skeleton_adv.core.errors import AttackError
 from skeleton_adv.core.skeleton import OPENPOSE18
 from skeleton_adv.defenses import none
 from skeleton_adv.models.victim import Victim, View
@@ -56,12 +56,10 @@ def view_of(model: nn.Module, batch: SkeletonBatch) -> View:
 
 
 def made(name: str, folder: Path, batch: SkeletonBatch, targeted: bool) -> Any:
-    """The attack; skips the test of a target for an attack that uses no classes, after it has refused the target."""
+    """The attack; skips the test of a target for an attack that has none."""
     attack = attack_of(name, folder, batch, targeted)
-    if targeted and not uses_labels(attack):
-        with pytest.raises(SettingError, match="targeted=false"):
-            attack(view_of(Linear(batch), batch), batch, targeted=True)
-        pytest.skip("the attack uses no classes")
+    if targeted and not aims(attack):
+        pytest.skip("the attack has no target")
     return attack
 
 
