@@ -139,13 +139,12 @@ class Task:
     def _check_classes(self, job: Job) -> None:
         """Raise ``SettingError`` if the attack or a network lacks the classes that the other one requires."""
         check_victim(job.victim)
-        name, uses = job.choices["attack"], attacks.uses_labels(self.attack)
         if job.surrogate is None or not gives_features(job.surrogate):
             return
-        if uses:
+        if attacks.uses_labels(self.attack):
             raise SettingError(
-                f"surrogate={job.surrogate.option} returns features, but attack={name} uses classes: choose "
-                "attack=no_box, or another surrogate"
+                f"surrogate={job.surrogate.option} returns features, but attack={job.choices['attack']} uses classes: "
+                "choose attack=no_box, or another surrogate"
             )
         if job.surrogate.training.supervised and job.surrogate.given is None:
             raise SettingError(
