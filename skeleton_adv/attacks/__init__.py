@@ -15,7 +15,7 @@ from skeleton_adv.runs.schema import Columns
 
 __all__ = [
     *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "aims", "fit_of", "members"),
-    *("minimises", "name_of", "needs", "own_columns", "passes_of", "posterior", "wants_pool", "wants_posterior"),
+    *("minimises", "name_of", "needs", "own_columns", "passes_of", "uses_labels", "wants_pool", "wants_posterior"),
 ]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
@@ -73,6 +73,7 @@ class _Needs:
     fit: Fit | None = None
     minimises: str | None = None
     aims: bool = True
+    labels: Callable[..., bool] | None = None
     posterior: bool = False
 
 
@@ -85,6 +86,7 @@ def needs(
     fit: Fit | None = None,
     minimises: str | None = None,
     aims: bool = True,
+    labels: Callable[..., bool] | None = None,
     masks: bool = True,
     posterior: bool = False,
 ) -> Callable[[F], F]:
@@ -101,6 +103,8 @@ def needs(
     - ``minimises``: the norm that the attack makes as small as it can, ``l2``, ``linf`` or ``l0`` (joints in frames);
       ``norm`` if its setting ``norm`` names it. Tables compare such attacks by the norms that they find
     - ``aims``: whether it can reach a target; if not, it is refused with ``targeted=true``
+    - ``labels``: ``labels(**settings)`` is whether the attack uses classes: true ones, targets, or those that the model
+      distinguishes; without them it takes features, has no target and claims no success (None: it uses them)
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
       if it has ``eps``, also ``joint_eps``, budgets of single joints
     - ``posterior``: the attacked network has a ``posterior``, which some ways of training fit
@@ -108,8 +112,8 @@ def needs(
 
     def declare(attack: F) -> F:
         declared = _masked(attack) if masks and isfunction(attack) else attack
-        given = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims, posterior)
-        declared.__needs__ = given  # type: ignore[attr-defined]
+        own = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims, labels, posterior)
+        declared.__needs__ = own  # type: ignore[attr-defined]
         return declared
 
     return declare
@@ -137,8 +141,8 @@ def minimises(attack: Callable[..., Any]) -> str | None:
 
 
 def aims(attack: Callable[..., Any]) -> bool:
-    """Whether an attack can reach a target."""
-    return _needs_of(attack).aims
+    """Whether an attack with its settings can reach a target."""
+    return _needs_of(attack).aims and uses_labels(attack)
 
 
 def wants_posterior(attack: Callable[..., Any]) -> bool:
@@ -156,6 +160,12 @@ def passes_of(attack: Callable[..., Any]) -> int | None:
     """How often an attack calls the model with its settings; None if it does not declare this."""
     passes = _needs_of(attack).passes
     return passes(**_values_of(attack)) if passes else None
+
+
+def uses_labels(attack: Callable[..., Any]) -> bool:
+    """Whether an attack with its settings uses classes; one that does not may attack features."""
+    labels = _needs_of(attack).labels
+    return labels(**_values_of(attack)) if labels else True
 
 
 def name_of(attack: Callable[..., Any]) -> str:

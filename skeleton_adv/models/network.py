@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,6 +64,11 @@ class Network(nn.Module):
     def log_probabilities(self) -> bool:
         """Whether attacks receive the log of a mean of probabilities instead of logits, as a part declares."""
         return any(getattr(part, "log_probabilities", False) for part in (self.preprocess, self.model))
+
+    @property
+    def returns_features(self) -> bool:
+        """Whether the outputs are features of clips, not logits of classes, as the model declares."""
+        return returns_features(self.model)
 
     @property
     def remarks(self) -> list[str]:
@@ -140,8 +146,16 @@ def build_network(
         return {name: facts[name] for name in inspect.signature(build).parameters if name in facts}
 
     front = Function(preprocess) if _maps_clips(preprocess, facts) else preprocess(**accepted(preprocess))
-    network = Network(front, architecture(**accepted(architecture)), len(dataset.classes))
+    model = architecture(**accepted(architecture))
+    network = Network(front, model, None if returns_features(model) else len(dataset.classes))
     return channels_last(network)
+
+
+def returns_features(model: Callable[..., Any]) -> bool:
+    """Whether the outputs of a model, or of the models of a constructor, are features: no logits of classes."""
+    while isinstance(model, partial):
+        model = model.func
+    return bool(getattr(model, "returns_features", False))
 
 
 def channels_last(network: Network) -> Network:

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.errors import AttackError
+from skeleton_adv.models.network import returns_features
 
 
 class Victim:
     """A defended network, frozen and in evaluation mode; attacks see it through a ``View``.
 
-    ``on_call`` is called with every call of the victim.
+    ``on_call`` is called with every call of the victim. ``classifies`` is false if the network returns
+    features instead of logits, as the surrogate of a no-box attack does.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class Victim:
     ) -> None:
         self.module = defense(network).to(device).eval().requires_grad_(False)
         self.randomised = bool(getattr(self.module, "randomised", False))  # draws fresh noise at every call
+        self.classifies = not returns_features(network)
         self.device, self._on_call = device, on_call
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":

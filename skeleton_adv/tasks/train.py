@@ -17,7 +17,7 @@ from skeleton_adv.models.weights import save_weights
 from skeleton_adv.runs.identity import identity
 from skeleton_adv.runs.provenance import now
 from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times
-from skeleton_adv.tasks.weights import Weights, checkpoint_name, clean_weights, role_settings
+from skeleton_adv.tasks.weights import Weights, checkpoint_name, clean_weights, gives_features, role_settings
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.fitted import Fitted
 from skeleton_adv.train.post import PostTraining
@@ -46,12 +46,10 @@ class Task:
             start, began = now(), time.monotonic()
             clips = test_clips(job, prepared)  # an empty split is an error before hours of training
             network, state = _fit(job, recipe, prepared, device, scratch, _builder(job, prepared, clean))
-            hits = correct(network, job.dataset, prepared, clips, self.batch_size)
             facts: dict[str, Any] = {
                 "epochs": state.chosen or recipe.epochs,
                 "held_out_accuracy": state.held_out[state.chosen - 1] if state.held_out else None,
-                "test_accuracy": sum(hits) / len(hits),
-                "test_clips": len(hits),
+                **self._tested(job, network, prepared, clips),
                 "history": [asdict(epoch) for epoch in state.history],
             }
             facts = {**facts_of(job, settings, part.identity, device), **facts, **times(start, began)}
@@ -61,9 +59,18 @@ class Task:
         facts = part.fit(work)
         if facts is None:
             log(f"nothing to do: {part.path} was trained with these settings")
+        elif "test_accuracy" not in facts:
+            log(f"trained without labels: {part.path}")
         else:
             hits, count = round(facts["test_accuracy"] * facts["test_clips"]), facts["test_clips"]
             log(f"test accuracy {100 * facts['test_accuracy']:.2f} % ({hits} of {count} clips): {part.path}")
+
+    def _tested(self, job: Job, network: Network, prepared: Prepared, clips: list[int]) -> dict[str, Any]:
+        """The accuracy on test clips; nothing for a network whose outputs are features."""
+        if network.returns_features:
+            return {}
+        hits = correct(network, job.dataset, prepared, clips, self.batch_size)
+        return {"test_accuracy": sum(hits) / len(hits), "test_clips": len(hits)}
 
     def settings(self, job: Job, prepared: Prepared, clean: Weights | None = None) -> dict[str, Any]:
         """Every setting that can change a weight; ``clean`` are the weights that the training starts from."""
@@ -84,6 +91,13 @@ class Task:
             pair = f"model={job.victim.option} dataset={job.choices.get('dataset')}"
             raise SettingError(f"no recipe for {pair}: choose one with recipe=...")
         job.victim.training.check(self.recipe)
+        if gives_features(job.victim) is job.victim.training.supervised:
+            returned = "features, which labels do not train" if gives_features(job.victim) else "logits"
+            way_out = "training=contrastive" if gives_features(job.victim) else "model=contrastive_encoder"
+            raise SettingError(
+                f"model={job.victim.option} returns {returned}, but training={job.victim.training.name} uses "
+                f"{'labels' if job.victim.training.supervised else 'none'}: choose {way_out}"
+            )
         if any(self.recipe.rotation) and len(job.dataset.skeleton.coords) < 3:
             raise SettingError(
                 f"recipe.rotation={list(self.recipe.rotation)} rotates joints about three axes, but {job.dataset.name} "

@@ -62,6 +62,7 @@ class BA(PostTraining):
             accumulate(optimiser)
         return loss
 
-    def finish(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        assert isinstance(model, Network)
-        keep_moments(model.model, model.model.get_submodule("spread"), optimiser)
+    def finish(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> nn.Module:
+        assert isinstance(trained, Network)
+        keep_moments(trained.model, trained.model.get_submodule("spread"), optimiser)
+        return trained

@@ -44,7 +44,7 @@ def fit(
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
 
     def fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
-        model = _fresh(build, recipe, seed, device)
+        model = _fresh(lambda: training.start(build(), dataset, len(train)), recipe, seed, device)
         return model, training.optimiser(model, recipe, len(train))
 
     model, optimiser, state = _restore(*fresh(), scratch, device)
@@ -67,8 +67,7 @@ def fit(
         state.add(epoch)
         _save(scratch, model, optimiser, state)
         log(_line(epoch, last))
-    training.finish(model, optimiser)
-    return model.eval(), state
+    return training.finish(model, optimiser).eval(), state
 
 
 def _line(epoch: Epoch, last: int) -> str:

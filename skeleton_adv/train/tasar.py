@@ -101,8 +101,9 @@ class TASAR(PostTraining):
         with torch.no_grad():
             return loss(weights).mean()
 
-    def finish(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        keep_moments(_head(model), _appended(model).spread, optimiser)
+    def finish(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> nn.Module:
+        keep_moments(_head(trained), _appended(trained).spread, optimiser)
+        return trained
 
 
 def penalised(

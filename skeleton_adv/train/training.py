@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.data.clips import Dataset
 from skeleton_adv.train.losses import stream_cross_entropy
 from skeleton_adv.train.recipe import Recipe
 
@@ -18,11 +19,13 @@ from skeleton_adv.train.recipe import Recipe
 class Training:
     """A method of training beyond the recipe. This one adds nothing; each other method overrides what it changes.
 
-    Usually that is ``clip`` or ``loss``; ``optimiser``, ``step`` and ``finish`` are for methods that do not descend
-    on a loss. The fields of a subclass are its settings, and all of them belong to the identity of the weights.
+    Usually that is ``clip`` or ``loss``; ``optimiser`` and ``step`` are for methods that do not descend on a loss,
+    ``start`` and ``finish`` for those that train more than the network, which is saved. The fields of a subclass are
+    its settings, and all of them belong to the identity of the weights.
     """
 
     name: ClassVar[str]
+    supervised: ClassVar[bool] = True  # whether it uses labels; without them the outputs are features, not logits
 
     @property
     def tag(self) -> str:
@@ -40,6 +43,10 @@ class Training:
 
     def check(self, recipe: Recipe) -> None:
         """Raise ``SettingError`` if it does not fit this recipe."""
+
+    def start(self, network: nn.Module, dataset: Dataset, clips: int) -> nn.Module:
+        """The module that is trained on this number of clips, whose state is kept while it is trained."""
+        return network
 
     def clip(
         self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, strength: float
@@ -73,8 +80,9 @@ class Training:
         optimiser.step()
         return loss.detach()
 
-    def finish(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Complete the model after its last epoch."""
+    def finish(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> nn.Module:
+        """The complete network, after the last epoch of the module of ``start``."""
+        return trained
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from conftest import make_batch
 from torch import Tensor
 
 from skeleton_adv.attacks.smi import influence, informed, later
+from skeleton_adv.attacks.tvar import tvar
 from skeleton_adv.core.batch import SkeletonBatch
 
 C, D, A = 1.6, -0.9, 0.93
@@ -58,8 +59,6 @@ def test_shares_are_those_of_equation_10_frame_by_frame() -> None:
     """By the released code's index map: the first frame's share of the second one is that of the first order."""
     batch = make_batch(n=1, t=12, m=1)
     batch = replace(batch, mask=torch.ones_like(batch.mask))
-    from skeleton_adv.attacks.tvar import tvar
-
     (one,), (first, second) = influence(batch, 1), influence(batch, 2)
     series = batch.x[:, 1, :, 7]  # (1, T, 1)
     a, (c, d) = (tvar(series, torch.ones_like(series).bool(), p).coefficients[:, 0, :, 0] for p in (1, 2))
