@@ -21,6 +21,7 @@ from skeleton_adv.train.state import Epoch, TrainingState
 from skeleton_adv.train.training import Plain, Training
 
 Log = Callable[[str], None]
+PLAIN = Plain()
 
 
 def fit(
@@ -33,14 +34,13 @@ def fit(
     device: str,
     scratch: Path,
     log: Log,
-    training: Training | None = None,
+    training: Training = PLAIN,
 ) -> tuple[nn.Module, TrainingState]:
     """Train ``build()`` by ``recipe`` without test clips; return it with the final state, which has the history.
 
     ``training`` is the part beyond the recipe. The file ``scratch`` contains the state after each epoch: a training
     that resumes from it ends with the same weights.
     """
-    training = training or Plain()
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
     started = _started(build, training, dataset, len(train))
     model, optimiser, state = _restore(started, recipe, seed, device, scratch)
@@ -54,9 +54,8 @@ def fit(
                 state.epoch = 0
                 model, optimiser = _fresh(started, recipe, seed, device)
             continue
-        loss = _one_epoch(
-            model, optimiser, dataset, prepared, clips, recipe, training, (seed, state.phase, state.epoch)
-        )
+        where = (seed, state.phase, state.epoch)
+        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training, where)
         epoch = Epoch(state.phase, state.epoch + 1, loss, recipe.rate(state.epoch))
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
