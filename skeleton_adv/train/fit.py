@@ -21,6 +21,7 @@ from skeleton_adv.train.state import Epoch, TrainingState
 from skeleton_adv.train.training import Plain, Training
 
 Log = Callable[[str], None]
+PLAIN = Plain()
 
 
 def fit(
@@ -33,14 +34,13 @@ def fit(
     device: str,
     scratch: Path,
     log: Log,
-    training: Training | None = None,
+    training: Training = PLAIN,
 ) -> tuple[nn.Module, TrainingState]:
     """Train ``build()`` by ``recipe`` without test clips; return it with the final state, which has the history.
 
     ``training`` is the part beyond the recipe. The file ``scratch`` contains the state after each epoch: a training
     that resumes from it ends with the same weights.
     """
-    training = training or Plain()
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
 
     def fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
