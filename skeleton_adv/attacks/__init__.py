@@ -187,7 +187,7 @@ def posterior(model: Model) -> Posterior:
     """Draws networks from a model's posterior; each call draws others, the same for all clips.
 
     ``scale`` multiplies the standard deviations. Each draw is one network, or one of each appended part; parts share
-    one pass over the clips, other draws take one each. A model without a posterior is the only network of its own.
+    one pass over the clips, other draws take one each. A model without a posterior is always drawn.
     """
     found: Posterior | None = getattr(model, "__posterior__", None)
     return found or (lambda x, draws, scale: model(x)[None])

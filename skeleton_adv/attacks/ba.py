@@ -42,7 +42,7 @@ def ba(
         gradient = torch.zeros_like(delta)
         for _ in range(draws):  # one by one, so that the memory is that of one network
             delta = delta.detach().requires_grad_()
-            logits = sampled(batch.x + delta, 1, scale)  # (H, N, K), H = 1 but for appended parts
+            logits = sampled(batch.x + delta, 1, scale)  # (H, N, K), H = 1, or the number of appended parts
             loss = cross_entropy(logits.flatten(0, 1), batch.y.repeat(len(logits)))
             (own,) = torch.autograd.grad(sign * loss.sum() / len(logits) / draws, delta)
             gradient = gradient + torch.where(movable, own, 0)

@@ -224,6 +224,15 @@ class Task:
     def _clips_saved(self, job: Job, run: Path, order: list[int]) -> bool:
         return not job.runtime.saving or self._saved(job, run) >= {*order}
 
+    def _check_posterior(self, job: Job, attacked: Victim) -> None:
+        """Raise ``SettingError`` if the attack draws networks from a posterior that the attacked one does not have."""
+        if attacks.wants_posterior(self.attack) and not getattr(attacked.module, "has_posterior", False):
+            where = "training" if job.surrogate is None else "training@surrogate_training"
+            raise SettingError(
+                f"attack={job.choices['attack']} draws networks from a posterior, which the attacked network does not "
+                f"have: choose {where}=tasar or {where}=ba"
+            )
+
     def _evaluation(
         self,
         job: Job,
@@ -249,12 +258,7 @@ class Task:
             }
         elif not self.adaptive:
             attacked = defended(network, none)
-        if attacks.wants_posterior(self.attack) and not getattr(attacked.module, "has_posterior", False):
-            where = "training" if job.surrogate is None else "training@surrogate_training"
-            raise SettingError(
-                f"attack={job.choices['attack']} draws networks from a posterior, which the attacked network does not "
-                f"have: choose {where}=tasar or {where}=ba"
-            )
+        self._check_posterior(job, attacked)
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
         pool = TrainingPool(job.dataset, prepared, device)
         same = ("targeted", "target", "seed", "batch_size", "judgements")

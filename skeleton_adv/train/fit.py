@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,10 @@ def fit(
     """
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
 
-    def fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
-        model = _fresh(lambda: training.start(build(), dataset, len(train)), recipe, seed, device)
-        return model, training.optimiser(model, recipe, len(train))
+    def started() -> nn.Module:
+        return training.start(build(), dataset, len(train))
 
+    fresh = partial(_fresh, started, recipe, training, len(train), seed, device)
     model, optimiser, state = _restore(*fresh(), scratch, device)
     while state.phase != "done":
         selecting = state.phase == "select"
@@ -62,12 +63,16 @@ def fit(
         loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training, where)
         epoch = Epoch(state.phase, state.epoch + 1, loss, recipe.rate(state.epoch))
         if selecting:
-            hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
-            epoch = replace(epoch, held_out_accuracy=sum(hits) / len(hits), held_out_clips=len(hits))
+            epoch = _judged(epoch, correct(model, dataset, prepared, sorted(held_out), recipe.batch_size))
         state.add(epoch)
         _save(scratch, model, optimiser, state)
         log(_line(epoch, last))
     return training.finish(model, optimiser).eval(), state
+
+
+def _judged(epoch: Epoch, hits: Sequence[bool]) -> Epoch:
+    """The epoch with the accuracy on the held-out clips."""
+    return replace(epoch, held_out_accuracy=sum(hits) / len(hits), held_out_clips=len(hits))
 
 
 def _line(epoch: Epoch, last: int) -> str:
@@ -148,7 +153,10 @@ def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -
     return {row[int((k + 0.5) * len(row) / count)] for k in range(count)}
 
 
-def _fresh(build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str) -> nn.Module:
+def _fresh(
+    build: Callable[[], nn.Module], recipe: Recipe, training: Training, clips: int, seed: int, device: str
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The model before its training on this number of clips, and its optimiser."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build().to(device)
@@ -156,7 +164,7 @@ def _fresh(build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: st
         for layer in model.modules():
             if isinstance(layer, nn.modules.dropout._DropoutNd):
                 layer.p = recipe.dropout
-    return model
+    return model, training.optimiser(model, recipe, clips)
 
 
 def _restore(

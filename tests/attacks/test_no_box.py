@@ -115,11 +115,11 @@ def test_variants_are_their_settings(name: str, tmp_path: Any) -> None:
 
 
 class Unlabelled(PoolOf):
-    """PoolOf whose labels may not be read."""
+    """Training clips whose labels may not be read."""
 
-    def __init__(self, batch: SkeletonBatch) -> None:
-        super().__init__(batch)
-        del self.labels
+    @property
+    def labels(self) -> Tensor:
+        raise AssertionError("the attack reads labels")
 
 
 def fitted_on(clips: SkeletonBatch, **settings: Any) -> Tensor:

@@ -91,7 +91,7 @@ def test_a_killed_one_ends_with_the_same_posterior(name: str, data: Any, tmp_pat
 
 
 def test_the_copies_have_their_own_moments(data: Any, tmp_path: Path) -> None:
-    """Each copy starts from its own weights and is counted by itself."""
+    """Each copy has a start and a path that the others do not share."""
     network = trained(data, TRAININGS["tasar"], tmp_path / "a")
     model = network.model
     assert isinstance(model, Appended)
