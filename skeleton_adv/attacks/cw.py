@@ -1,4 +1,4 @@
-"""C&W in l2: a search over the weight of the loss, which begins at an iterate of DDN or at the clean clip."""
+"""C&W in l2: a search over the weight of the loss, which begins at an iterate of DDN or FMN, or at the clean clip."""
 
 from typing import Literal
 
@@ -7,16 +7,19 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.ddn import descend
+from skeleton_adv.attacks.fmn import approach
 from skeleton_adv.attacks.losses import fooled, hinge, margin
 from skeleton_adv.attacks.shortest import Shortest, Weights, length, per_clip
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 
-Start = Literal["ddn", "clean"]
+SHORT = 0.1  # the learning rate of the refinement, as a fraction of the root mean square of its start
+Start = Literal["both", "ddn", "fmn", "clean"]
 
 
 def _passes(search_steps: int, steps: int, start: Start, start_steps: int, **_: object) -> int:
-    return search_steps * steps + 1 + (start_steps + 1 if start == "ddn" else 0)
+    starts = {"both": 2, "clean": 0}.get(start, 1)
+    return starts * start_steps + (start != "clean") + search_steps * steps + 1
 
 
 @needs("gradients", passes=_passes, minimises="l2")
@@ -32,7 +35,7 @@ def cw(
     lr: Positive = 5e-3,
     conf: NonNegative = 0.0,
     abort_early: bool = True,
-    start: Start = "ddn",
+    start: Start = "both",
     start_steps: Count = 200,
     per_coordinate: bool = False,
     falling: bool = True,
@@ -45,9 +48,10 @@ def cw(
     shortest d that fools the model, per clip; if none does, it returns the last iterate. With
     ``abort_early``, a clip stops once a tenth of the steps does not lower its loss by a ten-thousandth.
 
-    - ``start``: ``clean``: every search begins at d = 0, as in the paper. ``ddn``: the first search refines, in short
-      steps, the shortest d of ``start_steps`` steps of DDN (arXiv 1811.09600), and c begins at twice the value for
-      which this d would be optimal; the other searches begin at d = 0
+    - ``start``: ``clean``: every search begins at d = 0, as in the paper. ``ddn`` or ``fmn``: the first search refines,
+      in short steps, the shortest d of ``start_steps`` steps of DDN (cross-entropy, arXiv 1811.09600) or FMN
+      (margin, arXiv 2102.12827), and c begins at twice the value for which this d would be optimal; the other
+      searches begin at d = 0. ``both``: the shorter d of the two
     - ``per_coordinate``: Adam's second moment is one number per coordinate, as in the paper, or one per clip
     - ``falling``: the learning rate falls to 0 in each search; in the paper, it is constant
 
@@ -60,11 +64,11 @@ def cw(
     movable, best = batch.movable, Shortest(batch)
     entries = movable.flatten(1).sum(dim=1).clamp(min=1).to(batch.x.dtype)
     first_c, pace, origin = torch.full_like(best.size, c), torch.full_like(best.size, lr), torch.zeros_like(batch.x)
-    if start == "ddn":
-        found, _ = descend(model, batch, targeted, steps=start_steps)
-        origin = found.delta
-        first_c = torch.where(found.found, 2 * _critical(model, batch, origin, targeted), first_c)
-        pace = torch.where(found.found, SHORT * length(origin) / entries.sqrt(), pace)
+    if start != "clean":
+        known = _started(model, batch, targeted, start, start_steps)
+        origin = known.delta
+        first_c = torch.where(known.found, 2 * _critical(model, batch, origin, targeted), first_c)
+        pace = torch.where(known.found, SHORT * known.size / entries.sqrt(), pace)
     weights, delta = Weights(first_c), origin
     for search in range(search_steps):
         delta = origin if search == 0 else torch.zeros_like(origin)
@@ -101,7 +105,15 @@ def cw(
     return best.result(model, batch, targeted, delta)
 
 
-SHORT = 0.1  # the learning rate of the refinement, as a fraction of the root mean square of DDN's displacement
+def _started(model: Model, batch: SkeletonBatch, targeted: bool, start: Start, steps: int) -> Shortest:
+    """The shortest displacements of DDN, FMN or both."""
+    best = Shortest(batch)
+    if start in ("ddn", "both"):
+        best, _ = descend(model, batch, targeted, steps=steps)
+    if start in ("fmn", "both"):
+        other, _ = approach(model, batch, targeted, steps=steps)
+        best.offer(other.delta, other.size, other.found)
+    return best
 
 
 def _critical(model: Model, batch: SkeletonBatch, delta: Tensor, targeted: bool) -> Tensor:

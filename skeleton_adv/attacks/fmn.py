@@ -35,6 +35,22 @@ def fmn(
     Differs from the paper: ``lr`` and ``lr_final`` are fractions of the radius (for ``linf``, of the l2 norm of the
     ball's corners), the predicted radius is 1 + gamma times as large, and there is no box.
     """
+    best, last = approach(model, batch, targeted, norm, steps, gamma, gamma_final, lr, lr_final)
+    return best.result(model, batch, targeted, last)
+
+
+def approach(
+    model: Model,
+    batch: SkeletonBatch,
+    targeted: bool,
+    norm: Norm = "l2",
+    steps: int = 300,
+    gamma: float = 0.05,
+    gamma_final: float = 0.001,
+    lr: float = 1.0,
+    lr_final: float = 0.01,
+) -> tuple[Shortest, Tensor]:
+    """The smallest displacements that FMN finds, and its last; one pass per step."""
     movable, best = batch.movable, Shortest(batch)
     corner = movable.flatten(1).sum(dim=1).clamp(min=1).to(batch.x.dtype).sqrt() if norm == "linf" else 1.0
     delta, radius = torch.zeros_like(batch.x), torch.full_like(best.size, FLOOR)
@@ -53,7 +69,7 @@ def fmn(
             radius = torch.where(success, torch.minimum(radius * (1 - change), best.size), outside)
             rate = cosine(lr, lr_final, step, steps) * radius * corner
             delta = _projected(delta.detach() - per_clip(rate) * direction(gradient), radius, norm)
-    return best.result(model, batch, targeted, delta)
+    return best, delta
 
 
 def _size(delta: Tensor, norm: Norm) -> Tensor:

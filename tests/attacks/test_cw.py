@@ -10,14 +10,15 @@ from torch import Tensor
 
 from skeleton_adv.attacks.cw import cw
 from skeleton_adv.attacks.ddn import ddn
+from skeleton_adv.attacks.fmn import fmn
 from skeleton_adv.attacks.losses import fooled
 from skeleton_adv.core.batch import SkeletonBatch
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
-@pytest.mark.parametrize("start", ["ddn", "clean"])
+@pytest.mark.parametrize("start", ["both", "clean"])
 def test_close_to_the_optimum_on_a_linear_victim(scale: float, start: Any) -> None:
-    model, batch = linear_case(n=6)
+    model, batch = linear_case(n=4, t=4)
     model.weight.mul_(scale)
     result = cw(model, batch, start=start)
     length = (result.x_adv - batch.x).flatten(1).norm(dim=1)
@@ -28,7 +29,7 @@ def test_close_to_the_optimum_on_a_linear_victim(scale: float, start: Any) -> No
 
 
 def test_targeted_on_two_classes_is_untargeted() -> None:
-    model, batch = linear_case(n=4)
+    model, batch = linear_case(n=2, t=4)
     model.weight.data = model.weight[:2]
     batch = batch.with_labels(model(batch.x).argmax(dim=1))
     untargeted = cw(model, batch).x_adv
@@ -50,7 +51,7 @@ def test_without_success_the_last_iterate_is_returned() -> None:
 
 
 def test_early_stopping_costs_little_and_keeps_the_number_of_draws() -> None:
-    model, batch = linear_case(n=6)
+    model, batch = linear_case(n=4, t=4)
     calls = [0, 0]  # the draws of a noisy victim are numbered by calls, which must not depend on stopped clips
 
     def counted(which: int):  # type: ignore[no-untyped-def]
@@ -98,15 +99,16 @@ class Curved(torch.nn.Module):
         return (3 * x.flatten(1) @ self.first / len(self.first) ** 0.5).sin() @ self.second
 
 
-def test_a_start_from_ddn_is_never_longer_than_ddn() -> None:
+def test_a_refined_start_is_never_longer_than_the_start() -> None:
     """On a victim whose nearest border the gradient at the clean clip does not show."""
     batch = make_batch(n=4, t=2)
     victim = Curved(batch)
     batch = batch.with_labels(victim(batch.x).argmax(dim=1))
     length = {}
-    for start in ("ddn", "clean"):
+    for start in ("ddn", "fmn", "both"):
         result = cw(victim, batch, search_steps=2, steps=20, start=start, start_steps=100)
         length[start] = (result.x_adv - batch.x).flatten(1).norm(dim=1)
         assert result.found.all()
-    alone = ddn(victim, batch, steps=100)
-    assert (length["ddn"] <= (alone.x_adv - batch.x).flatten(1).norm(dim=1) * (1 + 1e-6)).all()
+    for name, attack in (("ddn", ddn), ("fmn", fmn)):
+        alone = (attack(victim, batch, steps=100).x_adv - batch.x).flatten(1).norm(dim=1)
+        assert (length[name] <= alone * (1 + 1e-6)).all() and (length["both"] <= alone * (1 + 1e-6)).all()

@@ -46,7 +46,7 @@ def size(result: AttackResult, batch: SkeletonBatch, norm: str = "l2") -> Tensor
         (partial(ddn, loss="margin"), "l2", 1.05),
         (fmn, "l2", 1.01),
         (partial(fmn, norm="linf"), "linf", 1.01),
-        (cw_linf, "linf", 1.05),
+        (partial(cw_linf, outer_steps=15), "linf", 1.05),
     ],
 )
 def test_near_the_optimum(attack: Attack, norm: str, limit: float, targeted: bool) -> None:
