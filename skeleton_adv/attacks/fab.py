@@ -15,7 +15,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, Fraction, Positive, checked
 
 
-@needs("gradients")
+@needs("gradients", minimises="norm")
 @checked
 def fab(
     model: Model,
