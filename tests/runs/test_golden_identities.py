@@ -22,6 +22,7 @@ SHIPPED = {
     "hdm05_11/agcn_t32_k11_s0": "a545c2926f53",
     "hdm05_11/ctrgcn_small_t32_k11_s0": "723e88c84dfa",
     "hdm05_11/hcn_t32_k11_s0": "594d5143bb63",
+    "hdm05_11/sgn_whole_t32_k11_s0": "ae4c3f72b6cd",
     "hdm05_11/stgcn_small_t32_k11_s0": "0be99bd5fd4b",
     "synthetic_cs/agcn_small_t32_k10_s0": "912315bd9e99",
     "synthetic_cs/agcn_small_t64_k10_s0": "e7e2cb186a38",
