@@ -84,3 +84,10 @@ def _refused(words: list[str]) -> bool:
     except SettingError as error:
         return "but the clips are in" in str(error)
     return False
+
+
+def test_bone10_limits_the_factors_of_bones() -> None:
+    job = job_of(["threat=bone10", "attack=bone_length"])
+    assert job.settings["attack"]["factor_eps"] == 0.1 and [*job.task.constraint] == ["bone_factor"]  # type: ignore[attr-defined]
+    plain = job_of(["threat=bone10", "attack=pgd"])
+    assert plain.settings["attack"]["eps"] == 0.01  # its own budget, which is a length
