@@ -41,9 +41,8 @@ def fit(
     ``training`` is the part beyond the recipe. The file ``scratch`` contains the state after each epoch: a training
     that resumes from it ends with the same weights.
     """
-    training = training or Plain()
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
-    fresh = partial(_fresh, build, recipe, training, len(train), seed, device)
+    fresh = partial(_fresh, build, recipe, training := training or Plain(), len(train), seed, device)
     model, optimiser, state = _restore(*fresh(), scratch, device)
     while state.phase != "done":
         selecting = state.phase == "select"
