@@ -18,7 +18,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("start", ["both", "clean"])
 def test_close_to_the_optimum_on_a_linear_victim(scale: float, start: Any) -> None:
-    model, batch = linear_case(n=4, t=4)
+    model, batch = linear_case(n=4)
     model.weight.mul_(scale)
     result = cw(model, batch, start=start)
     length = (result.x_adv - batch.x).flatten(1).norm(dim=1)
