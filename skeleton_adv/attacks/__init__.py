@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, wraps
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, isfunction, signature
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
@@ -14,8 +14,8 @@ from skeleton_adv.core.masks import Joints
 from skeleton_adv.runs.schema import Columns
 
 __all__ = [
-    *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "fit_of", "members", "name_of"),
-    *("needs", "own_columns", "passes_of", "wants_pool"),
+    *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "aims", "fit_of", "members"),
+    *("minimises", "name_of", "needs", "own_columns", "passes_of", "posterior", "wants_pool", "wants_posterior"),
 ]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
@@ -27,9 +27,12 @@ Tensors = Mapping[str, Tensor]
 class Pool(Protocol):
     """The training clips that an attacker has."""
 
-    labels: Tensor  # (n,)
-
     def __len__(self) -> int: ...
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,) their classes."""
+        ...
 
     def batch(self, numbers: Sequence[int]) -> SkeletonBatch:
         """These clips in the attack space, cropped and resampled as test clips are."""
@@ -39,6 +42,10 @@ class Pool(Protocol):
 # (view, pool, state, **settings) -> states, the last of which is the fitted part. ``view(batch)`` is the attacked
 # network on a batch of pool clips; a fit that was interrupted continues from the last ``state`` that it yielded.
 Fit = Callable[..., Iterator[Tensors]]
+
+
+# (x, draws, scale) -> logits (H, N, num_classes) of networks that are drawn from the posterior over the weights.
+Posterior = Callable[[Tensor, int, float], Tensor]
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,13 @@ class Attack(Protocol):
 @dataclass(frozen=True)
 class _Needs:
     access: Access
-    columns: Columns
-    passes: Callable[..., int | None] | None
-    pool: bool
-    fit: Fit | None
+    columns: Columns = field(default_factory=dict)
+    passes: Callable[..., int | None] | None = None
+    pool: bool = False
+    fit: Fit | None = None
+    minimises: str | None = None
+    aims: bool = True
+    posterior: bool = False
 
 
 def needs(
@@ -73,7 +83,10 @@ def needs(
     *,
     pool: bool = False,
     fit: Fit | None = None,
+    minimises: str | None = None,
+    aims: bool = True,
     masks: bool = True,
+    posterior: bool = False,
 ) -> Callable[[F], F]:
     """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
 
@@ -85,13 +98,18 @@ def needs(
 
     - ``pool``: the attack receives ``pool``, the training clips of the attacker (``Pool``)
     - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
+    - ``minimises``: the norm that the attack makes as small as it can, ``l2``, ``linf`` or ``l0`` (joints in frames);
+      ``norm`` if its setting ``norm`` names it. Tables compare such attacks by the norms that they find
+    - ``aims``: whether it can reach a target; if not, it is refused with ``targeted=true``
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
       if it has ``eps``, also ``joint_eps``, budgets of single joints
+    - ``posterior``: the attacked network has a ``posterior``, which some ways of training fit
     """
 
     def declare(attack: F) -> F:
-        declared = _masked(attack) if masks else attack
-        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit)  # type: ignore[attr-defined]
+        declared = _masked(attack) if masks and isfunction(attack) else attack
+        given = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims, posterior)
+        declared.__needs__ = given  # type: ignore[attr-defined]
         return declared
 
     return declare
@@ -110,6 +128,22 @@ def own_columns(attack: Callable[..., Any]) -> Columns:
 def wants_pool(attack: Callable[..., Any]) -> bool:
     """Whether an attack receives the attacker's training clips."""
     return _needs_of(attack).pool
+
+
+def minimises(attack: Callable[..., Any]) -> str | None:
+    """The norm that an attack minimises; None if it minimises none."""
+    norm = _needs_of(attack).minimises
+    return str(_values_of(attack)["norm"]) if norm == "norm" else norm
+
+
+def aims(attack: Callable[..., Any]) -> bool:
+    """Whether an attack can reach a target."""
+    return _needs_of(attack).aims
+
+
+def wants_posterior(attack: Callable[..., Any]) -> bool:
+    """Whether an attack draws networks from the posterior of the attacked one."""
+    return _needs_of(attack).posterior
 
 
 def fit_of(attack: Callable[..., Any]) -> Callable[..., Iterator[Tensors]] | None:
@@ -135,14 +169,24 @@ def members(model: Model) -> tuple[Model, ...]:
 
     A call of the ensemble itself returns the mean of their logits.
     """
-    found: tuple[Model, ...] = getattr(model, "members", ())
+    found: tuple[Model, ...] = getattr(model, "__members__", ())
     return found or (model,)
+
+
+def posterior(model: Model) -> Posterior:
+    """Draws networks from a model's posterior; each call draws others, the same for all clips.
+
+    ``scale`` multiplies the standard deviations. Each draw is one network, or one of each appended part; parts share
+    one pass over the clips, other draws take one each. A model without a posterior is the only network of its own.
+    """
+    found: Posterior | None = getattr(model, "__posterior__", None)
+    return found or (lambda x, draws, scale: model(x)[None])
 
 
 def _masked(attack: F) -> F:
     """The attack with the settings ``joints``, ``frames`` and, if it has ``eps``, ``joint_eps``."""
     given = signature(attack).parameters
-    annotations: dict[str, Any] = {"joints": Joints | None, "frames": str | None}
+    annotations: dict[str, Any] = {"joints": Joints | None, "frames": str | int | None}
     if "eps" in given:
         annotations["joint_eps"] = Mapping[str, float] | None
     own = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotations[name]) for name in annotations]
@@ -165,7 +209,7 @@ def _values_of(attack: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:
-    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None, False, None))
+    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients"))
     return needs
 
 

@@ -28,7 +28,7 @@ class Windows:
         and (N, 1, T, V, M) weights in it, which fall from its middle frame and its central joint outwards."""
         batch, (n, _, t, v, m) = self.batch, self.batch.x.shape
         chance = uniform(batch.x.new_empty(n, m + 2 * v + 1), batch.index, self.seed, purpose, draw)
-        persons, joints, ties, place = chance.split([m, v, v, 1], dim=1)
+        persons, joints, ties, place = torch.split(chance, [m, v, v, 1], dim=1)
         person = torch.where(self._present.any(dim=(1, 2)), persons, -1).argmax(dim=1)
         movable = self._present[torch.arange(n, device=person.device), :, :, person]  # (N, T, V)
         centre = torch.where(movable.any(dim=1), joints, -1).argmax(dim=1)

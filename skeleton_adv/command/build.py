@@ -3,10 +3,10 @@
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
@@ -14,11 +14,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from skeleton_adv.command.cli import check_values
-from skeleton_adv.command.compose import split
+from skeleton_adv.command.compose import composed, config_folders, groups, split
 from skeleton_adv.command.job import Job, Model, Role, Runtime, Session, Task
 from skeleton_adv.command.targets import Trust, check_settings, check_targets
+from skeleton_adv.command.threat import apply_threat, check_unit
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import nearest
 from skeleton_adv.train.training import Training
 
 GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
@@ -41,6 +43,9 @@ def build_job(
     experiment's file sweeps.
     ``find_task`` returns the class of a task by its name; ``sweep`` is the sweep around the job, see ``sweep_of``.
     """
+    config = config.copy()
+    threat = None if choices.get("threat") is None else str(choices["threat"])
+    unit = apply_threat(config, threat, overrides)
     check_values(config)
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     experiment = settings.pop("experiment", None)
@@ -51,14 +56,17 @@ def build_job(
     check_targets(settings, Trust(typed_targets, modules))
     objects = _instantiated(settings)
     _check_kinds(objects, settings)
+    check_unit(threat, unit, objects["dataset"].unit)
     names = _names(choices, typed_targets) | {"experiment": experiment}
-    surrogate = _role("surrogate", objects, settings, names) if settings.get("surrogate") else None
+    trust = Trust(typed_targets, modules)
+    roles = {key: _role(key, objects, settings, names) for key in GROUPS if settings.get(key)}
+    roles = {key: _with_members(role, trust, config_folders([*typed])) for key, role in roles.items()}
     return Job(
         name=settings["task"],
         task=_made(task, objects),
         dataset=objects["dataset"],
-        victim=_role("model", objects, settings, names),
-        surrogate=surrogate,
+        victim=roles["model"],
+        surrogate=roles.get("surrogate"),
         runtime=Runtime(**objects["runtime"]),
         settings=settings,
         choices=names,
@@ -143,7 +151,7 @@ def _made(task: type[Task], objects: Mapping[str, Any]) -> Task:
 
 
 def _role(
-    key: Literal["model", "surrogate"],
+    key: str,
     objects: Mapping[str, Any],
     settings: Mapping[str, Any],
     names: Mapping[str, Any],
@@ -151,6 +159,28 @@ def _role(
     training = "training" if key == "model" else "surrogate_training"
     plain = {name: settings[key][name] for name in ("architecture", "preprocess")}
     return Role(key, str(names.get(GROUPS[key])), Model(**objects[key]), objects[training], plain)
+
+
+def _with_members(role: Role, trust: Trust, folders: tuple[Path, ...]) -> Role:
+    """The role with the networks of its ensemble; raises ``SettingError`` if they are not options of ``model``."""
+    names = role.model.members
+    if names is None:
+        return role
+    options = [one for one, text in groups(*folders)["model"].items() if one != role.option]
+    if role.model.checkpoint:
+        raise SettingError(f"{role.key}.checkpoint has no effect on an ensemble: each member uses its own weights")
+    if not isinstance(names, list) or len(names) < 2:
+        raise SettingError(f"{role.key}.members={names} must list at least two models, such as [hcn,agcn_small]")
+    members = []
+    for name in names:
+        if name not in options:
+            raise SettingError(f"{role.key}.members: {name} is not a model: {nearest(str(name), options)}")
+        settings: Any = OmegaConf.to_container(composed((f"model={name}",), folders)["model"], resolve=True)
+        check_targets({"model": settings}, trust)
+        model = Model(**_instantiated(settings) | {"seed": role.model.seed})
+        plain = {part: settings[part] for part in ("architecture", "preprocess")}
+        members.append(Role(role.key, name, model, role.training, plain))
+    return replace(role, members=tuple(members))
 
 
 def _check_kinds(objects: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

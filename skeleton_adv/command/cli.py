@@ -61,7 +61,7 @@ def translated(arguments: list[str]) -> list[str]:
     for word in _own_networks(arguments):
         key, equals, value = word.partition("=")
         if key not in ("model.noise", "surrogate.noise") or not equals:
-            added = "++" if key.split(".")[0] == "attack" and key.partition(".")[2].split(".")[0] in MASKS else ""
+            added = "+" if key.split(".")[0] == "attack" and key.partition(".")[2].split(".")[0] in MASKS else ""
             words.append(f"{added}{key}{equals}{_at_home(value)}" if equals and not word.startswith("-") else word)
             continue
         group, place = ("training", "training")

@@ -1,9 +1,9 @@
 """A command as objects: the data, the networks, the task, and where files are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,7 @@ class Model:
     preprocess: Callable[..., nn.Module]
     checkpoint: str | None = None
     seed: Whole = 0
+    members: Sequence[str] | None = None  # of an ensemble: the options of its networks
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,13 @@ class Given:
 class Role:
     """A network of a job: the victim, or the surrogate that an attack is made on."""
 
-    key: Literal["model", "surrogate"]  # where its settings are
+    key: str  # where its settings are: model or surrogate
     option: str  # the name by which it was chosen
     model: Model
     training: Training
     settings: Mapping[str, Any]  # of its constructors, as plain values
     given: Given | None = None
+    members: tuple["Role", ...] = ()  # the networks of an ensemble
 
     @property
     def has_option(self) -> bool:
@@ -112,6 +114,8 @@ class Session:
 
     # Predictions on clean clips, by victim and chunk, which the runs of a sweep share.
     clean: dict[str, Answers] = field(default_factory=dict)
+    # What clean clips are usually like, by dataset.
+    usual: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

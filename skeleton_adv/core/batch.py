@@ -68,7 +68,10 @@ class SkeletonBatch:
         )
 
     def limited(
-        self, joints: Joints | None = None, frames: str | None = None, joint_eps: Mapping[str, float] | None = None
+        self,
+        joints: Joints | None = None,
+        frames: str | int | None = None,
+        joint_eps: Mapping[str, float] | None = None,
     ) -> "SkeletonBatch":
         """The same clips, of which an attack may move only these joints and frames (``core.masks``).
 

@@ -12,7 +12,7 @@ from skeleton_adv.core.skeleton import Skeleton
 Joints = Sequence[str | int]  # names or numbers
 
 
-def allowed(skeleton: Skeleton, num_frames: int, joints: Joints | None, frames: str | None) -> Tensor:
+def allowed(skeleton: Skeleton, num_frames: int, joints: Joints | None, frames: str | int | None) -> Tensor:
     """(1, 1, T, V, 1) bool: the chosen joints in the chosen frames; None chooses all.
 
     ``frames`` is ``a:b``: from frame a to the frame before b of the T resampled frames, counted from 0; either may be
@@ -51,7 +51,7 @@ def _number(skeleton: Skeleton, joint: str | int, key: str) -> int:
     return int(joint)
 
 
-def _frames(text: str | None, num_frames: int) -> slice:
+def _frames(text: str | int | None, num_frames: int) -> slice:
     if text is None:
         return slice(None)
     first, colon, last = str(text).partition(":")

@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skeleton_adv.attacks import Attack, AttackResult, access_of, name_of, own_columns
+from skeleton_adv.attacks import Attack, AttackResult, Pool, access_of, fit_of, name_of, own_columns, wants_pool
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import AttackError, SettingError
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.evaluation.chunks import chunks_left, padded
+from skeleton_adv.evaluation.made import Kept, Made
 from skeleton_adv.evaluation.metrics import measure
+from skeleton_adv.evaluation.plausibility import COLUMNS as PLAUSIBILITY
+from skeleton_adv.evaluation.plausibility import Plausibility
 from skeleton_adv.evaluation.sanity import gradient_norm, noise_control, still_falling
 from skeleton_adv.evaluation.targets import Target, targets
 from skeleton_adv.models.victim import Victim
@@ -45,12 +48,17 @@ class Evaluation:
     judgements: int = 10  # for a victim that draws noise; any other victim judges once
     # The victim's predictions for clean clips, by chunk; evaluations of the same victim may share them.
     clean: MutableMapping[tuple[int, ...], Tensor] = field(default_factory=dict)
+    pool: Pool | None = None  # the attacker's training clips, for an attack that requires them
+    fitted: Mapping[str, Tensor] | None = None  # what the attack has fitted on them
+    plausibility: Plausibility | None = None  # adds its columns
+    kept: Kept | None = None  # results on a surrogate, which do not depend on the victim
 
     @property
     def columns(self) -> Columns:
         """The names and kinds of the columns, in order; raises ``SettingError`` if two have the same name."""
         columns: dict[str, ColumnKind] = {}
-        for added in (ATTACK.columns, constraint_columns(self.constraints), own_columns(self.attack)):
+        more = PLAUSIBILITY if self.plausibility else {}
+        for added in (ATTACK.columns, constraint_columns(self.constraints), more, own_columns(self.attack)):
             duplicates = sorted({*columns} & {*added})
             if duplicates:
                 raise SettingError(
@@ -84,35 +92,58 @@ class Evaluation:
 
     def _attack(self, numbers: list[int]) -> tuple[list[Row], dict[str, Tensor]]:
         """The rows and the saved arrays of one chunk, which is padded to ``batch_size`` by repeating its clips."""
-        began, columns = time.perf_counter(), tuple(self.columns)
+        columns = tuple(self.columns)
         batch = load_batch(self.dataset, self.prepared, padded(numbers, self.batch_size)).to(self.victim.device)
         goal = batch.with_labels(self._targets(batch)) if self.targeted else batch
-        view = self.attacked.view(batch, "attack", self.seed)
-        # A copy, because an attack that overwrites its clips would otherwise be judged against the overwritten clips.
-        result = self.attack(view.limited(access_of(self.attack)), _copied(goal), targeted=self.targeted)
-        x_adv = self._checked(result, batch)
+        made = self.kept.get(numbers, self.victim.device) if self.kept else None
+        if made is None:
+            made = self._made(batch, goal)
+            if self.kept:
+                self.kept.put(numbers, made)
+        began, x_adv = time.perf_counter(), made.x_adv
         judged = self._judged(batch, goal, x_adv)
         values = {
             "label": batch.y,
             "target": goal.y if self.targeted else torch.full_like(batch.y, -1),
             **judged,
-            "found": result.found,
-            "falling": still_falling(view.answers, goal.y, self.targeted) & ~judged["success"],
-            "gradient": gradient_norm(self.attacked.view(batch, "attack", self.seed), batch),
+            "found": made.found,
+            "falling": made.falling & ~judged["success"],
+            "gradient": made.gradient,
             **measure(x_adv, batch, self.constraints),
-            **result.columns,
+            **(self.plausibility.columns(x_adv, batch) if self.plausibility else {}),
+            **made.columns,
         }
         by_clip = {name: column.tolist() for name, column in values.items()}
-        seconds = round((time.perf_counter() - began) / len(numbers), 4)
-        passes = {"forwards": view.forwards, "gradients": view.gradients, "seconds": seconds}
+        seconds = round((made.seconds + time.perf_counter() - began) / len(numbers), 4)
+        passes = {"forwards": made.forwards, "gradients": made.gradients, "seconds": seconds}
         rows = []
         for i, number in enumerate(numbers):
             row = {"index": number, "name": self.prepared.clips[number].name, **passes}
             row |= {name: column[i] for name, column in by_clip.items()}
             rows.append({name: row[name] for name in columns})
-        trace = {f"trace.{name}": values.T for name, values in (result.trace or {}).items()}
+        trace = {f"trace.{name}": values.T for name, values in (made.trace or {}).items()}
         tensors = {"x": batch.x, "x_adv": x_adv, "mask": batch.mask, "dt": batch.dt, **trace}
         return rows, {name: values[: len(numbers)] for name, values in tensors.items()}
+
+    def _made(self, batch: SkeletonBatch, goal: SkeletonBatch) -> Made:
+        """The attack on one chunk."""
+        began = time.perf_counter()
+        view = self.attacked.view(batch, "attack", self.seed)
+        extra: dict[str, Any] = {"pool": self.pool} if wants_pool(self.attack) else {}
+        extra |= {"fitted": self.fitted} if fit_of(self.attack) else {}
+        # A copy, because an attack that overwrites its clips would otherwise be judged against the overwritten clips.
+        result = self.attack(view.limited(access_of(self.attack)), _copied(goal), targeted=self.targeted, **extra)
+        return Made(
+            x_adv=self._checked(result, batch),
+            found=result.found,
+            falling=still_falling(view.answers, goal.y, self.targeted),
+            gradient=gradient_norm(self.attacked.view(batch, "attack", self.seed), batch),
+            columns=result.columns,
+            forwards=view.forwards,
+            gradients=view.gradients,
+            seconds=time.perf_counter() - began,
+            trace=result.trace,
+        )
 
     def _checked(self, result: AttackResult, batch: SkeletonBatch) -> Tensor:
         """The adversarial clips in float32, as they would be saved.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.data.clips import Dataset
+from skeleton_adv.models import posterior
 
 
 class Network(nn.Module):
@@ -23,13 +24,33 @@ class Network(nn.Module):
         self.preprocess, self.model, self.num_classes = preprocess, model, num_classes
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
-        logits: Tensor = self.model(*self._prepared(x, context))
+        logits: Tensor = self.model(*self.prepared(x, context))
         fits = isinstance(logits, Tensor) and logits.shape == (len(x), self.num_classes or logits.shape[-1])
         if not fits:
             raise SettingError(self._misfit(logits, len(x)))
         return logits
 
-    def _prepared(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, ...]:
+    @property
+    def has_posterior(self) -> bool:
+        """Whether ``sampled`` draws networks; otherwise it returns the logits of this one."""
+        return posterior.has_posterior(self.model)
+
+    def sampled(self, x: Tensor, context: Context, draws: int, scale: float) -> Tensor:
+        """(H, N, K) logits of H networks from the posterior over weights; H is ``draws`` times the appended parts.
+
+        ``scale`` multiplies the standard deviations. Weights depend on the seed, purpose and draw of ``context``.
+        """
+        if not self.has_posterior:
+            logits: Tensor = self(x, context)
+            return logits[None]
+        stream = (context.seed, context.purpose, context.draw)
+        return posterior.sampled(self.model, self.prepared(x, context), draws, scale, stream)
+
+    def passes(self, draws: int) -> int:
+        """How many passes over the clips ``sampled`` takes."""
+        return posterior.passes(self.model, draws) if self.has_posterior else 1
+
+    def prepared(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, ...]:
         """What the model receives: clips, and anything else that its preprocessing returns.
 
         A preprocessing that declares ``takes_context`` receives the purpose too, so that it can sample a clip more
@@ -66,7 +87,7 @@ class Network(nn.Module):
     def streams(self, x: Tensor) -> tuple[Tensor, ...]:
         """The logits of each separately trained part of the model; usually there is one."""
         streams: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(self.model, "streams", None)
-        return streams(*self._prepared(x)) if streams else (self(x),)
+        return streams(*self.prepared(x)) if streams else (self(x),)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """The outputs of the model's layers on x (N, C, T, V, M), by name and in order; the last are the logits (N, K).

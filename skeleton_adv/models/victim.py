@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +38,8 @@ class Victim:
 class View:
     """The victim on a batch's clips: ``view(x)`` gives logits, and queries are counted.
 
-    ``forwards`` and ``gradients`` count passes over the batch, which is passes over each clip;
+    ``forwards`` and ``gradients`` count passes over the batch, which is passes over each clip; a pass of an ensemble
+    counts once per member;
     ``answers`` are the returned logits, (N, K) each. An attack receives the result of ``limited``.
     """
 
@@ -46,12 +49,41 @@ class View:
         self.answers: list[Tensor] = []
 
     def __call__(self, x: Tensor) -> Tensor:
-        logits: Tensor = self._module(x, replace(self._context, draw=self.forwards))
-        self.forwards += 1
-        self._on_call()
+        logits = self._passed(self._module, x, len(self._members) or 1)
         self.answers.append(logits.detach().clone())  # the caller may write into its own
+        return logits
+
+    @property
+    def _members(self) -> tuple[nn.Module, ...]:
+        """The networks of an ensemble; none if it is a single network."""
+        return getattr(self._module, "members", ())
+
+    def _passed(self, module: nn.Module, x: Tensor, networks: int) -> Tensor:
+        """The logits of the victim or of one of its members; counts the passes through its ``networks``."""
+        logits: Tensor = module(x, replace(self._context, draw=self.forwards))
+        self.forwards += networks
+        self._on_call()
         if logits.requires_grad:
-            logits.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
+            logits.register_hook(partial(self._count_gradient, networks))  # type: ignore[no-untyped-call]
+        return logits
+
+    @property
+    def has_posterior(self) -> bool:
+        """Whether networks can be drawn from a posterior over the victim's weights."""
+        return bool(getattr(self._module, "has_posterior", False))
+
+    def sampled(self, x: Tensor, draws: int, scale: float) -> Tensor:
+        """(H, N, K) logits of networks from the victim's posterior (``Network.sampled``), or its own (1, N, K)."""
+        if not self.has_posterior:
+            return self(x)[None]
+        network: Any = self._module
+        logits: Tensor = network.sampled(x, replace(self._context, draw=self.forwards), draws, scale)
+        passes = network.passes(draws)
+        self.forwards += passes
+        self._on_call()
+        self.answers.append(logits.detach().mean(dim=0))
+        if logits.requires_grad:
+            logits.register_hook(partial(self._count_gradient, passes))  # type: ignore[no-untyped-call]
         return logits
 
     def limited(self, access: Access) -> Callable[[Tensor], Tensor]:
@@ -64,6 +96,10 @@ class View:
 
         def gradients(x: Tensor) -> Tensor:
             return self(x)
+
+        if self._members:  # see attacks.members
+            gradients.__members__ = tuple(partial(self._passed, one, networks=1) for one in self._members)  # type: ignore[attr-defined]
+        gradients.__posterior__ = self.sampled  # type: ignore[attr-defined]  # see attacks.posterior
 
         def scores(x: Tensor) -> Tensor:
             if x.requires_grad and torch.is_grad_enabled():
@@ -83,5 +119,5 @@ class View:
 
         return {"gradients": gradients, "scores": scores, "labels": labels, "none": none}[access]
 
-    def _count_gradient(self, gradient: Tensor) -> None:
-        self.gradients += 1
+    def _count_gradient(self, networks: int, gradient: Tensor) -> None:
+        self.gradients += networks

@@ -319,6 +319,10 @@ RMS = Column(
 )
 
 
+FORWARDS = Column("forwards", "forward passes", partial(stats.measure, column="forwards"), number_cell(".0f"))
+GRADIENTS = Column("gradients", "gradients", partial(stats.measure, column="gradients"), number_cell(".0f"))
+
+
 def _kinetic_note(runs: Sequence[Run]) -> str:
     """What ΔK/K is, and the number of clips without motion, each counted once."""
     import numpy as np

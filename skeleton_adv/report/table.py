@@ -47,13 +47,17 @@ class Page:
 
 
 @dataclass(frozen=True)
-class SecondPage:
-    """A second page of a table, made of all runs: its heading, its numbers and its columns."""
+class FurtherPage:
+    """A further page of a table: its heading, its numbers, and its columns.
+
+    ``rows`` and ``columns`` receive the runs of the table, or with ``of_all`` all runs of its dataset.
+    """
 
     name: str
     heading: str
     rows: Callable[[Sequence[Run]], list[dict[str, Any]]]
-    columns: tuple[Item, ...]
+    columns: Callable[[Sequence[Run]], Sequence[Item]]
+    of_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class Table:
     - ``published``: the published cells that appear beside ours
     - ``grid``: the columns that, with the goal, identify the published rows that are listed even if not run
     - ``notes``: what a reader must know about these runs
-    - ``second``: a second page
+    - ``further``: further pages
+    - ``apart``: a value of a run; runs with different values have tables of their own
     - ``kind``: of rows
     """
 
@@ -84,7 +89,8 @@ class Table:
     published: Published | None = None
     grid: tuple[str, ...] | None = None
     notes: Callable[[Sequence[Run]], str] = lambda runs: ""
-    second: SecondPage | None = None
+    further: tuple[FurtherPage, ...] = ()
+    apart: Callable[[Run], str] | None = None
     kind: str = "attack"
 
     def rows(self, runs: Sequence[Run]) -> pd.DataFrame:
@@ -164,6 +170,7 @@ class Table:
         notes += published.remarks({name for run in runs for name in (run.victim, run.surrogate) if name})
         if any(run.trained_here is False for run in runs):
             notes.append("Some of these victims were trained on other clips than these.")
+        notes += [f"{remark}." for run in runs for remark in run.remarks]
         notes += [RATES] if any(column.show is rate_cell for column in shown) else []
         notes.append(self.notes(runs))
         notes += [column.note if isinstance(column.note, str) else column.note(runs) for column in shown]

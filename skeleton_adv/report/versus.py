@@ -8,7 +8,7 @@ import numpy as np
 from skeleton_adv.report.columns import Column, Row, Scope, has, number_cell, text_cell
 from skeleton_adv.report.differences import differences
 from skeleton_adv.report.stats import mean
-from skeleton_adv.report.table import SecondPage
+from skeleton_adv.report.table import FurtherPage
 from skeleton_adv.report.weakness import common_clips, same_goal
 from skeleton_adv.report.white_box import BY_BETA, is_white_box
 from skeleton_adv.report.words import goal
@@ -79,11 +79,12 @@ def _constraints(scope: Scope) -> list[Column]:
     return found
 
 
-AGAINST_ADMM = SecondPage(
+AGAINST_ADMM = FurtherPage(
     name="_against_admm",
     heading="Means over the clips that are correct before the attack and on which both attacks succeed, as C&W / ADMM:",
     rows=rows,
-    columns=(
+    of_all=True,
+    columns=lambda runs: (
         Column("setting", "goal"),
         Column("model", "victim"),
         Column("attack", "against", show=lambda row, key: f"{row['attack']} β={row['beta']:g}"),

@@ -125,7 +125,9 @@ def _training_summary(training: Mapping[str, Any], noise: float | None) -> str:
     if noise:
         return f"trained with σ={noise:g}"
     name = training.get("name", "none")
-    more = " ".join(f"{key}={value}" for key, value in training.items() if key != "name")
+    # Settings in a mapping are not shown: the name of such a training contains those that are not the defaults.
+    shown = {key: value for key, value in training.items() if key != "name" and not isinstance(value, dict)}
+    more = " ".join(f"{key}={value}" for key, value in shown.items())
     return "" if name in PLAIN else f"trained by {name} {more}".strip()
 
 

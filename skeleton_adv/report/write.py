@@ -33,10 +33,12 @@ def write(
     pages = {"": (frame, table.page(frame, scope, wide))}
     heading, first = table.heading(own), pages[""][1]
     lines = [f"# {heading}", "", *_page(first), table.about(own, first.columns), ""]
-    if table.second and (numbers := table.second.rows(runs)):
-        columns = expand(table.second.columns, scope)
-        pages[table.second.name] = (pd.DataFrame(numbers), page(numbers, columns, (), scope, wide=True))
-        lines += [table.second.heading, "", *_page(pages[table.second.name][1])]
+    for more in table.further:
+        seen = runs if more.of_all else own
+        if numbers := more.rows(seen):
+            columns = expand(more.columns(seen), scope)
+            pages[more.name] = (pd.DataFrame(numbers), page(numbers, columns, (), scope, wide=True))
+            lines += [more.heading, "", *_page(pages[more.name][1])]
     weak = [f"- {run_name(run)}: {words}" for run, words in signs(own, runs)] if table.kind == "attack" else []
     lines += ["Signs that an attack is weaker than it could be:", "", *weak, ""] if weak else []
     lines += ["Made by:", "", *(f"    {command}" for command in commands(own)), ""]

@@ -1,7 +1,9 @@
 """Finished runs, read back: the typed content of ``run.json``, and one row per clip. Imports no torch."""
 
+import gzip
 import hashlib
 import io
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -57,6 +59,9 @@ class Run:
     body: Facts | None = None  # the whole skeleton, unless ``skeleton`` names a known one
     fps: float | None = None  # of the recordings; None: an earlier version did not note it
     image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
+    minimises: str | None = None  # the norm that the attack minimises: l2, linf or l0
+    members: Sequence[str] = ()  # of a surrogate that is an ensemble: the names of their options
+    remarks: Sequence[str] = ()  # what a reader must know about the networks, one sentence each
 
     @property
     def victim(self) -> str:
@@ -72,6 +77,12 @@ class Run:
     @property
     def attack(self) -> str:
         return str(self.choices["attack"])
+
+    @property
+    def threat(self) -> str | None:
+        """The name of the threat model, if the run has one."""
+        name = self.choices.get("threat")
+        return str(name) if name else None
 
     @property
     def defense(self) -> str | None:
@@ -163,6 +174,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("stands_for", "experiment"), (str, type(None))),
     **dict.fromkeys(("trained_noise", "surrogate_noise", "fps"), (float, int, type(None))),
     "image_size": (list, type(None)),
+    **dict.fromkeys(("remarks", "members"), (list, type(None))),
+    "minimises": (str, type(None)),
     "trained_here": (bool, type(None)),
     **dict.fromkeys(("sweep", "surrogate_training", "body"), (dict, type(None))),
 }
@@ -189,6 +202,8 @@ def _checked(about: Mapping[str, Any]) -> dict[str, Any]:
     for name, types in TYPES.items():
         if not isinstance(facts[name], types) or (isinstance(facts[name], bool) and bool not in types):
             raise KeyError(name)
+    for name in ("remarks", "members"):
+        facts[name] = [str(text) for text in facts[name] or []]
     _check_settings(facts["kind"], facts["settings"], facts["choices"])
     if not isinstance(facts["seeds"], dict) or not all(type(seed) is int for seed in facts["seeds"].values()):
         raise KeyError("seeds")
@@ -238,10 +253,10 @@ def load_run(folder: Path) -> Run | None:
     way_out = f"delete the folder {folder}, and run again if you need it"
     about = read_json(path, lambda message: RunError(f"{message.partition(': delete')[0]}: {way_out}"))
     kind = _kind(folder, about, way_out)
-    rows, known = folder / kind.file, about.get("rows")
+    rows, known = _rows_file(folder, kind), about.get("rows")
     if not rows.exists():
         raise RunError(f"{folder} has a run.json but no {kind.file}: {way_out}")
-    content = rows.read_bytes()
+    content = _content(rows, way_out)
     stated = known.get("digest") if isinstance(known, dict) else None
     if stated and hashlib.sha256(content).hexdigest() != stated:
         raise RunError(f"{rows} is not the file that run.json describes (its digest differs): {way_out}")
@@ -258,9 +273,25 @@ def load_run(folder: Path) -> Run | None:
     return replace(run, records=records.take(np.argsort(numbers)).reset_index(drop=True))
 
 
+def _rows_file(folder: Path, kind: RowKind) -> Path:
+    """The file of a run's rows, which is compressed in a run that is kept for reference."""
+    packed = folder / f"{kind.file}.gz"
+    return packed if packed.exists() and not (folder / kind.file).exists() else folder / kind.file
+
+
+def _content(rows: Path, way_out: str) -> bytes:
+    """The text of a file of rows; raises ``RunError`` if its compression is damaged."""
+    if rows.suffix != ".gz":
+        return rows.read_bytes()
+    try:
+        return gzip.decompress(rows.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise RunError(f"{rows} is damaged ({error}): {way_out}") from None
+
+
 def _kind(folder: Path, about: Facts, way_out: str) -> RowKind:
     """The kind of a run's rows: as declared, or derived from the name of the existing file."""
-    existing = [kind.name for kind in KINDS.values() if (folder / kind.file).exists()]
+    existing = [kind.name for kind in KINDS.values() if _rows_file(folder, kind).exists()]
     stated = about.get("kind", next(iter(existing), "attack"))
     if not isinstance(stated, str) or stated not in KINDS:
         raise RunError(f"{folder / 'run.json'} has kind={stated}, which this version does not support: {way_out}")
@@ -320,7 +351,8 @@ def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
 
     Raises ``RunError`` as ``load_run`` does, for two copies of one run, and with ``strict`` for an unfinished run.
     """
-    folders = sorted({path.parent for kind in KINDS.values() for path in root.rglob(kind.file)})
+    files = [f"{kind.file}{end}" for kind in KINDS.values() for end in ("", ".gz")]
+    folders = sorted({path.parent for name in files for path in root.rglob(name)})
     loaded = [(folder, load_run(folder)) for folder in folders]
     unfinished = [folder for folder, run in loaded if run is None]
     if strict and unfinished:

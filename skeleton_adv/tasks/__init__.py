@@ -8,7 +8,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import nearest
 from skeleton_adv.tasks.memory import keep_freed_memory
 
-HELPERS = ("__init__", "memory", "resume", "weights")  # what several tasks need
+HELPERS = ("__init__", "fitting", "memory", "resume", "weights")  # what several tasks need
 
 
 def names() -> list[str]:

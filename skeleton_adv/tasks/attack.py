@@ -16,16 +16,21 @@ from skeleton_adv.command.job import Job
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import RunError, SettingError
 from skeleton_adv.core.files import read_json
+from skeleton_adv.core.masks import allowed, joint_budgets
 from skeleton_adv.core.progress import Progress
 from skeleton_adv.core.ranges import Count, Range, Whole
 from skeleton_adv.data.clips import Prepared
 from skeleton_adv.defenses import check_option, none
 from skeleton_adv.evaluation.attack import Evaluation
+from skeleton_adv.evaluation.made import Kept
+from skeleton_adv.evaluation.plausibility import Plausibility
+from skeleton_adv.evaluation.pool import TrainingPool, batches
 from skeleton_adv.evaluation.targets import Target, resolve_class
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.clips import PAIR, SavedClips
 from skeleton_adv.runs.identity import REVISIONS, identity, source_of
 from skeleton_adv.runs.schema import ATTACK
+from skeleton_adv.tasks.fitting import fitted_part
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
 from skeleton_adv.tasks.weights import Weights, role_settings, weights_of
 
@@ -47,6 +52,7 @@ class Task:
     judgements: Count
     seed: Whole
     batch_size: Annotated[int, Range("[1, 4096]")]
+    plausibility: bool = False
 
     def run(self, job: Job) -> Path:
         """Attack the test clips; resume an unfinished run; do nothing if all clips are done."""
@@ -64,8 +70,9 @@ class Task:
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
         passes = attacks.passes_of(self.attack)
         progress = Progress(name, None if passes is None else passes + JUDGING)
-        evaluation, training = self._evaluation(job, prepared, weights, settings, device, progress)
-        facts = facts_of(job, settings, folder.path.name, device) | training | self._facts(job, evaluation)
+        facts = facts_of(job, settings, folder.path.name, device)
+        evaluation, training = self._evaluation(job, prepared, weights, facts, device, progress)
+        facts |= training | self._facts(job, evaluation)
         facts |= {"total": len(everything), "skipped_files": len(prepared.skipped)}
         origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
         origin |= {key: str(facts[key]) for key in ("device", "git_commit", "versions")}
@@ -112,6 +119,8 @@ class Task:
             raise SettingError(
                 f"runtime.save_trace=true: attack={job.choices['attack']} keeps no trace: choose attack=admm"
             )
+        if self.targeted and not attacks.aims(self.attack):
+            raise SettingError(f"targeted=true: attack={job.choices['attack']} has no target: set targeted=false")
         if self.target not in SEEDED:
             resolve_class(self.target, job.dataset.classes)
         if self.target == "least_likely" and self._origin(job):
@@ -122,12 +131,17 @@ class Task:
         if self.target != "random" and not self.targeted:
             raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
         check_option(self.defense, str(job.choices["defense"]))
+        own = job.settings["attack"]
+        allowed(job.dataset.skeleton, job.dataset.num_frames, own.get("joints"), own.get("frames"))
+        joint_budgets(job.dataset.skeleton, own.get("joint_eps") or {})
 
     def _facts(self, job: Job, evaluation: Evaluation) -> dict[str, Any]:
         """The facts in ``run.json`` about the attack's access to the victim and the constraints."""
         return {
             "access": self._access(job),
             "randomised": evaluation.victim.randomised,
+            "minimises": attacks.minimises(self.attack),
+            "members": [] if job.surrogate is None else [member.option for member in job.surrogate.members],
             "constraints": {
                 name: {"symbol": one.symbol, "unit": one.unit, "remark": one.remark(job.dataset.skeleton)}
                 for name, one in self.constraint.items()
@@ -136,7 +150,8 @@ class Task:
 
     def _access(self, job: Job) -> str:
         """The attack's access to the victim that judges it."""
-        access = attacks.access_of(self.attack)
+        # A fitted part is made with gradients, on training clips.
+        access = "gradients" if attacks.fit_of(self.attack) else attacks.access_of(self.attack)
         if self._origin(job) or access == "none":
             return "none"
         if job.surrogate is not None:
@@ -198,11 +213,12 @@ class Task:
         job: Job,
         prepared: Prepared,
         weights: Mapping[str, Weights],
-        settings: Mapping[str, Any],
+        facts: Mapping[str, Any],
         device: str,
         progress: Progress,
     ) -> tuple[Evaluation, dict[str, Any]]:
-        """The evaluation that a job requests, and facts of the victim's training."""
+        """The evaluation that a job requests, and facts of the victim's training; ``facts`` are the others."""
+        settings = facts["settings"]
         defended = partial(Victim, device=device, on_call=progress.pulse)
         network, training = weights["model"].load(prepared)
         victim = attacked = defended(network, self.defense)
@@ -211,12 +227,20 @@ class Task:
             attacked = defended(source, none)
             training |= {
                 "seeds": training["seeds"] | theirs["seeds"],
+                "remarks": [*dict.fromkeys([*training.get("remarks", []), *theirs.get("remarks", [])])],
                 "surrogate_noise": theirs["trained_noise"],
                 "surrogate_training": theirs["training"],
             }
         elif not self.adaptive:
             attacked = defended(network, none)
+        if attacks.wants_posterior(self.attack) and not getattr(attacked.module, "has_posterior", False):
+            where = "training" if job.surrogate is None else "training@surrogate_training"
+            raise SettingError(
+                f"attack={job.choices['attack']} draws networks from a posterior, which the attacked network does not "
+                f"have: choose {where}=tasar or {where}=ba"
+            )
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
+        pool = TrainingPool(job.dataset, prepared, device)
         same = ("targeted", "target", "seed", "batch_size", "judgements")
         evaluation = Evaluation(
             **{name: getattr(self, name) for name in same},
@@ -227,8 +251,34 @@ class Task:
             attacked=attacked,
             constraints=self.constraint,
             clean=job.session.clean.setdefault(_victim_alone(settings, device), {}),
+            pool=pool,
+            fitted=fitted_part(job, self.attack, attacked, pool, _attack_alone(settings)),
+            plausibility=_plausibility(job, prepared, device) if self.plausibility else None,
+            kept=self._kept(job, facts),
         )
         return evaluation, training
+
+    def _kept(self, job: Job, facts: Mapping[str, Any]) -> Kept | None:
+        """Where the clips of a surrogate are kept for other victims; None if they depend on the victim."""
+        if job.surrogate is None or facts["git_dirty"] or job.runtime.save_trace or job.surrogate.given is not None:
+            return None
+        made_by = {name: facts[name] for name in ("versions", "git_commit", "device", "platform")}
+        key = identity({**_attack_alone(facts["settings"]), "made_by": made_by}, ATTACK.schema)
+        return Kept(Path(job.runtime.cache_dir) / "adversarial" / job.dataset.name / key)
+
+
+def _plausibility(job: Job, prepared: Prepared, device: str) -> Plausibility:
+    """The measures of plausibility on these clips, shared by the runs of a sweep."""
+    clean, training = (partial(batches, job.dataset, prepared, split, device) for split in ("test", "train"))
+    key = repr([prepared.digest, job.dataset_settings, device])
+    found: Plausibility = job.session.usual.setdefault(key, Plausibility(clean, training))
+    return found
+
+
+def _attack_alone(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that an attack's clips depend on; the victim is left out if there is a surrogate."""
+    left_out = ("judgements", "constraint") + (("model", "checkpoint", "defense") if "surrogate" in settings else ())
+    return {name: value for name, value in settings.items() if name not in left_out}
 
 
 def _victim_alone(settings: Mapping[str, Any], device: str) -> str:

@@ -1,8 +1,9 @@
 """Where the weights of a job's networks are, and the facts about them."""
 
+import hashlib
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.core.files import digest
 from skeleton_adv.core.progress import log
 from skeleton_adv.data.clips import Dataset, Prepared
+from skeleton_adv.models.ensemble import Ensemble
 from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.probe import probe, sample
 from skeleton_adv.models.weights import is_foreign, load_weights
 from skeleton_adv.runs.identity import source_of
+from skeleton_adv.train.training import Plain
 
 Loaded = tuple[nn.Module, dict[str, Any]]  # a network, and the facts about its training
 
@@ -34,15 +37,45 @@ def weights_of(job: Job, role: Role) -> Weights:
     if role.given is not None:
         given = role.given
         return Weights(given.digest, lambda prepared: (given.network, dict(given.facts)))
+    if role.members:
+        return _together([weights_of(job, member) for member in role.members], role)
     path = find_checkpoint(job, role)
     return Weights(digest(path), lambda prepared: trained_network(job, role, path, prepared))
+
+
+def clean_weights(job: Job) -> Weights:
+    """The weights of the victim without ``training``, from which a post-training starts; errors as ``weights_of``."""
+    return weights_of(job, replace(job.victim, training=Plain(), model=replace(job.victim.model, checkpoint=None)))
+
+
+def _together(parts: Sequence[Weights], role: Role) -> Weights:
+    """The weights of an ensemble, from those of its members."""
+
+    def load(prepared: Prepared) -> Loaded:
+        networks, facts = zip(*(part.load(prepared) for part in parts), strict=True)
+        same = {name: value for name, value in facts[0].items() if all(one[name] == value for one in facts)}
+        here = [one["trained_here"] for one in facts]
+        trained = False if False in here else None if None in here else True
+        unlike: dict[str, Any] = {"training": {"name": "mixed"}, "trained_noise": None}
+        remarks = list(dict.fromkeys(remark for one in facts for remark in one.get("remarks", [])))
+        alone = {
+            "remarks": remarks,
+            "checkpoint_accuracy": None,
+            "trained_here": trained,
+            "seeds": {role.key: role.model.seed},
+        }
+        classes = networks[0].num_classes
+        return Ensemble(networks, classes), {**unlike, **same, **alone}
+
+    return Weights(hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest(), load)
 
 
 def role_settings(job: Job, role: Role) -> dict[str, Any]:
     """The settings that a network's numbers depend on besides weights: its constructors and input shape."""
     made = {"architecture": role.model.architecture, "preprocess": role.model.preprocess}
     parts = {name: {**settings, **source_of(made[name])} for name, settings in role.settings.items()}
-    return {role.key: parts, "dataset": job.dataset_settings}
+    members = [role_settings(job, member)[role.key] for member in role.members]
+    return {role.key: parts | ({"members": members} if members else {}), "dataset": job.dataset_settings}
 
 
 def checkpoint_name(job: Job, role: Role) -> str:
@@ -81,7 +114,8 @@ def _training(job: Job, role: Role) -> str:
     given = [word.lstrip("+") for word in shlex.split(job.command)]
     root = job.settings["dataset"].get("root")
     places = [f"dataset.root={root}"] if root else []
-    kept = [word for word in given if word.startswith(("dataset.", "training"))]
+    plain = isinstance(role.training, Plain)
+    kept = [word for word in given if word.startswith("dataset.") or (word.startswith("training") and not plain)]
     if role.key == "surrogate":
         own = "surrogate_training"
         kept = [word for word in given if word.startswith("dataset.")]
@@ -117,6 +151,7 @@ def trained_network(job: Job, role: Role, checkpoint: Path, prepared: Prepared) 
     return network, {
         **training_facts(about, checkpoint),
         "trained_here": here,
+        "remarks": [f"{role.option}: {remark}" for remark in network.remarks],
         # If weights are named by their path, the setting does not tell their seed.
         "seeds": {role.key: seed if type(seed := settings.get("seed")) is int else role.model.seed},
     }

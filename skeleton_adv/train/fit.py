@@ -40,8 +40,14 @@ def fit(
     ``training`` is the part beyond the recipe. The file ``scratch`` contains the state after each epoch: a training
     that resumes from it ends with the same weights.
     """
+    training = training or Plain()
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
-    model, optimiser, state = _restore(build, recipe, seed, device, scratch)
+
+    def fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
+        model = _fresh(build, recipe, seed, device)
+        return model, training.optimiser(model, recipe, len(train))
+
+    model, optimiser, state = _restore(*fresh(), scratch, device)
     while state.phase != "done":
         selecting = state.phase == "select"
         clips = [i for i in train if i not in held_out] if selecting else train
@@ -50,10 +56,10 @@ def fit(
             state.phase = "refit" if selecting else "done"
             if selecting:
                 state.epoch = 0
-                model, optimiser = _fresh(build, recipe, seed, device)
+                model, optimiser = fresh()
             continue
         where = (seed, state.phase, state.epoch)
-        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training or Plain(), where)
+        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training, where)
         epoch = Epoch(state.phase, state.epoch + 1, loss, recipe.rate(state.epoch))
         if selecting:
             hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
@@ -61,6 +67,7 @@ def fit(
         state.add(epoch)
         _save(scratch, model, optimiser, state)
         log(_line(epoch, last))
+    training.finish(model, optimiser)
     return model.eval(), state
 
 
@@ -109,13 +116,7 @@ def _one_epoch(
         for start in range(0, len(order), recipe.batch_size):
             numbers = order[start : start + recipe.batch_size]
             batch = training_batch(dataset, prepared, numbers, recipe, rng, training, strength).to(device)
-            loss = training.loss(model, batch, recipe)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimiser.step()
-            total += loss.detach() * len(batch)
+            total += training.step(model, optimiser, batch, recipe) * len(batch)
     return float(total) / len(order)
 
 
@@ -148,9 +149,7 @@ def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -
     return {row[int((k + 0.5) * len(row) / count)] for k in range(count)}
 
 
-def _fresh(
-    build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str
-) -> tuple[nn.Module, torch.optim.Optimizer]:
+def _fresh(build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build().to(device)
@@ -158,19 +157,12 @@ def _fresh(
         for layer in model.modules():
             if isinstance(layer, nn.modules.dropout._DropoutNd):
                 layer.p = recipe.dropout
-    if recipe.optimiser != "sgd":
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
-        return model, kind(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-    optimiser = torch.optim.SGD(
-        model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.momentum > 0
-    )
-    return model, optimiser
+    return model
 
 
 def _restore(
-    build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str, scratch: Path
+    model: nn.Module, optimiser: torch.optim.Optimizer, scratch: Path, device: str
 ) -> tuple[nn.Module, torch.optim.Optimizer, TrainingState]:
-    model, optimiser = _fresh(build, recipe, seed, device)
     if not scratch.exists():
         return model, optimiser, TrainingState()
     saved: dict[str, Any] = torch.load(scratch, map_location=device, weights_only=True)

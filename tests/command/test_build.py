@@ -193,3 +193,32 @@ def test_the_check_of_targets_has_no_loophole(node: dict[str, Any]) -> None:
     settings["defense"] = node
     with pytest.raises(SettingError):
         check_targets(settings, Trust())
+
+
+def test_an_ensemble_has_the_networks_of_its_members() -> None:
+    words = ["model@surrogate=ensemble", "surrogate.members=[hcn,agcn_small]", "surrogate.seed=1"]
+    surrogate = job_of(words).surrogate
+    assert surrogate is not None and [one.option for one in surrogate.members] == ["hcn", "agcn_small"]
+    assert {one.model.seed for one in surrogate.members} == {1} and {one.key for one in surrogate.members} == {
+        "surrogate"
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["model=ensemble"], r"model\.members is missing: set model\.members to models"),
+        (["model=ensemble", "model.members=[hcn]"], "at least two models"),
+        (["model=ensemble", "model.members=[hcn,agcm]"], "agcm is not a model"),
+        (["model=ensemble", "model.members=[hcn,ensemble]"], "ensemble is not a model"),
+        (["model=ensemble", "model.members=[hcn,agcn]", "model.checkpoint=a.pt"], "no effect on an ensemble"),
+    ],
+)
+def test_an_ensemble_needs_members(words: list[str], text: str) -> None:
+    with pytest.raises(SettingError, match=text):
+        _checked(words)
+
+
+def _checked(words: list[str]) -> Job:
+    cli.check_arguments(words)
+    return job_of(words)

@@ -2,75 +2,27 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_batch
+from judged import CONSTRAINTS, Linear, evaluation, key, rows, still
 from torch import Tensor, nn
 
 from skeleton_adv.attacks import AttackResult, access_of, name_of, needs, own_columns
 from skeleton_adv.attacks.admm import admm
 from skeleton_adv.attacks.from_file import from_file
 from skeleton_adv.attacks.pgd import pgd
-from skeleton_adv.constraints import SLACK, BoneLength, Constraint, JointAngle, Limits, Speed
+from skeleton_adv.constraints import SLACK, Constraint, JointAngle, Limits
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.errors import AttackError, SettingError
-from skeleton_adv.data.clips import Prepared, hashed_order, load_batch
-from skeleton_adv.data.store import prepare
-from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.data.clips import hashed_order, load_batch
 from skeleton_adv.defenses import none
-from skeleton_adv.evaluation.attack import Evaluation
 from skeleton_adv.evaluation.metrics import measure
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import ATTACK, constraint_columns
-
-CONSTRAINTS: dict[str, Constraint] = {"bone": BoneLength(), "angle": JointAngle(), "speed": Speed()}
-FRAMES, PERSONS = 16, 2  # the second person is absent in every clip: 960 entries that may not move
-
-
-class Linear(nn.Module):
-    """A linear victim of 27 classes with random weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        rng = torch.Generator().manual_seed(0)
-        self.weight = nn.Parameter(torch.randn(27, 3 * FRAMES * 20 * PERSONS, generator=rng) / 40)
-
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        return x.flatten(1) @ self.weight.T
-
-
-@pytest.fixture(scope="module")
-def data(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[UTDMHAD, Prepared]:
-    dataset = UTDMHAD(str(mat_folder), num_frames=FRAMES, num_persons=PERSONS)
-    return dataset, prepare(dataset, tmp_path_factory.mktemp("cache"))
-
-
-def evaluation(data: Any, attack: Any, **changes: Any) -> Evaluation:
-    victim = Victim(Linear(), none, "cpu")
-    settings: dict[str, Any] = {"targeted": False, "target": "random", "seed": 0, "batch_size": 5}
-    settings |= {"victim": victim, "attacked": victim, "constraints": CONSTRAINTS, **changes}
-    return Evaluation(*data, attack=attack, **settings)
-
-
-def rows(data: Any, attack: Any, limit: int | None = None, **changes: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    order = hashed_order(data[1].clips, "test")[:limit]
-    evaluation(data, attack, **changes).run(order, set(), found.extend, lambda starts, _: starts)
-    return found
-
-
-def key(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "seconds"}
-
-
-def still(batch: SkeletonBatch, x_adv: Tensor | None = None) -> AttackResult:
-    found = torch.zeros(len(batch), dtype=torch.bool)
-    return AttackResult(batch.x if x_adv is None else x_adv, found)
-
 
 # The columns of a row
 

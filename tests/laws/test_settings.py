@@ -18,8 +18,8 @@ from skeleton_adv.tasks import attack, certify, train
 from skeleton_adv.tasks.weights import Weights
 
 WEIGHTS = Weights("0" * 64, lambda prepared: pytest.fail("the weights are not loaded"))
-IDLE = (  # they choose a part that is identified by its digest, or the device, folders and limits
-    *("task", "runtime.*", "*.checkpoint", "dataset.root", "dataset.on_error"),
+IDLE = (  # they choose a part that is identified by its digest, the device, folders, limits or further columns
+    *("task", "runtime.*", "*.checkpoint", "dataset.root", "dataset.on_error", "plausibility"),
 )
 CASES = {
     "attack": ([], ("model.seed", "training.*", "surrogate_training.*", "target", "adaptive", "judgements")),
@@ -61,6 +61,7 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "schedule": ("exponential",),
     "on_error": ("skip",),
     "taps": (7,),
+    "start": ("clean",),
 }
 
 

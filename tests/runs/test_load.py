@@ -1,5 +1,6 @@
 """Runs read back: their facts are checked, damage is reported in one line, and runs of earlier versions load."""
 
+import gzip
 import json
 import random
 from pathlib import Path
@@ -242,3 +243,17 @@ def test_a_setting_of_the_wrong_type_is_reported(tmp_path: Path, changes: Any) -
     (made / "run.json").write_text(json.dumps(stated))
     with pytest.raises(RunError, match="is damaged"):
         load_run(made)
+
+
+def test_compressed_rows_are_the_same_run(tmp_path: Path) -> None:
+    made = run(folder=tmp_path / "run")
+    rows = tmp_path / "run/records.csv"
+    packed = rows.with_name("records.csv.gz")
+    packed.write_bytes(gzip.compress(rows.read_bytes()))
+    rows.unlink()
+    (again,), unfinished = load_runs(tmp_path)
+    assert again.records.equals(made.records) and not unfinished
+    for damage in (b"", packed.read_bytes()[:40], b"text"):
+        packed.write_bytes(damage)
+        with pytest.raises(RunError, match=r"records\.csv\.gz"):
+            load_runs(tmp_path)

@@ -72,7 +72,7 @@ class Front(nn.Module):
         )
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor | tuple[Tensor, ...]:
-        clips = self.clips if context is None or context.purpose == "attack" else self.judged_clips
+        clips = self.clips if context is None or context.purpose in ("attack", "fit") else self.judged_clips
         x, count = self.normalise(x)
         numbers = numbers_of(count, self.length, clips, self.decode, self.training)
         found = [sampled(feature(x, count), numbers) for feature in self.features]

@@ -1,6 +1,7 @@
 """The tables. Each module here declares one as ``TABLE`` and is found automatically."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -20,7 +21,20 @@ def by_table(runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
         takers = [table for table in tables if table.takes and table.takes(run)]
         for table in takers or [table for table in tables if table.takes is None]:
             own[table.name].append(run)
-    return [(table, own[table.name]) for table in TABLES if own[table.name]]
+    return [pair for table in TABLES if own[table.name] for pair in _split(table, own[table.name])]
+
+
+def _split(table: Table, runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
+    """The table with its runs, or one table per value by which it sets runs apart."""
+    if table.apart is None:
+        return [(table, [*runs])]
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(table.apart(run), []).append(run)
+    return [
+        (replace(table, name=f"{table.name}_{value}", title=f"{table.title} {value}"), groups[value])
+        for value in sorted(groups)
+    ]
 
 
 def plain(kind: str) -> Table:

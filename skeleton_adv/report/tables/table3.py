@@ -14,5 +14,5 @@ TABLE = Table(
     columns=COLUMNS,
     published=Published("table3", ("setting", "model", "split"), PUBLISHED_COLUMNS, notes=True),
     grid=(),
-    second=AGAINST_ADMM,
+    further=(AGAINST_ADMM,),
 )

@@ -1,0 +1,140 @@
+"""Tables of the benchmark: by threat model, worst case per clip, and attacks that minimise a norm."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import samples
+
+from skeleton_adv.report.paired import Paired, by_victim, median
+from skeleton_adv.report.tables import by_table
+from skeleton_adv.report.transferred import _interval
+from skeleton_adv.report.transferred import rows as transfer_rows
+from skeleton_adv.report.write import write
+from skeleton_adv.runs.load import Run
+
+
+def under(
+    attack: str,
+    fooled: Sequence[int],
+    feasible: Sequence[int] = (*range(6),),
+    threat: str | None = "linf_2mm",
+    **facts: Any,
+) -> Run:
+    """A run that fools these of the six clips, of which 0 to 3 are correct before."""
+    rows = samples.six_rows(
+        success=[index in fooled for index in range(6)],
+        feasible=[index in feasible for index in range(6)],
+        adv_pred=[2 if index in fooled else 1 for index in range(6)],
+        **facts.pop("rows", {}),
+    )
+    choices = {"attack": attack, "threat": threat, **facts.pop("choices", {})}
+    settings = {"attack": {"name": attack}, **facts.pop("settings", {})}
+    return samples.run(rows, choices=choices, settings=settings, identity=f"{attack}{threat}"[:12], **facts)
+
+
+def least(attack: str, l2: list[float], fooled: Sequence[int] = (*range(6),), **facts: Any) -> Run:
+    return under(attack, fooled, threat=None, minimises="l2", rows={"l2": l2}, **facts)
+
+
+def test_every_threat_model_has_a_table(tmp_path: Path) -> None:
+    runs = [under("pgd", [0, 1]), under("cw", [2]), under("pgd", [3], threat="paper")]
+    tables = {table.name: own for table, own in by_table(runs)}
+    assert {name: len(own) for name, own in tables.items() if name.startswith("threat")} == {
+        "threat_linf_2mm": 2,
+        "threat_paper": 1,
+    }
+    for table, own in by_table(runs):
+        write(table, own, table.rows(own), runs, tmp_path)
+    written = {path.name for path in (tmp_path / "utd_mhad").iterdir()}
+    assert {f"threat_linf_2mm{end}" for end in (".md", ".csv", "_matrix.csv", "_worst_case.csv")} <= written
+    matrix = pd.read_csv(tmp_path / "utd_mhad/threat_linf_2mm_matrix.csv")
+    assert matrix["attack"].tolist() == ["pgd", "cw"]
+    assert [one.partition(" ")[0] for one in matrix["hcn s0"]] == ["50.0", "25.0"]
+
+
+def test_the_worst_case_counts_clips_that_no_attack_fools_inside_the_threat_model(tmp_path: Path) -> None:
+    """Clips 0 to 3 are correct before: pgd fools 0 and 1, but 1 outside; cw fools 0, 2, and 4, which is wrong."""
+    runs = [under("pgd", [0, 1], feasible=[0]), under("cw", [0, 2, 4]), under("transfer", [3], access="transfer")]
+    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "threat_linf_2mm"]
+    write(table, own, table.rows(own), runs, tmp_path)
+    worst = pd.read_csv(tmp_path / "utd_mhad/threat_linf_2mm_worst_case.csv")
+    assert worst["attacks"].tolist() == [2] and worst["paired_clips"].tolist() == [6]
+    assert worst["worst_case"].tolist() == [0.5] and worst["worst_case_clips"].tolist() == [4]
+    assert worst["strongest"].tolist() == ["cw"] and worst["strongest_success"].tolist() == [0.5]
+    assert worst["alone"].tolist() == [1]
+
+
+def test_only_clips_that_all_attacks_have_are_paired() -> None:
+    few = samples.six_rows(success=True)[2:5]
+    part = samples.run(few, choices={"attack": "cw"}, done=3)
+    paired = Paired([under("pgd", [0, 2, 3], threat=None), part])
+    assert paired.clips.tolist() == [2, 3, 4] and paired.right.tolist() == [True, True, False]
+    assert paired.succeeded(paired.runs[0]).tolist() == [True, True, False]
+
+
+def test_victims_with_other_weights_are_apart() -> None:
+    runs = [under("pgd", []), under("cw", []), under("pgd", [], settings={"checkpoint": "others"})]
+    assert [len(group) for group in by_victim(runs)] == [2, 1]
+
+
+def test_the_shortest_perturbation_of_each_clip_is_the_reference() -> None:
+    """Clips 0 to 3: ddn is shortest on 0, 1 and 3; cw on 2, and within 1.1 on 0; 3 is not fooled by cw."""
+    runs = [
+        least("ddn", [1.0, 1.0, 1.2, 1.0, 9, 9]),
+        least("cw", [1.09, 1.11, 1.0, 0.1, 9, 9], fooled=[0, 1, 2, 4, 5]),
+    ]
+    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "least"]
+    frame = table.rows(own).set_index("attack")
+    assert frame["near_shortest"].to_dict() == {"ddn": 0.75, "cw": 0.5}
+    assert frame["near_shortest_clips"].to_dict() == {"ddn": 4, "cw": 4}
+    assert frame["median_norm"].to_dict() == pytest.approx({"ddn": 1.0, "cw": 1.09})
+    assert frame["mean_norm"].to_dict() == pytest.approx({"ddn": 1.05, "cw": 3.2 / 3})
+
+
+def test_the_median_may_be_infinite() -> None:
+    assert median(np.array([np.inf, 1, np.inf])) == np.inf and median(np.array([3.0, 1, np.inf])) == 3
+
+
+def on(attack: str, surrogate: str, victim: str, fooled: Sequence[int], **facts: Any) -> Run:
+    choices = {"model": victim, "model@surrogate": surrogate}
+    settings = {"checkpoint": victim, "surrogate_checkpoint": surrogate, "surrogate": {"name": surrogate}}
+    settings |= {"attack": {"name": attack}}
+    return under(attack, fooled, access="transfer", choices=choices, settings=settings, **facts)
+
+
+def test_transfer_is_the_mean_over_victims_that_are_no_surrogate() -> None:
+    """Clips 0 to 3 are correct before. On a and b, mi_fgsm fools 1 of 8, tasar 4 of 8; c is a surrogate."""
+    runs = [on("mi_fgsm", "c", "a", [0]), on("mi_fgsm", "c", "b", []), on("mi_fgsm", "c", "c", [*range(6)])]
+    runs += [on("tasar", "c", "a", [0, 1, 2]), on("tasar", "c", "b", [0])]
+    runs += [on("svre", "ensemble", victim, clips, members=["c", "d"]) for victim, clips in (("a", [0, 4]), ("b", [5]))]
+    found = {row["attack"]: row for row in transfer_rows(runs)}
+    means = {name: row["transfer_success"] for name, row in found.items()}
+    assert means == {"mi_fgsm": 1 / 8, "tasar": 4 / 8, "svre": 1 / 8}
+    assert {row["victims"] for row in found.values()} == {2} and {row["paired_clips"] for row in found.values()} == {4}
+    assert found["tasar"]["gain"] == 3 / 8 and "gain" not in found["mi_fgsm"] and "gain" not in found["svre"]
+    low, high = found["tasar"]["gain_low"], found["tasar"]["gain_high"]
+    assert 0 <= low < 3 / 8 < high <= 0.5  # no clip gains more than a half
+
+
+def test_the_bootstrap_covers_a_mean_as_often_as_it_claims() -> None:
+    rng = np.random.Generator(np.random.PCG64(1))
+    hits = 0
+    for _ in range(300):
+        found = _interval("x", rng.random(40))
+        hits += found["x_low"] <= 0.5 <= found["x_high"]
+    assert 0.90 <= hits / 300 <= 0.98
+
+
+def test_plausibility_is_shown_beside_that_of_clean_clips() -> None:
+    names = ("jerk", "high_frequency", "skate", "limit_excess", "pose_distance")
+    columns = {f"{name}{end}": 0.5 for name in names for end in ("", "_ratio", "_percentile", "_clean_percentile")}
+    columns |= {"jerk_ratio": [2.0, 4.0, 3.0, 3.0, 3.0, 3.0], "limit_excess": [0.0, 0.1, 0.0, 0.2, 0.0, 0.0]}
+    run = under("pgd", [0], rows=columns)
+    ((table, own),) = [(table, own) for table, own in by_table([run]) if table.name == "plausibility"]
+    frame = table.rows(own)
+    assert frame["jerk_ratio"].tolist() == [3.0] and frame["beyond_limits"].tolist() == pytest.approx([1 / 3])
+    assert "plausibility" not in [table.name for table, _ in by_table([under("pgd", [0])])]
