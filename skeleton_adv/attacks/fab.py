@@ -109,8 +109,8 @@ class Search:
         """(N,) the size of displacements (N, C, T, V, M): 1 at the border of the budget."""
         if self.budget.norm == "linf":
             return (delta.abs() / self.budget.radius.clamp(min=1e-30)).flatten(1).amax(dim=1)
-        length: Tensor = delta.flatten(1).norm(dim=1)
-        return length / self.budget.radius.flatten()
+        size: Tensor = delta.flatten(1).norm(dim=1) / self.budget.radius.flatten()
+        return size
 
     def _lead(self, logits: Tensor, goal: Tensor | None) -> Tensor:
         """(N,) the amount by which the true class leads ``goal``, or any class leads the target."""
