@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from skeleton_adv.attacks import fit_of, wants_pool
 from skeleton_adv.attacks.pgd import pgd
 from skeleton_adv.command import cli
 from skeleton_adv.core.batch import Context, SkeletonBatch
@@ -42,6 +43,8 @@ def made(settings: Any) -> Any:
 
 def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = False) -> Callable[..., Any]:
     """An attack of few steps; an attack that reads clips reads those of a strong attack on ``batch`` and ``Linear``."""
+    from black_box import pool_like  # which imports this module
+
     reads = f"attack.path={folder}"
     text = (Path(cli.CONF) / "attack" / f"{name}.yaml").read_text()
     settings = chosen("attack", name, *([reads] if "path: ???" in text else []))
@@ -51,7 +54,16 @@ def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = Fa
         kept = {"x": batch.x, "x_adv": strong.x_adv, "mask": batch.mask, "index": batch.index}
         save_file({key: value.contiguous() for key, value in kept.items()}, folder / "clips/all.safetensors")
     attack = made(settings)
-    few = {key: 3 for key in signature(attack).parameters if key.endswith("steps") and settings.get(key, 3) > 3}
+    few: dict[str, Any] = {
+        key: 3 for key in signature(attack).parameters if key.endswith("steps") and settings.get(key, 3) > 3
+    }
+    less = {"queries": 60, "eot": 2, "candidates": 10, "passes": 2}
+    few |= {key: n for key, n in less.items() if key in signature(attack).parameters and settings.get(key, n) > n}
+    fit = fit_of(partial(attack, **few))
+    if wants_pool(attack):
+        few["pool"] = pool_like(batch)
+    if fit:
+        *_, few["fitted"] = fit(Linear, pool_like(batch), None)
     return partial(attack, **few)
 
 

@@ -15,7 +15,7 @@ from skeleton_adv.runs.schema import Columns
 
 __all__ = [
     *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "aims", "fit_of", "members"),
-    *("minimises", "name_of", "needs", "own_columns", "passes_of", "wants_pool"),
+    *("minimises", "name_of", "needs", "own_columns", "passes_of", "uses_labels", "wants_pool", "wants_posterior"),
 ]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
@@ -44,6 +44,10 @@ class Pool(Protocol):
 Fit = Callable[..., Iterator[Tensors]]
 
 
+# (x, draws, scale) -> logits (H, N, num_classes) of networks that are drawn from the posterior over the weights.
+Posterior = Callable[[Tensor, int, float], Tensor]
+
+
 @dataclass(frozen=True)
 class AttackResult:
     """The result of an attack; evaluation judges success from ``x_adv`` alone."""
@@ -63,24 +67,28 @@ class Attack(Protocol):
 @dataclass(frozen=True)
 class _Needs:
     access: Access
-    columns: Columns
-    passes: Callable[..., int] | None
-    pool: bool
-    fit: Fit | None
-    minimises: str | None
-    aims: bool
+    columns: Columns = field(default_factory=dict)
+    passes: Callable[..., int | None] | None = None
+    pool: bool = False
+    fit: Fit | None = None
+    minimises: str | None = None
+    aims: bool = True
+    labels: Callable[..., bool] | None = None
+    posterior: bool = False
 
 
 def needs(
     access: Access,
     columns: Columns | None = None,
-    passes: Callable[..., int] | None = None,
+    passes: Callable[..., int | None] | None = None,
     *,
     pool: bool = False,
     fit: Fit | None = None,
     minimises: str | None = None,
     aims: bool = True,
+    labels: Callable[..., bool] | None = None,
     masks: bool = True,
+    posterior: bool = False,
 ) -> Callable[[F], F]:
     """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
 
@@ -88,20 +96,24 @@ def needs(
     logits; ``labels``: calls return predicted classes (N,), -1 where the logits are not finite; ``none``: no
     calls are allowed. Evaluation gives the attack no more than that. ``columns`` maps names to the kinds ``float``,
     ``int`` and ``bool``; ``AttackResult.columns`` must then contain a tensor (N,) for each. ``passes(**settings)``
-    returns the number of times that the attack calls the model; the estimate of the time left uses it.
+    returns the number of times that the attack calls the model, if that is known (the time left is estimated from it).
 
     - ``pool``: the attack receives ``pool``, the training clips of the attacker (``Pool``)
     - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
     - ``minimises``: the norm that the attack makes as small as it can, ``l2``, ``linf`` or ``l0`` (joints in frames);
       ``norm`` if its setting ``norm`` names it. Tables compare such attacks by the norms that they find
     - ``aims``: whether it can reach a target; if not, it is refused with ``targeted=true``
+    - ``labels``: ``labels(**settings)`` is whether the attack uses classes: true ones, targets, or those that the model
+      distinguishes; without them it takes features, has no target and claims no success (None: it uses them)
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
       if it has ``eps``, also ``joint_eps``, budgets of single joints
+    - ``posterior``: the attacked network has a ``posterior``, which some ways of training fit
     """
 
     def declare(attack: F) -> F:
         declared = _masked(attack) if masks and isfunction(attack) else attack
-        declared.__needs__ = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims)  # type: ignore[attr-defined]
+        own = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims, labels, posterior)
+        declared.__needs__ = own  # type: ignore[attr-defined]
         return declared
 
     return declare
@@ -129,8 +141,13 @@ def minimises(attack: Callable[..., Any]) -> str | None:
 
 
 def aims(attack: Callable[..., Any]) -> bool:
-    """Whether an attack can reach a target."""
-    return _needs_of(attack).aims
+    """Whether an attack with its settings can reach a target."""
+    return _needs_of(attack).aims and uses_labels(attack)
+
+
+def wants_posterior(attack: Callable[..., Any]) -> bool:
+    """Whether an attack draws networks from the posterior of the attacked one."""
+    return _needs_of(attack).posterior
 
 
 def fit_of(attack: Callable[..., Any]) -> Callable[..., Iterator[Tensors]] | None:
@@ -143,6 +160,12 @@ def passes_of(attack: Callable[..., Any]) -> int | None:
     """How often an attack calls the model with its settings; None if it does not declare this."""
     passes = _needs_of(attack).passes
     return passes(**_values_of(attack)) if passes else None
+
+
+def uses_labels(attack: Callable[..., Any]) -> bool:
+    """Whether an attack with its settings uses classes; one that does not may attack features."""
+    labels = _needs_of(attack).labels
+    return labels(**_values_of(attack)) if labels else True
 
 
 def name_of(attack: Callable[..., Any]) -> str:
@@ -158,6 +181,16 @@ def members(model: Model) -> tuple[Model, ...]:
     """
     found: tuple[Model, ...] = getattr(model, "__members__", ())
     return found or (model,)
+
+
+def posterior(model: Model) -> Posterior:
+    """Draws networks from a model's posterior; each call draws others, the same for all clips.
+
+    ``scale`` multiplies the standard deviations. Each draw is one network, or one of each appended part; parts share
+    one pass over the clips, other draws take one each. A model without a posterior is always drawn.
+    """
+    found: Posterior | None = getattr(model, "__posterior__", None)
+    return found or (lambda x, draws, scale: model(x)[None])
 
 
 def _masked(attack: F) -> F:
@@ -186,7 +219,7 @@ def _values_of(attack: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _needs_of(attack: Callable[..., Any]) -> _Needs:
-    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients", {}, None, False, None, None, True))
+    needs: _Needs = getattr(_function(attack), "__needs__", _Needs("gradients"))
     return needs
 
 

@@ -1,15 +1,28 @@
-"""The attack of Carlini and Wagner: the smallest l2 that fools the model, without body constraints."""
+"""C&W in l2: a search over the weight of the loss, which begins at an iterate of DDN or FMN, or at the clean clip."""
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
-from skeleton_adv.attacks.losses import fooled, hinge
+from skeleton_adv.attacks.ddn import descend
+from skeleton_adv.attacks.fmn import approach
+from skeleton_adv.attacks.losses import fooled, hinge, margin
+from skeleton_adv.attacks.shortest import Shortest, Weights, length, per_clip
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 
+SHORT = 0.1  # the learning rate of the refinement, as a fraction of the root mean square of its start
+Start = Literal["both", "ddn", "fmn", "clean"]
 
-@needs("gradients", passes=lambda search_steps, steps, **_: search_steps * steps + 1)
+
+def _passes(search_steps: int, steps: int, start: Start, start_steps: int, **_: object) -> int:
+    starts = {"both": 2, "clean": 0}.get(start, 1)
+    return starts * start_steps + (start != "clean") + search_steps * steps + 1
+
+
+@needs("gradients", passes=_passes, minimises="l2")
 @checked
 def cw(
     model: Model,
@@ -22,64 +35,91 @@ def cw(
     lr: Positive = 5e-3,
     conf: NonNegative = 0.0,
     abort_early: bool = True,
+    start: Start = "both",
+    start_steps: Count = 200,
+    per_coordinate: bool = False,
+    falling: bool = True,
 ) -> AttackResult:
     """Towards Evaluating the Robustness of Neural Networks (Carlini and Wagner, arXiv 1608.04644), l2.
 
     Minimises ``|d|^2 + c max(margin + conf, 0)``, with the displacement d in metres, for ``search_steps`` values
     of c per clip: c grows tenfold until the first success and is bisected after it.
     Coordinates are unbounded, so there is no box and no change of variables. The attack returns the
-    shortest d that fools the model, per clip; if none does, it returns the last iterate with ``found`` False. With
+    shortest d that fools the model, per clip; if none does, it returns the last iterate. With
     ``abort_early``, a clip stops once a tenth of the steps does not lower its loss by a ten-thousandth.
-    Differs from the paper: Adam's second moment is one number per clip, and the learning rate falls to 0. With one
-    number per coordinate and a constant rate, short d are up to 1.4 times too long on a linear victim.
+
+    - ``start``: ``clean``: every search begins at d = 0, as in the paper. ``ddn`` or ``fmn``: the first search refines,
+      in short steps, the shortest d of ``start_steps`` steps of DDN (cross-entropy, arXiv 1811.09600) or FMN
+      (margin, arXiv 2102.12827), and c begins at twice the value for which this d would be optimal; the other
+      searches begin at d = 0. ``both``: the shorter d of the two
+    - ``per_coordinate``: Adam's second moment is one number per coordinate, as in the paper, or one per clip
+    - ``falling``: the learning rate falls to 0 in each search; in the paper, it is constant
+
+    The paper's search is ``start`` = ``clean``, ``per_coordinate`` and not ``falling``. With one number per coordinate
+    and a constant rate, short d are up to 1.4 times too long on a linear victim; searches that all begin at d = 0
+    miss a d of DDN that is more than 1.1 times shorter on 12 % of HCN's clips.
     A model that draws noise may be fooled once by chance; ``conf`` above 0 makes this rarer. A search
     takes all its steps even if all clips have stopped, so that a clip's draws do not depend on other clips.
     """
-    n, per_clip = len(batch), (-1, 1, 1, 1, 1)
-    movable = batch.movable
+    movable, best = batch.movable, Shortest(batch)
     entries = movable.flatten(1).sum(dim=1).clamp(min=1).to(batch.x.dtype)
-    low, high = torch.zeros_like(batch.x[:, 0, 0, 0, 0]), torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
-    weight = torch.full_like(low, c)
-    best, shortest = torch.zeros_like(batch.x), high.clone()
-    last = best
-    for _ in range(search_steps):
-        delta = torch.zeros_like(batch.x).requires_grad_()
-        first, second = torch.zeros_like(batch.x), torch.zeros_like(low)
-        reached, active = torch.zeros(n, dtype=torch.bool, device=low.device), torch.ones_like(low)
-        lowest = checked_lowest = torch.full_like(low, torch.inf)
+    first_c, pace, origin = torch.full_like(best.size, c), torch.full_like(best.size, lr), torch.zeros_like(batch.x)
+    if start != "clean":
+        known = _started(model, batch, targeted, start, start_steps)
+        origin = known.delta
+        first_c = torch.where(known.found, 2 * _critical(model, batch, origin, targeted), first_c)
+        pace = torch.where(known.found, SHORT * known.size / entries.sqrt(), pace)
+    weights, delta = Weights(first_c), origin
+    for search in range(search_steps):
+        delta = origin if search == 0 else torch.zeros_like(origin)
+        rates = pace if search == 0 else torch.full_like(pace, lr)
+        first = torch.zeros_like(batch.x)
+        second = torch.zeros_like(batch.x if per_coordinate else per_clip(entries))
+        reached, active = torch.zeros_like(best.found), torch.ones_like(best.found)
+        lowest = checked_lowest = torch.full_like(best.size, torch.inf)
         for step in range(steps):
+            delta.requires_grad_()
             logits = model(batch.x + delta)
-            length = delta.flatten(1).square().sum(dim=1)
+            square = delta.flatten(1).square().sum(dim=1)
             excess = hinge(logits, batch.y, targeted, conf)
-            loss = length + weight * excess
+            loss = square + weights.value * excess
             (gradient,) = torch.autograd.grad(loss.sum(), delta)
             with torch.no_grad():
-                success = fooled(logits, batch.y, targeted) & (excess <= 0) & (active > 0)
-                better = success & (length < shortest)
-                best = torch.where(better.view(per_clip), delta, best)
-                shortest = torch.where(better, length, shortest)
+                success = fooled(logits, batch.y, targeted) & (excess <= 0) & active
+                best.offer(delta, square, success)
                 reached |= success
-            lowest = torch.minimum(lowest, loss.detach())
-            if abort_early and step and step % max(steps // 10, 1) == 0:
-                active = active * (lowest < checked_lowest * (1 - 1e-4))
-                checked_lowest = lowest
-            with torch.no_grad():
+                lowest = torch.minimum(lowest, loss)
+                if abort_early and step and step % max(steps // 10, 1) == 0:
+                    active = active & (lowest < checked_lowest * (1 - 1e-4))
+                    checked_lowest = lowest
                 gradient = torch.where(movable, gradient, 0)
                 first = 0.9 * first + 0.1 * gradient
-                second = 0.999 * second + 0.001 * gradient.flatten(1).square().sum(dim=1) / entries
-                rate = active * lr * (1 - step / steps) / (1 - 0.9 ** (step + 1))
-                rate = rate / ((second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8)
-                delta -= rate.view(per_clip) * first
-        last = delta.detach()
-        high = torch.where(reached, torch.minimum(high, weight), high)
-        low = torch.where(reached, low, torch.maximum(low, weight))
-        weight = torch.where(high.isfinite(), (low + high) / 2, weight * 10)
-    found = shortest.isfinite()
-    x_adv = batch.x + torch.where(found.view(per_clip), best, last)
-    return AttackResult(x_adv, found & _fools_rounded(model, x_adv, batch, targeted))
+                power = gradient.square()
+                if not per_coordinate:
+                    power = per_clip(power.flatten(1).sum(dim=1) / entries)
+                second = 0.999 * second + 0.001 * power
+                rate = rates * active * ((1 - step / steps) if falling else 1.0) / (1 - 0.9 ** (step + 1))
+                scaled = (second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
+                delta = delta.detach() - per_clip(rate) / scaled * first
+        weights.update(reached)
+    return best.result(model, batch, targeted, delta)
 
 
-def _fools_rounded(model: Model, x_adv: Tensor, batch: SkeletonBatch, targeted: bool) -> Tensor:
-    """(N,) bool: whether the returned clip, which is rounded, still fools the model."""
-    with torch.no_grad():
-        return fooled(model(x_adv), batch.y, targeted)
+def _started(model: Model, batch: SkeletonBatch, targeted: bool, start: Start, steps: int) -> Shortest:
+    """The shortest displacements of DDN, FMN or both."""
+    best = Shortest(batch)
+    if start in ("ddn", "both"):
+        best, _ = descend(model, batch, targeted, steps=steps)
+    if start in ("fmn", "both"):
+        other, _ = approach(model, batch, targeted, steps=steps)
+        best.offer(other.delta, other.size, other.found)
+    return best
+
+
+def _critical(model: Model, batch: SkeletonBatch, delta: Tensor, targeted: bool) -> Tensor:
+    """(N,) the c for which ``|d|^2 + c margin`` does not change along ``delta``, to first order; one pass."""
+    delta = delta.detach().requires_grad_()
+    loss = margin(model(batch.x + delta), batch.y, targeted)
+    (gradient,) = torch.autograd.grad(loss.sum(), delta)
+    slope = length(torch.where(batch.movable, gradient, 0))
+    return 2 * length(delta.detach()) / slope.clamp(min=1e-30)

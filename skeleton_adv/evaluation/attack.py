@@ -133,11 +133,15 @@ class Evaluation:
         extra |= {"fitted": self.fitted} if fit_of(self.attack) else {}
         # A copy, because an attack that overwrites its clips would otherwise be judged against the overwritten clips.
         result = self.attack(view.limited(access_of(self.attack)), _copied(goal), targeted=self.targeted, **extra)
+        falling, gradient = torch.zeros_like(result.found), torch.full_like(batch.dt, torch.nan)
+        if self.attacked.classifies:  # features have no margin and no cross-entropy
+            falling = still_falling(view.answers, goal.y, self.targeted)
+            gradient = gradient_norm(self.attacked.view(batch, "attack", self.seed), batch)
         return Made(
             x_adv=self._checked(result, batch),
             found=result.found,
-            falling=still_falling(view.answers, goal.y, self.targeted),
-            gradient=gradient_norm(self.attacked.view(batch, "attack", self.seed), batch),
+            falling=falling,
+            gradient=gradient,
             columns=result.columns,
             forwards=view.forwards,
             gradients=view.gradients,

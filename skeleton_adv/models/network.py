@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.data.clips import Dataset
+from skeleton_adv.models import posterior
 
 
 class Network(nn.Module):
@@ -23,13 +25,33 @@ class Network(nn.Module):
         self.preprocess, self.model, self.num_classes = preprocess, model, num_classes
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
-        logits: Tensor = self.model(*self._prepared(x, context))
+        logits: Tensor = self.model(*self.prepared(x, context))
         fits = isinstance(logits, Tensor) and logits.shape == (len(x), self.num_classes or logits.shape[-1])
         if not fits:
             raise SettingError(self._misfit(logits, len(x)))
         return logits
 
-    def _prepared(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, ...]:
+    @property
+    def has_posterior(self) -> bool:
+        """Whether ``sampled`` draws networks; otherwise it returns the logits of this one."""
+        return posterior.has_posterior(self.model)
+
+    def sampled(self, x: Tensor, context: Context, draws: int, scale: float) -> Tensor:
+        """(H, N, K) logits of H networks from the posterior over weights; H is ``draws`` times the appended parts.
+
+        ``scale`` multiplies the standard deviations. Weights depend on the seed, purpose and draw of ``context``.
+        """
+        if not self.has_posterior:
+            logits: Tensor = self(x, context)
+            return logits[None]
+        stream = (context.seed, context.purpose, context.draw)
+        return posterior.sampled(self.model, self.prepared(x, context), draws, scale, stream)
+
+    def passes(self, draws: int) -> int:
+        """How many passes over the clips ``sampled`` takes."""
+        return posterior.passes(self.model, draws) if self.has_posterior else 1
+
+    def prepared(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, ...]:
         """What the model receives: clips, and anything else that its preprocessing returns.
 
         A preprocessing that declares ``takes_context`` receives the purpose too, so that it can sample a clip more
@@ -42,6 +64,11 @@ class Network(nn.Module):
     def log_probabilities(self) -> bool:
         """Whether attacks receive the log of a mean of probabilities instead of logits, as a part declares."""
         return any(getattr(part, "log_probabilities", False) for part in (self.preprocess, self.model))
+
+    @property
+    def returns_features(self) -> bool:
+        """Whether the outputs are features of clips, not logits of classes, as the model declares."""
+        return returns_features(self.model)
 
     @property
     def remarks(self) -> list[str]:
@@ -66,7 +93,7 @@ class Network(nn.Module):
     def streams(self, x: Tensor) -> tuple[Tensor, ...]:
         """The logits of each separately trained part of the model; usually there is one."""
         streams: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(self.model, "streams", None)
-        return streams(*self._prepared(x)) if streams else (self(x),)
+        return streams(*self.prepared(x)) if streams else (self(x),)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """The outputs of the model's layers on x (N, C, T, V, M), by name and in order; the last are the logits (N, K).
@@ -119,8 +146,16 @@ def build_network(
         return {name: facts[name] for name in inspect.signature(build).parameters if name in facts}
 
     front = Function(preprocess) if _maps_clips(preprocess, facts) else preprocess(**accepted(preprocess))
-    network = Network(front, architecture(**accepted(architecture)), len(dataset.classes))
+    model = architecture(**accepted(architecture))
+    network = Network(front, model, None if returns_features(model) else len(dataset.classes))
     return channels_last(network)
+
+
+def returns_features(model: Callable[..., Any]) -> bool:
+    """Whether the outputs of a model, or of the models of a constructor, are features: no logits of classes."""
+    while isinstance(model, partial):
+        model = model.func
+    return bool(getattr(model, "returns_features", False))
 
 
 def channels_last(network: Network) -> Network:

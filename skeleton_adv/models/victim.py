@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +11,14 @@ from torch import Tensor, nn
 from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.errors import AttackError
+from skeleton_adv.models.network import returns_features
 
 
 class Victim:
     """A defended network, frozen and in evaluation mode; attacks see it through a ``View``.
 
-    ``on_call`` is called with every call of the victim.
+    ``on_call`` is called with every call of the victim. ``classifies`` is false if the network returns
+    features instead of logits, as the surrogate of a no-box attack does.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class Victim:
     ) -> None:
         self.module = defense(network).to(device).eval().requires_grad_(False)
         self.randomised = bool(getattr(self.module, "randomised", False))  # draws fresh noise at every call
+        self.classifies = not returns_features(network)
         self.device, self._on_call = device, on_call
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
@@ -66,6 +70,25 @@ class View:
             logits.register_hook(partial(self._count_gradient, networks))  # type: ignore[no-untyped-call]
         return logits
 
+    @property
+    def has_posterior(self) -> bool:
+        """Whether networks can be drawn from a posterior over the victim's weights."""
+        return bool(getattr(self._module, "has_posterior", False))
+
+    def sampled(self, x: Tensor, draws: int, scale: float) -> Tensor:
+        """(H, N, K) logits of networks from the victim's posterior (``Network.sampled``), or its own (1, N, K)."""
+        if not self.has_posterior:
+            return self(x)[None]
+        network: Any = self._module
+        logits: Tensor = network.sampled(x, replace(self._context, draw=self.forwards), draws, scale)
+        passes = network.passes(draws)
+        self.forwards += passes
+        self._on_call()
+        self.answers.append(logits.detach().mean(dim=0))
+        if logits.requires_grad:
+            logits.register_hook(partial(self._count_gradient, passes))  # type: ignore[no-untyped-call]
+        return logits
+
     def limited(self, access: Access) -> Callable[[Tensor], Tensor]:
         """A function that returns no more than ``access`` allows, and whose calls count as this view's.
 
@@ -79,6 +102,7 @@ class View:
 
         if self._members:  # see attacks.members
             gradients.__members__ = tuple(partial(self._passed, one, networks=1) for one in self._members)  # type: ignore[attr-defined]
+        gradients.__posterior__ = self.sampled  # type: ignore[attr-defined]  # see attacks.posterior
 
         def scores(x: Tensor) -> Tensor:
             if x.requires_grad and torch.is_grad_enabled():

@@ -15,6 +15,7 @@ from skeleton_adv.core.files import digest, read_json, write_json, write_whole
 from skeleton_adv.core.progress import log
 from skeleton_adv.models.layouts import canonical, recognised, unwrapped
 from skeleton_adv.models.network import Network
+from skeleton_adv.models.posterior import described
 
 # NumPy scalars, which HCN-pytorch stores with its weights; they contain no code.
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -45,6 +46,7 @@ def save_weights(network: Network, path: Path, about: Mapping[str, Any], half: b
 def load_weights(network: Network, path: Path) -> dict[str, Any]:
     """Load a checkpoint of this program or a public one into the network's model; return the JSON beside it.
 
+    The model gets the parts that a post-training of this program has added.
     Raises ``CheckpointError`` if the file is damaged, if its SHA-256 differs from ``weights`` in its JSON (which
     older JSONs lack), or if its keys, shapes or values do not fit.
     """
@@ -57,6 +59,11 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
         )
     way_out = ". Use the model widths, dataset and dataset.num_frames of its training"
     weights = read_state_dict(path)
+    extended = described(weights, network.model)
+    if extended is not None:
+        network.model = extended
+        fill(network.model, weights, f"model.checkpoint={path}", "this model and dataset", way_out)
+        return known
     if is_foreign(network):
         fill(network.model, _without_wrapper(weights), f"model.checkpoint={path}", "this network", way_out)
         return known

@@ -37,10 +37,13 @@ def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
 def warnings(run: Run) -> list[str]:
     """The signs in a run's own rows that its attack is weaker than it could be."""
     found, count = [], len(run.records)
-    if run.randomised and run.access == "adaptive" and run.of_defense.get("eot", 1) in (0, 1):
+    averaged = max(run.of_defense.get("eot", 1), run.of_attack.get("eot", 1)) > 1
+    if run.randomised and run.access == "adaptive" and not averaged:
         found.append("the victim draws noise, but the attack does not average over draws: set defense.eot")
     # On clips that the victim is sure about, the cross-entropy's gradient is tiny: the median alone is not enough.
     gradient = run.array("gradient")
+    if run.access == "none" and np.isnan(gradient).all():  # that of features, which have no cross-entropy
+        return found + _failures(run)
     usual = max(float(np.median(gradient[~np.isnan(gradient)])) if (~np.isnan(gradient)).any() else 1.0, 1.0)
     still = int((gradient == 0).sum())
     if still:
@@ -50,7 +53,35 @@ def warnings(run: Run) -> list[str]:
     if wild:
         per = {"m": " per metre"}.get(run.unit, f", per {unit_of([run]).name}")
         found.append(f"{wild} of {count} clips have a gradient above {1e3 * usual:g}{per}, 1000 times the usual one")
-    return found + _failures(run)
+    return found + _of_members(run) + _failures(run)
+
+
+def _of_members(run: Run) -> list[str]:
+    """Signs that AutoAttack reports, and losses that the number of classes rules out.
+
+    Reliable Evaluation of Adversarial Robustness (Croce and Hein, arXiv 2003.01690).
+    """
+    found, count, settings = [], len(run.records), run.of_attack
+    ours = "aa_member" in run.columns
+    least = {"dlr": 3, "targeted_dlr": 4}.get(settings.get("loss", ""), 0)
+    least = 4 if ours and settings.get("version") == "standard" else 3 if ours else least
+    if run.num_classes < least:
+        found.append(f"the DLR loss requires {least} classes, and there are {run.num_classes}: the loss is the margin")
+    if not ours:
+        return found
+    hits = {name: int(run.array(name).sum()) for name in ("aa_varies", "aa_flat", "aa_probabilities")}
+    if hits["aa_varies"] and settings.get("version") == "standard":
+        found.append(f"two calls give different logits on {hits['aa_varies']} of {count} clips: use autoattack_rand")
+    if hits["aa_flat"]:
+        found.append(f"APGD met a gradient of exactly 0 on {hits['aa_flat']} of {count} clips: the gradient is masked")
+    if hits["aa_probabilities"]:
+        found.append("the victim returns probabilities, whose cross-entropy has small gradients: return logits")
+    alone = int((run.array("aa_member") == 4).sum())
+    if alone:
+        found.append(
+            f"the square attack, which sees only scores, fools {alone} of {count} clips that APGD and FAB do not"
+        )
+    return found
 
 
 def _failures(run: Run) -> list[str]:

@@ -85,7 +85,8 @@ def attack_name(run: Run) -> str:
     """The attack's name with its beta or its budget."""
     attack = run.of_attack
     text = run.attack + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
-    return text + (f" {attack['norm']} ε={_number(attack['eps'])}" if {"eps", "norm"} <= attack.keys() else "")
+    bounded = "norm" in attack and attack.get("eps") is not None
+    return text + (f" {attack['norm']} ε={_number(attack['eps'])}" if bounded else "")
 
 
 def _size(number: str) -> tuple[bool, float, str]:
@@ -124,7 +125,9 @@ def _training_summary(training: Mapping[str, Any], noise: float | None) -> str:
     if noise:
         return f"trained with σ={noise:g}"
     name = training.get("name", "none")
-    more = " ".join(f"{key}={value}" for key, value in training.items() if key != "name")
+    # Settings in a mapping are not shown: the name of such a training contains those that are not the defaults.
+    shown = {key: value for key, value in training.items() if key != "name" and not isinstance(value, dict)}
+    more = " ".join(f"{key}={value}" for key, value in shown.items())
     return "" if name in PLAIN else f"trained by {name} {more}".strip()
 
 

@@ -32,7 +32,7 @@ from skeleton_adv.runs.identity import REVISIONS, identity, source_of
 from skeleton_adv.runs.schema import ATTACK
 from skeleton_adv.tasks.fitting import fitted_part
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
-from skeleton_adv.tasks.weights import Weights, role_settings, weights_of
+from skeleton_adv.tasks.weights import Weights, check_victim, gives_features, role_settings, weights_of
 
 JUDGING = 4  # minimum passes per chunk besides the attack's: clean, adversarial, noise, gradient
 SEEDED = ("random", "least_likely")  # targets that are not class names
@@ -131,9 +131,25 @@ class Task:
         if self.target != "random" and not self.targeted:
             raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
         check_option(self.defense, str(job.choices["defense"]))
+        self._check_classes(job)
         own = job.settings["attack"]
         allowed(job.dataset.skeleton, job.dataset.num_frames, own.get("joints"), own.get("frames"))
         joint_budgets(job.dataset.skeleton, own.get("joint_eps") or {})
+
+    def _check_classes(self, job: Job) -> None:
+        """Raise ``SettingError`` if the attack or a network lacks the classes that the other one requires."""
+        check_victim(job.victim)
+        if job.surrogate is None or not gives_features(job.surrogate):
+            return
+        if attacks.uses_labels(self.attack):
+            raise SettingError(
+                f"surrogate={job.surrogate.option} returns features, but attack={job.choices['attack']} uses classes: "
+                "choose attack=no_box, or another surrogate"
+            )
+        if job.surrogate.training.supervised and job.surrogate.given is None:
+            raise SettingError(
+                f"surrogate={job.surrogate.option} is trained without labels: add surrogate_training=contrastive"
+            )
 
     def _facts(self, job: Job, evaluation: Evaluation) -> dict[str, Any]:
         """The facts in ``run.json`` about the attack's access to the victim and the constraints."""
@@ -155,7 +171,7 @@ class Task:
         if self._origin(job) or access == "none":
             return "none"
         if job.surrogate is not None:
-            return "transfer"
+            return "none" if gives_features(job.surrogate) else "transfer"
         if not self.adaptive:  # it sees the undefended network only
             return "oblivious"
         if access != "gradients":
@@ -208,6 +224,15 @@ class Task:
     def _clips_saved(self, job: Job, run: Path, order: list[int]) -> bool:
         return not job.runtime.saving or self._saved(job, run) >= {*order}
 
+    def _check_posterior(self, job: Job, attacked: Victim) -> None:
+        """Raise ``SettingError`` if the attack draws networks from a posterior that the attacked one does not have."""
+        if attacks.wants_posterior(self.attack) and not getattr(attacked.module, "has_posterior", False):
+            where = "training" if job.surrogate is None else "training@surrogate_training"
+            raise SettingError(
+                f"attack={job.choices['attack']} draws networks from a posterior, which the attacked network does not "
+                f"have: choose {where}=tasar or {where}=ba"
+            )
+
     def _evaluation(
         self,
         job: Job,
@@ -233,6 +258,7 @@ class Task:
             }
         elif not self.adaptive:
             attacked = defended(network, none)
+        self._check_posterior(job, attacked)
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
         pool = TrainingPool(job.dataset, prepared, device)
         same = ("targeted", "target", "seed", "batch_size", "judgements")

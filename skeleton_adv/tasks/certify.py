@@ -20,7 +20,7 @@ from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.identity import REVISIONS, source_of
 from skeleton_adv.runs.schema import CERTIFICATE
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
-from skeleton_adv.tasks.weights import Weights, role_settings, weights_of
+from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class Task:
 
     def check(self, job: Job) -> None:
         """Raise ``SettingError`` if these settings certify nothing."""
+        check_victim(job.victim)
         least = least_draws(self.smoothing.alpha)
         if self.smoothing.n < least:
             raise SettingError(

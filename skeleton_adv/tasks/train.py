@@ -1,7 +1,8 @@
 """``task=train``: train a victim and write its weights with the facts about them."""
 
+import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +17,10 @@ from skeleton_adv.models.weights import save_weights
 from skeleton_adv.runs.identity import identity
 from skeleton_adv.runs.provenance import now
 from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times
-from skeleton_adv.tasks.weights import checkpoint_name, role_settings
+from skeleton_adv.tasks.weights import Weights, checkpoint_name, clean_weights, gives_features, role_settings
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.fitted import Fitted
+from skeleton_adv.train.post import PostTraining
 from skeleton_adv.train.recipe import Recipe
 from skeleton_adv.train.state import TrainingState
 
@@ -35,20 +37,19 @@ class Task:
     def run(self, job: Job) -> None:
         """Train a victim and write its weights with their facts; do nothing if they exist."""
         recipe = self.check(job)
+        clean = clean_weights(job) if isinstance(job.victim.training, PostTraining) else None
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
-        settings = self.settings(job, prepared)
+        settings = self.settings(job, prepared, clean)
         part = Fitted(self._path(job), identity(settings, TRAINING))
 
         def work(scratch: Path) -> Mapping[str, Any]:
             start, began = now(), time.monotonic()
             clips = test_clips(job, prepared)  # an empty split is an error before hours of training
-            network, state = _fit(job, recipe, prepared, device, scratch)
-            hits = correct(network, job.dataset, prepared, clips, self.batch_size)
+            network, state = _fit(job, recipe, prepared, device, scratch, _builder(job, prepared, clean))
             facts: dict[str, Any] = {
                 "epochs": state.chosen or recipe.epochs,
                 "held_out_accuracy": state.held_out[state.chosen - 1] if state.held_out else None,
-                "test_accuracy": sum(hits) / len(hits),
-                "test_clips": len(hits),
+                **self._tested(job, network, prepared, clips),
                 "history": [asdict(epoch) for epoch in state.history],
             }
             facts = {**facts_of(job, settings, part.identity, device), **facts, **times(start, began)}
@@ -58,34 +59,51 @@ class Task:
         facts = part.fit(work)
         if facts is None:
             log(f"nothing to do: {part.path} was trained with these settings")
+        elif "test_accuracy" not in facts:
+            log(f"trained without labels: {part.path}")
         else:
             hits, count = round(facts["test_accuracy"] * facts["test_clips"]), facts["test_clips"]
             log(f"test accuracy {100 * facts['test_accuracy']:.2f} % ({hits} of {count} clips): {part.path}")
 
-    def settings(self, job: Job, prepared: Prepared) -> dict[str, Any]:
-        """Every setting that can change a weight."""
+    def _tested(self, job: Job, network: Network, prepared: Prepared, clips: list[int]) -> dict[str, Any]:
+        """The accuracy on test clips; nothing for a network whose outputs are features."""
+        if network.returns_features:
+            return {}
+        hits = correct(network, job.dataset, prepared, clips, self.batch_size)
+        return {"test_accuracy": sum(hits) / len(hits), "test_clips": len(hits)}
+
+    def settings(self, job: Job, prepared: Prepared, clean: Weights | None = None) -> dict[str, Any]:
+        """Every setting that can change a weight; ``clean`` are the weights that the training starts from."""
         assert self.recipe is not None
         own = job.victim.training.identity()
-        recipe = asdict(self.recipe)
+        recipe = asdict(job.victim.training.recipe(self.recipe))
         if not own:  # there is no noise to increase
             recipe["noise_warmup"] = 0.0
         settings = {"recipe": recipe, "prepared": prepared.digest, **role_settings(job, job.victim)}
-        return {**settings, "seed": job.victim.model.seed, **own}
+        start = {} if clean is None else {"clean": clean.digest}
+        return {**settings, "seed": job.victim.model.seed, **own, **start}
 
     def check(self, job: Job) -> Recipe:
-        """The recipe; raises ``SettingError`` if there is none or if it does not fit this data."""
+        """The recipe to follow; raises ``SettingError`` if there is none or if it does not fit this data."""
         if job.victim.members:
             raise SettingError("an ensemble is not trained as one: train each of its members with task=train")
         if self.recipe is None:
             pair = f"model={job.victim.option} dataset={job.choices.get('dataset')}"
             raise SettingError(f"no recipe for {pair}: choose one with recipe=...")
         job.victim.training.check(self.recipe)
+        if gives_features(job.victim) is job.victim.training.supervised:
+            returned = "features, which labels do not train" if gives_features(job.victim) else "logits"
+            way_out = "training=contrastive" if gives_features(job.victim) else "model=contrastive_encoder"
+            raise SettingError(
+                f"model={job.victim.option} returns {returned}, but training={job.victim.training.name} uses "
+                f"{'labels' if job.victim.training.supervised else 'none'}: choose {way_out}"
+            )
         if any(self.recipe.rotation) and len(job.dataset.skeleton.coords) < 3:
             raise SettingError(
                 f"recipe.rotation={list(self.recipe.rotation)} rotates joints about three axes, but {job.dataset.name} "
                 "has joints in an image: set recipe.rotation=[0,0,0], or recipe.random_move=true instead"
             )
-        return self.recipe
+        return job.victim.training.recipe(self.recipe)
 
     def _path(self, job: Job) -> Path:
         """Where the weights are written."""
@@ -96,10 +114,24 @@ class Task:
         return path
 
 
-def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Path) -> tuple[Network, TrainingState]:
-    def build() -> Network:
-        return build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
+def _builder(job: Job, prepared: Prepared, clean: Weights | None) -> Callable[[], Network]:
+    """A call that returns the network before its training: a new one, or that of a post-training."""
+    training = job.victim.training
+    if clean is None or not isinstance(training, PostTraining):
+        return lambda: build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
+    network = clean.load(prepared)[0]
+    assert isinstance(network, Network)
+    return lambda: training.network(copy.deepcopy(network))
 
+
+def _fit(
+    job: Job,
+    recipe: Recipe,
+    prepared: Prepared,
+    device: str,
+    scratch: Path,
+    build: Callable[[], Network],
+) -> tuple[Network, TrainingState]:
     network, state = fit(
         build,
         job.dataset,
@@ -113,7 +145,8 @@ def _fit(job: Job, recipe: Recipe, prepared: Prepared, device: str, scratch: Pat
     )
     assert isinstance(network, Network)
     if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
-        raise RunError(f"the training of {job.victim.option} diverged: lower recipe.lr, or set recipe.clip_norm")
+        key = "training" if isinstance(job.victim.training, PostTraining) else "recipe"
+        raise RunError(f"the training of {job.victim.option} diverged: lower {key}.lr, or set recipe.clip_norm")
     if recipe.half:  # report the accuracy of the weights as stored
         for value in network.state_dict().values():
             if value.is_floating_point():

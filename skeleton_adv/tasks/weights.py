@@ -3,22 +3,23 @@
 import hashlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from skeleton_adv.command.job import Job, Role
-from skeleton_adv.core.errors import CheckpointError
+from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.files import digest
 from skeleton_adv.core.progress import log
 from skeleton_adv.data.clips import Dataset, Prepared
 from skeleton_adv.models.ensemble import Ensemble
-from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.network import Network, build_network, returns_features
 from skeleton_adv.models.probe import probe, sample
 from skeleton_adv.models.weights import is_foreign, load_weights
 from skeleton_adv.runs.identity import source_of
+from skeleton_adv.train.training import Plain
 
 Loaded = tuple[nn.Module, dict[str, Any]]  # a network, and the facts about its training
 
@@ -40,6 +41,26 @@ def weights_of(job: Job, role: Role) -> Weights:
         return _together([weights_of(job, member) for member in role.members], role)
     path = find_checkpoint(job, role)
     return Weights(digest(path), lambda prepared: trained_network(job, role, path, prepared))
+
+
+def clean_weights(job: Job) -> Weights:
+    """The weights of the victim without ``training``, from which a post-training starts; errors as ``weights_of``."""
+    return weights_of(job, replace(job.victim, training=Plain(), model=replace(job.victim.model, checkpoint=None)))
+
+
+def gives_features(role: Role) -> bool:
+    """Whether the outputs of a network, or of one in an ensemble, are features, not logits of classes."""
+    given = role.given is not None and returns_features(role.given.network)
+    return given or any(returns_features(one.model.architecture) for one in (role, *role.members))
+
+
+def check_victim(role: Role) -> None:
+    """Raise ``SettingError`` if a network cannot be a victim because it has no classes."""
+    if gives_features(role):
+        raise SettingError(
+            f"model={role.option} returns features, not classes, so it cannot be a victim: choose it with "
+            f"model@surrogate={role.option}, and another model"
+        )
 
 
 def _together(parts: Sequence[Weights], role: Role) -> Weights:
@@ -108,7 +129,8 @@ def _training(job: Job, role: Role) -> str:
     given = [word.lstrip("+") for word in shlex.split(job.command)]
     root = job.settings["dataset"].get("root")
     places = [f"dataset.root={root}"] if root else []
-    kept = [word for word in given if word.startswith(("dataset.", "training"))]
+    plain = isinstance(role.training, Plain)
+    kept = [word for word in given if word.startswith("dataset.") or (word.startswith("training") and not plain)]
     if role.key == "surrogate":
         own = "surrogate_training"
         kept = [word for word in given if word.startswith("dataset.")]

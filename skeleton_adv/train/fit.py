@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from skeleton_adv.train.state import Epoch, TrainingState
 from skeleton_adv.train.training import Plain, Training
 
 Log = Callable[[str], None]
+PLAIN = Plain()
 
 
 def fit(
@@ -33,7 +35,7 @@ def fit(
     device: str,
     scratch: Path,
     log: Log,
-    training: Training | None = None,
+    training: Training = PLAIN,
 ) -> tuple[nn.Module, TrainingState]:
     """Train ``build()`` by ``recipe`` without test clips; return it with the final state, which has the history.
 
@@ -41,7 +43,12 @@ def fit(
     that resumes from it ends with the same weights.
     """
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
-    model, optimiser, state = _restore(build, recipe, seed, device, scratch)
+
+    def started() -> nn.Module:
+        return training.start(build(), dataset, len(train))
+
+    fresh = partial(_fresh, started, recipe, training, len(train), seed, device)
+    model, optimiser, state = _restore(*fresh(), scratch, device)
     while state.phase != "done":
         selecting = state.phase == "select"
         clips = [i for i in train if i not in held_out] if selecting else train
@@ -50,18 +57,22 @@ def fit(
             state.phase = "refit" if selecting else "done"
             if selecting:
                 state.epoch = 0
-                model, optimiser = _fresh(build, recipe, seed, device)
+                model, optimiser = fresh()
             continue
         where = (seed, state.phase, state.epoch)
-        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training or Plain(), where)
+        loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training, where)
         epoch = Epoch(state.phase, state.epoch + 1, loss, recipe.rate(state.epoch))
         if selecting:
-            hits = correct(model, dataset, prepared, sorted(held_out), recipe.batch_size)
-            epoch = replace(epoch, held_out_accuracy=sum(hits) / len(hits), held_out_clips=len(hits))
+            epoch = _judged(epoch, correct(model, dataset, prepared, sorted(held_out), recipe.batch_size))
         state.add(epoch)
         _save(scratch, model, optimiser, state)
         log(_line(epoch, last))
-    return model.eval(), state
+    return training.finish(model, optimiser).eval(), state
+
+
+def _judged(epoch: Epoch, hits: Sequence[bool]) -> Epoch:
+    """The epoch with the accuracy on the held-out clips."""
+    return replace(epoch, held_out_accuracy=sum(hits) / len(hits), held_out_clips=len(hits))
 
 
 def _line(epoch: Epoch, last: int) -> str:
@@ -109,13 +120,7 @@ def _one_epoch(
         for start in range(0, len(order), recipe.batch_size):
             numbers = order[start : start + recipe.batch_size]
             batch = training_batch(dataset, prepared, numbers, recipe, rng, training, strength).to(device)
-            loss = training.loss(model, batch, recipe)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimiser.step()
-            total += loss.detach() * len(batch)
+            total += training.step(model, optimiser, batch, recipe) * len(batch)
     return float(total) / len(order)
 
 
@@ -149,8 +154,9 @@ def _stratified(prepared: Prepared, train: list[int], share: float, seed: int) -
 
 
 def _fresh(
-    build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str
+    build: Callable[[], nn.Module], recipe: Recipe, training: Training, clips: int, seed: int, device: str
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The model before its training on this number of clips, and its optimiser."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build().to(device)
@@ -158,19 +164,12 @@ def _fresh(
         for layer in model.modules():
             if isinstance(layer, nn.modules.dropout._DropoutNd):
                 layer.p = recipe.dropout
-    if recipe.optimiser != "sgd":
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
-        return model, kind(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-    optimiser = torch.optim.SGD(
-        model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.momentum > 0
-    )
-    return model, optimiser
+    return model, training.optimiser(model, recipe, clips)
 
 
 def _restore(
-    build: Callable[[], nn.Module], recipe: Recipe, seed: int, device: str, scratch: Path
+    model: nn.Module, optimiser: torch.optim.Optimizer, scratch: Path, device: str
 ) -> tuple[nn.Module, torch.optim.Optimizer, TrainingState]:
-    model, optimiser = _fresh(build, recipe, seed, device)
     if not scratch.exists():
         return model, optimiser, TrainingState()
     saved: dict[str, Any] = torch.load(scratch, map_location=device, weights_only=True)

@@ -6,21 +6,26 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.data.clips import Dataset
 from skeleton_adv.train.losses import stream_cross_entropy
 from skeleton_adv.train.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Training:
-    """A method of training beyond the recipe. This one adds nothing; each other method overrides ``clip`` or ``loss``.
+    """A method of training beyond the recipe. This one adds nothing; each other method overrides what it changes.
 
-    The fields of a subclass are its settings, and all of them belong to the identity of the weights.
+    Usually that is ``clip`` or ``loss``; ``optimiser`` and ``step`` are for methods that do not descend on a loss,
+    ``start`` and ``finish`` for those that train more than the network, which is saved. The fields of a subclass are
+    its settings, and all of them belong to the identity of the weights.
     """
 
     name: ClassVar[str]
+    supervised: ClassVar[bool] = True  # whether it uses labels; without them the outputs are features, not logits
 
     @property
     def tag(self) -> str:
@@ -32,8 +37,16 @@ class Training:
         """What it adds to the identity of the weights; empty if it changes nothing."""
         return {"training": {"name": self.name, **asdict(self)}}
 
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe that is followed, made of the one that was chosen."""
+        return recipe
+
     def check(self, recipe: Recipe) -> None:
         """Raise ``SettingError`` if it does not fit this recipe."""
+
+    def start(self, network: nn.Module, dataset: Dataset, clips: int) -> nn.Module:
+        """The module that is trained on this number of clips, whose state is kept while it is trained."""
+        return network
 
     def clip(
         self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, strength: float
@@ -47,6 +60,29 @@ class Training:
     def loss(self, model: nn.Module, batch: SkeletonBatch, recipe: Recipe) -> Tensor:
         """The mean loss over a batch."""
         return stream_cross_entropy(model, batch.x, batch.y, recipe.label_smoothing)
+
+    def optimiser(self, model: nn.Module, recipe: Recipe, clips: int) -> torch.optim.Optimizer:
+        """The optimiser of a model that is trained on this number of clips. Its state is kept between the epochs."""
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        if recipe.optimiser != "sgd":
+            kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+            return kinds[recipe.optimiser](weights, recipe.lr, weight_decay=recipe.weight_decay)
+        nesterov = recipe.momentum > 0
+        return torch.optim.SGD(weights, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=nesterov)
+
+    def step(self, model: nn.Module, optimiser: torch.optim.Optimizer, batch: SkeletonBatch, recipe: Recipe) -> Tensor:
+        """Train on one batch; return its mean loss. The global generator of torch is seeded for the epoch."""
+        loss = self.loss(model, batch, recipe)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optimiser.step()
+        return loss.detach()
+
+    def finish(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> nn.Module:
+        """The complete network, after the last epoch of the module of ``start``."""
+        return trained
 
 
 @dataclass(frozen=True)

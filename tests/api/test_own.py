@@ -116,7 +116,8 @@ def test_labels_by_name_and_names_of_clips() -> None:
 
 
 def test_every_attack_runs_on_own_clips() -> None:
-    few = {"admm": {"outer_steps": 1, "inner_steps": 1}, "cw": {"search_steps": 1, "steps": 2}}
+    rounds, one = {"outer_steps": 1, "inner_steps": 1}, {"search_steps": 1, "steps": 2}
+    few: dict[str, dict[str, int]] = {"admm": rounds, "cw_l": rounds, "cw": one, "lbfgs": one}
     for name in sa.list("attacks").index.drop("from_file"):
         settings = next((value for key, value in few.items() if name.startswith(key)), {})
         result = sa.attack(victim(), clips(), name, **settings)

@@ -7,7 +7,7 @@ import pytest
 from jobs import job_of
 
 from skeleton_adv.command.cli import CONF
-from skeleton_adv.constraints import Ball, BoneLength
+from skeleton_adv.constraints import Ball, BoneFactor, BoneLength
 from skeleton_adv.core.errors import SettingError
 
 NAMES = sorted(path.stem for path in (Path(CONF) / "threat").glob("*.yaml"))
@@ -45,6 +45,14 @@ def test_the_papers_limits_are_those_of_the_option(tmp_path: Path) -> None:
     assert plain.task.constraint == named.task.constraint  # type: ignore[attr-defined]
     assert isinstance(named.task.constraint["bone"], BoneLength)  # type: ignore[attr-defined]
     assert plain.settings == named.settings
+
+
+def test_factors_of_bones_are_budget_and_judge() -> None:
+    job = job_of(["threat=bone10", "attack=bone_length"])
+    assert job.task.constraint == {"bone_factor": BoneFactor(0.1)}  # type: ignore[attr-defined]
+    assert (job.settings["attack"]["factor_norm"], job.settings["attack"]["factor_eps"]) == ("linf", 0.1)
+    plain, judged = job_of(["attack=pgd"]), job_of(["attack=pgd", "threat=bone10"])
+    assert plain.settings["attack"] == judged.settings["attack"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -61,7 +61,9 @@ def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skel
     """In evaluation mode, they are bit-equal at a fixed shape and nearly equal at any shape."""
     network, x = network_of(name, skeleton, persons), clips(skeleton, persons)
     logits = network(x)
-    assert logits.shape == (4, 5) and logits.isfinite().all() and logits.dtype == torch.float32
+    assert logits.shape == (4, network.num_classes or logits.shape[1]) and network.num_classes in (5, None)
+    assert (network.num_classes is None) is network.returns_features
+    assert logits.isfinite().all() and logits.dtype == torch.float32
     assert not torch.allclose(logits[0], logits[1], rtol=0, atol=1e-4)
     order = [2, 0, 3, 1]
     assert torch.equal(network(x[order]), logits[order]) and torch.equal(network(x), logits)

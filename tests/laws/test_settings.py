@@ -61,6 +61,7 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "schedule": ("exponential",),
     "on_error": ("skip",),
     "taps": (7,),
+    "start": ("clean",),
 }
 
 

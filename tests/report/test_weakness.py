@@ -43,6 +43,38 @@ def test_an_attack_that_does_not_average_over_noise_is_a_sign() -> None:
     assert any("does not average over draws" in text for text in warnings(found))
 
 
+def test_draws_of_the_attack_count() -> None:
+    defense = {"sigma": 0.01, "draws": 50, "eot": 1}
+    found = defended(0.01, True, 0.5, settings={"defense": defense, "attack": {"eot": 20}})
+    assert not any("does not average over draws" in text for text in warnings(found))
+
+
+MEMBERS = {"aa_member": 1, "aa_varies": False, "aa_flat": False, "aa_probabilities": False}
+
+
+@pytest.mark.parametrize(
+    ("columns", "version", "words"),
+    [
+        ({}, "standard", []),
+        ({"aa_member": [0, 1, 2, 3, -1, -1]}, "standard", []),
+        ({"aa_member": [4, 1, 4, 3, -1, -1]}, "standard", ["fools 2 of 6 clips that APGD and FAB do not"]),
+        ({"aa_varies": True}, "standard", ["different logits on 6 of 6 clips"]),
+        ({"aa_varies": True}, "rand", []),
+        ({"aa_flat": [True] + [False] * 5}, "standard", ["exactly 0 on 1 of 6 clips"]),
+        ({"aa_probabilities": True}, "standard", ["probabilities"]),
+    ],
+)
+def test_signs_that_autoattack_reports(columns: dict[str, Any], version: str, words: list[str]) -> None:
+    found = warnings(run(six_rows(**MEMBERS | columns), settings={"attack": {"version": version}}))
+    assert len(found) == len(words) and all(word in text for word, text in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize(("loss", "classes", "some"), [("dlr", 2, True), ("dlr", 3, False), ("targeted_dlr", 3, True)])
+def test_too_few_classes_for_the_loss_are_a_sign(loss: str, classes: int, some: bool) -> None:
+    found = warnings(run(settings={"attack": {"loss": loss}}, num_classes=classes))
+    assert any("the loss is the margin" in text for text in found) is some
+
+
 def overtaken(one: Run, *others: Run) -> list[str]:
     return [words for run, words in signs([one], [one, *others]) if "sees less" in words]
 

@@ -19,8 +19,10 @@ from skeleton_adv.tasks.weights import weights_of
 
 CHECKPOINTS = Path(__file__).parents[2] / "outputs" / "checkpoints"
 SHIPPED = {
+    "hdm05_11/agcn_t32_k11_s0": "a545c2926f53",
     "hdm05_11/ctrgcn_small_t32_k11_s0": "723e88c84dfa",
     "hdm05_11/hcn_t32_k11_s0": "594d5143bb63",
+    "hdm05_11/sgn_whole_t32_k11_s0": "ae4c3f72b6cd",
     "hdm05_11/stgcn_small_t32_k11_s0": "0be99bd5fd4b",
     "synthetic_cs/agcn_small_t32_k10_s0": "912315bd9e99",
     "synthetic_cs/agcn_small_t64_k10_s0": "e7e2cb186a38",
@@ -38,6 +40,7 @@ SHIPPED = {
     "utd_mhad/agcn_small_t32_k27_s0": "88152d4ae281",
     "utd_mhad/agcn_small_t64_k27_noise0.1_s0": "2f71774f3fae",
     "utd_mhad/agcn_small_t64_k27_s0": "2a8611a325c3",
+    "utd_mhad/agcn_t32_k27_s0": "4ea97f660cad",
     "utd_mhad/ctrgcn_small_t32_k27_s0": "20e5ea527748",
     "utd_mhad/hcn_t32_k27_noise0.1_s0": "4db17b194074",
     "utd_mhad/hcn_t32_k27_noise0.25_s0": "1b908935fc5c",
@@ -48,6 +51,7 @@ SHIPPED = {
     "utd_mhad/msg3d_small_t32_k27_s0": "fcd590b569a0",
     "utd_mhad/sgn_whole_t32_k27_s0": "82ffc4c7a482",
     "utd_mhad/shiftgcn_small_t32_k27_s0": "a4e528fb2fce",
+    "utd_mhad/stgcn_small_t32_k27_s0": "bd145603c233",
 }
 COMMANDS = {
     "attack=admm": "f64380401c6b",

@@ -68,7 +68,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
 
 def takes(run: Run) -> bool:
     """Whether a run is an untargeted attack in an l2 ball against a defended victim."""
-    ball = run.of_attack.get("norm") == "l2" and "eps" in run.of_attack
+    ball = run.of_attack.get("norm") == "l2" and run.of_attack.get("eps") is not None
     seen = run.kind == "attack" and run.access in ("oblivious", "adaptive")
     return ball and seen and run.defense is not None and not run.targeted
 

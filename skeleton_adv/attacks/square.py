@@ -1,0 +1,129 @@
+"""Square attack: random search with windows of frames and joints; it sees scores only."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skeleton_adv.attacks import AttackResult, Model, needs
+from skeleton_adv.attacks.best import Best
+from skeleton_adv.attacks.losses import fooled, margin
+from skeleton_adv.attacks.windows import Windows
+from skeleton_adv.constraints import Ball, Norm
+from skeleton_adv.constraints.ball import Budget, broadcast, unit
+from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.noise import uniform
+from skeleton_adv.core.ranges import Count, Fraction, Positive, Whole, checked
+
+# The share of a window is halved after each of these queries, of 10,000 (Sec. 3.3 and released code).
+HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+@needs("scores", {"queries": "int"})
+@checked
+def square(
+    model: Model,
+    batch: SkeletonBatch,
+    *,
+    targeted: bool = False,
+    norm: Norm = "linf",
+    eps: Positive = 0.01,
+    queries: Count = 5000,
+    share: Fraction = 0.8,
+    seed: Whole = 0,
+    trace: bool = False,
+) -> AttackResult:
+    """Square Attack: a query-efficient black-box adversarial attack via random search (Andriushchenko et al., arXiv
+    1912.00049), Algorithms 1 and 2, on the margin.
+
+    Each query changes one window of the displacement and is accepted, per clip, if it lowers the margin or fools the
+    model. A window is a run of consecutive frames of a connected set of joints of one person (``Windows``): about the
+    square root of ``share`` of the frames and of the joints; the share is halved nine times, as in the paper.
+    ``linf``: each coordinate moves by +eps or -eps metres in the whole window. ``l2`` and ``rms``: the squared
+    displacement of a second window, and what the budget has left, move to the first.
+
+    The attack ends when each clip is fooled; column ``queries`` is the number until a clip is fooled, at most
+    ``queries``. With ``trace``, it always ends after ``queries``, and the trace contains the lowest margin so far.
+    Differs from the paper: no box; the start moves each coordinate of each joint by the same amount in all frames; in
+    ``l2``, a window is one bump that falls from its middle outwards, not two halves of opposite sign.
+    """
+    search = Search(model, batch, Ball(norm, eps).of(batch), targeted, queries, share, seed)
+    best, used, history = search.run(torch.ones_like(batch.y, dtype=torch.bool), trace)
+    return AttackResult(best.x, best.found, {"loss": torch.stack(history)} if trace else None, {"queries": used})
+
+
+@dataclass(frozen=True)
+class Search:
+    """The square attack on the clips of a batch."""
+
+    model: Model
+    batch: SkeletonBatch
+    budget: Budget
+    targeted: bool = False
+    queries: int = 5000
+    share: float = 0.8
+    seed: int = 0
+
+    def run(self, among: Tensor, trace: bool = False) -> tuple[Best, Tensor, list[Tensor]]:
+        """The best clips, the queries (N,) of each, and its lowest margin (N,) after each query.
+
+        Ends when each clip ``among`` (N,) is fooled, unless all queries are traced.
+        """
+        batch, windows = self.batch, Windows(self.batch, self.seed)
+        best, delta, used = Best.none(batch), torch.zeros_like(batch.x), torch.zeros_like(batch.y)
+        history: list[Tensor] = []
+        with torch.no_grad():
+            for query in range(self.queries):
+                moved = self._changed(delta, windows, query) if query else self._start()
+                x = batch.x + moved
+                logits = self.model(x)
+                score, success = margin(logits, batch.y, self.targeted), fooled(logits, batch.y, self.targeted)
+                left = among & ~best.found
+                delta = torch.where(broadcast(best.accepts(score, success, left)), moved, delta)
+                best, used = best.improved(x, score, success, left), used + left
+                if trace:
+                    history.append(best.score)
+                elif query % 10 == 9 and bool((best.found | ~among).all()):
+                    break
+        return best, used, history
+
+    def _start(self) -> Tensor:
+        """Displacements (N, C, T, V, M) at the border of the budget, equal in all frames."""
+        n, c, _, v, m = self.batch.x.shape
+        signs = _signs(self.batch, (n, c, 1, v, m), self.seed, "square start", 0)
+        return self._filled(torch.where(self.batch.movable, signs, 0))
+
+    def _changed(self, delta: Tensor, windows: Windows, query: int) -> Tensor:
+        """The displacements (N, C, T, V, M) of the next query."""
+        batch, (n, c, *_) = self.batch, self.batch.x.shape
+        share = self.share / 2 ** sum(query * 10000 > limit * self.queries for limit in HALVED)
+        signs = _signs(batch, (n, c, 1, 1, 1), self.seed, "square signs", query)
+        if self.budget.norm == "linf":
+            window, _ = windows.draw(share, "square window", query)
+            return torch.where(window & batch.movable, self.budget.radius * signs, delta)
+        into, weight = windows.draw(share, "square window", query, least=3)
+        out_of, _ = windows.draw(share, "square second window", query, least=3)
+        spare = (self.budget.radius.square() - delta.flatten(1).square().sum(dim=1).view(-1, 1, 1, 1, 1)).clamp(min=0)
+        mass = _by_channel(torch.where(into | out_of, delta, 0)) + spare / len(batch.skeleton.coords)
+        bump = torch.where(batch.movable, weight, 0) * signs
+        new = _unit_by_channel(bump) + _unit_by_channel(torch.where(into, delta, 0))
+        new = _unit_by_channel(torch.where(into, new, 0)) * mass.sqrt()
+        return self._filled(torch.where(into, new, torch.where(out_of, 0, delta)))
+
+    def _filled(self, delta: Tensor) -> Tensor:
+        """Displacements (N, C, T, V, M) scaled to the border of the budget."""
+        return self.budget.radius * (delta if self.budget.norm == "linf" else unit(delta))
+
+
+def _signs(batch: SkeletonBatch, shape: tuple[int, ...], seed: int, purpose: str, draw: int) -> Tensor:
+    """Random signs of this shape (N, ...)."""
+    return 2 * (uniform(batch.x.new_empty(shape), batch.index, seed, purpose, draw) > 0.5).to(batch.x) - 1
+
+
+def _by_channel(delta: Tensor) -> Tensor:
+    """(N, C, 1, 1, 1) the squared l2 of displacements (N, C, T, V, M) in each channel."""
+    return delta.square().sum(dim=(2, 3, 4), keepdim=True)
+
+
+def _unit_by_channel(delta: Tensor) -> Tensor:
+    return delta / _by_channel(delta).sqrt().clamp(min=1e-12)

@@ -1,0 +1,47 @@
+"""Training that starts from the clean weights of the same network: fine-tuning, appended parts, posteriors."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from skeleton_adv.core.ranges import Count, Positive, check_call
+from skeleton_adv.models.network import Network
+from skeleton_adv.train.recipe import Recipe
+from skeleton_adv.train.training import Training
+
+
+@dataclass(frozen=True)
+class PostTraining(Training):
+    """A training that starts from the network's weights with ``training=none`` and the same seed.
+
+    It has its own epochs, batches and constant learning rate; augmentation is that of the recipe. All epochs run, on
+    all training clips. A subclass overrides ``network`` if it appends parts, and ``loss``, ``optimiser``, ``step`` or
+    ``finish``. All that is to be stored, or kept between two epochs, is in the state of the network's model or of the
+    optimiser.
+    """
+
+    epochs: Count = 10
+    batch_size: Count = 64
+    lr: Positive = 1e-3
+
+    def __post_init__(self) -> None:
+        check_call(type(self), vars(self), "training.")
+
+    @property
+    def tag(self) -> str:
+        """Its name, and the settings that differ from their defaults."""
+        own = [f"{one.name}{getattr(self, one.name)}" for one in fields(self) if getattr(self, one.name) != one.default]
+        return "_".join([self.name, *own])
+
+    def identity(self) -> dict[str, Any]:
+        return {"training": {"name": self.tag, "settings": asdict(self)}}
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe's augmentation with the epochs, batches and learning rate of this training."""
+        own: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
+        constant: dict[str, Any] = {"schedule": "steps", "milestones": (), "warmup": 0, "noise_warmup": 0.0}
+        # A variance does not fit into float16; the clean weights are stored as read.
+        return replace(recipe, **own, **constant, held_out=0.0, half=False)
+
+    def network(self, clean: Network) -> Network:
+        """The network that is trained, made of the clean one, which it may change."""
+        return clean
