@@ -42,8 +42,8 @@ def mig(
     eps / steps unless set. The attack returns its last iterate.
     An integrated gradient is the mean gradient times the difference x - baseline. In an image this is positive, so
     that a step against the sign of the attribution lowers the probability. A coordinate may be below its baseline,
-    and then such a step raises it. ``factor`` is therefore the ``distance`` abs(x - baseline); ``difference`` is the
-    paper's formula.
+    and then such a step raises it: on 14 clips of UTD-MHAD, the paper's formula (``difference``) fools HCN within 30 mm
+    on one clip, the ``distance`` abs(x - baseline) on 13. ``factor`` is therefore the distance.
     ``released`` is MIG as RobustBenchHAR (arXiv 2409.02483) has it: no factor (so these are no integrated gradients),
     right ends, gradients added to the momentum without being normalised, and steps along the memory divided by its
     mean absolute value, not along its sign; with ``baseline`` origin, 200 steps of eps and a momentum of 1.

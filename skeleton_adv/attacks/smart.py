@@ -57,7 +57,8 @@ def smart(
     Differs from the official code: accelerations are per second squared of the resampled clip (there, always 30 Hz);
     clips stop one by one; the optional Adam, whose moments are 0 at every step, is left out; ``abn`` has uniform
     probabilities (there, zeros). RobustBenchHAR (``smart_rbhar``): its mix, gradients divided per clip, updates
-    longer than 0.01 have length 0.05, and a ball of 0.01, which is in standardised units there.
+    longer than 0.01 have length 0.05 (none is longer if ``step`` is 0.01), and a ball of 0.01, which is in standardised
+    units there.
     """
     budget, movable = Ball(norm, eps or NO_BUDGET).of(batch), batch.movable
     perceived = perceptual_loss(batch, perceptual_weights(mix, bone, reconstruction))
