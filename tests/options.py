@@ -97,7 +97,7 @@ def _narrow(settings: dict[str, Any]) -> dict[str, Any]:
     small = dict(SMALL)
     if target == "MSG3D":
         small["width"] = 12  # of six branches
-    elif target == "AGCN" or target.endswith("AGCN"):
+    elif target == "ContrastiveEncoder" or target.endswith("AGCN"):
         small["width"] = 4
     if target == "SkateFormer":
         small |= {"heads": 8, "length": 32}
