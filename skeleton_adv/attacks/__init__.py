@@ -175,7 +175,7 @@ def name_of(attack: Callable[..., Any]) -> str:
 
 
 def members(model: Model) -> tuple[Model, ...]:
-    """The networks of an ensemble, each with logits of its own; ``(model,)`` if it is a single network.
+    """The networks of an ensemble, each with its own logits; ``(model,)`` if it is a single network.
 
     A call of the ensemble itself returns the mean of their logits.
     """

@@ -17,7 +17,7 @@ from skeleton_adv.command.cli import check_values
 from skeleton_adv.command.compose import composed, config_folders, groups, split
 from skeleton_adv.command.job import Job, Model, Role, Runtime, Session, Task
 from skeleton_adv.command.targets import Trust, check_settings, check_targets
-from skeleton_adv.command.threat import apply_threat, check_unit
+from skeleton_adv.command.threat import Threat
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import nearest
@@ -39,28 +39,23 @@ def build_job(
 ) -> Job:
     """Check every name and value of a composed configuration, then build its objects.
 
-    ``overrides`` are those of one run; ``typed`` are the words of the command line, without values that only an
-    experiment's file sweeps.
-    ``find_task`` returns the class of a task by its name; ``sweep`` is the sweep around the job, see ``sweep_of``.
+    ``overrides`` are those of one run, ``typed`` the words of the command line (values that only an experiment's file
+    sweeps are left out). ``find_task`` returns a task's class by its name; ``sweep``: see ``sweep_of``.
     """
-    config = config.copy()
-    threat = None if choices.get("threat") is None else str(choices["threat"])
-    unit = apply_threat(config, threat, overrides)
+    config, unit = (threat := Threat.of(choices)).applied(config, overrides)
     check_values(config)
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    experiment = settings.pop("experiment", None)
+    names = {"experiment": settings.pop("experiment", None)}
     modules = _trusted_modules(settings.pop("trust", None), typed)
     task = find_task(str(settings.get("task")))
     _check_settings(settings, task)
-    typed_targets = _typed_targets(overrides, typed)
-    check_targets(settings, Trust(typed_targets, modules))
+    trust = Trust(_typed_targets(overrides, typed), modules)
+    check_targets(settings, trust)
     objects = _instantiated(settings)
     _check_kinds(objects, settings)
-    check_unit(threat, unit, objects["dataset"].unit)
-    names = _names(choices, typed_targets) | {"experiment": experiment}
-    trust = Trust(typed_targets, modules)
-    roles = {key: _role(key, objects, settings, names) for key in GROUPS if settings.get(key)}
-    roles = {key: _with_members(role, trust, config_folders([*typed])) for key, role in roles.items()}
+    threat.check_unit(unit, objects["dataset"].unit)
+    names = _names(choices, trust.targets) | names
+    roles = _roles(objects, settings, names, trust, typed)
     return Job(
         name=settings["task"],
         task=_made(task, objects),
@@ -159,6 +154,18 @@ def _role(
     training = "training" if key == "model" else "surrogate_training"
     plain = {name: settings[key][name] for name in ("architecture", "preprocess")}
     return Role(key, str(names.get(GROUPS[key])), Model(**objects[key]), objects[training], plain)
+
+
+def _roles(
+    objects: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    names: Mapping[str, Any],
+    trust: Trust,
+    typed: Sequence[str],
+) -> dict[str, Role]:
+    """The networks by their keys."""
+    roles = {key: _role(key, objects, settings, names) for key in GROUPS if settings.get(key)}
+    return {key: _with_members(role, trust, config_folders([*typed])) for key, role in roles.items()}
 
 
 def _with_members(role: Role, trust: Trust, folders: tuple[Path, ...]) -> Role:

@@ -68,8 +68,8 @@ def _share(paired: Paired, runs: Sequence[Run]) -> np.ndarray:
 
 def _interval(key: str, values: np.ndarray) -> dict[str, float]:
     """The mean of values (n,) over clips, and its 95 % interval by the bootstrap over clips."""
-    means = _weights(len(values)) @ values
-    low, high = np.quantile(means, [0.025, 0.975])
+    drawn = _weights(len(values)) @ values
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return {key: float(values.mean()), f"{key}_low": float(low), f"{key}_high": float(high)}
 
 

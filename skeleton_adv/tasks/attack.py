@@ -244,20 +244,7 @@ class Task:
     ) -> tuple[Evaluation, dict[str, Any]]:
         """The evaluation that a job requests, and facts of the victim's training; ``facts`` are the others."""
         settings = facts["settings"]
-        defended = partial(Victim, device=device, on_call=progress.pulse)
-        network, training = weights["model"].load(prepared)
-        victim = attacked = defended(network, self.defense)
-        if job.surrogate is not None:
-            source, theirs = weights["surrogate"].load(prepared)
-            attacked = defended(source, none)
-            training |= {
-                "seeds": training["seeds"] | theirs["seeds"],
-                "remarks": [*dict.fromkeys([*training.get("remarks", []), *theirs.get("remarks", [])])],
-                "surrogate_noise": theirs["trained_noise"],
-                "surrogate_training": theirs["training"],
-            }
-        elif not self.adaptive:
-            attacked = defended(network, none)
+        victim, attacked, training = self._networks(job, prepared, weights, device, progress)
         self._check_posterior(job, attacked)
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
         pool = TrainingPool(job.dataset, prepared, device)
@@ -277,6 +264,28 @@ class Task:
             kept=self._kept(job, facts),
         )
         return evaluation, training
+
+    def _networks(
+        self, job: Job, prepared: Prepared, weights: Mapping[str, Weights], device: str, progress: Progress
+    ) -> tuple[Victim, Victim, dict[str, Any]]:
+        """The victim, the network that is attacked, and the facts about their trainings."""
+        defended = partial(Victim, device=device, on_call=progress.pulse)
+        network, training = weights["model"].load(prepared)
+        victim = defended(network, self.defense)
+        if job.surrogate is None:
+            return victim, victim if self.adaptive else defended(network, none), training
+        source, theirs = weights["surrogate"].load(prepared)
+        return (
+            victim,
+            defended(source, none),
+            training
+            | {
+                "seeds": training["seeds"] | theirs["seeds"],
+                "remarks": [*dict.fromkeys([*training.get("remarks", []), *theirs.get("remarks", [])])],
+                "surrogate_noise": theirs["trained_noise"],
+                "surrogate_training": theirs["training"],
+            },
+        )
 
     def _kept(self, job: Job, facts: Mapping[str, Any]) -> Kept | None:
         """Where the clips of a surrogate are kept for other victims; None if they depend on the victim."""

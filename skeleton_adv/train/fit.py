@@ -43,11 +43,7 @@ def fit(
     that resumes from it ends with the same weights.
     """
     train, held_out = _training_clips(dataset, prepared, recipe, seed)
-
-    def started() -> nn.Module:
-        return training.start(build(), dataset, len(train))
-
-    fresh = partial(_fresh, started, recipe, training, len(train), seed, device)
+    fresh = partial(_fresh, _started(build, training, dataset, len(train)), recipe, training, len(train), seed, device)
     model, optimiser, state = _restore(*fresh(), scratch, device)
     while state.phase != "done":
         selecting = state.phase == "select"
@@ -68,6 +64,13 @@ def fit(
         _save(scratch, model, optimiser, state)
         log(_line(epoch, last))
     return training.finish(model, optimiser).eval(), state
+
+
+def _started(
+    build: Callable[[], nn.Module], training: Training, dataset: Dataset, clips: int
+) -> Callable[[], nn.Module]:
+    """What makes the module that is trained."""
+    return lambda: training.start(build(), dataset, clips)
 
 
 def _judged(epoch: Epoch, hits: Sequence[bool]) -> Epoch:

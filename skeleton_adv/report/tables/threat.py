@@ -1,4 +1,4 @@
-"""Attacks under a named threat model: a success counts if the clip lies inside it."""
+"""Attacks under a named threat model: a success counts only if the threat model allows the clip."""
 
 from collections.abc import Sequence
 from typing import Any
