@@ -46,10 +46,9 @@ def build_job(
     check_values(config)
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     names = {"experiment": settings.pop("experiment", None)}
-    modules = _trusted_modules(settings.pop("trust", None), typed)
+    trust = Trust(_typed_targets(overrides, typed), _trusted_modules(settings.pop("trust", None), typed))
     task = find_task(str(settings.get("task")))
     _check_settings(settings, task)
-    trust = Trust(_typed_targets(overrides, typed), modules)
     check_targets(settings, trust)
     objects = _instantiated(settings)
     _check_kinds(objects, settings)
