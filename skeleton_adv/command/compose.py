@@ -1,11 +1,14 @@
 """The command line, parsed word by word and composed by Hydra; each error is one line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
@@ -69,13 +72,24 @@ def composed(words: tuple[str, ...], folders: tuple[Path, ...] = ()) -> DictConf
     listed = ",".join(f"'file://{folder}'" for folder in folders)
     places = [f"hydra.searchpath=[{listed}]"] if folders else []
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
+        with _beside_a_job(), initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", [*words, *places], return_hydra_config=True)
     except RecursionError:
         raise SettingError(f"{' '.join(words)}: the defaults of an option refer back to it") from None
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         reason = " ".join(str(error).split()).partition(" Config search path:")[0]
         raise SettingError(reason or f"{' '.join(words)} cannot be composed: {type(error).__name__}") from None
+
+
+@contextmanager
+def _beside_a_job() -> Iterator[None]:
+    """Let Hydra compose although it runs a job, for the networks of an ensemble; it allows one configuration only."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().hydra = None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def parse(word: str) -> Override:

@@ -13,7 +13,7 @@ from skeleton_adv.report.words import network_names
 from skeleton_adv.runs.load import Run
 
 DRAWS = 10_000  # of the bootstrap
-BASELINE = "mi_fgsm"  # the attack with which the others are compared
+BASELINE = "mi_fgsm_paper"  # the attack with which the others are compared
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -55,9 +55,10 @@ def _victim(run: Run) -> str:
 
 
 def _is_baseline(one: Run, run: Run) -> bool:
-    """Whether a run is the baseline on the same surrogate."""
-    same = one.surrogate == run.surrogate and one.surrogate_weights == run.surrogate_weights
-    return one.attack == BASELINE and same
+    """Whether a run is the baseline on the same surrogate, before any post-training."""
+    plain = one.surrogate_training.get("name", "none") == "none"
+    same = one.surrogate == run.surrogate and one.seeds.get("surrogate") == run.seeds.get("surrogate")
+    return one.attack == BASELINE and plain and same and one.members == run.members
 
 
 def _share(paired: Paired, runs: Sequence[Run]) -> np.ndarray:

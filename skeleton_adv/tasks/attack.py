@@ -68,7 +68,9 @@ class Task:
         if is_done(folder, order, clips_saved):
             return folder.path
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
-        passes = attacks.passes_of(self.attack)
+        # An ensemble counts the passes of its members, of which an attack may call each alone.
+        together = job.surrogate is not None and job.surrogate.members
+        passes = None if together else attacks.passes_of(self.attack)
         progress = Progress(name, None if passes is None else passes + JUDGING)
         facts = facts_of(job, settings, folder.path.name, device)
         evaluation, training = self._evaluation(job, prepared, weights, facts, device, progress)

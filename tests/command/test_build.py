@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from jobs import job_of
 from omegaconf import OmegaConf
 
 from skeleton_adv import tasks
 from skeleton_adv.attacks import Access, needs
 from skeleton_adv.command import build, cli
+from skeleton_adv.command import compose as compose_module
 from skeleton_adv.command.job import Job
 from skeleton_adv.command.targets import Trust, check_targets
 from skeleton_adv.core.errors import CheckpointError, SettingError
@@ -222,3 +224,13 @@ def test_an_ensemble_needs_members(words: list[str], text: str) -> None:
 def _checked(words: list[str]) -> Job:
     cli.check_arguments(words)
     return job_of(words)
+
+
+def test_members_are_composed_beside_a_running_job() -> None:
+    """Hydra runs the job of the command meanwhile, and keeps its configuration."""
+    compose_module.composed.cache_clear()
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        running = GlobalHydra.instance().hydra
+        surrogate = job_of(["model@surrogate=ensemble", "surrogate.members=[hcn,agcn_small]"]).surrogate
+        assert surrogate is not None and len(surrogate.members) == 2
+        assert GlobalHydra.instance().hydra is running
