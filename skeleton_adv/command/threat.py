@@ -11,9 +11,10 @@ from skeleton_adv.core.errors import SettingError
 def apply_threat(config: DictConfig, name: str | None, overrides: Sequence[str]) -> str | None:
     """Set the constraint and the budget of the threat model in ``config``; return the unit of its lengths.
 
-    An attack receives the budget if it has all of its settings, such as ``norm`` and ``eps``; any other attack is
-    only judged. ``overrides`` are the words of the run. Raises ``SettingError`` if one of them sets what the threat
-    model sets.
+    An attack receives the budget if it has all of its settings, such as ``norm`` and ``eps``; the ``norm`` may be
+    missing, because an attack without it, such as a universal perturbation, limits the length of each joint's
+    displacement. Any other attack is only judged. ``overrides`` are the words of the run. Raises ``SettingError`` if
+    one of them sets what the threat model sets.
     """
     with open_dict(config):
         threat: Any = config.pop("threat", None)
@@ -29,9 +30,10 @@ def apply_threat(config: DictConfig, name: str | None, overrides: Sequence[str])
             raise SettingError(f"threat={name} sets {key} itself: remove {key} or threat={name}")
     with open_dict(config):
         config.constraint = threat.constraint
-        if budget and all(key in config.attack for key in budget):
+        if budget and all(key in config.attack for key in budget if key != "norm"):
             for key, value in budget.items():
-                config.attack[key] = value
+                if key in config.attack:
+                    config.attack[key] = value
     return str(OmegaConf.select(threat, "unit", default="any"))
 
 
