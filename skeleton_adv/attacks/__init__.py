@@ -100,8 +100,8 @@ def needs(
 
     - ``pool``: the attack receives ``pool``, the training clips of the attacker (``Pool``)
     - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
-    - ``minimises``: the norm that the attack makes as small as it can, ``l2``, ``linf`` or ``l0`` (joints in frames);
-      ``norm`` if its setting ``norm`` names it. Tables compare such attacks by the norms that they find
+    - ``minimises``: the norm that the attack makes as small as it can, ``l2``, ``linf``, ``rms`` or ``l0`` (joints in
+      frames); ``norm`` if its setting ``norm`` names it. Tables compare such attacks by the norms that they find
     - ``aims``: whether it can reach a target; if not, it is refused with ``targeted=true``
     - ``labels``: ``labels(**settings)`` is whether the attack uses classes: true ones, targets, or those that the model
       distinguishes; without them it takes features, has no target and claims no success (None: it uses them)

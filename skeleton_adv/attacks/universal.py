@@ -1,6 +1,7 @@
 """One perturbation for all clips, fitted on training clips: displacements in the body's frame, or factors of bones."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -12,6 +13,7 @@ from skeleton_adv.attacks.losses import hinge
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.body_frame import to_body, to_camera, yaw
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.masks import Joints
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, Range, Whole, checked
 from skeleton_adv.core.tree import rebuilt
 
@@ -32,8 +34,17 @@ def fit_universal(
     clips: Count = 16,
     conf: NonNegative = 1.0,
     seed: Whole = 0,
+    joints: Joints | None = None,
+    frames: str | int | None = None,
+    joint_eps: Mapping[str, float] | None = None,
 ) -> Iterator[dict[str, Tensor]]:
-    """The perturbation after each pass over the training clips: ``delta`` (D, T, V) in metres, or (E,) factors - 1."""
+    """The perturbation after each pass over the training clips: ``delta`` (D, T, V) in metres, or (E,) factors - 1.
+
+    Only the ``joints`` and ``frames`` of the attack's mask move on training clips too.
+    Raises ``SettingError`` for budgets of single joints.
+    """
+    if joint_eps is not None:
+        raise SettingError("attack.joint_eps has no effect on a universal perturbation: leave it out, or choose joints")
     if method == "deepfool" and kind == "bones":
         raise SettingError("attack.method=deepfool has no effect on attack.kind=bones: set attack.method=gradient")
     first = pool.batch([0])
@@ -44,7 +55,7 @@ def fit_universal(
         size = 1 if method == "deepfool" else min(clips, len(pool))
         for start in range(0, len(order) - size + 1, size):
             batch = pool.batch(order[start : start + size])
-            model = view(batch)
+            model, batch = view(batch), batch.limited(joints, frames)
             if method == "deepfool":
                 delta = _nearest(model, batch, delta)
             else:
@@ -117,9 +128,7 @@ def _direction(model: Model, batch: SkeletonBatch, delta: Tensor, kind: Kind, co
 
 def _nearest(model: Model, batch: SkeletonBatch, delta: Tensor) -> Tensor:
     """The perturbation plus the shortest step that fools this one clip; the same if the clip is already fooled."""
-    moved = SkeletonBatch(
-        _applied(batch, delta, "displacement"), batch.y, batch.mask, batch.index, batch.dt, batch.skeleton
-    )
+    moved = replace(batch, x=_applied(batch, delta, "displacement"))
     result = deepfool(model, moved, steps=10)
     step = to_body(result.x_adv - moved.x, yaw(batch), batch)[0]  # (3, T, V, M)
     exists = batch.mask[0]  # (1, T, V, M); joints of several persons are averaged

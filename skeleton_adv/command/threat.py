@@ -26,9 +26,10 @@ class Threat:
     def applied(self, config: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, str | None]:
         """A copy of ``config`` with the constraint and the budget of the threat model, and the unit of its lengths.
 
-        An attack receives the budget if it has all of its settings, such as ``norm`` and ``eps``; any other attack is
-        only judged. ``overrides`` are the words of the run. Raises ``SettingError`` if one of them sets what the
-        threat model sets.
+        An attack receives the budget if it has all of its settings, such as ``norm`` and ``eps``; the ``norm`` may be
+        missing, because an attack without it, such as a universal perturbation, limits the length of each joint's
+        displacement. Any other attack is only judged. ``overrides`` are the words of the run. Raises ``SettingError``
+        if one of them sets what the threat model sets.
         """
         config = config.copy()
         with open_dict(config):
@@ -39,9 +40,9 @@ class Threat:
         self._check_words(overrides, [f"attack.{key}" for key in budget])
         with open_dict(config):
             config.constraint = threat.constraint
-            if budget and all(key in config.attack for key in budget):
-                for key, value in budget.items():
-                    config.attack[key] = value
+            if budget and all(key in config.attack for key in budget if key != "norm"):
+                for key in (key for key in budget if key in config.attack):
+                    config.attack[key] = budget[key]
         return config, str(OmegaConf.select(threat, "unit", default="any"))
 
     def _check_words(self, overrides: Sequence[str], taken: Sequence[str]) -> None:

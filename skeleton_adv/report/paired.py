@@ -82,10 +82,10 @@ class Paired:
         return int((self.hits[place] & ~np.delete(self.hits, place, axis=0).any(axis=0)).sum())
 
     def lengths(self, norm: str) -> np.ndarray:
-        """(runs, n) the norms of successful perturbations, infinite for failures."""
-        column = {"l0": "joint_frames"}.get(norm, norm)
+        """(runs, n) the norms of successful perturbations, infinite for failures; lengths in the unit of the clips."""
+        column, unit = {"l0": ("joint_frames", 1), "rms": ("rms_mm", 1000)}.get(norm, (norm, 1))
         return np.stack(
-            [np.where(self.succeeded(run, inside=False), self.column(run, column), np.inf) for run in self.runs]
+            [np.where(self.succeeded(run, inside=False), self.column(run, column) / unit, np.inf) for run in self.runs]
         )
 
 

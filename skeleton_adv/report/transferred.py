@@ -1,6 +1,6 @@
 """Transfer: the mean success of each attack over victims that it never saw, with intervals from a paired bootstrap."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -37,7 +37,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
         run = group[victims[0]]
         row = {"attack": run.attack, "surrogate": names(run), "victims": len(victims)}
         row |= {"paired_clips": int(paired.right.sum()), **_interval("transfer_success", shares[source])}
-        base = next((shares[one] for one, other in groups.items() if _is_baseline(other[victims[0]], run)), None)
+        base = shares.get(_baseline({one: other[victims[0]] for one, other in groups.items()}, run))
         if base is not None and shares[source] is not base:
             row |= _interval("gain", shares[source] - base)
         found.append(row)
@@ -51,14 +51,21 @@ def _source(run: Run) -> Any:
 
 
 def _victim(run: Run) -> str:
-    return repr([run.victim, run.weights, run.defense])
+    return repr([run.victim, run.weights, run.defense, sorted(run.of_defense.items())])
 
 
-def _is_baseline(one: Run, run: Run) -> bool:
-    """Whether a run is the baseline on the same surrogate, before any post-training."""
-    plain = one.surrogate_training.get("name", "none") == "none"
-    same = one.surrogate == run.surrogate and one.seeds.get("surrogate") == run.seeds.get("surrogate")
-    return one.attack == BASELINE and plain and same and one.members == run.members
+def _baseline(made: Mapping[Any, Run], run: Run) -> Any:
+    """The source of the baseline on the surrogate of a run: on its weights, otherwise on others of the same seed.
+
+    A posterior is fitted to a surrogate's weights, so attacks that draw from it have other weights.
+    """
+    name = (run.surrogate, run.members)
+    same = {key: one for key, one in made.items() if one.attack == BASELINE and (one.surrogate, one.members) == name}
+    for key, one in same.items():
+        if one.surrogate_weights == run.surrogate_weights:
+            return key
+    seed = run.seeds.get("surrogate")
+    return next((key for key, one in same.items() if one.seeds.get("surrogate") == seed), None)
 
 
 def _share(paired: Paired, runs: Sequence[Run]) -> np.ndarray:

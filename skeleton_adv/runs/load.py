@@ -59,7 +59,7 @@ class Run:
     body: Facts | None = None  # the whole skeleton, unless ``skeleton`` names a known one
     fps: float | None = None  # of the recordings; None: an earlier version did not note it
     image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
-    minimises: str | None = None  # the norm that the attack minimises: l2, linf or l0
+    minimises: str | None = None  # the norm that the attack minimises: l2, linf, rms or l0
     members: Sequence[str] = ()  # of a surrogate that is an ensemble: the names of their options
     remarks: Sequence[str] = ()  # what a reader must know about the networks, one sentence each
 

@@ -19,7 +19,7 @@ from skeleton_adv.core.files import read_json
 from skeleton_adv.core.masks import allowed, joint_budgets
 from skeleton_adv.core.progress import Progress
 from skeleton_adv.core.ranges import Count, Range, Whole
-from skeleton_adv.data.clips import Prepared
+from skeleton_adv.data.clips import Prepared, hashed_order
 from skeleton_adv.defenses import check_option, none
 from skeleton_adv.evaluation.attack import Evaluation
 from skeleton_adv.evaluation.made import Kept
@@ -299,7 +299,15 @@ class Task:
 
 
 def _plausibility(job: Job, prepared: Prepared, device: str) -> Plausibility:
-    """The measures of plausibility on these clips, shared by the runs of a sweep."""
+    """The measures of plausibility on these clips, shared by the runs of a sweep.
+
+    Raises ``SettingError`` if there are no training clips, with which poses and angles are compared.
+    """
+    if not hashed_order(prepared.clips, "train"):
+        raise SettingError(
+            f"plausibility=true compares clips with training clips, but {job.dataset.name} has none: set "
+            f"plausibility=false, or {job.dataset.splitting}"
+        )
     clean, training = (partial(batches, job.dataset, prepared, split, device) for split in ("test", "train"))
     key = repr([prepared.digest, job.dataset_settings, device])
     found: Plausibility = job.session.usual.setdefault(key, Plausibility(clean, training))

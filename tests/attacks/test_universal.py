@@ -1,5 +1,6 @@
 """Universal perturbations."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ from black_box import PoolOf
 from conftest import Linear, make_batch
 from torch import Tensor, nn
 
+from skeleton_adv.attacks import fit_of
 from skeleton_adv.attacks.universal import fit_universal, universal
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.body_frame import to_body, yaw
+from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.geometry import bone_lengths, bones_exist
 from skeleton_adv.core.skeleton import KINECT20
 
@@ -83,3 +86,22 @@ def test_a_fit_continues_where_it_stopped() -> None:
     *_, again = fit_universal(InTheBody, PoolOf(batch), states[1], passes=4)
     assert torch.equal(again["delta"], states[-1]["delta"]) and len(states) == 4
     assert not torch.equal(states[0]["delta"], states[1]["delta"])
+
+
+@pytest.mark.parametrize("method", ["gradient", "deepfool"])
+def test_the_fit_moves_only_what_the_attack_may_move(method: Any) -> None:
+    """A fit on the free joint alone uses its whole budget; a fit on all joints moves the others too."""
+    attack = partial(universal, method=method, eps=5.0, passes=4, joints=["left_hand"], frames="1:3")
+    batch, fit = body().with_labels(torch.zeros(8, dtype=torch.long)), fit_of(attack)
+    assert fit is not None
+    *_, part = fit(InTheBody, PoolOf(batch), None)
+    moved = part["delta"].norm(dim=0) > 0
+    hand = KINECT20.joints.index("left_hand")
+    assert moved[1:3, hand].all() and int(moved.sum()) == 2
+
+
+def test_a_budget_of_single_joints_is_refused() -> None:
+    fit = fit_of(partial(universal, joint_eps={"left_hand": 0.001}))
+    assert fit is not None
+    with pytest.raises(SettingError, match="joint_eps"):
+        next(fit(InTheBody, PoolOf(body()), None))

@@ -40,6 +40,12 @@ def test_an_attack_without_a_budget_is_only_judged() -> None:
     assert judged.task.constraint == {"ball": Ball("linf", 0.002)}  # type: ignore[attr-defined]
 
 
+def test_a_universal_perturbation_has_the_budget_without_its_norm() -> None:
+    for name, eps in (("linf_2mm", 0.002), ("l2_rms_5mm", 0.005)):
+        own = job_of(["attack=universal", f"threat={name}"]).settings["attack"]
+        assert own["eps"] == eps and "norm" not in own
+
+
 def test_the_papers_limits_are_those_of_the_option(tmp_path: Path) -> None:
     plain, named = job_of([]), job_of(["threat=paper"])
     assert plain.task.constraint == named.task.constraint  # type: ignore[attr-defined]

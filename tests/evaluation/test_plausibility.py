@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from conftest import make_batch
 from torch import Tensor
 
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18
 from skeleton_adv.evaluation.plausibility import COLUMNS, Plausibility, high_frequency, jerk, poses, skate
+from skeleton_adv.tasks.attack import _plausibility
 
 
 def moving(path: Tensor, skeleton: Any = KINECT20) -> SkeletonBatch:
@@ -98,3 +101,11 @@ def test_a_trembling_clip_is_unusual() -> None:
     bent[:, :, :, KINECT20.joints.index("left_hand")] += 0.6
     assert (plausibility(batch).columns(bent, batch)["limit_excess"] > 0).any()
     assert (plausibility(batch).columns(bent, batch)["pose_distance"] > 0.01).all()
+
+
+def test_plausibility_without_training_clips_is_refused() -> None:
+    clips = [SimpleNamespace(split="test", name="one", label=0)]
+    job: Any = SimpleNamespace(dataset=SimpleNamespace(name="mine", splitting="add a column split"))
+    prepared: Any = SimpleNamespace(clips=clips, digest="d")
+    with pytest.raises(SettingError, match="plausibility"):
+        _plausibility(job, prepared, "cpu")

@@ -11,6 +11,7 @@ import samples
 
 from skeleton_adv.report.paired import Paired, by_victim, median
 from skeleton_adv.report.tables import by_table
+from skeleton_adv.report.tables.threat import matrix, worst_cases
 from skeleton_adv.report.transferred import _interval
 from skeleton_adv.report.transferred import rows as transfer_rows
 from skeleton_adv.report.write import write
@@ -68,6 +69,24 @@ def test_the_worst_case_counts_clips_that_no_attack_fools_inside_the_threat_mode
     assert worst["alone"].tolist() == [1]
 
 
+def test_victims_that_draw_noise_have_no_worst_case() -> None:
+    assert [row["attacks"] for row in worst_cases([under("pgd", [0]), under("cw", [1], randomised=True)])] == [1]
+
+
+def test_runs_of_one_attack_with_other_settings_have_rows_of_their_own() -> None:
+    """Three runs on one victim, with 5 and 10 steps and behind other defenses; on another victim, one is enough."""
+    behind = [{"settings": {"defense": {"sigma": s}}, "choices": {"defense": "noise"}} for s in (0.1, 0.2)]
+    steps = [{"settings": {"attack": {"name": "pgd", "steps": number}}} for number in (5, 10)]
+    runs = [under("pgd", fooled, **facts) for fooled, facts in zip(([0], [0, 1]), steps, strict=True)]
+    runs += [under("cw", [0], **behind[0]), under("cw", [0, 1], **behind[1])]
+    found = {row.pop("attack"): {name: cell.partition(" ")[0] for name, cell in row.items()} for row in matrix(runs)}
+    assert found == {
+        "pgd, steps=5": {"hcn s0": "25.0"},
+        "pgd, steps=10": {"hcn s0": "50.0"},
+        "cw": {"hcn s0, noise, sigma=0.1": "25.0", "hcn s0, noise, sigma=0.2": "50.0"},
+    }
+
+
 def test_only_clips_that_all_attacks_have_are_paired() -> None:
     few = samples.six_rows(success=True)[2:5]
     part = samples.run(few, choices={"attack": "cw"}, done=3)
@@ -93,6 +112,13 @@ def test_the_shortest_perturbation_of_each_clip_is_the_reference() -> None:
     assert frame["near_shortest_clips"].to_dict() == {"ddn": 4, "cw": 4}
     assert frame["median_norm"].to_dict() == pytest.approx({"ddn": 1.0, "cw": 1.09})
     assert frame["mean_norm"].to_dict() == pytest.approx({"ddn": 1.05, "cw": 3.2 / 3})
+
+
+def test_the_rms_of_displacements_is_compared_in_the_unit_of_the_clips() -> None:
+    run = under("fab", [0, 1], threat=None, minimises="rms", rows={"rms_mm": [1.0, 3.0, 2.0, 2.0, 2.0, 2.0]})
+    assert Paired([run]).lengths("rms")[0].tolist() == [0.001, 0.003, *[np.inf] * 4]
+    ((table, own),) = [(table, own) for table, own in by_table([run]) if table.name == "least"]
+    assert table.rows(own)["mean_norm"].tolist() == pytest.approx([0.002])
 
 
 def test_the_median_may_be_infinite() -> None:
@@ -122,6 +148,24 @@ def test_transfer_is_the_mean_over_victims_that_are_no_surrogate() -> None:
     assert found["tasar"]["gain"] == 3 / 8 and "gain" not in found["mi_fgsm_paper"] and "gain" not in found["svre"]
     low, high = found["tasar"]["gain_low"], found["tasar"]["gain_high"]
     assert 0 <= low < 3 / 8 < high <= 0.5  # no clip gains more than a half
+
+
+def test_an_attack_on_a_posterior_is_compared_with_the_baseline_on_the_network_it_was_fitted_to() -> None:
+    runs = [
+        on("mi_fgsm_paper", "c", "a", [0], seeds={"surrogate": 0}),
+        on("tasar", "c", "a", [0, 1], seeds={"surrogate": 0}),
+    ]
+    runs += [on("mi_fgsm_paper", "c", "a", [0, 1, 2], seeds={"surrogate": 1})]
+    for run, weights in zip(runs, ("plain", "posterior", "other"), strict=True):
+        run.settings["surrogate_checkpoint"] = weights  # type: ignore[index]
+    assert [row["gain"] for row in transfer_rows(runs) if row["attack"] == "tasar"] == [1 / 4]
+
+
+def test_victims_behind_one_defense_with_other_settings_are_apart() -> None:
+    runs = [on("mi_fgsm_paper", "c", "a", [0], seeds={"surrogate": 0}) for _ in range(2)]
+    for run, sigma in zip(runs, (0.1, 0.2), strict=True):
+        run.settings["defense"] = {"sigma": sigma}  # type: ignore[index]
+    assert [row["victims"] for row in transfer_rows(runs)] == [2]
 
 
 def test_the_bootstrap_covers_a_mean_as_often_as_it_claims() -> None:

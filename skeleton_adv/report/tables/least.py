@@ -66,8 +66,8 @@ FOUND = (
         f"within {NEAR} × the shortest",
         show=rate_cell,
         note=f"Within {NEAR} × the shortest: of the shortest perturbation that any attack of this table found on the "
-        "clip, among clips that are correct before all of them. Norms l2 and linf are in the unit of the clips; l0 is "
-        "the number of changed joints, counted in every frame.",
+        "clip, among clips that are correct before all of them. Norms l2, linf and rms are in the unit of the clips; "
+        "l0 is the number of changed joints, counted in every frame.",
         always=True,
     ),
 )

@@ -1,5 +1,6 @@
 """Attacks under a named threat model: a success counts only if the threat model allows the clip."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from skeleton_adv.report.columns import (
     rate_cell,
 )
 from skeleton_adv.report.paired import Paired, by_victim
-from skeleton_adv.report.stats import attack_rate
+from skeleton_adv.report.stats import attack_rate, flatten
 from skeleton_adv.report.table import FurtherPage, Table
 from skeleton_adv.report.transferred import TRANSFER
 from skeleton_adv.report.words import network_names
@@ -47,9 +48,13 @@ def attack_name(run: Run, names: Any) -> str:
 
 
 def worst_cases(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The worst case over the white-box attacks on each victim, over the clips that all of them attack."""
+    """The worst case over the white-box attacks on each victim, over the clips that all of them attack.
+
+    Victims that draw noise are left out: the best of several attacks on the same draws is biased, and records have no
+    fresh ones.
+    """
     names, found = network_names(runs, noise=True), []
-    for group in by_victim([run for run in runs if run.access in SEES]):
+    for group in by_victim([run for run in runs if run.access in SEES and not run.randomised]):
         paired = Paired(group)
         rates = [paired.rate(place) for place in range(len(group))]
         best = max(range(len(group)), key=lambda place: rates[place].value)
@@ -63,7 +68,8 @@ def worst_cases(runs: Sequence[Run]) -> list[dict[str, Any]]:
 WORST = FurtherPage(
     name="_worst_case",
     heading="Worst case over the white-box attacks: the share of clips that stay correct under all of them, among the "
-    "clips that are correct before and that all of them attack. The most robust victim is first:",
+    "clips that are correct before and that all of them attack. Victims that draw noise are left out, because a worst "
+    "case over noisy judgements is biased. The most robust victim is first:",
     rows=worst_cases,
     columns=lambda runs: (
         Column("model", "victim"),
@@ -80,25 +86,42 @@ WORST = FurtherPage(
 
 def matrix(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """One row per attack, one column per victim: success on clips that are correct before."""
-    names = network_names(runs, noise=True)
     rows: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        row = rows.setdefault(attack_name(run, names), {"attack": attack_name(run, names)})
-        rate = attack_rate(run, "success_share", right_only=True, feasible=True)
-        row[_victim(run, names)] = format_rate(rate)
+    for run, (attack, victim) in zip(runs, cells(runs), strict=True):
+        row = rows.setdefault(attack, {"attack": attack})
+        row[victim] = format_rate(attack_rate(run, "success_share", right_only=True, feasible=True))
     return [*rows.values()]
 
 
-def _victim(run: Run, names: Any) -> str:
-    return f"{names['model'](run)}{f', {run.defense}' if run.defense else ''}"
+def cells(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """The attack and the victim of each run; runs that would share a cell are named by the settings that differ."""
+    names = network_names(runs, noise=True)
+    victims = [f"{names['model'](run)}{f', {run.defense}' if run.defense else ''}" for run in runs]
+    attacks = [attack_name(run, names) for run in runs]
+    victims = _distinct(victims, attacks, [flatten(run.of_defense) for run in runs])
+    own = [{"target": run.target, "seed": run.settings.get("seed")} | flatten(run.of_attack) for run in runs]
+    attacks = _distinct(attacks, victims, own)
+    return [*zip(_distinct(attacks, victims, [{"run": run.identity} for run in runs]), victims, strict=True)]
+
+
+def _distinct(names: Sequence[str], beside: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
+    """Names, those that occur twice ``beside`` the same one with those of their settings that have several values."""
+    often = Counter(zip(names, beside, strict=True))
+    twice = {name for (name, _), count in often.items() if count > 1}
+    found = []
+    for name, own in zip(names, settings, strict=True):
+        others = [other for one, other in zip(names, settings, strict=True) if one == name]
+        varied = [key for key in own if len({repr(other.get(key)) for other in others}) > 1] if name in twice else []
+        found.append(", ".join([name, *(f"{key}={_text(own[key])}" for key in varied)]))
+    return found
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def victims(runs: Sequence[Run]) -> list[Item]:
-    names = network_names(runs, noise=True)
-    return [
-        Column("attack", "attack"),
-        *(Column(one, one) for one in dict.fromkeys(_victim(run, names) for run in runs)),
-    ]
+    return [Column("attack", "attack"), *(Column(one, one) for one in dict.fromkeys(one for _, one in cells(runs)))]
 
 
 MATRIX = FurtherPage(
