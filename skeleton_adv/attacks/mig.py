@@ -1,4 +1,4 @@
-"""MIG: momentum over integrated gradients of the class's probability."""
+"""MIG: momentum over integrated gradients of the class probability."""
 
 from dataclasses import replace
 from typing import Literal
@@ -44,7 +44,7 @@ def mig(
     that a step against the sign of the attribution lowers the probability. A coordinate may be below its baseline,
     and then such a step raises it. ``factor`` is therefore the ``distance`` abs(x - baseline); ``difference`` is the
     paper's formula.
-    ``released`` is MIG as RobustBenchHAR (arXiv 2409.02483) has it: no factor (so these are no integrated gradients),
+    ``released`` is MIG as in RobustBenchHAR (arXiv 2409.02483): no factor (so these are not integrated gradients),
     right ends, gradients added to the momentum without being normalised, and steps along the memory divided by its
     mean absolute value, not along its sign; with ``baseline`` origin, 200 steps of eps and a momentum of 1.
     """

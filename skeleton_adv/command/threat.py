@@ -1,4 +1,4 @@
-"""Named threat models: one word sets the budget of an attack and the constraint by which every attack is judged."""
+"""Named threat models: one setting gives the budget of an attack and the constraint by which every attack is judged."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,8 @@ def apply_threat(config: DictConfig, name: str | None, overrides: Sequence[str])
     """Set the constraint and the budget of the threat model in ``config``; return the unit of its lengths.
 
     An attack receives the budget if it has all of its settings, such as ``norm`` and ``eps``; any other attack is
-    only judged. ``overrides`` are the words of the run. Raises ``SettingError`` if one of them sets what the threat
-    model sets.
+    only judged. ``overrides`` are the settings on the command line. Raises ``SettingError`` if one of them sets
+    what the threat model sets.
     """
     with open_dict(config):
         threat: Any = config.pop("threat", None)
