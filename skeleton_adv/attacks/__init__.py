@@ -102,12 +102,13 @@ def needs(
     - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
     - ``minimises``: the norm that the attack makes as small as it can, ``l2``, ``linf``, ``rms`` or ``l0`` (joints in
       frames); ``norm`` if its setting ``norm`` names it. Tables compare such attacks by the norms that they find
-    - ``aims``: whether it can reach a target; if not, it is refused with ``targeted=true``
-    - ``labels``: ``labels(**settings)`` is whether the attack uses classes: true ones, targets, or those that the model
-      distinguishes; without them it takes features, has no target and claims no success (None: it uses them)
+    - ``aims``: whether the attack can have a target; if not, it is refused with ``targeted=true``
+    - ``labels``: ``labels(**settings)`` returns whether the attack uses classes: true ones, targets, or those of the
+      model's outputs. An attack without classes can attack features; it has no target and claims no success. None: it
+      uses classes
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
       if it has ``eps``, also ``joint_eps``, budgets of single joints
-    - ``posterior``: the attacked network has a ``posterior``, which some ways of training fit
+    - ``posterior``: the attack draws networks from the attacked network's ``posterior``, which some trainings fit
     """
 
     def declare(attack: F) -> F:
@@ -184,10 +185,11 @@ def members(model: Model) -> tuple[Model, ...]:
 
 
 def posterior(model: Model) -> Posterior:
-    """Draws networks from a model's posterior; each call draws others, the same for all clips.
+    """The function that draws networks from a model's posterior: new ones in each call, the same for all clips.
 
-    ``scale`` multiplies the standard deviations. Each draw is one network, or one of each appended part; parts share
-    one pass over the clips, other draws take one each. A model without a posterior is always drawn.
+    ``scale`` multiplies the standard deviations. A draw is a whole network, or one copy of each appended part. All
+    draws of appended parts share one pass over the clips; each whole network takes its own pass. Without a posterior,
+    the model itself is the only draw.
     """
     found: Posterior | None = getattr(model, "__posterior__", None)
     return found or (lambda x, draws, scale: model(x)[None])

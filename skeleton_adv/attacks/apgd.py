@@ -48,12 +48,13 @@ def apgd(
     """Reliable evaluation of adversarial robustness (Croce and Hein, arXiv 2003.01690), Algorithm 1.
 
     The step begins at twice ``eps`` (metres) and is halved at checkpoints, per clip: if less than a share ``rho`` of
-    the steps lowered the loss, or if neither the step nor the lowest loss has changed since the last checkpoint; the
-    clip then continues from its lowest loss. ``alpha`` weighs the new step against the previous one (momentum).
+    the steps lowered the loss, or if neither the step nor the lowest loss has changed since the last checkpoint. In
+    both cases, the clip continues from the iterate with its lowest loss. ``alpha`` weighs the new step against the
+    previous one (momentum).
 
     - ``loss``: ``targeted_dlr`` runs once for each of the ``targets`` classes (at most K - 1) that have the largest
       logits for the clean clip; with fewer than 4 classes (``dlr``: 3) the loss is the margin
-    - ``restarts``: runs from different random starts (for each target); a clip that is fooled skips later runs
+    - ``restarts``: runs from different random starts (for each target); a clip that fools the model skips later runs
     - ``eot``: draws of a randomised model at each step. Loss and gradient are means over draws, and a clip is fooled
       if it fools the model in most draws
 

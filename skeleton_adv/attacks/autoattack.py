@@ -1,4 +1,4 @@
-"""AutoAttack: four attacks, each on the clips that the earlier ones left unfooled."""
+"""AutoAttack: four attacks, each on the clips that no earlier one has fooled."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,16 +40,16 @@ def autoattack(
     ``standard``: APGD on the cross-entropy, APGD on the targeted DLR, FAB towards ``targets`` classes (``steps`` each)
     and the square attack with ``queries``. ``rand``: APGD on the cross-entropy and on the DLR, with ``eot`` draws per
     step, for a victim that draws noise. A member changes only clips that no earlier member has fooled; the chunk keeps
-    its shape, and a member ends when all its clips are fooled, so the passes are those of the hardest clip.
+    its shape, and a member ends when all its clips are fooled, so the number of passes is that of the hardest clip.
     A clip that no member fools is returned with its lowest margin.
 
     - ``aa_member``: the member that fooled the clip, from 1; 0 if the clean clip does, -1 if none does
-    - ``aa_varies``: whether two calls on the clean clip give different logits: ``rand`` is required
+    - ``aa_varies``: whether two calls on the clean clip give different logits; if so, ``rand`` is required
     - ``aa_flat``: whether APGD met a gradient of exactly 0 before the clip was fooled
     - ``aa_probabilities``: whether the logits of the clean clip are probabilities
 
-    Differs from the released code: no box; see also ``apgd``, ``fab`` and ``square``. ``rand`` attacks clips whose
-    clean clip fools the model too, because one draw does not decide that.
+    Differs from the released code: no box; see also ``apgd``, ``fab`` and ``square``. ``rand`` also attacks
+    clips that the model misclassifies before, because a single draw does not decide this.
     """
     budget, flat = Ball(norm, eps).of(batch), torch.zeros_like(batch.y, dtype=torch.bool)
     logits, again = clean_logits(model, batch), clean_logits(model, batch)

@@ -26,14 +26,14 @@ def ba(
     momentum: NonNegative = 1.0,
 ) -> AttackResult:
     """Making Substitute Models More Bayesian Can Enhance Transferability of Adversarial Examples (Li et al.,
-    arXiv 2302.05086), as RobustBenchHAR runs it: each step descends on the mean cross-entropy of ``draws`` networks,
+    arXiv 2302.05086), as RobustBenchHAR runs it: each step descends the mean cross-entropy of ``draws`` networks,
     with ``scale`` times the standard deviations of the posterior (``training=ba``).
 
     ``norm``, ``eps`` and ``step`` are in metres, as in PGD; ``momentum`` is that of MI-FGSM (Dong et al., arXiv
-    1710.06081), 0 for I-FGSM. A network is a pass, so a step takes ``draws`` of them. The last iterate is returned.
-    Differs from RobustBenchHAR: it steps along the sign, not along the gradient, by a tenth of the budget, not by all
-    of it; MS-G3D and 2s-AGCN are drawn too (there, their branch ignores the draws). Differs from Li et al.: no noise
-    is added to the clips.
+    1710.06081), 0 for I-FGSM. Each draw takes one pass. The last iterate is returned.
+    Differs from RobustBenchHAR: steps are along the sign of the gradient, not along the gradient, and as long as a
+    tenth of the budget, not all of it; MS-G3D and 2s-AGCN are drawn too (there, their branch ignores the draws).
+    Differs from Li et al.: no noise is added to the clips.
     """
     budget, movable = Ball(norm, eps).of(batch), batch.movable
     sign, sampled = 1 if targeted else -1, posterior(model)

@@ -13,7 +13,7 @@ from skeleton_adv.core.noise import normal
 from skeleton_adv.core.ranges import Count, Whole, checked
 
 TRIALS = 5  # random explorations per round
-ROUNDS = 300  # of trials without a success, after which a clip ends
+ROUNDS = 300  # of trials without a success, after which the search on a clip ends
 PROBES = 500  # aimed probes per step
 LINE = 60  # points of the search between a clip and its projection
 LEAST = 1e-3  # smallest weight of the accelerations
@@ -36,22 +36,24 @@ def basar(
 ) -> AttackResult:
     """BASAR: Black-box Attack on Skeletal Action Recognition (Diao et al., CVPR 2021, arXiv 2103.05266), in positions.
 
-    From a training clip of another class (of the target class), blended with the clean clip, each step makes
+    Starts from a training clip of another class (if targeted, of the target class), blended with the clean clip. Each
+    step consists of
 
     - random exploration: five noisy clips on the sphere around the clean clip, repeated with adapted noise until
       one fools the victim; the first of each wrong class is a candidate;
     - aimed probing: each candidate moves towards the clean clip until a move fools the victim; the nearest is kept;
-    - manifold projection, every ``project_every`` steps and at the end: ``Manifold``, with bones within 4, 2 or 1 % for
-      a mean distance per frame of at least 1 m, 0.1 m or less, and w = 1, 0.1, ... 0.001 until the clip fools the
-      victim; if none does, the clip moves from its projection back until it does. 0 projects never.
+    - manifold projection, every ``project_every`` steps and at the end: ``Manifold``, with bone lengths within 4 %
+      of the clean ones for a mean distance per frame of at least 1 m, within 2 % from 0.1 m, otherwise within 1 %, and
+      w = 1, 0.1, ... 0.001 until the clip fools the victim; if none does, the clip moves back from its projection
+      until it does. 0: no projections.
 
     ``queries`` is the exact number per clip. All clips query at the same time, each in its own state. The column
     ``projected`` says whether the returned clip is a full projection. With ``trace``, the result contains the l2 in
     metres after each query.
     Differs from the paper and its code: distances are l2 over the clip in place of means over frames, also for the
     sphere, onto which candidates are put back; noise has unit norm per frame, where the code cuts it to V of T
-    rows; a step that would lengthen the distance is not taken; starts also include noise (``nearest_start``); joints
-    in place of Euler angles also on motion capture; no IPOPT.
+    rows; a step that would lengthen the distance is not taken; starts also include noise (``nearest_start``); joint
+    positions instead of Euler angles, for motion capture too; no IPOPT.
     """
     starts = min(starts, queries)
     x, length = nearest_start(model, batch, pool, targeted, seed, starts)

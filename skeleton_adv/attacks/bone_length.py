@@ -28,7 +28,7 @@ def bone_length(
     """Adversarial Bone Length Attack on Action Recognition (Tanaka, Kera and Kawamoto, AAAI 2022, arXiv 2109.05830).
 
     The variables are the factors (N, M, E) of the bones, which start at 1: a bone is its factor times the clean bone,
-    and joints are rebuilt from the root outwards. Directions and the root's path stay.
+    and joints are rebuilt from the root outwards. Directions and the root's path do not change.
 
     - ``factor_eps``: the largest ``|factor - 1|``, or with ``factor_norm=l2`` its l2 norm over a clip's bones; a share,
       not metres;
@@ -38,9 +38,9 @@ def bone_length(
 
     The attack returns the first iterate that fools the model, per clip; if none does, the last.
     Differs from the released code: its l2 option shortens the factors instead of their distance from 1, which
-    shrinks the body to a point; here the budget is a ball around 1. It attacks one clip at a time and ends with the
-    first success of the batch. A bone that does not exist in a frame moves no joint there. A factor applies to all
-    frames, so the attack has no masks.
+    shrinks the body to a point; here the budget is a ball around 1. That code also attacks one clip at a time and ends
+    with the first success of the batch. A bone that does not exist in a frame moves no joint there. A factor applies to
+    all frames, so the attack has no masks.
     """
     clean = torch.ones(len(batch), batch.x.shape[4], len(batch.skeleton.bones), dtype=batch.x.dtype)
     factors = clean = clean.to(batch.x.device)

@@ -34,14 +34,14 @@ def boundary(
     and Bethge, arXiv 1712.04248).
 
     A step moves at random on the sphere around the clean clip, by ``sphere_step`` times the distance, and then towards
-    the clean clip by ``source_step`` times the distance; it is taken if the clip still fools the model. The sizes
+    the clean clip by ``source_step`` times the distance; it is accepted if the clip still fools the model. The sizes
     adapt: both grow if more than half of the points on the sphere fool the model and shrink below a fifth; the step
     towards the clean clip grows if more than a quarter of the moves succeed and shrinks below a tenth.
 
     ``queries`` is the exact number per clip, including the ``starts`` that search for the first clip
     (``nearest_start``). With ``trace``, the result contains the l2 in metres after each query. A clip without a
     successful start stays clean.
-    Differs from the paper: there is no box; a point on the sphere is queried in each fourth step, and sizes adapt
+    Differs from the paper: there is no box; a point on the sphere is queried in every fourth step, and sizes adapt
     after 10 such points and 30 moves, because the authors' 100 points need 1,000 steps.
     """
     starts = min(starts, queries)
@@ -85,5 +85,5 @@ def around(clean: Tensor, x: Tensor, noise: Tensor, size: Tensor) -> Tensor:
 
 
 def _adapted(share: Tensor, low: float, high: float) -> Tensor:
-    """(N,) the factor of a step size whose ``share`` of successes is to be between ``low`` and ``high``."""
+    """(N,) the factor of a step size whose ``share`` of successes should be between ``low`` and ``high``."""
     return torch.where(share > high, ADAPT, torch.where(share < low, 1 / ADAPT, 1.0)).to(share.dtype)

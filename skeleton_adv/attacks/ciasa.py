@@ -1,4 +1,4 @@
-"""CIASA: signed steps after which every bone has its clean length again, with a smooth perturbation over time."""
+"""CIASA: signed steps, each followed by restoring all bone lengths, with a perturbation that is smooth over time."""
 
 from collections.abc import Callable
 
@@ -34,14 +34,14 @@ def ciasa(
 
     Re-implemented from descriptions of CIASA; the constants are ours. PGD on the cross-entropy plus ``smoothness``
     times the mean squared second difference of the perturbation over time, in units of eps. After each step the
-    skeleton is realigned: from the root outwards, each joint moves to the point at its bone's clean length, of
-    that frame, that is nearest to it. The original also has a discriminator of poses, which this attack lacks.
+    skeleton is realigned: from the root outwards, each joint moves to the nearest point at which its bone has its
+    clean length in that frame. The original also has a discriminator of poses, which this attack lacks.
     ``step`` is eps / 10 unless set. At the end, the displacement is realigned within the budget: it is shortened as
     a whole, per clip, until every joint is inside. All bones have their clean lengths, up to rounding.
-    Localised attacks choose ``joints``: a joint moves only if all joints that hang from it may move, because its
-    bones would change otherwise. An arm is therefore the shoulder and all joints below it.
-    RobustBenchHAR's CIASA (arXiv 2409.02483) has no realignment, and its discriminator has no gradient: it is
-    ``smart_rbhar``.
+    Localised attacks choose ``joints``: a joint moves only if all joints below it (away from the root) may move,
+    because its bones would change otherwise. An arm is therefore the shoulder and all joints below it.
+    RobustBenchHAR's CIASA (arXiv 2409.02483) has no realignment, and its discriminator has no gradient, which
+    leaves ``smart_rbhar``.
     """
     budget = Ball(norm, eps).of(batch)
     free = free_joints(batch, budget)

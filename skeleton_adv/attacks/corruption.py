@@ -34,23 +34,23 @@ def corruption(
     up: Literal["y", "z"] = "y",
     seed: Whole = 0,
 ) -> AttackResult:
-    """Benchmarking Neural Network Robustness to Common Corruptions and Perturbations (Hendrycks and Dietterich,
-    arXiv 1903.12261), after: for skeletons, and the constants are ours.
+    """After Benchmarking Neural Network Robustness to Common Corruptions and Perturbations (Hendrycks and Dietterich,
+    arXiv 1903.12261), for skeletons; the constants are ours.
 
     It makes no query, so it claims no success, and it has no target. Severities 1 to 5 of each ``kind``:
 
     - ``jitter``: Gaussian noise on each coordinate, 2, 5, 10, 20, 40 mm (standard deviation);
     - ``lost``: 5, 10, 20, 30, 40 % of each person's joints are lost from a random frame of the first half to the end;
     - ``occluded``: limbs of each person are occluded: 1 limb for 25, 50 %, 2 limbs for 50, 75, 100 % of the frames;
-    - ``dropped``: 10, 20, 30, 50, 70 % of the frames are dropped, and the frame before is held;
-    - ``interpolated``: the same frames, filled linearly between the frames before and after;
-    - ``yaw``: 10, 20, 30, 45, 60 degrees about the vertical axis ``up`` through the first person's first root, to a
-      random side; in an image, whose depth is unknown, horizontal distances shrink by the cosine;
+    - ``dropped``: 10, 20, 30, 50, 70 % of the frames are dropped and replaced by the last frame before them;
+    - ``interpolated``: the same frames, interpolated linearly between the frames before and after;
+    - ``yaw``: 10, 20, 30, 45, 60 degrees about the vertical axis ``up`` through the first position of the first
+      person's root, to a random side; in an image, whose depth is unknown, horizontal distances shrink by the cosine;
     - ``rate``: a camera of 8, 6, 4, 3, 2 frames per second, resampled linearly to the clip's frames.
 
-    Shares are of what the attack's masks allow. In an image, millimetres are thousandths of the image. A lost or
-    occluded joint cannot leave the mask, so it is held at its last seen position, as trackers do. Joints that do not
-    exist stay.
+    Shares are of the joints and frames that the attack's masks allow. In an image, millimetres are thousandths of the
+    image. A lost or occluded joint still exists in the mask, so it is held at its last seen position, as trackers do.
+    Joints that do not exist do not change.
     """
     change = _KINDS[kind]
     x = change(batch, severity - 1, seed, up)

@@ -35,7 +35,7 @@ def cw_l0(
     """Towards Evaluating the Robustness of Neural Networks (Carlini and Wagner, arXiv 1608.04644), Sec. VI-B.
 
     Moves as few joint-frames (one joint of one person in one frame) as possible, each by at most ``reach`` metres:
-    with no limit, one of them would do. Each of ``outer_steps`` rounds runs the l2 attack, which minimises
+    without this limit, a single one would be enough. Each of ``outer_steps`` rounds runs the l2 attack, which minimises
     ``|d|^2 + c max(margin + conf, 0)`` with d in metres, on the joint-frames that are still allowed, from the last
     success. After a success, the fraction ``drop`` of them with the smallest ``|gradient . d|``, at least one, is
     frozen at its clean position; after a failure, the set of the last success is allowed again, its ``drop`` is

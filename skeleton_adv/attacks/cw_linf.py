@@ -1,4 +1,4 @@
-"""C&W in l-infinity: a penalty on coordinates above a threshold that shrinks."""
+"""C&W in l-infinity: a penalty on changes above a shrinking threshold."""
 
 import torch
 from torch import Tensor
@@ -29,8 +29,8 @@ def cw_linf(
     Minimises ``c max(margin + conf, 0)`` plus the sum over coordinates of ``max(|d| - tau, 0)``, in metres, for
     ``outer_steps`` thresholds tau per clip, each from the smallest displacement so far. After a solution within tau,
     the next threshold is the fraction ``shrink`` of its largest coordinate; after a failure, c is doubled. The attack
-    returns the displacement with the smallest largest coordinate that fools the model, per clip; if none does, the
-    last one.
+    returns the displacement with the smallest l-infinity norm that fools the model, per clip; if none does, the last
+    one.
     Differs from the paper: the first tau is the distance to the border that the gradient at the clean clip predicts
     (doubled until the first success), ``c`` is in units of the inverse of this gradient's mean entry, and ``lr`` is
     a fraction of tau, so that one setting suits every victim. A failure also replaces ``shrink`` by its square root.

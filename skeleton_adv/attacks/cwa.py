@@ -29,12 +29,12 @@ def cwa(
     """Rethinking Model Ensemble in Transfer-based Adversarial Attacks (Chen et al., arXiv 2303.09105), Algorithm 1,
     MI-CWA: sharpness-aware minimisation and the cosine similarity encourager.
 
-    Each step first moves by ``reverse`` eps to where the loss of the ensemble is higher, then visits the members in
+    Each step first moves by ``reverse`` times eps towards a higher loss of the ensemble, then visits the members in
     order. Each adds its gradient, divided by its l2 norm, to an inner memory, which moves the inner iterate. The
     difference between the last and the first inner iterate is the direction of the step, to which momentum is applied.
-    ``inner`` is the length of an inner step of one unit gradient, in eps: the root mean square over coordinates in
-    linf, the norm itself otherwise. The released 250 on images of 299 x 299 in [0, 1] with eps 16/255 is 7.7 in these
-    units. ``step`` is 2 eps / steps unless set. The attack returns its last iterate.
+    ``inner`` is the length of an inner step along one unit gradient, as a multiple of eps: the root mean square over
+    coordinates in linf, the norm itself otherwise. The released 250 on images of 299 x 299 in [0, 1] with eps 16/255 is
+    7.7 in these units. ``step`` is 2 eps / steps unless set. The attack returns its last iterate.
     Differs from the released code: norms are per clip (there, the l1 norm of the difference is over the batch), the
     loss of the ensemble is that of the mean logits, not of their sum, and targeted attacks have the reverse step too.
     """

@@ -1,4 +1,4 @@
-"""DDN: the direction of the gradient and the length of the displacement are decoupled."""
+"""DDN: the direction of a step and the length of the displacement are decoupled."""
 
 from typing import Literal
 
@@ -32,7 +32,7 @@ def ddn(
     (Rony et al., arXiv 1811.09600), Algorithm 1.
 
     Each step moves the displacement along the direction of the gradient and sets its l2 norm, in metres.
-    It begins at ``radius`` and becomes 1 - ``gamma`` times as large where the clip fools the model, otherwise
+    This norm begins at ``radius`` and becomes 1 - ``gamma`` times as large where the clip fools the model, otherwise
     1 + ``gamma`` times. The step falls along a cosine from ``lr`` to ``lr_final``. The attack returns the shortest
     displacement that fools the model, per clip; if none does, the last one.
     Differs from the paper: ``lr`` and ``lr_final`` are fractions of this norm, not lengths, because displacements of
@@ -54,7 +54,7 @@ def descend(
     lr: float = 1.0,
     lr_final: float = 0.01,
 ) -> tuple[Shortest, Tensor]:
-    """The shortest displacements that DDN finds, and its last; one pass per step."""
+    """The shortest displacements that DDN finds, and the last one; one pass per step."""
     movable, best = batch.movable, Shortest(batch)
     norm = torch.full_like(best.size, radius)
     delta = torch.zeros_like(batch.x)

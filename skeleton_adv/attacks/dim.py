@@ -43,8 +43,8 @@ def dim(
     resampled to all frames, and the body turns by up to ``angle`` degrees about the vertical axis through its middle
     (in an image: in the plane). The gradient is taken through this change. ``step`` is eps / steps unless set.
     The attack returns its last iterate. The paper resizes and pads images; the change of clips is ours.
-    ``released`` is DIM as RobustBenchHAR (arXiv 2409.02483) has it: every clip is cropped; then either 15 joints are 0
-    or the body is sheared, by up to ``shear`` (its value there is not documented; ours); the gradient at the changed
+    ``released`` is DIM as in RobustBenchHAR (arXiv 2409.02483): every clip is cropped; then either 15 joints are 0
+    or the body is sheared, by up to ``shear`` (not documented there; the value is ours); the gradient at the changed
     clip is applied to the unchanged one; no momentum; the step is eps.
     """
     budget = Ball(norm, eps).of(batch)
@@ -68,7 +68,7 @@ Change = Callable[[Tensor], Tensor]  # clips (N, C, T, V, M) -> clips; it is lin
 
 
 def diverse(batch: SkeletonBatch, probability: float, crop: float, angle: float, seed: int, draw: int) -> Change:
-    """A random change of clips (N, C, T, V, M), which differs per clip and does not change what does not exist."""
+    """A random change of clips (N, C, T, V, M), which differs per clip; joints that do not exist do not change."""
     coin, share, start, turn = uniform(batch.x[:, 0, 0, :1, 0].expand(-1, 4), batch.index, seed, "dim", draw).T
     weights = crop_weights(batch, 1 - (1 - crop) * share, start)
     radians = math.radians(angle) * (2 * turn - 1)
@@ -93,7 +93,7 @@ def crop_weights(batch: SkeletonBatch, share: Tensor, start: Tensor) -> Tensor:
 
 
 def resampled(x: Tensor, weights: Tensor, batch: SkeletonBatch) -> Tensor:
-    """x (N, C, T, V, M) interpolated between frames in which a joint exists; it keeps a joint without such a frame."""
+    """x (N, C, T, V, M) interpolated between frames in which a joint exists; elsewhere the joint does not change."""
     known = torch.einsum("nts,ncsvm->nctvm", weights, batch.mask.to(x.dtype))
     mixed = torch.einsum("nts,ncsvm->nctvm", weights, torch.where(batch.mask, x, 0))
     return torch.where(batch.mask & (known > 1e-3), mixed / known.clamp(min=1e-3), x)

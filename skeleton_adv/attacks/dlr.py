@@ -1,4 +1,4 @@
-"""The difference of logits ratio: a loss that neither a scale nor a shift of the logits changes."""
+"""The difference of logits ratio: a loss that does not depend on the scale or the shift of the logits."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ def dlr(logits: Tensor, y: Tensor, targeted: bool = False) -> Tensor:
     """(N,) DLR loss, to be minimised (Croce and Hein, arXiv 2003.01690, Eqs. 6 and 7).
 
     The margin divided by the first minus the third largest logit; if ``targeted``, by the first minus the mean of the
-    third and the fourth. With too few classes (less than 3, or 4 if ``targeted``) it is the margin itself.
+    third and the fourth. With too few classes (fewer than 3, or 4 if ``targeted``) it is the margin itself.
     """
     return margin(logits, y, targeted) / _spread(logits, 4 if targeted else 3)
 
@@ -32,7 +32,7 @@ def ranked(logits: Tensor, y: Tensor, count: int) -> Tensor:
 
 
 def clean_logits(model: Model, batch: SkeletonBatch) -> Tensor:
-    """(N, K) logits of the clean clips, asked for with gradients, so that a model that gives none refuses at once."""
+    """(N, K) logits of the clean clips, computed with gradients, so that a model without them fails at once."""
     return model(batch.x.clone().requires_grad_()).detach()
 
 

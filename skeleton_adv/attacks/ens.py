@@ -29,7 +29,7 @@ def ens(
     """Boosting Adversarial Attacks with Momentum (Dong et al., arXiv 1710.06081), Sec. 3.3: MI-FGSM on an ensemble.
 
     The loss is the cross-entropy of the members' ``mean`` logits (the paper's best of three) or of their ``sum`` (as
-    in RobustBenchHAR, arXiv 2409.02483, which also has no momentum and steps of eps, along the sign), or the mean of
+    in RobustBenchHAR, arXiv 2409.02483, which has no momentum and takes steps of eps along the sign), or the mean of
     the members' ``losses``. ``step`` is eps / steps unless set. With one network it is MI-FGSM, and without momentum
     I-FGSM. The attack returns its last iterate.
     """

@@ -35,8 +35,9 @@ def fab(
 
     Runs once for each of the ``targets`` classes (at most K - 1) that have the largest logits for the clean clip. A
     step linearises the lead over that class at the iterate, projects the iterate and the clean clip onto the
-    hyperplane where it is 0, and mixes both, each moved by ``overshoot`` times its projection; the clean clip has a
-    share of at most ``bias``. An iterate that fools the model is drawn back to ``backward`` of its displacement.
+    hyperplane where it is 0, and mixes the two, each moved by ``overshoot`` times its projection; the clean clip has a
+    share of at most ``bias``. An iterate that fools the model is pulled back to the fraction ``backward`` of its
+    displacement.
 
     The attack returns the shortest displacement in ``norm`` that fools the model, per clip. With ``eps`` (metres), a
     displacement that is longer is shortened to ``eps``; without it, an attack that fails returns its last iterate.

@@ -50,7 +50,7 @@ def approach(
     lr: float = 1.0,
     lr_final: float = 0.01,
 ) -> tuple[Shortest, Tensor]:
-    """The smallest displacements that FMN finds, and its last; one pass per step."""
+    """The smallest displacements that FMN finds, and the last one; one pass per step."""
     movable, best = batch.movable, Shortest(batch)
     corner = movable.flatten(1).sum(dim=1).clamp(min=1).to(batch.x.dtype).sqrt() if norm == "linf" else 1.0
     delta, radius = torch.zeros_like(batch.x), torch.full_like(best.size, FLOOR)

@@ -1,4 +1,4 @@
-"""ISAAC-N: the limb that matters least for an action moves as in a clip of another action, without a query."""
+"""ISAAC-N: the limb that matters least for an action moves as in a clip of another action, without queries."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,8 +21,8 @@ def limb_importance(
 ) -> Iterator[dict[str, Tensor]]:
     """The importance (K, L) of each limb for each class: by how much its occlusion raises the cross-entropy.
 
-    An occluded limb is held stiff: its joints keep their mean offset from the joint at which it hangs. Means over at
-    most ``fit_clips`` training clips; a class without clips gets the mean over all classes.
+    An occluded limb is held stiff: its joints keep their mean offset from the joint that the limb is attached to. Means
+    over at most ``fit_clips`` training clips; a class without clips gets the mean over all classes.
     """
     numbers = list(range(0, len(pool), -(-len(pool) // fit_clips)))
     classes = int(pool.labels.max()) + 1
@@ -57,14 +57,14 @@ def isaac_n(
     fit_clips: Count = 500,
     seed: Whole = 0,
 ) -> AttackResult:
-    """ISAAC-N (arXiv 2501.16843), after: re-implemented from its description, and the constants are ours.
+    """After ISAAC-N (arXiv 2501.16843): re-implemented from its description; the constants are ours.
 
     The limb with the least ``importance`` for the clip's class (``limb_importance``, on a surrogate) takes the bone
     directions of a random training clip of another class; its bones keep the lengths of the attacked body. Directions
     fade in and out over ``fade`` frames at both ends of the clip. With ``targeted``, the limb that is most
     important for the target moves as in a training clip of the target.
 
-    It makes no query, so it claims no success. A person that the training clip lacks moves as its first person. The
+    It makes no query, so it claims no success. A person who is not in the training clip moves as its first person. The
     column ``limb`` is the number of the limb (``core.tree.limbs``).
     """
     importance = fitted["importance"].to(batch.x)[batch.y.clamp(max=len(fitted["importance"]) - 1)]  # (N, L)
@@ -82,7 +82,7 @@ def isaac_n(
 
 
 def _stiff(batch: SkeletonBatch, part: tuple[int, ...]) -> Tensor:
-    """Clips whose limb keeps its mean offset from the joint at which it hangs."""
+    """Clips whose limb keeps its mean offset from the joint that it is attached to."""
     hook = batch.skeleton.parents[part[0]]
     joints = list(part)
     there = batch.mask[:, :, :, joints] & batch.mask[:, :, :, [hook]]  # (N, 1, T, P, M)

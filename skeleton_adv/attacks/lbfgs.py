@@ -29,8 +29,8 @@ def lbfgs(
     without a target, it is -log(1 - p), where p is the probability of the true class. The attack returns the shortest
     displacement that fools the model, per clip; if none does, the last one.
     Each pass evaluates one point per clip: a point that lowers the loss enough (Armijo's rule) is accepted and adds to
-    the clip's ``history`` of pairs; otherwise the step is halved. The first model of the loss is the curvature of
-    ``|d|^2``.
+    the clip's ``history`` of pairs; otherwise the step is halved. At first, the curvature
+    is that of ``|d|^2``.
     Differs from the paper: c weighs the loss instead of the displacement, whose l2 norm is squared. There is no box.
     """
     movable, best = batch.movable.flatten(1), Shortest(batch)
@@ -76,7 +76,7 @@ class _Curvature:
     def __init__(self, like: Tensor, history: int) -> None:
         self._steps = like.new_zeros(history, *like.shape)  # (history, N, D), the newest last
         self._changes = torch.zeros_like(self._steps)
-        self._inverses = like.new_zeros(history, len(like))  # 1 / (step . change); 0 for a pair that is not there
+        self._inverses = like.new_zeros(history, len(like))  # 1 / (step . change); 0 for a pair that does not exist
         self._scale = like.new_full((len(like), 1), 0.5)  # the inverse of the curvature of |d|^2
 
     def add(self, step: Tensor, change: Tensor, chosen: Tensor) -> None:

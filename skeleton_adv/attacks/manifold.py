@@ -12,7 +12,7 @@ ROUNDS = 10  # of the alternation; more change clips by less than a millimetre
 
 
 class Manifold:
-    """BASAR's positional projection, ``min |X - x'|^2 + w |D2 X - D2 x|^2`` with bones within a share of their length.
+    """BASAR's positional projection, ``min |X - x'|^2 + w |D2 X - D2 x|^2`` with bone lengths within a share.
 
     BASAR (Diao et al., CVPR 2021, arXiv 2103.05266) solves it with IPOPT. Here the quadratic part, a
     smoothing of the displacement over time, is solved in closed form per joint, and bones are clamped from the root
@@ -50,7 +50,7 @@ class Manifold:
     def clamped(self, x: Tensor, share: Tensor) -> Tensor:
         """Clips whose bones have their direction in ``x`` and a length within ``share`` (N,) of the clean length.
 
-        A bone of length 0 gets its clean direction. Joints that may not move stay.
+        A bone of length 0 gets its clean direction. Joints that may not move do not move.
         """
         share = broadcast(share)
         moved = coordinates(torch.where(self.batch.movable, x, self.batch.x), self.batch.skeleton).clone()

@@ -1,4 +1,4 @@
-"""MIG: momentum over integrated gradients of the class's probability."""
+"""MIG: momentum over integrated gradients of the class probability."""
 
 from dataclasses import replace
 from typing import Literal
@@ -42,9 +42,9 @@ def mig(
     eps / steps unless set. The attack returns its last iterate.
     An integrated gradient is the mean gradient times the difference x - baseline. In an image this is positive, so
     that a step against the sign of the attribution lowers the probability. A coordinate may be below its baseline,
-    and then such a step raises it: on 14 clips of UTD-MHAD, the paper's formula (``difference``) fools HCN within 30 mm
-    on one clip, the ``distance`` abs(x - baseline) on 13. ``factor`` is therefore the distance.
-    ``released`` is MIG as RobustBenchHAR (arXiv 2409.02483) has it: no factor (so these are no integrated gradients),
+    and then such a step raises it. ``factor`` is therefore the ``distance`` abs(x - baseline); ``difference`` is the
+    paper's formula. On 14 clips of UTD-MHAD it fools HCN within 30 mm on one clip, the distance on 13.
+    ``released`` is MIG as in RobustBenchHAR (arXiv 2409.02483): no factor (so these are not integrated gradients),
     right ends, gradients added to the momentum without being normalised, and steps along the memory divided by its
     mean absolute value, not along its sign; with ``baseline`` origin, 200 steps of eps and a momentum of 1.
     """

@@ -52,7 +52,7 @@ def loss_gradient(model: Model, batch: SkeletonBatch, delta: Tensor, targeted: b
 
 
 def judged(model: Model, batch: SkeletonBatch, delta: Tensor, targeted: bool) -> AttackResult:
-    """The displaced clips, and whether they fool the model; one call of it."""
+    """The displaced clips, and whether they fool the model; calls the model once."""
     with torch.no_grad():
         x_adv = batch.x + delta
         return AttackResult(x_adv, fooled(model(x_adv), batch.y, targeted))

@@ -22,7 +22,7 @@ Loss = Literal["contrastive", "cross_entropy"]
 AT_ONCE = 32  # pool clips per pass
 MOST = 120  # centres of the paper
 DROPPED = 12  # the paper drops 10 of 120 centres
-SMALLEST = 0.1  # length of a centre by which a cosine is divided at least, as in the released code
+SMALLEST = 0.1  # the smallest length of a centre by which a cosine is divided, as in the released code
 
 
 def fit_centres(
@@ -43,7 +43,7 @@ def fit_centres(
         return
     count = min(MOST, max(len(pool) // 8, 1)) if centres is None else centres
     if count > len(pool):
-        raise SettingError(f"attack.centres={count}, but there are {len(pool)} training clips: set it lower, or null")
+        raise SettingError(f"attack.centres={count}, but there are {len(pool)} training clips: lower it, or use null")
     features = []
     with torch.no_grad():
         for start in range(0, len(pool), AT_ONCE):
@@ -88,14 +88,14 @@ def no_box(
     - ``dropped``: the centres nearest to the clean clip that are left out; None: a twelfth (the paper: 10 of 120)
     - ``kernel``: see ``tvar``
 
-    A contrastive attack uses no class, so it has no target and claims no success. Always uses all its steps. Differs
-    from the released code: the other clips of a batch are not in the sum over j, because a clip's result would depend
-    on them; the gradient is averaged over movable entries; autoregressions are those of ``tvar``.
-    Raises ``SettingError`` if no centre is left, or for a target that the loss cannot have.
+    A contrastive attack uses no class, so it has no target and claims no success. It always takes all its steps.
+    Differs from the released code: the other clips of a batch are not in the sum over j, because a clip's result would
+    depend on them; the gradient is averaged over movable entries; autoregressions are those of ``tvar``.
+    Raises ``SettingError`` if no centre is left, or if ``targeted`` and ``loss=contrastive``.
     """
     contrastive = loss == "contrastive"
     if contrastive and targeted:
-        raise SettingError("attack.loss=contrastive uses no class, so it has no target: set targeted=false")
+        raise SettingError("attack.loss=contrastive does not use classes, so it has no target: set targeted=false")
     budget, movable = Ball(norm, eps).of(batch), batch.movable
     entries = movable.flatten(1).sum(dim=1).clamp(min=1).to(batch.x.dtype)
     shares = influence(batch, order, kernel)
@@ -131,8 +131,8 @@ def _others(model: Model, batch: SkeletonBatch, centres: Tensor, dropped: int | 
     """The directions (N, k, F) of the centres that each clip keeps, and the features (N, F) of the clean clips."""
     count = len(centres) // DROPPED if dropped is None else dropped
     if count >= len(centres):
-        raise SettingError(f"attack.dropped={count} leaves none of the {len(centres)} centres: set it lower, or null")
-    # The clips ask for a gradient, so that a view without gradients refuses the first call.
+        raise SettingError(f"attack.dropped={count} leaves none of the {len(centres)} centres: lower it, or use null")
+    # The clips require a gradient, so that a view without gradients refuses the first call.
     own = F.normalize(model(batch.x.clone().requires_grad_()), dim=1).detach()
     centres = centres.to(own)
     far = torch.cdist(own, centres, compute_mode="donot_use_mm_for_euclid_dist")

@@ -26,16 +26,16 @@ def one_joint_de(
     weight: Positive = 0.5,
     seed: Whole = 0,
 ) -> AttackResult:
-    """One Pixel Attack for Fooling Deep Neural Networks (Su, Vargas and Sakurai, arXiv 1710.08864), after: for
+    """After One Pixel Attack for Fooling Deep Neural Networks (Su, Vargas and Sakurai, arXiv 1710.08864), for
     skeletons.
 
-    Each of ``candidates`` is one joint of one person, one frame and its displacement. Per generation, each has one
-    child, the first of three random candidates plus ``weight`` times the difference of the other two, which replaces
-    it if its margin is smaller.
+    Each of ``candidates`` is one joint of one person, one frame and its displacement. In each generation, each
+    has one child: the first of three random candidates plus ``weight`` times the difference of the other two. The
+    child replaces the candidate if its margin is smaller.
 
     - ``norm``, ``eps``: the budget in metres, by default 200 mm per coordinate;
-    - ``queries``: the exact number per clip; 4,000 are the first candidates and nine generations (the paper's 100
-      would be 40,400).
+    - ``queries``: the exact number per clip; 4,000 are the first candidates and nine generations (the paper's
+      100 generations would need 40,400).
 
     The attack returns the clip with the smallest margin of all that were queried. The column ``joint_frames`` is
     the number of joints in frames that moved.
@@ -79,7 +79,7 @@ def _children(genes: Tensor, weight: float, batch: SkeletonBatch, seed: int, gen
 
 
 def _moved(batch: SkeletonBatch, genes: Tensor, budget: Budget) -> Tensor:
-    """Clips in which the joint and the frame of ``genes`` (N, G) have its displacement."""
+    """Clips with the displacement of ``genes`` (N, G) at their joint and frame."""
     movable = batch.movable.any(dim=1)  # (N, T, V, M)
     joint = _picked(movable.any(dim=1).flatten(1), genes[:, 0])  # of all joints of all persons
     frames = movable.flatten(2).gather(2, joint.view(-1, 1, 1).expand(-1, movable.shape[1], 1))[:, :, 0]

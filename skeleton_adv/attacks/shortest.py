@@ -1,4 +1,4 @@
-"""What attacks share that search for the smallest perturbation: the best one so far, and the weight of a loss."""
+"""Shared by attacks that search for the smallest perturbation: the best one so far, and the weight of a loss."""
 
 import math
 from typing import Literal
@@ -36,7 +36,7 @@ class Shortest:
     def result(self, model: Model, batch: SkeletonBatch, targeted: bool, last: Tensor) -> AttackResult:
         """The clips with the smallest displacements, or with ``last`` where none fools the model; one more pass.
 
-        ``found`` is the answer of the model to these clips as they are returned, which are rounded.
+        ``found`` is judged on the clips that are returned, which are rounded.
         """
         x_adv = batch.x + torch.where(per_clip(self.found), self.delta, last.detach())
         with torch.no_grad():

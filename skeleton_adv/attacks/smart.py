@@ -1,4 +1,4 @@
-"""SMART: an attack that keeps the motion natural by a perceptual loss."""
+"""SMART: an attack that keeps the motion natural with a perceptual loss."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,8 +48,8 @@ def smart(
 
     Descends ``weight`` times the gradient of the goal plus the rest times that of the perceptual loss, each divided
     by its l2 norm (``per_frame``, or per clip), by ``step`` metres, until the clip has reached its goal: a wrong class
-    (``ab``, anything but), the true class outside the ``n`` likeliest (``abn``), or the target of a targeted
-    attack (SA). ``abn`` descends the mean squared difference between probabilities and 1 / K.
+    (``ab``, anything but the true one), the true class outside the ``n`` likeliest (``abn``), or the target of a
+    targeted attack (SA). ``abn`` descends the mean squared difference between probabilities and 1 / K.
     The perceptual loss sums squared changes of bone lengths (weight ``bone``), accelerations, and positions
     (``reconstruction`` weighs one of them; the mixes of the ``official`` code and of RobustBenchHAR differ, see
     ``perceptual_weights``). Updates whose l2 norm exceeds ``longest`` get ``stretch`` times this length.

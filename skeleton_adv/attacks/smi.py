@@ -1,4 +1,4 @@
-"""The skeleton-motion-informed gradient: what a frame changes through the frames that follow from it."""
+"""The skeleton-motion-informed gradient: it includes the effect of a frame through the frames that follow."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -17,9 +17,9 @@ def influence(batch: SkeletonBatch, order: Order, kernel: Kernel = "triweight") 
 
     Hard No-Box (Lu et al., arXiv 2308.05681), Eq. 9 and 10, from a time-varying autoregression of each coordinate of
     each joint of the clean clip, in the valid frames only. With ``S_t = A_t S_{t-1}`` the first order is ``A_{t+1}``;
-    with ``S_t = C_t S_{t-1} + D_t S_{t-2}`` they are ``C_{t+1}`` and ``D_{t+2} + C_{t+2} C_{t+1}``. In a model of two
-    frames nothing explains a clip's second frame, so its share of the first one is A, as in the released code. Entries
-    whose later frame does not exist or has no fit are 0.
+    with ``S_t = C_t S_{t-1} + D_t S_{t-2}`` they are ``C_{t+1}`` and ``D_{t+2} + C_{t+2} C_{t+1}``. The second order
+    does not explain a clip's second frame, so the influence of the first frame on it is that of the first order, A, as
+    in the released code. Entries whose later frame does not exist or has no fit are 0.
     """
     x = batch.x
     (n, c, t, v, m), by_series = x.shape, (0, 2, 1, 3, 4)

@@ -30,17 +30,17 @@ def sparse(
     steps: Count = 30,
     loss: Literal["cross_entropy", "margin"] = "margin",
 ) -> AttackResult:
-    """One Pixel Attack for Fooling Deep Neural Networks (Su, Vargas and Sakurai, arXiv 1710.08864), after: for
+    """After One Pixel Attack for Fooling Deep Neural Networks (Su, Vargas and Sakurai, arXiv 1710.08864), for
     skeletons and by gradients; the constants are ours.
 
     - ``part``: ``joint`` moves a joint of a person in all frames, ``frame`` all joints in a frame;
-    - ``count``: how many such parts may move at most; one after the other is added, that with the largest l2 of the
-      gradient at the clip of the parts before;
+    - ``count``: how many such parts may move at most. They are added one at a time: each is the part whose gradient has
+      the largest l2 at the current clip;
     - ``norm``, ``eps``: the budget in metres, by default 50 mm per coordinate, because a joint without a limit
       always succeeds; ``step``: the size of each of the ``steps`` of steepest descent per part added.
 
-    The attack returns the first clip that fools the model, so that no part is added without need; if none does, that
-    with the smallest loss. The column ``joint_frames`` is the number of joints in frames that moved.
+    The attack returns the first clip that fools the model, so that no part is added needlessly; if none does, the
+    one with the smallest loss. The column ``joint_frames`` is the number of joints in frames that moved.
     """
     budget, movable = Ball(norm, eps).of(batch), batch.movable
     x_best, lowest = batch.x, torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)

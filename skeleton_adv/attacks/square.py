@@ -1,4 +1,4 @@
-"""Square attack: random search with windows of frames and joints; it sees scores only."""
+"""Square attack: random search with windows of frames and joints; it uses scores only."""
 
 from dataclasses import dataclass
 
@@ -40,10 +40,10 @@ def square(
     model. A window is a run of consecutive frames of a connected set of joints of one person (``Windows``): about the
     square root of ``share`` of the frames and of the joints; the share is halved nine times, as in the paper.
     ``linf``: each coordinate moves by +eps or -eps metres in the whole window. ``l2`` and ``rms``: the squared
-    displacement of a second window, and what the budget has left, move to the first.
+    displacement of a second window, and the rest of the budget, move to the first.
 
-    The attack ends when each clip is fooled; column ``queries`` is the number until a clip is fooled, at most
-    ``queries``. With ``trace``, it always ends after ``queries``, and the trace contains the lowest margin so far.
+    The attack ends when each clip is fooled; the column ``queries`` is the number of queries until then, per clip. With
+    ``trace``, it always ends after ``queries``, and the trace contains the lowest margin so far.
     Differs from the paper: no box; the start moves each coordinate of each joint by the same amount in all frames; in
     ``l2``, a window is one bump that falls from its middle outwards, not two halves of opposite sign.
     """

@@ -1,4 +1,4 @@
-"""Where attacks that see labels only begin: the nearest of several clips that fool the victim."""
+"""The start of attacks that use labels only: the nearest of several clips that fool the victim."""
 
 import torch
 from torch import Tensor

@@ -42,7 +42,7 @@ def tasar(
 
     G is the gradient of the mean cross-entropy of ``draws`` draws of each appended network (``training=tasar``), with
     ``scale`` times the standard deviations of their posterior. All of them share the logits of the frozen recogniser,
-    so a step takes one pass through it, not one per draw. C follows the motion: a gradient g becomes
+    so a step takes one pass through it, not one per draw. C is the motion gradient: in each step it becomes
     ``g + momentum * C + E1 g[+1] + E2 g[+2]``, with the clip's own influences on its next frames (``smi.influence``,
     of ``order`` 1 or 2). The clip moves along ``(1 - motion) G / mean|G| + motion C / mean|C|``, means per clip over
     its movable entries, for ``steps`` steps, and the last iterate is returned.
@@ -53,9 +53,9 @@ def tasar(
     - ``direction``: ``steepest``: steps of length ``step`` in the norm; ``value``: ``step`` times the direction
 
     The released code (``tasar_released``) has ``motion_of=mean``, ``accumulate`` (its sum is never reset),
-    ``direction=value`` and a step as large as the budget, so that it saturates after one or two. Differs from it: the
-    influences are those of the clip itself, not of another one; means are per clip; it does not stop once all clips of
-    a batch fool the surrogate; two persons and networks of two streams work.
+    ``direction=value`` and a step as large as the budget, so that it saturates after one or two steps. Differs from it:
+    the influences are those of the clip itself, not of another one; means are per clip; it does not stop once all clips
+    of a batch fool the surrogate; two persons and networks of two streams are supported.
     """
     budget, movable = Ball(norm, eps).of(batch), batch.movable
     shares = influence(batch, order) if motion else ()

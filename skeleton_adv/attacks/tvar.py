@@ -17,7 +17,7 @@ ALIASED = 1e-12  # share of a regressor's squares that earlier regressors do not
 
 
 class Fit(NamedTuple):
-    """What explains each frame of each series by the frames before it."""
+    """The coefficients that explain each frame of each series by the frames before it."""
 
     coefficients: Tensor  # (order, N, T, K) float64, of the frames t-1, t-2, ...; 0 where there is no fit
     bandwidth: Tensor  # (N, K) frames, the distance at which weights reach 0
@@ -30,7 +30,7 @@ def tvar(series: Tensor, exists: Tensor, order: int, kernel: Kernel = "triweight
     Hard No-Box (Lu et al., arXiv 2308.05681) fits one to each coordinate of each joint. Frame t of a series S follows
     ``S_t = a_1(t) S_{t-1} + ... + a_p(t) S_{t-p}``; the coefficients at t are those of a weighted least-squares fit in
     which they change linearly with time, with weights ``K((s - t) / bandwidth)`` of the other frames s. Each series has
-    the bandwidth with the smallest squared error of the frames that are predicted without themselves.
+    the bandwidth with the smallest squared leave-one-out error: each frame is predicted without itself.
 
     - ``series`` (N, T, K) and ``exists`` (N, T, K) bool: K series of each of N clips, and their valid frames. A frame
       is explained if it and the ``order`` frames before it exist
@@ -64,7 +64,7 @@ def tvar(series: Tensor, exists: Tensor, order: int, kernel: Kernel = "triweight
 class _Moments(NamedTuple):
     """The products whose weighted sums are the normal equations.
 
-    Regressors are the last frame and the differences of each frame before to its successor. They are exact and far
+    Regressors are the last frame and the differences of each earlier frame to its successor. They are exact and far
     from collinear, unlike the frames, and have the same fit: ``b_1 S_{t-1} + b_2 (S_{t-1} - S_{t-2})``.
     """
 
@@ -89,7 +89,7 @@ class _Moments(NamedTuple):
         return cls(products, regressors, outcome, used, used.double())
 
     def fit(self, weight: Tensor, lag: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients (p, N, n, K) with these weights (n, n), and the (N, K) error of predictions without themselves.
+        """Coefficients (p, N, n, K) with these weights (n, n), and the (N, K) leave-one-out error.
 
         Such an error is ``e / (1 - h)``, with the error e of the fit and the leverage h of the observation. It is
         infinite if an observation has fewer than ``LEAST`` others with weight.
@@ -98,7 +98,7 @@ class _Moments(NamedTuple):
         sums = [self._sum(weight * lag**power, self.products).chunk(p * (p + 3) // 2, dim=2) for power in (0, 1, 2)]
         at = {pair: k for k, pair in enumerate((i, j) for i in range(p) for j in range(i, p + 1))}
 
-        def moment(i: int, j: int) -> Tensor:  # 0..p-1: regressors; p..2p-1: they times the lag; 2p: the outcome
+        def moment(i: int, j: int) -> Tensor:  # 0..p-1: regressors; p..2p-1: these times the lag; 2p: the outcome
             first, second = sorted((i % p, p if j == 2 * p else j % p))
             return sums[(i >= p) + (p <= j < 2 * p)][at[first, second]]
 

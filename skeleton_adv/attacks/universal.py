@@ -1,4 +1,4 @@
-"""One perturbation for all clips, fitted on training clips: displacements in the body's frame, or factors of bones."""
+"""One perturbation for all clips, fitted on training clips: displacements in body coordinates, or factors of bones."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -84,9 +84,9 @@ def universal(
 ) -> AttackResult:
     """Universal adversarial perturbations (Moosavi-Dezfooli et al., arXiv 1610.08401): one for all clips.
 
-    The same displacement of each joint in each frame is added to every clip, in the frame of the body: turned about
-    the vertical axis so that the body's left is the same direction in all clips (``core.body_frame``). It is fitted on
-    training clips, with gradients of the attacked network, and applied to test clips without any call.
+    The same displacement of each joint in each frame is added to every clip, in body coordinates: turned about the
+    vertical axis so that the body's left is the same direction in all clips (``core.body_frame``). It is fitted on
+    training clips, with gradients of the attacked network, and applied to test clips without calling it.
 
     - ``kind``: ``displacement``, or ``bones``: one factor per bone for all clips (the bone-length attack's variables)
     - ``method``: ``gradient`` lowers the margins of ``clips`` at a time by steps whose rate falls to 0; ``deepfool``
@@ -94,7 +94,7 @@ def universal(
     - ``eps``: the largest displacement of a joint in a frame, in metres. It is a length, not a coordinate, because
       lengths do not depend on the direction in which the body faces
     - ``factor_eps``: the largest ``|factor - 1|``
-    - ``passes``: over the training clips; ``conf``: a clip whose margin is below ``-conf`` counts no more
+    - ``passes``: over the training clips; ``conf``: a clip whose margin is below ``-conf`` no longer counts
 
     Differs from the paper: the number of passes is fixed, and all test clips are judged, not those of the fit.
     """

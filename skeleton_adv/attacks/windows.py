@@ -15,9 +15,9 @@ from skeleton_adv.core.skeleton import Skeleton
 class Windows:
     """Windows of the clips of a batch, drawn from (``seed``, purpose, clip, draw).
 
-    A window of ``share`` contains about the square root of ``share`` of the frames and as much of the joints of one
-    person: the joints that have the fewest bones between them and a random movable joint, ties broken at random. Such a
-    set is connected. Frames and centre are drawn between the first and the last that can move.
+    A window of ``share`` contains about the square root of ``share`` of the frames, and the same fraction of the joints
+    of one person: the joints that have the fewest bones between them and a random movable joint, ties broken at random.
+    Such a set is connected. Frames and centre are drawn between the first and the last that can move.
     """
 
     batch: SkeletonBatch

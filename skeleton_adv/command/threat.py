@@ -1,4 +1,4 @@
-"""Named threat models: one word sets the budget of an attack and the constraint by which every attack is judged."""
+"""Named threat models: one setting gives the budget of an attack and the constraint by which every attack is judged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

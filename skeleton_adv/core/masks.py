@@ -25,7 +25,7 @@ def allowed(skeleton: Skeleton, num_frames: int, joints: Joints | None, frames: 
 
 
 def joint_budgets(skeleton: Skeleton, budgets: Mapping[str, float]) -> Tensor:
-    """(V,) the budget of each joint, NaN where it has none; raises ``SettingError`` for an unknown joint."""
+    """(V,) the budget of each joint, NaN for a joint that has none; raises ``SettingError`` for an unknown joint."""
     found = torch.full((skeleton.num_joints,), torch.nan)
     for name, budget in budgets.items():
         if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget >= 0:

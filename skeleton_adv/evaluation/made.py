@@ -1,4 +1,4 @@
-"""What an attack made of a chunk of clips, kept on disk so that many victims judge the clips of one surrogate."""
+"""The result of an attack on a chunk of clips, kept on disk so that many victims judge the clips of one surrogate."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from skeleton_adv.core.files import write_whole
 
 @dataclass(frozen=True)
 class Made:
-    """An attack's result on one chunk, and how the attack went; it does not depend on the victim that judges it."""
+    """An attack's result on one chunk, its cost and its signs of weakness; independent of the victim that judges it."""
 
     x_adv: Tensor  # (N, C, T, V, M) float32
     found: Tensor  # (N,) bool
@@ -28,7 +28,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Kept:
-    """The results of one attack on one surrogate, by chunk, in a folder that is named by everything they depend on."""
+    """The results of one attack on one surrogate, by chunk, in a folder named by all that they depend on."""
 
     folder: Path
 

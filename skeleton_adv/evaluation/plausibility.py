@@ -13,9 +13,9 @@ from skeleton_adv.core.body_frame import headings, to_body
 from skeleton_adv.core.geometry import bone_lengths, bones_exist, coordinates, joint_angles
 from skeleton_adv.runs.schema import ColumnKind
 
-HIGH = 2 / 3  # of the Nyquist frequency of the resampled clip: above it, frequencies are high
-CONTACT = 0.05  # metres above the floor, below which a foot touches it
-FLOOR = 0.05  # the floor is the height above which this share of the feet's positions in the clip are not
+HIGH = 2 / 3  # as a fraction of the Nyquist frequency of the resampled clip; frequencies above it are high
+CONTACT = 0.05  # metres; a foot that is less than this above the floor touches it
+FLOOR = 0.05  # the floor is this quantile of the heights of the feet in the clip
 MEASURES = ("jerk", "high_frequency", "skate", "limit_excess", "pose_distance")
 COLUMNS: dict[str, ColumnKind] = {
     f"{name}{end}": "float" for name in MEASURES for end in ("", "_ratio", "_percentile", "_clean_percentile")
@@ -33,8 +33,8 @@ def jerk(x: Tensor, batch: SkeletonBatch) -> Tensor:
 def high_frequency(x: Tensor, batch: SkeletonBatch) -> Tensor:
     """(N,) share of the power of the joints' motion in the upper third of the frequencies that T frames can show.
 
-    Of the discrete cosine transform over time, without its mean; a Fourier transform would count the jump from the
-    last frame to the first. Joints that do not exist in every frame do not count.
+    The power is that of the discrete cosine transform over time, without its mean; a Fourier transform would count the
+    jump from the last frame to the first. Joints that do not exist in every frame do not count.
     """
     frames = x.shape[2]
     steps = torch.arange(frames, dtype=x.dtype, device=x.device)
@@ -52,8 +52,8 @@ def skate(x: Tensor, batch: SkeletonBatch) -> Tensor:
     """(N,) mean horizontal speed of feet while they touch the floor in the clean clip, in metres per second.
 
     The second coordinate points up. A foot touches the floor in a frame if it is less than ``CONTACT`` above the
-    lowest twentieth of its clip's feet; a speed counts if both of its frames do. NaN without feet or without contact,
-    and for joints in an image.
+    floor (``FLOOR``); a speed counts if the foot touches the floor in both of its frames. NaN without feet or without
+    contact, and for joints in an image.
     """
     feet = _feet(batch)
     if not feet or len(batch.skeleton.coords) < 3:
@@ -93,7 +93,7 @@ def poses(x: Tensor, batch: SkeletonBatch) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Plausibility:
-    """The measures of clips, and where they lie among the clean clips of the same class.
+    """The measures of clips, and how they compare with those of clean clips of the same class.
 
     ``clean`` and ``training`` yield batches of all clean test clips and of all training clips.
     """

@@ -11,7 +11,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.data.clips import Dataset, Prepared, Split, hashed_order, load_batch
 
-CLIPS = 64  # of a batch, where all clips of a split are measured
+CLIPS = 64  # per batch, where all clips of a split are measured
 
 
 def batches(dataset: Dataset, prepared: Prepared, split: Split, device: str) -> Iterator[SkeletonBatch]:

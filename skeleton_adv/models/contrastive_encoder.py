@@ -38,8 +38,8 @@ class SequenceEncoder(nn.Module):
     """The sequence encoder of Hard No-Box, a bidirectional GRU, which is used in training only.
 
     Input (N, C, T, V, M), of which every frame is one vector of ``inputs`` numbers; output (N, ``outputs``). Matrices
-    start as in Glorot and Bengio (AISTATS 2010). Differs from the released code: its backward half also runs forward in
-    time; here it runs backward, and the last state of both halves is taken.
+    are initialised as in Glorot and Bengio (AISTATS 2010). Differs from the released code: there, the backward half
+    also runs forward in time; here it runs backward, and the last state of both halves is taken.
     """
 
     @checked

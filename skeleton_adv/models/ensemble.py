@@ -13,7 +13,7 @@ class Ensemble(nn.Module):
     """The mean of the logits of several networks, each with its own preprocessing.
 
     Delving into Transferable Adversarial Examples and Black-box Attacks (Liu et al., arXiv 1611.02770), with equal
-    weights on logits. Attacks on ensembles receive the ``members`` too, one by one.
+    weights on logits. Attacks can also use the ``members`` one by one.
     """
 
     def __init__(self, networks: Sequence[nn.Module] = (), num_classes: Count = 60) -> None:

@@ -1,6 +1,6 @@
 """Networks with a posterior over weights: small networks appended to the logits, or a variance for each weight.
 
-Which of them a file of weights describes shows from the names of its entries.
+The names of the entries in a file of weights show which of them it describes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,8 @@ class Heads(nn.Module):
     """Residual networks on rectified logits r (N, C): ``r + relu(W2 (W1 r + b1) + b2)``, several at once.
 
     TASAR (Diao et al., arXiv 2409.02483) and BEAT (Wang et al., arXiv 2203.04713) append them to a trained network.
-    Parameters have the copies first, (copies, C, C) and (copies, 1, C), and are initialised as those of ``nn.Linear``.
+    The first dimension of the parameters is the copy, (copies, C, C) and (copies, 1, C); they are initialised as those
+    of ``nn.Linear``.
     """
 
     def __init__(self, copies: int, classes: int) -> None:
@@ -130,7 +131,7 @@ def passes(model: nn.Module, draws: int) -> int:
 
 
 def described(weights: Mapping[str, Tensor], model: nn.Module) -> nn.Module | None:
-    """The model with the parts that a post-training has added, by its weights; None if it has added none."""
+    """The model with the parts that post-training has added, as its weights show; None if it has added none."""
     heads = weights.get("appended.first")
     if heads is not None:
         return Appended(model, heads.shape[0], heads.shape[-1])

@@ -14,7 +14,7 @@ NEAR = 1.1  # a perturbation counts as near the shortest if it is at most this m
 
 
 def victim_of(run: Run) -> Any:
-    """What makes two runs attacks on the same defended victim and the same data."""
+    """The defended victim and the data of a run; equal for runs that can be compared clip by clip."""
     parts = (run.victim, run.weights, run.defense, sorted(run.of_defense.items()), run.prepared, run.targeted)
     return repr((*parts, run.target, run.num_frames, run.space))
 
@@ -29,7 +29,7 @@ def by_victim(runs: Sequence[Run]) -> list[list[Run]]:
 
 @dataclass(frozen=True)
 class Paired:
-    """The clips that all of these runs on one victim attack, and that it classifies correctly before."""
+    """The clips that all of these runs on one victim attack, and which of them are correct before."""
 
     runs: Sequence[Run]
 
@@ -47,7 +47,7 @@ class Paired:
 
     @cached_property
     def right(self) -> np.ndarray:
-        """(n,) bool: clips that are correct before every attack, and on which every attack can fail."""
+        """(n,) bool: clips that are correct before every attack and not of the target class."""
         right = np.stack([self.column(run, "clean_correct").astype(bool) for run in self.runs])
         aimed = np.stack([self.column(run, "label") != self.column(run, "target") for run in self.runs])
         both: np.ndarray = (right & aimed).all(axis=0)

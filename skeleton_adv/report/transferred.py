@@ -1,4 +1,4 @@
-"""Transfer: the mean success of each attack over victims that it never saw, with intervals from a paired bootstrap."""
+"""Transfer: the mean success of each attack over victims that are not surrogates, with paired bootstrap intervals."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -45,7 +45,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _source(run: Run) -> Any:
-    """What makes two runs the same adversarial clips."""
+    """What an attack's clips depend on; equal for runs on the same adversarial clips."""
     own = ("attack", "targeted", "target", "seed", "batch_size", "surrogate", "surrogate_checkpoint", "prepared")
     return repr([run.settings.get(name) for name in own])
 
@@ -100,13 +100,13 @@ def _columns(runs: Sequence[Run]) -> list[Item]:
     return [
         *(Column("attack", "attack"), Column("surrogate", "made on"), Column("victims", "victims")),
         *(Column("paired_clips", "clips"), Column("transfer_success", "mean success, %", show=_cell)),
-        Column("gain", f"more than {BASELINE}, points", show=_cell),
+        Column("gain", f"gain over {BASELINE}, points", show=_cell),
     ]
 
 
 TRANSFER = FurtherPage(
     name="_transfer",
-    heading="Transfer: mean success over the victims that are no surrogate of any row, on the clips that all of them "
+    heading="Transfer: mean success over the victims that no row uses as a surrogate, on the clips that all of them "
     "classify correctly before, with 95 % intervals from a paired bootstrap over clips:",
     rows=rows,
     columns=_columns,

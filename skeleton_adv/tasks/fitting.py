@@ -1,4 +1,4 @@
-"""What an attack fits on training clips before it begins: a universal perturbation, for example."""
+"""The part of an attack that is fitted on training clips before the attack, such as a universal perturbation."""
 
 import hashlib
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ FITTING = 1  # raise it if the fits of attacks change
 def fitted_part(
     job: Job, attack: Any, attacked: Victim, pool: Pool, settings: Mapping[str, Any]
 ) -> dict[str, Tensor] | None:
-    """The tensors that an attack fits on training clips, or finds on the disk; None if it fits nothing.
+    """The tensors that an attack fits on training clips, or those of an earlier fit; None if it fits nothing.
 
-    They are in ``<checkpoint_dir>/<dataset>/<attack>_<identity>.safetensors``, where the identity is that of
-    ``settings``. A fit that was interrupted continues.
+    They are stored in ``<checkpoint_dir>/<dataset>/<attack>_<identity>.safetensors``, where the identity is that of
+    ``settings``. An interrupted fit continues.
     """
     fit = fit_of(attack)
     if fit is None:
@@ -80,5 +80,5 @@ def _load(path: Path, device: str) -> dict[str, Tensor]:
 
     known = read_json(path.with_suffix(".json"), CheckpointError)
     if known.get("weights") != digest(path):
-        raise CheckpointError(f"{path} is not the file that its JSON describes: delete both, and it is fitted again")
+        raise CheckpointError(f"{path} is not the file that its JSON describes: delete both, to fit it again")
     return load_file(path, device=device)

@@ -22,13 +22,13 @@ class BA(PostTraining):
     arXiv 2302.05086), with the diagonal of SWAG (Maddox et al., arXiv 1902.02476), as RobustBenchHAR runs it.
 
     All weights are fine-tuned by stochastic gradient descent with a constant rate; their means and variances along the
-    path are the posterior, without SWAG's part of low rank.
+    path are the posterior, without SWAG's low-rank part.
 
     - ``epochs``, ``batch_size``, ``lr``, ``momentum``: of the fine-tuning
     - ``burn_in``: the fraction of all batches after which weights are counted
 
-    Differs from both: statistics of batch normalisation stay those of the clean weights, so that each network that is
-    drawn is complete; weights are counted after every batch, not 300 times, and after the burn-in.
+    Differs from both: statistics of batch normalisation stay those of the clean weights, so that each drawn network
+    is complete; weights are counted after every batch, not 300 times, and after the burn-in.
     """
 
     epochs: Count = 20

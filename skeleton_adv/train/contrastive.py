@@ -24,12 +24,12 @@ LONGEST = 16384  # the paper's queues
 
 @dataclass(frozen=True)
 class Contrastive(Training):
-    """The encoder of Hard No-Box (Lu et al., arXiv 2308.05681): contrast between two encoders of the same clip.
+    """The encoder of Hard No-Box (Lu et al., arXiv 2308.05681): contrastive learning with two encoders.
 
-    The network, a graph encoder, and a bidirectional GRU each have a key network, which follows it slowly. Each query
-    must recognise the key of the other kind for another view of its clip among the keys of earlier clips, which are in
-    two queues (Thoker et al., arXiv 2108.03656, after MoCo, He et al., arXiv 1911.05722). Labels are not used, and only
-    the graph encoder is kept.
+    The encoders are the network, a graph encoder, and a bidirectional GRU. Each has a key network, whose weights follow
+    it slowly. A query of one encoder must be closest to the other encoder's key of another view of its clip, among keys
+    of earlier clips, which are in two queues (Thoker et al., arXiv 2108.03656, after MoCo, He et al., arXiv
+    1911.05722). Labels are not used, and only the graph encoder is kept.
 
     - ``hidden``, ``layers``: of the GRU; the paper has 1024 and 3
     - ``queue``: keys per queue; None: half of the training clips, at most the paper's 16,384. A longer queue contains
@@ -65,14 +65,14 @@ class Contrastive(Training):
 
     def start(self, network: nn.Module, dataset: Dataset, clips: int) -> "InterSkeleton":
         if not isinstance(network, Network):
-            raise SettingError(f"training=contrastive requires a network with a preprocessing, not {network}")
+            raise SettingError(f"training=contrastive requires a network with preprocessing, not {network}")
         x = torch.zeros(
             1, dataset.skeleton.channels, dataset.num_frames, dataset.skeleton.num_joints, dataset.num_persons
         )
         with torch.no_grad():
             prepared = network.eval().preprocess(x)
             if not isinstance(prepared, Tensor):
-                raise SettingError("training=contrastive requires a preprocessing that returns clips alone")
+                raise SettingError("training=contrastive requires preprocessing that returns only clips")
             features = network.model(prepared).shape[1]
         queue = max(min(clips // 2, LONGEST), 1) if self.queue is None else self.queue
         _, c, _, v, m = prepared.shape
@@ -112,7 +112,7 @@ class InterSkeleton(nn.Module):
         return self.network.model, self.head, self.sequence
 
     def contrast(self, first: Tensor, second: Tensor, momentum: float, temperature: float) -> Tensor:
-        """The loss of two views (N, C, T, V, M) of the same clips; moves the keys and the queues on."""
+        """The loss of two views (N, C, T, V, M) of the same clips; updates the key networks and the queues."""
         by_graph, by_sequence = _encoded(self._queries, first)
         with torch.no_grad():
             self._follow(momentum)

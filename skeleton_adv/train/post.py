@@ -11,12 +11,12 @@ from skeleton_adv.train.training import Training
 
 @dataclass(frozen=True)
 class PostTraining(Training):
-    """A training that starts from the network's weights with ``training=none`` and the same seed.
+    """A training that starts from the network's weights that ``training=none`` gave with the same seed.
 
     It has its own epochs, batches and constant learning rate; augmentation is that of the recipe. All epochs run, on
     all training clips. A subclass overrides ``network`` if it appends parts, and ``loss``, ``optimiser``, ``step`` or
-    ``finish``. All that is to be stored, or kept between two epochs, is in the state of the network's model or of the
-    optimiser.
+    ``finish``. Everything that is stored, or kept between epochs, must be in the state of the network's model or
+    of the optimiser.
     """
 
     epochs: Count = 10
@@ -43,5 +43,5 @@ class PostTraining(Training):
         return replace(recipe, **own, **constant, held_out=0.0, half=False)
 
     def network(self, clean: Network) -> Network:
-        """The network that is trained, made of the clean one, which it may change."""
+        """The network that is trained, made from the clean one, which may be changed."""
         return clean

@@ -15,13 +15,13 @@ class SGHMC(torch.optim.Optimizer):
 
     - the gradients of the weights are those of the mean ``loss`` per clip; ``clips`` is the number of training clips
     - ``lr``: the step size e; a step changes the velocity by ``-h dU``, with ``h = e^2 / sqrt(V)``
-    - V: an average of squares of dU by weight, with a window that adapts during the first ``burn_in`` steps; it is
-      fixed after them, because a chain whose steps depend on its path has another distribution
+    - V: an average of squares of dU by weight, with a window that adapts during the first ``burn_in`` steps; V is
+      then fixed, because a chain whose steps depend on its path has another distribution
     - ``friction`` a: the fraction of the velocity that is lost per step; the noise has the variance
-      ``2 a h temperature``, less ``h^2 V`` if ``noisy``, the heat of gradients of batches, whose variance is V at most
+      ``2 a h temperature``, less ``h^2 V`` if ``noisy``: gradients of batches already add noise, of variance V at most
 
     The variance of a weight w with curvature c, whose gradient is exact, is ``1 / c / (1 - h c / (4 - 2 a))``. Numbers
-    come from torch's global generator. Differs from TASAR's released code (``released`` below): velocity and V
+    come from torch's global generator. Differs from TASAR's released code (``ReleasedSampler``): velocity and V
     persist, and the noise is multiplied by the square root of its variance.
     """
 
@@ -73,10 +73,10 @@ class SGHMC(torch.optim.Optimizer):
 
 
 class ReleasedSampler(torch.optim.Optimizer):
-    """``SGAdaHMC`` as TASAR's released code runs it: velocity and V are new at every step.
+    """``SGAdaHMC`` as TASAR's released code runs it: velocity and V are reset at every step.
 
     A step is ``-lr^2 g / sqrt(V)`` with ``V = (1e-5 + g^2) / 2``; the noise, multiplied by ``temperature`` and by its
-    variance instead of the square root, is about 1e-7. So this descends, and samples nothing.
+    variance instead of the square root, is about 1e-7. So this descends the loss and does not sample.
     """
 
     def __init__(self, weights: Iterable[Tensor], lr: float, *, temperature: float = 1e-5) -> None:

@@ -28,17 +28,17 @@ class TASAR(PostTraining):
     of each from its posterior, and the means and variances along its path are stored for the attack.
 
     - ``epochs``, ``batch_size``; ``lr``: the sampler's step size; ``leaps``: its steps per batch
-    - ``gamma``, ``lam``: the penalty of the gradient's norm (``penalised``), for a flat posterior; ``gamma=0``: none
+    - ``gamma``, ``lam``: the penalty on the gradient's norm (``penalised``), for a flat posterior; ``gamma=0``: none
     - ``prior``: the standard deviation of each weight under the prior
-    - ``temperature``: of the posterior, 1 is Bayes' rule; ``friction``: see ``SGHMC``
-    - ``burn_in``: the fraction of all steps after which the sampler adapts no more and weights are counted
-    - ``sampler``: ``sghmc``; ``released`` steps as the released code does, which samples nothing, from the gradient of
-      the mean loss without a prior
+    - ``temperature``: of the posterior (1: Bayes' rule); ``friction``: see ``SGHMC``
+    - ``burn_in``: the fraction of all steps after which the sampler no longer adapts and weights are counted
+    - ``sampler``: ``sghmc``; ``released`` takes the steps of the released code, which follow the gradient of the
+      mean loss without a prior and do not sample the posterior
 
     Differs from the released code: the loss is multiplied by the number of clips, as the posterior requires; velocity
     and preconditioner persist; the path is counted after the burn-in, not from the first step, with a count for each
-    copy (there, one count for all biases the means of all but the first to their start); the last epoch is used, not
-    the best on the test clips; the heads of a network of two streams see the sum of their logits.
+    copy (there, a single count biases the means of all copies but the first towards their start); the last epoch is
+    used, not the best on the test clips; the heads of a network of two streams see the sum of their logits.
     Raises ``SettingError`` if the network returns log-probabilities, which the heads rectify to 0.
     """
 
@@ -128,7 +128,7 @@ def penalised(
 
 @torch.no_grad()
 def keep_moments(network: nn.Module, spread: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Set the weights of a network to their means, and its ``spread`` to their variances, along a training."""
+    """Set the weights of a network to their means, and its ``spread`` to their variances, along the training path."""
     for name, weight in network.named_parameters():
         mean, variance = moments(optimiser, weight)
         weight.copy_(mean)

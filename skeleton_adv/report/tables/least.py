@@ -1,4 +1,4 @@
-"""Attacks that look for the smallest perturbation, compared clip by clip."""
+"""Attacks that search for the smallest perturbation, compared clip by clip."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -65,9 +65,9 @@ FOUND = (
         "near_shortest",
         f"within {NEAR} × the shortest",
         show=rate_cell,
-        note=f"Within {NEAR} × the shortest: of the shortest perturbation that any attack of this table found on the "
-        "clip, among clips that are correct before all of them. Norms l2, linf and rms are in the unit of the clips; "
-        "l0 is the number of changed joints, counted in every frame.",
+        note=f"Within {NEAR} × the shortest: at most this many times as long as the shortest perturbation that any "
+        "attack in this table found on the clip, among clips that are correct before all of them. Norms l2, linf and "
+        "rms are in the unit of the clips; l0 is the number of changed joints, counted in every frame.",
         always=True,
     ),
 )

@@ -36,12 +36,13 @@ NOTES = {
     ),
     "pose_distance": (
         "distance to training poses",
-        "Distance to training poses: to the nearest, over joints and frames, with root and heading aligned.",
+        "Distance to training poses: root mean square over joints to the nearest pose, with root and heading "
+        "aligned, as a share of the body's size; the mean over frames.",
     ),
 }
 BESIDE = (
     "For each measure: its mean ratio to the 95th percentile of the clean test clips of the clip's class, and its mean "
-    "percentile among them, beside that of the clean clip itself."
+    "percentile among them, next to that of the clean clip itself."
 )
 
 
@@ -53,7 +54,7 @@ def _ratio(run: Run, name: str) -> dict[str, Any]:
 
 
 def _cell(row: Row, key: str) -> str:
-    """The ratio, and the percentile beside that of clean clips."""
+    """The ratio, and the percentile next to that of the clean clips."""
     if not has(row, key):
         return ""
     name = key.removesuffix("_ratio")

@@ -126,7 +126,7 @@ def victims(runs: Sequence[Run]) -> list[Item]:
 
 MATRIX = FurtherPage(
     name="_matrix",
-    heading="Success inside the threat model by attack and victim, on clips that are correct before:",
+    heading="Success within the threat model by attack and victim, on clips that are correct before:",
     rows=matrix,
     columns=victims,
 )
@@ -138,6 +138,6 @@ TABLE = Table(
     apart=lambda run: str(run.threat),
     lead=(VICTIM, DEFENSE, GOAL, ACCESS, SURROGATE, *METHOD),
     columns=(CLIPS, FEASIBLE_IF_RIGHT, SUCCESS_IF_RIGHT, FEASIBLE, CLEAN, RMS, L2, GRADIENTS, FORWARDS, NOISE),
-    notes=lambda runs: f"Feasible: inside the threat model. {FEASIBLE_NOTE}",
+    notes=lambda runs: f"Feasible: within the threat model. {FEASIBLE_NOTE}",
     further=(MATRIX, WORST, TRANSFER),
 )
