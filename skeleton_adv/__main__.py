@@ -76,7 +76,7 @@ def main() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
         arguments = cli.translated(arguments)
         cli.check_arguments(arguments)
-        sys.argv[1:] = cli.flags_last(arguments)
+        sys.argv[1:] = cli.for_hydra(arguments)
         command = Command(arguments)
         hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")(command.job)()
         command.report()

@@ -30,7 +30,7 @@ from skeleton_adv.command.options import CONF
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import nearest
 
-__all__ = ["CONF", "SPECIAL", "check_arguments", "fail", "flags_last", "groups", "help_text", "translated"]
+__all__ = ["CONF", "SPECIAL", "check_arguments", "fail", "for_hydra", "groups", "help_text", "translated"]
 
 FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
@@ -296,10 +296,23 @@ def _meaning(config: DictConfig, key: str, folders: tuple[Path, ...]) -> str:
     return f"set it with {key}=..."
 
 
-def flags_last(arguments: list[str]) -> list[str]:
-    """The same command with its flags last: Hydra's parser refuses values on both sides of a flag."""
+def for_hydra(arguments: list[str]) -> list[str]:
+    """The same command as Hydra accepts it.
+
+    Its flags are last, because Hydra's parser refuses values on both sides of a flag. A setting of a part that is swept
+    (``attack=pgd,bim attack.steps=5``) is a sweep of one value: Hydra applies other settings to the default part too,
+    which may not have them.
+    """
     values, flags = split(arguments)
-    return values + flags
+    parsed = {word: parse(word) for word in values}
+    swept = {one.key_or_group for one in parsed.values() if one.is_sweep_override()}
+
+    def word_of(word: str) -> str:
+        key, _, value = word.partition("=")
+        of_swept = key.lstrip("+~").partition(".")[0] in swept and "." in key and not key.startswith("~")
+        return f"{key}=choice({value})" if of_swept and not parsed[word].is_sweep_override() else word
+
+    return [*map(word_of, values), *flags]
 
 
 def _check_flags(arguments: list[str]) -> None:

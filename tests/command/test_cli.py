@@ -89,14 +89,14 @@ def test_every_command_of_the_reference_is_valid() -> None:
     for command in script["commands"]("data/utd_mhad", "data/hdm05", script["CPU"]):
         words = cli.translated(command.split())
         cli.check_arguments(words)
-        taken = get_args_parser().parse_args(cli.flags_last(words))
+        taken = get_args_parser().parse_args(cli.for_hydra(words))
         assert taken.overrides == [word for word in words if word != "-m"]
         assert taken.multirun is ("-m" in words)
 
 
 def test_flags_may_be_anywhere(tmp_path: Path) -> None:
     given = ["attack.beta=0.1", "--cfg", "job", "seed=1", "--resolve", "model=hcn"]
-    assert cli.flags_last(given) == ["attack.beta=0.1", "seed=1", "model=hcn", "--cfg", "job", "--resolve"]
+    assert cli.for_hydra(given) == ["attack.beta=0.1", "seed=1", "model=hcn", "--cfg", "job", "--resolve"]
     answer = run(tmp_path, *given)
     assert answer.returncode == 0 and "seed: 1" in answer.stdout, answer.stderr
 
@@ -198,3 +198,16 @@ def test_a_folder_of_the_users_options(tmp_path: Path) -> None:
     answer = run(tmp_path, *own, "experiment=theirs")
     assert answer.returncode == 2 and "os.system lies outside skeleton_adv" in answer.stderr
     assert answer.stderr.count("\n") == 1
+
+
+def test_a_setting_of_a_swept_part_is_not_applied_to_the_default_part() -> None:
+    words = ["-m", "attack=pgd,bim", "attack.steps=5", "attack.eps=0.1,0.2", "+attack.joints=[head]", "seed=1"]
+    wanted = [
+        "attack=pgd,bim",
+        "attack.steps=choice(5)",
+        "attack.eps=0.1,0.2",
+        "+attack.joints=choice([head])",
+        "seed=1",
+    ]
+    assert cli.for_hydra(words) == [*wanted, "-m"]
+    assert cli.for_hydra(["attack=pgd", "attack.steps=5"]) == ["attack=pgd", "attack.steps=5"]
