@@ -52,7 +52,7 @@ def build_job(
     check_targets(settings, trust)
     objects = _instantiated(settings)
     _check_kinds(objects, settings)
-    threat.check_unit(unit, objects["dataset"].unit)
+    threat.check_unit(unit, objects["dataset"])
     names = _names(choices, trust.targets) | names
     roles = _roles(objects, settings, names, trust, typed)
     return Job(

@@ -7,6 +7,7 @@ from typing import Any, Self
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.data.dataset import Dataset
 
 _UNITS = {"m": "metres", "image": "fractions of an image"}
 
@@ -56,9 +57,12 @@ class Threat:
             if key in taken or key == "constraint" or key.startswith("constraint."):
                 raise SettingError(f"threat={self.name} sets {key} itself: remove {key} or threat={self.name}")
 
-    def check_unit(self, unit: str | None, clips: str) -> None:
-        """Raise ``SettingError`` if the lengths of the threat model have another unit than the ``clips``."""
-        if unit not in (None, "any", clips):
+    def check_unit(self, unit: str | None, dataset: Dataset) -> None:
+        """Raise ``SettingError`` if the lengths of the threat model have another unit than the clips."""
+        if unit in (None, "any"):
+            return  # some datasets read their files to know their unit
+        clips = dataset.unit
+        if unit != clips:
             raise SettingError(
                 f"threat={self.name} is in {_UNITS.get(str(unit), unit)}, but the clips are in {_UNITS[clips]}: choose "
                 "another threat=..."

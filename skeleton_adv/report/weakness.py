@@ -37,7 +37,7 @@ def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
 def warnings(run: Run) -> list[str]:
     """The signs in a run's own rows that its attack is weaker than it could be."""
     found, count = [], len(run.records)
-    averaged = max(run.of_defense.get("eot", 1), run.of_attack.get("eot", 1)) > 1
+    averaged = any(part.get("eot", 1) not in (0, 1) for part in (run.of_defense, run.of_attack))
     if run.randomised and run.access == "adaptive" and not averaged:
         found.append("the victim draws noise, but the attack does not average over draws: set defense.eot")
     # On clips that the victim is sure about, the cross-entropy's gradient is tiny: the median alone is not enough.

@@ -118,7 +118,8 @@ def test_labels_by_name_and_names_of_clips() -> None:
 def test_every_attack_runs_on_own_clips() -> None:
     rounds, one = {"outer_steps": 1, "inner_steps": 1}, {"search_steps": 1, "steps": 2}
     few: dict[str, dict[str, int]] = {"admm": rounds, "cw_l": rounds, "cw": one, "lbfgs": one}
-    for name in sa.list("attacks").index.drop("from_file"):
+    others = ["from_file", *("ba", "tasar", "tasar_released"), *(n for n in sa.list("attacks").index if "no_box" in n)]
+    for name in sa.list("attacks").index.drop(others):  # these require a posterior, an encoder or saved clips
         settings = next((value for key, value in few.items() if name.startswith(key)), {})
         result = sa.attack(victim(), clips(), name, **settings)
         assert isinstance(result, sa.Result) and len(result) == 5 and np.isfinite(result.l2).all()
@@ -291,7 +292,7 @@ def _image(**changes: Any) -> sa.Clips:
 
 
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
-    "attack": (lambda: sa.attack(victim(), clips(), "pdg"), "did you mean 'pgd'"),
+    "attack": (lambda: sa.attack(victim(), clips(), "pgdd"), "did you mean 'pgd'"),
     "setting": (lambda: sa.attack(victim(), clips(), "pgd", step_size=1), r"attack\.step_size"),
     "range": (lambda: sa.attack(victim(), clips(), "pgd", eps=-1), r"attack\.eps=-1"),
     "kind": (lambda: sa.attack(victim(), clips(), "pgd", steps="many"), r"attack\.steps='many'"),

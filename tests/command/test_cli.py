@@ -54,7 +54,9 @@ def options() -> list[str]:
 @pytest.mark.parametrize("choice", options())
 def test_every_config_is_instantiable(choice: str) -> None:
     own = {"attack=from_file": ["attack.path=somewhere"], "model=own": ["model.architecture._target_=own.Net"]}
+    own["model=ensemble"] = ["model.members=[hcn,agcn]"]
     needed = own.get(choice, [])
+    needed += ["dataset=synthetic_kinetics"] if choice.startswith("threat=image") else []
     needed += ["task=train"] if choice.startswith("recipe=") else []
     job = job_of([choice, *needed])
     assert job.name in tasks.names() and callable(job.task.run)

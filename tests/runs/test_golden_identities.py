@@ -57,7 +57,7 @@ COMMANDS = {
     "attack=admm": "f64380401c6b",
     "attack=admm attack.beta=10 attack.keep=best targeted=true": "f159be13ca56",
     "attack=admm_released targeted=true target=0": "01285e5171db",
-    "attack=cw batch_size=32": "4d277a67b153",
+    "attack=cw batch_size=32": "2f6b9aee3643",
     "attack=pgd attack.norm=l2 attack.eps=0.2": "22784e899050",  # the step is a tenth of eps since the API
     "attack=pgd attack.norm=l2 attack.eps=0.2 attack.step=0.001": "b37aa8882011",  # the default before
     "attack=fgsm seed=3": "dc3747c6c25e",
