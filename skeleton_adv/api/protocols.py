@@ -19,8 +19,18 @@ _PGD = {
     "loss": "cross_entropy",
     "seed": 0,
 }
-_CW = {"c": 0.01, "search_steps": 5, "steps": 200, "lr": 0.005, "conf": 0.0, "abort_early": True}
-_CW |= {"start": "both", "start_steps": 200, "per_coordinate": False, "falling": True}
+_CW: dict[str, Any] = {
+    "c": 0.01,
+    "search_steps": 5,
+    "steps": 200,
+    "lr": 0.005,
+    "conf": 0.0,
+    "abort_early": True,
+    "start": "both",
+    "start_steps": 200,
+    "per_coordinate": False,
+    "falling": True,
+}
 _ADMM = {
     "beta": 1.0,
     "outer_steps": 20,
