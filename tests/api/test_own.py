@@ -117,7 +117,7 @@ def test_labels_by_name_and_names_of_clips() -> None:
 
 def test_every_attack_runs_on_own_clips() -> None:
     rounds, one = {"outer_steps": 1, "inner_steps": 1}, {"search_steps": 1, "steps": 2}
-    few: dict[str, dict[str, int]] = {"admm": rounds, "cw_l": rounds, "cw": one, "lbfgs": one}
+    few: dict[str, dict[str, int]] = {"admm": rounds, "cwa": {}, "cw_l": rounds, "cw": one, "lbfgs": one}
     needy = ("from_file", "ba", "tasar", "no_box", "boundary", "basar", "isaac_n", "universal")
     others = [name for name in sa.list("attacks").index if name.startswith(needy)]
     for name in sa.list("attacks").index.drop(others):  # these require training clips, other networks or saved clips
