@@ -1,7 +1,7 @@
 """Make the tables and figures in outputs/reference, one command at a time; takes hours on two cores, minutes on a GPU.
 
     python scripts/make_reference.py --utd data/utd_mhad            # all commands that are not finished
-    python scripts/make_reference.py --utd data/utd_mhad --only kinetics --list
+    python scripts/make_reference.py --only kinetics --list         # some of them, with what they cost on one core
 
 Each command resumes an interrupted run and does nothing if the run is complete, so this script may be stopped
 and started again at any time. Victims are read from outputs/checkpoints; missing victims are trained.
@@ -11,7 +11,10 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
+
+from costs import Costs
 
 RUNS = "outputs/reference_runs"  # separate from other runs
 KINDS = ("tables", "figures")
@@ -62,12 +65,23 @@ RECOGNISERS = (
 )
 OF_MOTION_CAPTURE = ("hcn", "sgn_whole", "stgcn_small", "ctrgcn_small", "msg3d_small")
 
+VICTIMS = ("hcn", "sgn_whole")  # of the benchmark on 100 clips
+GRAPHS = ("stgcn_small", "ctrgcn_small", "msg3d_small", "agcn_small", "shiftgcn_small", "sttformer_small")  # on 50
+SURROGATES = GRAPHS[:3]
+HUNDRED, FIFTY = " batch_size=50 runtime.limit=100", " batch_size=50 runtime.limit=50"
+THIRTY, TWENTY_FIVE, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 10))
+
 
 def commands(utd: str, hdm: str, scale: Scale) -> Iterator[str]:
     """The arguments of each command, in the order of execution."""
     real = f"dataset=utd_mhad dataset.root={utd}"
     yield from white_box(real, scale)
     yield from recognisers(real, f"dataset=hdm05 dataset.root={hdm}", scale)
+    yield from matrix(real)
+    yield from benchmark(real, GRAPHS)
+    yield from benchmark(
+        f"dataset=hdm05 dataset.root={hdm}", tuple(name for name in GRAPHS if name in OF_MOTION_CAPTURE)
+    )
     yield from defended(real, "", "", "", " batch_size=215", scale)  # 430 test clips in two chunks
     yield from defended("dataset=synthetic_cs", scale.single, scale.actions, scale.frames, scale.two_hundred, scale)
 
@@ -124,18 +138,58 @@ def defended(data: str, single: str, actions: str, frames: str, clips: str, scal
     yield f"experiment=figure5 {long}{scale.certified_graph}"
 
 
+def matrix(real: str) -> Iterator[str]:
+    """Table 2 with each of eight victims as the surrogate of the others."""
+    victims = ",".join(VICTIMS + GRAPHS)
+    for surrogate in VICTIMS + GRAPHS:
+        own = f"model@surrogate={surrogate} surrogate.seed=0 model={victims} attack.beta=0.1"
+        yield f"experiment=table2 {own} {real} batch_size=50 runtime.limit=50"
+
+
+def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
+    """The benchmark of one dataset; if it is stopped after any command, the tables are complete for what has run."""
+    victims = (f"model={','.join(VICTIMS)} {data}{HUNDRED}", f"model={','.join(graphs)} {data}{FIFTY}")
+    few = (f"model=hcn {data}{TWENTY_FIVE}", f"model=stgcn_small {data}{TEN}")
+    for attacks in ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short", "ddn,fmn_linf,apgd_dlr"):
+        for own in victims:
+            yield f"experiment=benchmark attack={attacks} {own}"
+    for own in victims:
+        yield f"experiment=benchmark attack=pgd,apgd_ce threat=linf_10mm {own}"
+        yield f"experiment=benchmark_bones {own}"
+        yield f"experiment=benchmark_corruption {own}"
+    for surrogate in SURROGATES:
+        for own in victims:
+            yield f"experiment=benchmark_transfer model@surrogate={surrogate} {own}"
+    for own in victims:
+        yield f"experiment=benchmark_ensemble {own}"
+        yield f"experiment=benchmark attack=universal,isaac_n,k_joint,one_frame threat=linf_10mm {own}"
+        yield f"experiment=benchmark attack=admm,ciasa threat=paper {own}"
+    for own in few:
+        yield f"experiment=benchmark_black_box {own}"
+        yield f"experiment=benchmark attack=square,one_joint_de threat=linf_10mm {own}"
+    yield f"experiment=benchmark attack=cw_l0 model=hcn {data}{THIRTY}"
+    yield f"experiment=benchmark_least model=hcn {data}{HUNDRED}"
+    for attacks in ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short", "ddn,fmn_linf,apgd_dlr"):
+        yield f"experiment=benchmark attack={attacks} model=hcn model.seed=1,2 {data}{HUNDRED}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--utd", default="data/utd_mhad", help="folder with UTD-MHAD's .mat files")
     parser.add_argument("--hdm", default="data/hdm05", help="folder with HDM05's .asf and .amc files")
     parser.add_argument("--gpu", action="store_true", help="use 2s-AGCN at full width, and every clip")
     parser.add_argument("--only", default="", help="run only commands that contain this text")
-    parser.add_argument("--list", action="store_true", help="show the commands without running them")
+    parser.add_argument(
+        "--list", action="store_true", help="show the commands and their costs, run nothing"
+    )
     arguments = parser.parse_args()
+    costs = Costs(Path(RUNS)) if arguments.list else None
     for command in commands(arguments.utd, arguments.hdm, GPU if arguments.gpu else CPU):
         if arguments.only not in command:
             continue
         print(f"python -m skeleton_adv {command}", flush=True)
+        if costs:
+            print(f"    # {costs.line(command)}", flush=True)
         if not arguments.list and subprocess.call(
             [sys.executable, "-m", "skeleton_adv", *command.split(), f"runtime.output_dir={RUNS}"]
         ):

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from skeleton_adv import __main__, tasks
 from skeleton_adv.command import cli
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.files import write_json
 
 
 def test_help_is_plain_and_fast_and_imports_no_torch(tmp_path: Path) -> None:
@@ -86,14 +87,40 @@ def test_every_experiment_sets_and_sweeps_existing_keys(experiment: str) -> None
     cli.check_arguments(["-m", f"experiment={experiment}", *(f"{key}={value}" for key, value in swept.items())])
 
 
-def test_every_command_of_the_reference_is_valid() -> None:
-    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "make_reference.py"))
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def test_every_command_of_the_reference_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script = runpy.run_path(str(SCRIPTS / "make_reference.py"))
     for command in script["commands"]("data/utd_mhad", "data/hdm05", script["CPU"]):
         words = cli.translated(command.split())
         cli.check_arguments(words)
         taken = get_args_parser().parse_args(cli.for_hydra(words))
         assert taken.overrides == [word for word in words if word != "-m"]
         assert taken.multirun is ("-m" in words)
+
+
+def test_costs_of_the_reference_are_those_of_finished_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The cells of a command are its sweep; the rest is estimated by the victims' times."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.chdir(SCRIPTS.parent)
+    costs = runpy.run_path(str(SCRIPTS / "costs.py"))
+    monkeypatch.setitem(costs["Costs"].__init__.__globals__, "REFERENCE", tmp_path)
+    monkeypatch.setitem(costs["Costs"].__init__.__globals__, "CHECKPOINTS", tmp_path)
+    (tmp_path / "victims.csv").write_text("victim,both_ms\nhcn,2\nhcn,4\nsgn,9\n")
+    for number, (beta, targeted) in enumerate([("0.1", "False"), ("10", "True")]):
+        words = f"targeted={targeted} attack.beta={beta} experiment=table1 model=hcn batch_size=10 runtime.limit=10"
+        facts = {"command": f"python -m skeleton_adv {words}", "done": 10, "seconds": 60.0 + 120 * number}
+        write_json(tmp_path / "runs" / str(number) / "run.json", facts)
+    made = costs["Costs"](tmp_path / "runs")
+    command = "experiment=table1 model=hcn dataset.root=x batch_size=10 runtime.limit=10"
+    assert made.line(command) == "2 of 6 finished, 4 min of one core, 4 more take about 8 min"
+    assert made.line(f"{command} attack.beta=10") == "1 of 2 finished, 3 min of one core, 1 more take about 2 min"
+    # Another victim takes three times as long per pass, and has five times as many clips.
+    sgn = made.line("experiment=table1 attack.beta=0.1 targeted=true model=sgn batch_size=50")
+    assert sgn == "0 of 1 finished, 1 more take about 30 min"
+    assert made.line("attack=pgd") == "0 of 1 finished, 1 are of a kind that was never measured"
 
 
 def test_flags_may_be_anywhere(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""What a command of make_reference.py has cost, or will cost: read from finished runs, weights and victims.csv."""
+
+import itertools
+import json
+import re
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+REFERENCE, CHECKPOINTS, EXPERIMENTS = Path("outputs/reference"), Path("outputs/checkpoints"), Path("conf/experiment")
+WITHOUT_EFFECT = ("dataset.root=", "runtime.", "recipe.epochs=")  # on whether a run belongs to a command
+DEFAULT_ATTACK, DEFAULT_MODEL = "admm", "hcn"
+COMMA = re.compile(r",(?![^\[{(]*[\]})])")  # between values, not inside brackets
+
+Words = frozenset[str]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run, or trained weights."""
+
+    words: Words
+    attack: str
+    victim: str  # the network that the attack calls
+    clips: int
+    seconds: float
+
+
+class Costs:
+    """Seconds on one core: of runs that are finished, and of those that are not, from similar ones."""
+
+    def __init__(self, runs: Path) -> None:
+        facts = [REFERENCE.glob("*/runs/*/run.json"), runs.rglob("run.json"), CHECKPOINTS.rglob("*.json")]
+        listed = [_finished(json.loads(path.read_text())) for path in itertools.chain(*facts)]
+        self.finished = {run.words: run for run in listed}
+        victims = pd.read_csv(REFERENCE / "victims.csv")
+        self.milliseconds: dict[str, float] = victims.groupby("victim")["both_ms"].median().to_dict()
+
+    def line(self, command: str) -> str:
+        """How many runs of a command are finished, and the minutes that those and the others take."""
+        cells = list(_cells(command))
+        found = [self.finished[cell] for cell in cells if cell in self.finished]
+        parts = [f"{len(found)} of {len(cells)} finished"]
+        if found:
+            parts.append(f"{sum(run.seconds for run in found) / 60:.0f} min of one core")
+        rest = [self._estimate(cell) for cell in cells if cell not in self.finished]
+        known = [seconds for seconds in rest if seconds is not None]
+        if known:
+            parts.append(f"{len(known)} more take about {sum(known) / 60:.0f} min")
+        if len(known) < len(rest):
+            parts.append(f"{len(rest) - len(known)} are of a kind that was never measured")
+        return ", ".join(parts)
+
+    def _estimate(self, cell: Words) -> float | None:
+        """Seconds of a run that is not finished, from runs of the same attack on any victim; None if there are none."""
+        attack, victim, clips = _attack(cell), _victim(cell), int(_value(cell, "batch_size", "0"))
+        if "task=train" in cell:
+            same = [run.seconds for run in self.finished.values() if "task=train" in run.words and run.victim == victim]
+            return statistics.median(same) if same else None
+        per_pass = [
+            run.seconds / run.clips / self.milliseconds[run.victim]
+            for run in self.finished.values()
+            if run.attack == attack and run.victim in self.milliseconds and run.clips
+        ]
+        if not per_pass or victim not in self.milliseconds or not clips:
+            return None
+        return statistics.median(per_pass) * self.milliseconds[victim] * clips
+
+
+def _finished(facts: Mapping[str, Any]) -> Finished:
+    words = _words(facts["command"].partition("skeleton_adv ")[2].split())
+    return Finished(words, _attack(words), _victim(words), facts.get("done", 0), facts["seconds"])
+
+
+def _cells(command: str) -> Iterator[Words]:
+    """The words of each run that a command starts."""
+    words = [word for word in command.split() if word != "-m"]
+    swept = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    name = swept.get("experiment")
+    if name:
+        own = yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text()).get("hydra", {})
+        swept = {key: str(value) for key, value in own.get("sweeper", {}).get("params", {}).items()} | swept
+    choices = [[f"{key}={one}" for one in COMMA.split(value)] for key, value in swept.items()]
+    return (_words(chosen) for chosen in itertools.product(*choices))
+
+
+def _words(words: Iterable[str]) -> Words:
+    return frozenset(word.lower() for word in words if "=" in word and not word.startswith(WITHOUT_EFFECT))
+
+
+def _value(words: Words, key: str, default: str) -> str:
+    return next((word.partition("=")[2] for word in words if word.startswith(f"{key}=")), default)
+
+
+def _attack(words: Words) -> str:
+    name = _value(words, "experiment", "")
+    text = (EXPERIMENTS / f"{name}.yaml").read_text() if (EXPERIMENTS / f"{name}.yaml").exists() else ""
+    default = re.search(r"override /attack: (\w+)", text)
+    return _value(words, "attack", default[1] if default else DEFAULT_ATTACK)
+
+
+def _victim(words: Words) -> str:
+    return _value(words, "model@surrogate", _value(words, "model", DEFAULT_MODEL))
