@@ -179,9 +179,7 @@ def main() -> None:
     parser.add_argument("--hdm", default="data/hdm05", help="folder with HDM05's .asf and .amc files")
     parser.add_argument("--gpu", action="store_true", help="use 2s-AGCN at full width, and every clip")
     parser.add_argument("--only", default="", help="run only commands that contain this text")
-    parser.add_argument(
-        "--list", action="store_true", help="show the commands and their costs, run nothing"
-    )
+    parser.add_argument("--list", action="store_true", help="show the commands and their costs, run nothing")
     arguments = parser.parse_args()
     costs = Costs(Path(RUNS)) if arguments.list else None
     for command in commands(arguments.utd, arguments.hdm, GPU if arguments.gpu else CPU):
