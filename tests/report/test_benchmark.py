@@ -44,15 +44,15 @@ def least(attack: str, l2: list[float], fooled: Sequence[int] = (*range(6),), **
 def test_every_threat_model_has_a_table(tmp_path: Path) -> None:
     runs = [under("pgd", [0, 1]), under("cw", [2]), under("pgd", [3], threat="paper")]
     tables = {table.name: own for table, own in by_table(runs)}
-    assert {name: len(own) for name, own in tables.items() if name.startswith("threat")} == {
-        "threat_linf_2mm": 2,
-        "threat_paper": 1,
+    assert {name: len(own) for name, own in tables.items() if name.startswith("benchmark_")} == {
+        "benchmark_linf_2mm": 2,
+        "benchmark_paper": 1,
     }
     for table, own in by_table(runs):
         write(table, own, table.rows(own), runs, tmp_path)
     written = {path.name for path in (tmp_path / "utd_mhad").iterdir()}
-    assert {f"threat_linf_2mm{end}" for end in (".md", ".csv", "_matrix.csv", "_worst_case.csv")} <= written
-    matrix = pd.read_csv(tmp_path / "utd_mhad/threat_linf_2mm_matrix.csv")
+    assert {f"benchmark_linf_2mm{end}" for end in (".md", ".csv", "_matrix.csv", "_worst_case.csv")} <= written
+    matrix = pd.read_csv(tmp_path / "utd_mhad/benchmark_linf_2mm_matrix.csv")
     assert matrix["attack"].tolist() == ["pgd", "cw"]
     assert [one.partition(" ")[0] for one in matrix["hcn s0"]] == ["50.0", "25.0"]
 
@@ -60,9 +60,9 @@ def test_every_threat_model_has_a_table(tmp_path: Path) -> None:
 def test_the_worst_case_counts_clips_that_no_attack_fools_inside_the_threat_model(tmp_path: Path) -> None:
     """Clips 0 to 3 are correct before: pgd fools 0 and 1, but 1 outside; cw fools 0, 2, and 4, which is wrong."""
     runs = [under("pgd", [0, 1], feasible=[0]), under("cw", [0, 2, 4]), under("transfer", [3], access="transfer")]
-    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "threat_linf_2mm"]
+    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "benchmark_linf_2mm"]
     write(table, own, table.rows(own), runs, tmp_path)
-    worst = pd.read_csv(tmp_path / "utd_mhad/threat_linf_2mm_worst_case.csv")
+    worst = pd.read_csv(tmp_path / "utd_mhad/benchmark_linf_2mm_worst_case.csv")
     assert worst["attacks"].tolist() == [2] and worst["paired_clips"].tolist() == [6]
     assert worst["worst_case"].tolist() == [0.5] and worst["worst_case_clips"].tolist() == [4]
     assert worst["strongest"].tolist() == ["cw"] and worst["strongest_success"].tolist() == [0.5]
@@ -106,7 +106,7 @@ def test_the_shortest_perturbation_of_each_clip_is_the_reference() -> None:
         least("ddn", [1.0, 1.0, 1.2, 1.0, 9, 9]),
         least("cw", [1.09, 1.11, 1.0, 0.1, 9, 9], fooled=[0, 1, 2, 4, 5]),
     ]
-    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "least"]
+    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "benchmark_least"]
     frame = table.rows(own).set_index("attack")
     assert frame["near_shortest"].to_dict() == {"ddn": 0.75, "cw": 0.5}
     assert frame["near_shortest_clips"].to_dict() == {"ddn": 4, "cw": 4}
@@ -117,7 +117,7 @@ def test_the_shortest_perturbation_of_each_clip_is_the_reference() -> None:
 def test_the_rms_of_displacements_is_compared_in_the_unit_of_the_clips() -> None:
     run = under("fab", [0, 1], threat=None, minimises="rms", rows={"rms_mm": [1.0, 3.0, 2.0, 2.0, 2.0, 2.0]})
     assert Paired([run]).lengths("rms")[0].tolist() == [0.001, 0.003, *[np.inf] * 4]
-    ((table, own),) = [(table, own) for table, own in by_table([run]) if table.name == "least"]
+    ((table, own),) = [(table, own) for table, own in by_table([run]) if table.name == "benchmark_least"]
     assert table.rows(own)["mean_norm"].tolist() == pytest.approx([0.002])
 
 
@@ -182,7 +182,7 @@ def test_plausibility_is_shown_beside_that_of_clean_clips() -> None:
     columns = {f"{name}{end}": 0.5 for name in names for end in ("", "_ratio", "_percentile", "_clean_percentile")}
     columns |= {"jerk_ratio": [2.0, 4.0, 3.0, 3.0, 3.0, 3.0], "limit_excess": [0.0, 0.1, 0.0, 0.2, 0.0, 0.0]}
     run = under("pgd", [0], rows=columns)
-    ((table, own),) = [(table, own) for table, own in by_table([run]) if table.name == "plausibility"]
+    ((table, own),) = [(table, own) for table, own in by_table([run]) if table.name == "benchmark_plausibility"]
     frame = table.rows(own)
     assert frame["jerk_ratio"].tolist() == [3.0] and frame["beyond_limits"].tolist() == pytest.approx([1 / 3])
-    assert "plausibility" not in [table.name for table, _ in by_table([under("pgd", [0])])]
+    assert "benchmark_plausibility" not in [table.name for table, _ in by_table([under("pgd", [0])])]

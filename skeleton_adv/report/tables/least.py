@@ -73,7 +73,7 @@ FOUND = (
 )
 
 TABLE = Table(
-    name="least",
+    name="benchmark_least",
     title="Attacks that minimise a norm",
     takes=takes,
     lead=(VICTIM, DEFENSE, GOAL, ACCESS, ATTACK_NAME),

@@ -70,7 +70,7 @@ def _beyond(run: Run) -> Any:
 
 
 TABLE = Table(
-    name="plausibility",
+    name="benchmark_plausibility",
     title="Plausibility of adversarial clips",
     takes=lambda run: run.kind == "attack" and "jerk_ratio" in run.columns,
     lead=(VICTIM, DEFENSE, GOAL, ACCESS, SURROGATE, *METHOD),

@@ -11,7 +11,6 @@ from skeleton_adv.report.columns import (
     DEFENSE,
     FEASIBLE,
     FEASIBLE_IF_RIGHT,
-    FEASIBLE_NOTE,
     FORWARDS,
     GOAL,
     GRADIENTS,
@@ -132,12 +131,12 @@ MATRIX = FurtherPage(
 )
 
 TABLE = Table(
-    name="threat",
+    name="benchmark",
     title="Threat model",
     takes=lambda run: run.threat is not None,
     apart=lambda run: str(run.threat),
     lead=(VICTIM, DEFENSE, GOAL, ACCESS, SURROGATE, *METHOD),
     columns=(CLIPS, FEASIBLE_IF_RIGHT, SUCCESS_IF_RIGHT, FEASIBLE, CLEAN, RMS, L2, GRADIENTS, FORWARDS, NOISE),
-    notes=lambda runs: f"Feasible: within the threat model. {FEASIBLE_NOTE}",
+    notes=lambda runs: "Feasible: within the threat model.",
     further=(MATRIX, WORST, TRANSFER),
 )
