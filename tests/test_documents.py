@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch import nn
 
 import skeleton_adv as sa
 from skeleton_adv import __main__
+from skeleton_adv.api.protocols import PROTOCOLS
 from skeleton_adv.command import cli
 from skeleton_adv.command.compose import each_of, parse, split
 from skeleton_adv.command.job import Job
@@ -83,16 +85,21 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attacks of the shipped victims on two clips, ADMM with one step."""
-    attack, load_clips = sa.attack, sa.load_clips
+def quick(monkeypatch: pytest.MonkeyPatch, mat_folder: Path) -> None:
+    """Attacks of the shipped victims on two clips, ADMM with one step; of a protocol, the first two attacks."""
+    attack, load_clips, v1 = sa.attack, sa.load_clips, PROTOCOLS["v1"]
 
     def short(victim: Any, clips: Any, name: Any = "admm", **settings: Any) -> Any:
         few = {"outer_steps": 1, "inner_steps": 1} if name == "admm" else {}
         return attack(victim, clips, name, **settings | few | ({"batch_size": 2} if clips.words else {}))
 
     monkeypatch.setattr(sa, "attack", short)
-    monkeypatch.setattr(sa, "load_clips", lambda name, **rest: load_clips(name, **rest | {"limit": 4}))
+
+    def few_clips(name: str, root: str | None = None, **rest: Any) -> Any:
+        return load_clips(name, mat_folder if root else None, **rest | {"limit": 4})
+
+    monkeypatch.setattr(sa, "load_clips", few_clips)
+    monkeypatch.setitem(PROTOCOLS, "v1", replace(v1, entries=v1.entries[:2]))
 
 
 class Linear(nn.Module):

@@ -31,16 +31,23 @@ STATE_DICTS = ("state_dict", "model_state_dict", "model")  # where training scri
 
 
 def save_weights(network: Network, path: Path, about: Mapping[str, Any], half: bool = False) -> None:
-    """Write the weights of the model as ``.safetensors``, and beside them a JSON with their facts and SHA-256."""
+    """Write the weights of the model as ``.safetensors``, and beside them a JSON with their facts and SHA-256.
+
+    ``half``: as ``as_stored`` gives them.
+    """
     from safetensors.torch import save
 
     weights = {key: value.detach().cpu().contiguous() for key, value in network.model.state_dict().items()}
-    stored = save(
-        {key: value.half() if half and value.is_floating_point() else value for key, value in weights.items()}
-    )
+    stored = save({key: as_stored(value) if half else value for key, value in weights.items()})
     # The facts are written first, so that weights never exist without facts.
     write_json(path.with_suffix(".json"), {**about, "weights": hashlib.sha256(stored).hexdigest()})
     write_whole(path, stored)
+
+
+def as_stored(weight: Tensor) -> Tensor:
+    """A weight as float16; as it is if it contains whole numbers, or values that float16 cannot hold."""
+    rounded = weight.half() if weight.is_floating_point() else weight
+    return weight if (weight.isfinite() & ~rounded.isfinite()).any() else rounded
 
 
 def load_weights(network: Network, path: Path) -> dict[str, Any]:

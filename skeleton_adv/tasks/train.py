@@ -13,7 +13,7 @@ from skeleton_adv.core.progress import log
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.data.clips import Prepared
 from skeleton_adv.models.network import Network, build_network
-from skeleton_adv.models.weights import save_weights
+from skeleton_adv.models.weights import as_stored, save_weights
 from skeleton_adv.runs.identity import identity
 from skeleton_adv.runs.provenance import now
 from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times
@@ -149,6 +149,5 @@ def _fit(
         raise RunError(f"the training of {job.victim.option} diverged: lower {key}.lr, or set recipe.clip_norm")
     if recipe.half:  # report the accuracy of the weights as stored
         for value in network.state_dict().values():
-            if value.is_floating_point():
-                value.copy_(value.half())
+            value.copy_(as_stored(value))
     return network, state

@@ -69,6 +69,18 @@ def test_the_json_contains_the_digest_of_the_weights(tmp_path: Path, half: bool)
     assert sorted(file.name for file in path.parent.iterdir()) == ["a.json", "a.safetensors"]
 
 
+def test_weights_beyond_float16_are_stored_as_they_are(tmp_path: Path) -> None:
+    """The running variances of STTFormer exceed 65,504."""
+    net, other = (build_network(partial(TwoStreamAGCN, width=4), PreNormalize, DATA) for _ in range(2))
+    name = "bone.data_bn.running_var"
+    net.model.get_buffer(name)[0] = 1e5
+    save_weights(net, tmp_path / "a.safetensors", {}, half=True)
+    load_weights(other, tmp_path / "a.safetensors")
+    for key, value in net.model.state_dict().items():
+        exact = key == name or not value.is_floating_point()
+        assert torch.equal(other.model.state_dict()[key], value if exact else value.half().float())
+
+
 def test_weights_that_differ_from_their_json_are_refused(tmp_path: Path) -> None:
     path, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     save_weights(network(), path, {"test_accuracy": 0.5})
