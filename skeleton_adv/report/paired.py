@@ -27,6 +27,12 @@ def by_victim(runs: Sequence[Run]) -> list[list[Run]]:
     return [*groups.values()]
 
 
+def comparable(runs: Sequence[Run]) -> list[Run]:
+    """The runs that have at least half as many clips as the longest; a shorter one would shrink the common clips."""
+    most = max((len(run.records) for run in runs), default=0)
+    return [run for run in runs if 2 * len(run.records) >= most]
+
+
 @dataclass(frozen=True)
 class Paired:
     """The clips that all of these runs on one victim attack, and which of them are correct before."""

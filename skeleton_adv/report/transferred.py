@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_adv.report.columns import Column, Item, Row, has
-from skeleton_adv.report.paired import Paired
+from skeleton_adv.report.paired import Paired, comparable
 from skeleton_adv.report.table import FurtherPage
 from skeleton_adv.report.words import network_names
 from skeleton_adv.runs.load import Run
@@ -20,7 +20,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """One row per attack and surrogate; all have the same victims and clips."""
     made = [run for run in runs if run.access == "transfer" and run.surrogate and not run.targeted]
     seen = {name for run in made for name in (run.surrogate, *run.members)}
-    made = [run for run in made if run.victim not in seen]
+    made = comparable([run for run in made if run.victim not in seen])
     groups: dict[Any, dict[str, Run]] = {}
     for run in made:
         groups.setdefault(_source(run), {})[_victim(run)] = run

@@ -95,6 +95,16 @@ def test_only_clips_that_all_attacks_have_are_paired() -> None:
     assert paired.succeeded(paired.runs[0]).tolist() == [True, True, False]
 
 
+def test_a_short_run_does_not_shrink_the_common_clips() -> None:
+    short = samples.run(samples.six_rows(success=True)[2:4], choices={"attack": "cw"}, done=2, minimises="l2")
+    runs = [least("ddn", [1.0] * 6), least("fmn", [2.0] * 6), short]
+    assert [row["attacks"] for row in worst_cases(runs)] == [2]
+    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "benchmark_least"]
+    frame = table.rows(own).set_index("attack")
+    assert frame["near_shortest_clips"].dropna().to_dict() == {"ddn": 4, "fmn": 4}
+    assert frame["near_shortest"].isna().to_dict() == {"ddn": False, "fmn": False, "cw": True}
+
+
 def test_victims_with_other_weights_are_apart() -> None:
     runs = [under("pgd", []), under("cw", []), under("pgd", [], settings={"checkpoint": "others"})]
     assert [len(group) for group in by_victim(runs)] == [2, 1]

@@ -21,15 +21,15 @@ from skeleton_adv.report.columns import (
     number_cell,
     rate_cell,
 )
-from skeleton_adv.report.paired import NEAR, Paired, by_victim, median
+from skeleton_adv.report.paired import NEAR, Paired, by_victim, comparable, median
 from skeleton_adv.report.stats import rate
 from skeleton_adv.report.table import Table
 from skeleton_adv.runs.load import Run
 
 
 def takes(run: Run) -> bool:
-    """Whether a run minimises a norm, with no other network than the victim."""
-    return run.minimises is not None and run.threat is None and run.surrogate is None
+    """Whether a run minimises a norm without a budget, with no other network than the victim."""
+    return run.minimises is not None and run.surrogate is None and run.of_attack.get("eps") is None
 
 
 def _found(runs: Sequence[Run]) -> Value:
@@ -38,7 +38,8 @@ def _found(runs: Sequence[Run]) -> Value:
     for group in by_victim(runs):
         for norm in sorted({str(run.minimises) for run in group}):
             own = [run for run in group if run.minimises == norm]
-            values |= _of_group(own, norm)
+            values |= _of_group(comparable(own), norm)
+            values |= {run.identity: {"norm": norm} for run in own if run.identity not in values}
     return lambda run: values[run.identity]
 
 
@@ -66,7 +67,8 @@ FOUND = (
         f"within {NEAR} × the shortest",
         show=rate_cell,
         note=f"Within {NEAR} × the shortest: at most this many times as long as the shortest perturbation that any "
-        "attack in this table found on the clip, among clips that are correct before all of them. Norms l2, linf and "
+        "attack in this table found on the clip, among clips that are correct before all of them; empty for attacks on "
+        "fewer than half as many clips as another. Norms l2, linf and "
         "rms are in the unit of the clips; l0 is the number of changed joints, counted in every frame.",
         always=True,
     ),

@@ -26,7 +26,7 @@ from skeleton_adv.report.columns import (
     format_rate,
     rate_cell,
 )
-from skeleton_adv.report.paired import Paired, by_victim
+from skeleton_adv.report.paired import Paired, by_victim, comparable
 from skeleton_adv.report.stats import attack_rate, flatten
 from skeleton_adv.report.table import FurtherPage, Table
 from skeleton_adv.report.transferred import TRANSFER
@@ -49,11 +49,12 @@ def attack_name(run: Run, names: Any) -> str:
 def worst_cases(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The worst case over the white-box attacks on each victim, over the clips that all of them attack.
 
-    Victims that draw noise are left out: the best of several attacks on the same draws is biased, and records have no
-    fresh ones.
+    Attacks on fewer than half as many clips as another attack on the victim are left out, and so are victims that draw
+    noise: the best of several attacks on the same draws is biased, and records have no fresh ones.
     """
     names, found = network_names(runs, noise=True), []
-    for group in by_victim([run for run in runs if run.access in SEES and not run.randomised]):
+    for every in by_victim([run for run in runs if run.access in SEES and not run.randomised]):
+        group = comparable(every)
         paired = Paired(group)
         rates = [paired.rate(place) for place in range(len(group))]
         best = max(range(len(group)), key=lambda place: rates[place].value)
@@ -67,8 +68,9 @@ def worst_cases(runs: Sequence[Run]) -> list[dict[str, Any]]:
 WORST = FurtherPage(
     name="_worst_case",
     heading="Worst case over the white-box attacks: the share of clips that stay correct under all of them, among the "
-    "clips that are correct before and that all of them attack. Victims that draw noise are left out, because a worst "
-    "case over noisy judgements is biased. The most robust victim is first:",
+    "clips that are correct before and that all of them attack. Attacks on fewer than half as many clips as another "
+    "are left out, and so are victims that draw noise, because a worst case over noisy judgements is biased. The most "
+    "robust victim is first:",
     rows=worst_cases,
     columns=lambda runs: (
         Column("model", "victim"),
