@@ -44,15 +44,15 @@ def least(attack: str, l2: list[float], fooled: Sequence[int] = (*range(6),), **
 def test_every_threat_model_has_a_table(tmp_path: Path) -> None:
     runs = [under("pgd", [0, 1]), under("cw", [2]), under("pgd", [3], threat="paper")]
     tables = {table.name: own for table, own in by_table(runs)}
-    assert {name: len(own) for name, own in tables.items() if name.startswith("benchmark_")} == {
-        "benchmark_linf_2mm": 2,
-        "benchmark_paper": 1,
+    assert {name: len(own) for name, own in tables.items() if name.startswith("benchmark_threat")} == {
+        "benchmark_threat_linf_2mm": 2,
+        "benchmark_threat_paper": 1,
     }
     for table, own in by_table(runs):
         write(table, own, table.rows(own), runs, tmp_path)
     written = {path.name for path in (tmp_path / "utd_mhad").iterdir()}
-    assert {f"benchmark_linf_2mm{end}" for end in (".md", ".csv", "_matrix.csv", "_worst_case.csv")} <= written
-    matrix = pd.read_csv(tmp_path / "utd_mhad/benchmark_linf_2mm_matrix.csv")
+    assert {f"benchmark_threat_linf_2mm{end}" for end in (".md", ".csv", "_matrix.csv", "_worst_case.csv")} <= written
+    matrix = pd.read_csv(tmp_path / "utd_mhad/benchmark_threat_linf_2mm_matrix.csv")
     assert matrix["attack"].tolist() == ["pgd", "cw"]
     assert [one.partition(" ")[0] for one in matrix["hcn s0"]] == ["50.0", "25.0"]
 
@@ -60,9 +60,9 @@ def test_every_threat_model_has_a_table(tmp_path: Path) -> None:
 def test_the_worst_case_counts_clips_that_no_attack_fools_inside_the_threat_model(tmp_path: Path) -> None:
     """Clips 0 to 3 are correct before: pgd fools 0 and 1, but 1 outside; cw fools 0, 2, and 4, which is wrong."""
     runs = [under("pgd", [0, 1], feasible=[0]), under("cw", [0, 2, 4]), under("transfer", [3], access="transfer")]
-    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "benchmark_linf_2mm"]
+    ((table, own),) = [(table, own) for table, own in by_table(runs) if table.name == "benchmark_threat_linf_2mm"]
     write(table, own, table.rows(own), runs, tmp_path)
-    worst = pd.read_csv(tmp_path / "utd_mhad/benchmark_linf_2mm_worst_case.csv")
+    worst = pd.read_csv(tmp_path / "utd_mhad/benchmark_threat_linf_2mm_worst_case.csv")
     assert worst["attacks"].tolist() == [2] and worst["paired_clips"].tolist() == [6]
     assert worst["worst_case"].tolist() == [0.5] and worst["worst_case_clips"].tolist() == [4]
     assert worst["strongest"].tolist() == ["cw"] and worst["strongest_success"].tolist() == [0.5]

@@ -133,7 +133,7 @@ MATRIX = FurtherPage(
 )
 
 TABLE = Table(
-    name="benchmark",
+    name="benchmark_threat",
     title="Threat model",
     takes=lambda run: run.threat is not None,
     apart=lambda run: str(run.threat),
