@@ -63,7 +63,7 @@ def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = Fa
     if wants_pool(attack):
         few["pool"] = pool_like(batch)
     if fit:
-        *_, few["fitted"] = fit(Linear, pool_like(batch), None)
+        *_, few["fitted"] = fit(lambda clips, draw=0: Linear(clips), pool_like(batch), None)
     return partial(attack, **few)
 
 

@@ -39,8 +39,9 @@ class Pool(Protocol):
         ...
 
 
-# (view, pool, state, **settings) -> states, the last of which is the fitted part. ``view(batch)`` is the attacked
-# network on a batch of pool clips; a fit that was interrupted continues from the last ``state`` that it yielded.
+# (view, pool, state, **settings) -> states, the last of which is the fitted part. ``view(batch, draw)`` is the
+# attacked network on a batch of pool clips; one that draws noise draws anew for each number ``draw`` (0 if left out). A
+# fit that was interrupted continues from the last ``state`` that it yielded.
 Fit = Callable[..., Iterator[Tensors]]
 
 

@@ -18,7 +18,7 @@ from skeleton_adv.core.ranges import Count, NonNegative, Positive, Range, Whole,
 from skeleton_adv.core.tree import rebuilt
 
 Kind = Literal["displacement", "bones"]
-View = Callable[[SkeletonBatch], Model]
+View = Callable[[SkeletonBatch, int], Model]
 
 
 def fit_universal(
@@ -55,7 +55,7 @@ def fit_universal(
         size = 1 if method == "deepfool" else min(clips, len(pool))
         for start in range(0, len(order) - size + 1, size):
             batch = pool.batch(order[start : start + size])
-            model, batch = view(batch), batch.limited(joints, frames)
+            model, batch = view(batch, number), batch.limited(joints, frames)
             if method == "deepfool":
                 delta = _nearest(model, batch, delta)
             else:

@@ -38,9 +38,9 @@ def fitted_part(
     name = f"{job.choices['attack']}_{key}.safetensors"
     part = Fitted(Path(job.runtime.checkpoint_dir) / job.dataset.name / name, key)
 
-    def view(batch: SkeletonBatch) -> Model:
-        seed = job.settings.get("seed", 0)
-        return attacked.view(batch, "fit", seed).limited("gradients")
+    def view(batch: SkeletonBatch, draw: int = 0) -> Model:
+        purpose = f"fit {draw}" if draw else "fit"
+        return attacked.view(batch, purpose, job.settings.get("seed", 0)).limited("gradients")
 
     def work(scratch: Path) -> Mapping[str, Any]:
         state = torch.load(scratch, map_location=attacked.device, weights_only=True) if scratch.exists() else None

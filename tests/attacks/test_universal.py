@@ -26,12 +26,23 @@ def body() -> SkeletonBatch:
 class InTheBody(nn.Module):
     """A victim that is linear in the frame of the body, so that one displacement is the best for all clips."""
 
-    def __init__(self, batch: SkeletonBatch) -> None:
+    def __init__(self, batch: SkeletonBatch, draw: int = 0) -> None:
         super().__init__()
         self.linear, self.batch = Linear(batch, classes=2), batch
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(to_body(x, yaw(self.batch), self.batch))  # type: ignore[no-any-return]
+
+
+def test_a_victim_that_draws_noise_draws_anew_in_each_pass() -> None:
+    batch, draws = body(), []
+
+    def view(clips: SkeletonBatch, draw: int) -> nn.Module:
+        draws.append(draw)
+        return InTheBody(clips)
+
+    *_, _ = fit_universal(view, PoolOf(batch), None, passes=3, clips=4)
+    assert draws == [0, 0, 1, 1, 2, 2]
 
 
 def fitted(batch: SkeletonBatch, **settings: Any) -> dict[str, Tensor]:
