@@ -1,5 +1,6 @@
 """Several attacks on the same clips of one victim: the worst case per clip, and the shortest perturbation found."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,4 +98,21 @@ class Paired:
 
 def median(values: np.ndarray) -> float:
     """The median of values that may be infinite; NaN if there are none."""
-    return float(np.sort(values)[(len(values) - 1) // 2]) if len(values) else float("nan")
+    return quantile(values, 0.5)
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """The smallest value that at least this share of the values do not exceed; NaN if there are none."""
+    return float(np.sort(values)[max(math.ceil(share * len(values)) - 1, 0)]) if len(values) else float("nan")
+
+
+def median_interval(values: np.ndarray) -> tuple[float, float]:
+    """A 95 % interval of the median of lengths, from order statistics: it assumes nothing about their distribution.
+
+    With fewer than six values, it is from 0 to infinity.
+    """
+    from scipy.stats import binom
+
+    below = int(binom.ppf(0.025, len(values), 0.5))  # fewer values lie below the median in less than 2.5 % of samples
+    padded = np.concatenate([[0], np.sort(values), [np.inf]])
+    return float(padded[below]), float(padded[len(padded) - 1 - below])

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import samples
 
-from skeleton_adv.report.paired import Paired, by_victim, median
+from skeleton_adv.report.paired import Paired, by_victim, median, median_interval
 from skeleton_adv.report.tables import by_table
+from skeleton_adv.report.tables.least import robustness
 from skeleton_adv.report.tables.threat import matrix, worst_cases
 from skeleton_adv.report.transferred import _interval
 from skeleton_adv.report.transferred import rows as transfer_rows
@@ -103,6 +104,29 @@ def test_a_short_run_does_not_shrink_the_common_clips() -> None:
     frame = table.rows(own).set_index("attack")
     assert frame["near_shortest_clips"].dropna().to_dict() == {"ddn": 4, "fmn": 4}
     assert frame["near_shortest"].isna().to_dict() == {"ddn": False, "fmn": False, "cw": True}
+
+
+def test_victims_are_ranked_by_the_median_of_the_shortest_perturbation() -> None:
+    """Clips 0 to 3 are correct before; hcn's shortest are 1, 2, 3 and none; agcn's are 1, 1, 1 and 9."""
+    other = {"choices": {"model": "agcn"}, "settings": {"checkpoint": "agcn"}}
+    runs = [
+        least("ddn", [1.0, 5.0, 3.0, 1.0, 1, 1], fooled=[0, 1, 2, 4, 5]),
+        least("cw", [2.0, 2.0, 4.0, 1.0, 1, 1], fooled=[0, 1, 2, 4, 5]),
+        under("ddn", range(6), threat=None, minimises="l2", rows={"l2": [1.0, 1, 1, 9, 1, 1]}, **other),
+    ]
+    first, second = robustness(runs)
+    assert [first["median_least"], second["median_least"]] == [2.0, 1.0]
+    assert [first["attacks"], second["attacks"]] == [2, 1] and first["paired_clips"] == second["paired_clips"] == 4
+    assert (first["quarter"], first["three_quarters"]) == (1.0, 3.0)
+    assert (first["median_least_low"], first["median_least_high"]) == (0, np.inf)  # four clips are too few
+
+
+@pytest.mark.parametrize("count", [6, 25, 100])
+def test_the_interval_of_a_median_covers_it(count: int) -> None:
+    rng = np.random.default_rng(0)
+    ends = np.array([median_interval(rng.exponential(size=count)) for _ in range(2000)])
+    assert ((ends[:, 0] <= np.log(2)) & (ends[:, 1] >= np.log(2))).mean() >= 0.94
+    assert median_interval(np.arange(100.0)) == (39.0, 60.0)  # the 40th and the 61st value
 
 
 def test_victims_with_other_weights_are_apart() -> None:
