@@ -31,6 +31,7 @@ class Scale(NamedTuple):
     certified_epochs: str = ""  # epochs of the 2s-AGCN that is certified
     sigma: str = ""  # noise of the defended 2s-AGCN
     thirty: str = ""
+    fifteen: str = ""
     chunk: str = " runtime.limit=64"
     budget: str = ""
     fifty: str = ""
@@ -49,6 +50,7 @@ CPU = Scale(
     certified_epochs=" recipe.epochs=30",
     sigma=" defense.sigma=0.01",
     thirty=" batch_size=30 runtime.limit=30",
+    fifteen=" batch_size=15 runtime.limit=15",
     chunk=" batch_size=50 runtime.limit=50",
     budget=" batch_size=50 runtime.limit=50",
     fifty=" batch_size=25 runtime.limit=50",
@@ -109,9 +111,9 @@ def recognisers(real: str, motion_capture: str, scale: Scale) -> Iterator[str]:
     yield f"task=train model={','.join(RECOGNISERS)} {real} -m"
     yield f"task=train model={','.join(OF_MOTION_CAPTURE)} {motion_capture} -m"
     yield f"experiment=table1 {motion_capture}"
-    for data in (real, motion_capture):
+    for data, clips in ((real, scale.thirty), (motion_capture, scale.fifteen)):
         yield f"task=train model=agcn {data}"
-        yield f"experiment=table1 model=agcn {data}{scale.thirty}"
+        yield f"experiment=table1 model=agcn {data}{clips}"
 
 
 def defended(data: str, single: str, actions: str, frames: str, clips: str, scale: Scale) -> Iterator[str]:
