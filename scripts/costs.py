@@ -39,7 +39,7 @@ class Costs:
         listed = [_finished(json.loads(path.read_text())) for path in itertools.chain(*facts)]
         self.finished = {run.words: run for run in listed}
         victims = pd.read_csv(REFERENCE / "victims.csv")
-        self.milliseconds: dict[str, float] = victims.groupby("victim")["both_ms"].median().to_dict()
+        self.milliseconds = {str(name): float(ms) for name, ms in victims.groupby("victim")["both_ms"].median().items()}
 
     def line(self, command: str) -> str:
         """How many runs of a command are finished, and the minutes that those and the others take."""

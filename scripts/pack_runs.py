@@ -4,14 +4,18 @@
     python scripts/pack_runs.py                             # only make the tables
 
 A copied run is its run.json and its compressed rows; saved clips are left behind. A run that is there already is
-compared: its rows must be the same.
+compared: its rows must be the same. A table that also has rows of runs that were never committed is kept as it is, and
+the committed runs are in a table of their own beside it, ``<table>_more``.
 """
 
 import argparse
 import gzip
 import shutil
-import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from skeleton_adv.core.ending import one_line
 from skeleton_adv.core.errors import RunError
@@ -48,8 +52,18 @@ def tables(reference: Path = REFERENCE) -> list[Path]:
     for folder in sorted(reference.glob("*/runs")):
         for runs in by_dataset(load_runs(folder)[0]):
             for table, own in by_table(runs):
+                if _others(reference / own[0].dataset / f"{table.name}.csv", own):
+                    table = replace(table, name=f"{table.name}_more")
                 paths += write(table, own, table.rows(own), runs, reference)
     return paths
+
+
+def _others(table: Path, runs: Sequence[Run]) -> bool:
+    """Whether an existing table has rows of other runs."""
+    if not table.exists():
+        return False
+    frame = pd.read_csv(table, dtype=str)
+    return "run" in frame and not {*frame["run"].dropna()} <= {run.identity for run in runs}
 
 
 def main() -> None:
@@ -64,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -13,6 +13,7 @@ from skeleton_adv.core.errors import RunError
 from skeleton_adv.report.columns import scope_of
 from skeleton_adv.report.table import MOST, Table
 from skeleton_adv.report.tables import TABLES, by_table
+from skeleton_adv.report.tables.table2 import matrix
 from skeleton_adv.report.versus import rows as against_admm
 from skeleton_adv.report.write import commands, write
 from skeleton_adv.runs.load import Run
@@ -222,6 +223,15 @@ def test_transfer_beside_the_papers_cells() -> None:
     assert shown["success if correct before"][0] == "75.0 [30.1, 95.4] (3/4)"
     itself = transfer("hcn", 0.1, settings={"surrogate_checkpoint": "weights"}, surrogate=0)
     assert "paper_success" not in TABLE2.rows([itself])
+
+
+def test_transfer_among_three_victims_has_a_matrix() -> None:
+    victims = ("hcn", "agcn", "sgn")
+    runs = [transfer(name, 0.1, identity=name, settings={"checkpoint": name}) for name in victims]
+    assert matrix(runs[:2]) == []
+    (row,) = matrix(runs)
+    assert row.pop("surrogate") == "hcn s1" and (row.pop("beta"), row.pop("goal")) == (0.1, "untargeted")
+    assert len(row) == 3 and {*row.values()} == {"75.0 [30.1, 95.4] (3/4)"}
 
 
 def test_transfer_from_and_to_noise_has_no_published_cell() -> None:
