@@ -72,7 +72,7 @@ class Clips:
         return tuple(self.dataset.classes)
 
     def array(self, num_frames: int) -> np.ndarray:
-        """(N, C, T, V, M) the clips, resampled to ``num_frames``, as a victim receives them, such as in training."""
+        """(N, C, T, V, M) the clips as a victim receives them, for example in training: resampled to ``num_frames``."""
         batch = load_batch(replace(self.dataset, num_frames=num_frames), self.prepared, self.numbers)
         array: np.ndarray = batch.x.numpy()
         return array

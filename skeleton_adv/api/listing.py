@@ -31,7 +31,7 @@ def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") 
 
     ``what`` is ``attacks``, ``victims``, ``weights``, ``datasets``, ``defenses``, ``trainings`` or ``skeletons``.
 
-    - attacks: title, the access that the attack needs, its threat model and reference
+    - attacks: title, the access to the network that the attack needs on test clips, its threat model and reference
     - victims, datasets, defenses, trainings: title and reference; for datasets also source and licence
     - weights (those that are shipped and those below ``checkpoint_dir``): dataset, victim, frames, classes, noise and
       seed of the training, accuracy on the test clips, licence, and the file

@@ -111,7 +111,7 @@ class Result(_Finished):
 
     @property
     def success_rate(self) -> Rate:
-        """The share that fools the victim of the clips that were correct before, with count and 95 % interval."""
+        """Of the clips that were correct before, the share that fools the victim, with count and 95 % interval."""
         return stats.attack_rate(self.run, "success_share", right_only=True)
 
     def export(self, path: str | Path, format: Format = "npz") -> Path:

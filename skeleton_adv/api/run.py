@@ -56,7 +56,7 @@ def attack(
     - ``seed``: for random targets and the randomness of the attack
     - ``batch_size``: clips per pass; 64 as on the command line, or all clips if there are fewer
     - ``device``: ``auto``, ``cpu`` or ``cuda``
-    - ``out``: a folder for the runs; if a call is interrupted, the same call continues there
+    - ``out``: a folder for the runs; if a call is interrupted, repeat it to continue
     - ``trace``: whether to keep the terms of the objective at every step (ADMM)
     - ``overrides``: further settings as on the command line, such as ``"constraint.bone.eps=0.02"``
 

@@ -40,8 +40,8 @@ class Pool(Protocol):
 
 
 # (view, pool, state, **settings) -> states, the last of which is the fitted part. ``view(batch, draw)`` is the
-# attacked network on a batch of pool clips; one that draws noise draws anew for each number ``draw`` (0 if left out). A
-# fit that was interrupted continues from the last ``state`` that it yielded.
+# attacked network on a batch of pool clips; one that draws noise has other draws for each number ``draw`` (0 if left
+# out). A fit that was interrupted continues from the last ``state`` that it yielded.
 Fit = Callable[..., Iterator[Tensors]]
 
 
@@ -100,7 +100,8 @@ def needs(
     returns the number of times that the attack calls the model, if that is known (the time left is estimated from it).
 
     - ``pool``: the attack receives ``pool``, the training clips of the attacker (``Pool``)
-    - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``)
+    - ``fit``: the attack receives ``fitted``, the tensors that this function has fitted on training clips (``Fit``).
+      The fit may call the attacked network and use its gradients, also if ``access`` is ``none``
     - ``minimises``: the norm that the attack makes as small as it can, ``l2``, ``linf``, ``rms`` or ``l0`` (joints in
       frames); ``norm`` if its setting ``norm`` names it. Tables compare such attacks by the norms that they find
     - ``aims``: whether the attack can have a target; if not, it is refused with ``targeted=true``

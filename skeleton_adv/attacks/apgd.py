@@ -55,14 +55,14 @@ def apgd(
     - ``loss``: ``targeted_dlr`` runs once for each of the ``targets`` classes (at most K - 1) that have the largest
       logits for the clean clip; with fewer than 4 classes (``dlr``: 3) the loss is the margin
     - ``restarts``: runs from different random starts (for each target); a clip that fools the model skips later runs
-    - ``eot``: draws of a randomised model at each step. Loss and gradient are means over draws, and a clip is fooled
-      if it fools the model in most draws
+    - ``eot``: draws per step of a model that draws noise. Loss and gradient are means over draws, and a clip counts as
+      a success if it fools the model in most draws
 
     The attack returns the iterate with the lowest margin, per clip, among those that fool the model if there are any.
     A run always takes all its steps, because a model that draws noise may be fooled once by chance.
-    Differs from the released code: no box; random starts fill the ball; the condition on ``rho`` is strict, as in the
-    paper; after a halving, the loss is compared with the lowest loss; ``eot`` averages the loss too, not only its
-    gradient.
+    Differs from the released code: coordinates have no bounds; random starts fill the ball; the condition on ``rho`` is
+    strict, as in the paper; after a halving, the loss is compared with the lowest loss; ``eot`` averages the loss too,
+    not only its gradient.
     """
     search = Search(model, batch, Ball(norm, eps).of(batch), targeted, steps, eot, alpha, rho)
     best = Best.none(batch)

@@ -35,7 +35,7 @@ def autoattack(
     seed: Whole = 0,
 ) -> AttackResult:
     """Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks (Croce and
-    Hein, arXiv 2003.01690), without a box.
+    Hein, arXiv 2003.01690), for coordinates without bounds.
 
     ``standard``: APGD on the cross-entropy, APGD on the targeted DLR, FAB towards ``targets`` classes (``steps`` each)
     and the square attack with ``queries``. ``rand``: APGD on the cross-entropy and on the DLR, with ``eot`` draws per
@@ -48,8 +48,8 @@ def autoattack(
     - ``aa_flat``: whether APGD met a gradient of exactly 0 before the clip was fooled
     - ``aa_probabilities``: whether the logits of the clean clip are probabilities
 
-    Differs from the released code: no box; see also ``apgd``, ``fab`` and ``square``. ``rand`` also attacks
-    clips that the model misclassifies before, because a single draw does not decide this.
+    Differs from the released code: coordinates have no bounds; see also ``apgd``, ``fab`` and ``square``. ``rand``
+    also attacks clips that the model misclassifies before, because a single draw does not decide this.
     """
     budget, flat = Ball(norm, eps).of(batch), torch.zeros_like(batch.y, dtype=torch.bool)
     logits, again = clean_logits(model, batch), clean_logits(model, batch)

@@ -42,10 +42,10 @@ def basar(
     - random exploration: five noisy clips on the sphere around the clean clip, repeated with adapted noise until
       one fools the victim; the first of each wrong class is a candidate;
     - aimed probing: each candidate moves towards the clean clip until a move fools the victim; the nearest is kept;
-    - manifold projection, every ``project_every`` steps and at the end: ``Manifold``, with bone lengths within 4 %
-      of the clean ones for a mean distance per frame of at least 1 m, within 2 % from 0.1 m, otherwise within 1 %, and
-      w = 1, 0.1, ... 0.001 until the clip fools the victim; if none does, the clip moves back from its projection
-      until it does. 0: no projections.
+    - manifold projection (``Manifold``), every ``project_every`` steps and at the end; 0: no projections. Bone lengths
+      stay within 4 % of the clean ones if the mean distance per frame is at least 1 m, within 2 % if it is at least
+      0.1 m, otherwise within 1 %. The weight w is 1, 0.1, 0.01 and 0.001 in turn, until the projected clip fools the
+      victim; if none does, the clip moves back from its projection until it does.
 
     ``queries`` is the exact number per clip. All clips query at the same time, each in its own state. The column
     ``projected`` says whether the returned clip is a full projection. With ``trace``, the result contains the l2 in

@@ -11,7 +11,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 
 @dataclass(frozen=True)
 class Best:
-    """The best clips that an attack has tried: one that fools the model if there is any, then the lowest score."""
+    """The best of an attack's tries, per clip: one that fools the model if there is any, with the lowest score."""
 
     x: Tensor  # (N, C, T, V, M)
     score: Tensor  # (N,), infinite before the first clip

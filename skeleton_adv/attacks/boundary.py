@@ -41,8 +41,8 @@ def boundary(
     ``queries`` is the exact number per clip, including the ``starts`` that search for the first clip
     (``nearest_start``). With ``trace``, the result contains the l2 in metres after each query. A clip without a
     successful start stays clean.
-    Differs from the paper: there is no box; a point on the sphere is queried in every fourth step, and sizes adapt
-    after 10 such points and 30 moves, because the authors' 100 points need 1,000 steps.
+    Differs from the paper: coordinates have no bounds; a point on the sphere is queried in every fourth step, and sizes
+    adapt after 10 such points and 30 moves, because the authors' 100 points need 1,000 steps.
     """
     starts = min(starts, queries)
     x, length = nearest_start(model, batch, pool, targeted, seed, starts)

@@ -44,9 +44,9 @@ def cw(
 
     Minimises ``|d|^2 + c max(margin + conf, 0)``, with the displacement d in metres, for ``search_steps`` values
     of c per clip: c grows tenfold until the first success and is bisected after it.
-    Coordinates are unbounded, so there is no box and no change of variables. The attack returns the
-    shortest d that fools the model, per clip; if none does, it returns the last iterate. With
-    ``abort_early``, a clip stops once a tenth of the steps does not lower its loss by one part in ten thousand.
+    Coordinates have no bounds, so there is no change of variables. The attack returns the shortest d that fools the
+    model, per clip; if none does, it returns the last iterate. With ``abort_early``, a clip stops once a tenth of the
+    steps does not lower its loss by one part in ten thousand.
 
     - ``start``: ``clean``: every search begins at d = 0, as in the paper. ``ddn`` or ``fmn``: the first search refines,
       in short steps, the shortest d of ``start_steps`` steps of DDN (cross-entropy, arXiv 1811.09600) or FMN
@@ -55,9 +55,9 @@ def cw(
     - ``per_coordinate``: Adam's second moment is one number per coordinate, as in the paper, or one per clip
     - ``falling``: the learning rate falls to 0 in each search; in the paper, it is constant
 
-    The paper's search is ``start`` = ``clean``, ``per_coordinate`` and not ``falling``. With one number per coordinate
-    and a constant rate, short displacements are up to 1.4 times too long on a linear victim; searches that all begin at
-    d = 0 miss a d of DDN that is more than 1.1 times shorter on 12 % of HCN's clips.
+    The paper's search has ``start=clean``, ``per_coordinate=true`` and ``falling=false``. With one number per
+    coordinate and a constant rate, short displacements are up to 1.4 times too long on a linear victim; searches that
+    all begin at d = 0 miss a d of DDN that is more than 1.1 times shorter on 12 % of HCN's clips.
     A model that draws noise may be fooled once by chance; ``conf`` above 0 makes this rarer. A search
     takes all its steps even if all clips have stopped, so that a clip's draws do not depend on other clips.
     """

@@ -41,7 +41,7 @@ def cw_l0(
     frozen at its clean position; after a failure, the set of the last success is allowed again, its ``drop`` is
     halved and c is ten times as large. The column ``joint_frames`` is the number of joint-frames that the returned
     clip moves. If no round succeeds, the attack returns the last iterate.
-    Differs from the paper: the unit is a joint-frame instead of a coordinate, ``reach`` replaces the box of images, a
+    Differs from the paper: the unit is a joint-frame instead of a coordinate, ``reach`` replaces the pixels' bounds, a
     round freezes a share instead of one unit, and ``lr`` is a fraction of ``reach`` and falls to 0 in each round.
     """
     movable = batch.movable

@@ -34,7 +34,7 @@ def cw_linf(
     Differs from the paper: the first tau is the distance to the border that the gradient at the clean clip predicts
     (doubled until the first success), ``c`` is in units of the inverse of this gradient's mean entry, and ``lr`` is
     a fraction of tau, so that one setting suits every victim. A failure also replaces ``shrink`` by its square root.
-    There is no box.
+    Coordinates have no bounds.
     """
     movable, best = batch.movable, Shortest(batch)
     tau, weight = _scales(model, batch, targeted, conf)

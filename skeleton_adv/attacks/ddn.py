@@ -36,8 +36,8 @@ def ddn(
     1 + ``gamma`` times. The step falls along a cosine from ``lr`` to ``lr_final``. The attack returns the shortest
     displacement that fools the model, per clip; if none does, the last one.
     Differs from the paper: ``lr`` and ``lr_final`` are fractions of this norm, not lengths, because displacements of
-    skeletons have other lengths than those of images. There is no box and no rounding to 256 levels. A clip whose
-    gradient is 0 does not move.
+    skeletons have other lengths than those of images. Coordinates have no bounds and are not rounded to 256
+    levels. A clip whose gradient is 0 does not move.
     """
     best, last = descend(model, batch, targeted, loss, steps, radius, gamma, lr, lr_final)
     return best.result(model, batch, targeted, last)

@@ -41,8 +41,8 @@ def fab(
 
     The attack returns the shortest displacement in ``norm`` that fools the model, per clip. With ``eps`` (metres), a
     displacement that is longer is shortened to ``eps``; without it, an attack that fails returns its last iterate.
-    Differs from the paper: no box, so a projection is a closed form (l-infinity: equal steps along the sign of the
-    gradient); no random restarts and no final search, as in AutoAttack.
+    Differs from the paper: coordinates have no bounds, so a projection is a closed form (l-infinity: equal steps along
+    the sign of the gradient); no random restarts and no final search, as in AutoAttack.
     """
     search = Search(model, batch, Ball(norm, eps or 1.0).of(batch), targeted, steps, overshoot, backward, bias)
     best, everyone = Best.none(batch), torch.ones_like(batch.y, dtype=torch.bool)

@@ -33,7 +33,7 @@ def fmn(
     or ``linf`` per coordinate, in metres. The attack returns the smallest displacement that fools the model, per
     clip; if none does, the last one.
     Differs from the paper: ``lr`` and ``lr_final`` are fractions of the radius (for ``linf``, of the l2 norm of the
-    ball's corners), the predicted radius is 1 + gamma times as large, and there is no box.
+    ball's corners), the predicted radius is 1 + gamma times as large, and coordinates have no bounds.
     """
     best, last = approach(model, batch, targeted, norm, steps, gamma, gamma_final, lr, lr_final)
     return best.result(model, batch, targeted, last)

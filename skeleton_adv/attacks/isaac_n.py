@@ -1,4 +1,4 @@
-"""ISAAC-N: the limb that matters least for an action moves as in a clip of another action, without queries."""
+"""ISAAC-N: the limb that matters least for an action moves as in a clip of another action; no queries on test clips."""
 
 from collections.abc import Iterator, Mapping
 
@@ -59,13 +59,14 @@ def isaac_n(
 ) -> AttackResult:
     """After ISAAC-N (arXiv 2501.16843): re-implemented from its description; the constants are ours.
 
-    The limb with the least ``importance`` for the clip's class (``limb_importance``, on a surrogate) takes the bone
-    directions of a random training clip of another class; its bones keep the lengths of the attacked body. Directions
-    fade in and out over ``fade`` frames at both ends of the clip. With ``targeted``, the limb that is most
-    important for the target moves as in a training clip of the target.
+    The importance of each limb for each class is fitted on training clips, with the scores of the attacked network
+    (``limb_importance``); test clips are changed without calling it. The limb with the least importance for the clip's
+    class takes the bone directions of a random training clip of another class; its bones keep the lengths of the
+    attacked body. Directions fade in and out over ``fade`` frames at both ends of the clip. With ``targeted``, the limb
+    that is most important for the target moves as in a training clip of the target.
 
-    It makes no query, so it claims no success. A person who is not in the training clip moves as its first person. The
-    column ``limb`` is the number of the limb (``core.tree.limbs``).
+    It makes no query on test clips, so it claims no success. A person who is not in the training clip moves as its
+    first person. The column ``limb`` is the number of the limb (``core.tree.limbs``).
     """
     importance = fitted["importance"].to(batch.x)[batch.y.clamp(max=len(fitted["importance"]) - 1)]  # (N, L)
     parts = limbs(batch.skeleton)

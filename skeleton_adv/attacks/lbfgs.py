@@ -29,9 +29,10 @@ def lbfgs(
     without a target, it is -log(1 - p), where p is the probability of the true class. The attack returns the shortest
     displacement that fools the model, per clip; if none does, the last one.
     Each pass evaluates one point per clip: a point that lowers the loss enough (Armijo's rule) is accepted and adds to
-    the clip's ``history`` of pairs; otherwise the step is halved. At first, the curvature
-    is that of ``|d|^2``.
-    Differs from the paper: c weighs the loss instead of the displacement, whose l2 norm is squared. There is no box.
+    the clip's ``history`` of pairs (step, change of the gradient); otherwise the step is halved. At first, the
+    curvature is that of ``|d|^2``.
+    Differs from the paper: c weighs the loss instead of the displacement, whose l2 norm is squared. Coordinates
+    have no bounds.
     """
     movable, best = batch.movable.flatten(1), Shortest(batch)
     weights = Weights(torch.full_like(best.size, c))

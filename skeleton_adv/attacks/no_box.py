@@ -1,4 +1,4 @@
-"""Hard No-Box: an attack without a victim, labels or queries."""
+"""Hard No-Box: an attack without a victim, labels or queries, by an attacker who has only unlabelled clips."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -71,13 +71,15 @@ def no_box(
     c_j those to ``centres``. Its steps are those of ``smi_fgsm``: with ``momentum`` they are MI-FGSM, S1MI and S2MI
     (``order`` 0, 1 and 2), without it I-FGSM, S1I and S2I.
 
-    - ``centres``: clusters of the training clips' features, without labels; None: an eighth of the clips, at most 120
-    - ``dropped``: the centres nearest to the clean clip that are left out; None: a twelfth (the paper: 10 of 120)
+    - ``centres``: the number of clusters of the training clips' features, which need no labels; None: an eighth of the
+      clips, at most 120
+    - ``dropped``: how many of the centres are left out, those nearest to the clean clip; None: a twelfth (the paper:
+      10 of 120)
     - ``kernel``: see ``tvar``
 
     It uses no class, so it has no target and claims no success. It always takes all its steps.
-    Differs from the released code: the other clips of a batch are not in the sum over j, because a clip's result would
-    depend on them; and as ``smi_fgsm`` does. Raises ``SettingError`` if no centre is left, or if ``targeted``.
+    Differs from the released code as ``smi_fgsm`` does; also, the other clips of a batch are not in the sum over j,
+    because a clip's result would depend on them. Raises ``SettingError`` if no centre is left, or if ``targeted``.
     """
     if targeted:
         raise SettingError("attack no_box does not use classes, so it has no target: set targeted=false")

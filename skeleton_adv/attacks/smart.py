@@ -46,14 +46,19 @@ def smart(
     """Understanding the Robustness of Skeleton-based Action Recognition under Adversarial Attack (Wang et al., arXiv
     2103.05347), as in the official code.
 
-    Descends ``weight`` times the gradient of the goal plus the rest times that of the perceptual loss, each divided
-    by its l2 norm (``per_frame``, or per clip), by ``step`` metres, until the clip has reached its goal: a wrong class
-    (``ab``, anything but the true one), the true class outside the ``n`` likeliest (``abn``), or the target of a
-    targeted attack (SA). ``abn`` descends the mean squared difference between probabilities and 1 / K.
-    The perceptual loss sums squared changes of bone lengths (weight ``bone``), accelerations, and positions
-    (``reconstruction`` weighs one of them; the mixes of the ``official`` code and of RobustBenchHAR differ, see
-    ``perceptual_weights``). Updates whose l2 norm exceeds ``longest`` get ``stretch`` times this length.
-    There is no budget unless ``eps`` is set. ``found`` refers to the predicted class, for ``abn`` too.
+    Each update descends ``weight`` times the gradient of the goal plus 1 - ``weight`` times that of the perceptual
+    loss, each divided by its l2 norm; the sum is multiplied by ``step`` (metres). A clip stops when it has reached its
+    goal. There is no budget unless ``eps`` is set.
+
+    - ``goal``: ``ab``: a wrong class (anything but the true one); ``abn``: the true class is not among the ``n``
+      likeliest, for which the attack descends the mean squared difference between probabilities and 1 / K. The goal of
+      a targeted attack (SA) is its target
+    - ``per_frame``: gradients are divided by their norm per frame, otherwise by that of the clip
+    - ``mix``, ``bone``, ``reconstruction``: the weights of the perceptual loss (``perceptual_weights``), which sums
+      squared changes of bone lengths, accelerations and positions
+    - ``longest``, ``stretch``: an update whose l2 norm exceeds ``longest`` metres gets ``stretch`` times this length
+
+    ``found`` refers to the predicted class, for ``abn`` too.
     Differs from the official code: accelerations are per second squared of the resampled clip (there, always 30 Hz);
     clips stop one by one; the optional Adam, whose moments are 0 at every step, is left out; ``abn`` has uniform
     probabilities (there, zeros). RobustBenchHAR (``smart_rbhar``): its mix, gradients divided per clip, updates

@@ -1,4 +1,4 @@
-"""The skeleton-motion-informed gradient: it includes the effect of a frame through the frames that follow."""
+"""The skeleton-motion-informed gradient: it includes the effect that a frame has on the frames that follow it."""
 
 from collections.abc import Sequence
 from typing import Literal

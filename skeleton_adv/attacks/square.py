@@ -44,8 +44,8 @@ def square(
 
     The attack ends when each clip is fooled; the column ``queries`` is the number of queries until then, per clip. With
     ``trace``, it always ends after ``queries``, and the trace contains the lowest margin so far.
-    Differs from the paper: no box; the start moves each coordinate of each joint by the same amount in all frames; in
-    ``l2``, a window is one bump that falls from its middle outwards, not two halves of opposite sign.
+    Differs from the paper: coordinates have no bounds; the start moves each coordinate of each joint by the same amount
+    in all frames; in ``l2``, a window is one bump that falls from its middle outwards, not two halves of opposite sign.
     """
     search = Search(model, batch, Ball(norm, eps).of(batch), targeted, queries, share, seed)
     best, used, history = search.run(torch.ones_like(batch.y, dtype=torch.bool), trace)

@@ -40,7 +40,7 @@ def fit_universal(
 ) -> Iterator[dict[str, Tensor]]:
     """The perturbation after each pass over the training clips: ``delta`` (D, T, V) in metres, or (E,) factors - 1.
 
-    Only the ``joints`` and ``frames`` of the attack's mask move on training clips too.
+    On training clips, too, only the ``joints`` and ``frames`` of the attack's mask move.
     Raises ``SettingError`` for budgets of single joints.
     """
     if joint_eps is not None:
@@ -94,9 +94,10 @@ def universal(
     - ``eps``: the largest displacement of a joint in a frame, in metres. It is a length, not a coordinate, because
       lengths do not depend on the direction in which the body faces
     - ``factor_eps``: the largest ``|factor - 1|``
-    - ``passes``: over the training clips; ``conf``: a clip whose margin is below ``-conf`` no longer counts
+    - ``passes``: over the training clips; ``conf``: a training clip whose margin is below ``-conf`` no longer counts
 
-    Differs from the paper: the number of passes is fixed, and all test clips are judged, not those of the fit.
+    Differs from the paper: the number of passes is fixed, and success is measured on test clips, not on those of the
+    fit.
     """
     delta = fitted["delta"].to(batch.x)
     x_adv = torch.where(batch.movable, _applied(batch, delta, kind), batch.x)
