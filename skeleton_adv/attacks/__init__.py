@@ -15,7 +15,8 @@ from skeleton_adv.runs.schema import Columns
 
 __all__ = [
     *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "aims", "fit_of", "members"),
-    *("minimises", "name_of", "needs", "own_columns", "passes_of", "uses_labels", "wants_pool", "wants_posterior"),
+    *("minimises", "name_of", "needs", "own_columns", "passes_of", "strongest_access", "uses_labels", "wants_pool"),
+    "wants_posterior",
 ]
 
 # (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
@@ -72,6 +73,7 @@ class _Needs:
     passes: Callable[..., int | None] | None = None
     pool: bool = False
     fit: Fit | None = None
+    fit_access: Access = "gradients"
     minimises: str | None = None
     aims: bool = True
     labels: Callable[..., bool] | None = None
@@ -85,6 +87,7 @@ def needs(
     *,
     pool: bool = False,
     fit: Fit | None = None,
+    fit_access: Access = "gradients",
     minimises: str | None = None,
     aims: bool = True,
     labels: Callable[..., bool] | None = None,
@@ -115,7 +118,7 @@ def needs(
 
     def declare(attack: F) -> F:
         declared = _masked(attack) if masks and isfunction(attack) else attack
-        own = _Needs(access, dict(columns or {}), passes, pool, fit, minimises, aims, labels, posterior)
+        own = _Needs(access, dict(columns or {}), passes, pool, fit, fit_access, minimises, aims, labels, posterior)
         declared.__needs__ = own  # type: ignore[attr-defined]
         return declared
 
@@ -157,6 +160,12 @@ def fit_of(attack: Callable[..., Any]) -> Callable[..., Iterator[Tensors]] | Non
     """The fit of an attack with its settings, ``(view, pool, state) -> states``; None if it fits nothing."""
     fit, values = _needs_of(attack).fit, _values_of(attack)
     return partial(fit, **{name: values[name] for name in signature(fit).parameters if name in values}) if fit else None
+
+
+def strongest_access(attack: Callable[..., Any]) -> Access:
+    """The access that an attack requires, on test clips or in its fit."""
+    needs = _needs_of(attack)
+    return needs.fit_access if needs.fit else needs.access
 
 
 def passes_of(attack: Callable[..., Any]) -> int | None:

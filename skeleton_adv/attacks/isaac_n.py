@@ -44,7 +44,7 @@ def limb_importance(
         yield {"importance": mean, "total": total, "seen": seen, "done": torch.tensor(done)}
 
 
-@needs("none", columns={"limb": "int"}, passes=lambda **_: 0, pool=True, fit=limb_importance)
+@needs("none", columns={"limb": "int"}, passes=lambda **_: 0, pool=True, fit=limb_importance, fit_access="scores")
 @checked
 def isaac_n(
     model: Model,

@@ -168,8 +168,7 @@ class Task:
 
     def _access(self, job: Job) -> str:
         """The attack's access to the victim that judges it."""
-        # A fitted part is made with gradients, on training clips.
-        access = "gradients" if attacks.fit_of(self.attack) else attacks.access_of(self.attack)
+        access = attacks.strongest_access(self.attack)
         if self._origin(job) or access == "none":
             return "none"
         if job.surrogate is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skeleton_adv.attacks import Model, Pool, fit_of
+from skeleton_adv.attacks import Model, Pool, fit_of, strongest_access
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import AttackError, CheckpointError
@@ -40,7 +40,7 @@ def fitted_part(
 
     def view(batch: SkeletonBatch, draw: int = 0) -> Model:
         purpose = f"fit {draw}" if draw else "fit"
-        return attacked.view(batch, purpose, job.settings.get("seed", 0)).limited("gradients")
+        return attacked.view(batch, purpose, job.settings.get("seed", 0)).limited(strongest_access(attack))
 
     def work(scratch: Path) -> Mapping[str, Any]:
         state = torch.load(scratch, map_location=attacked.device, weights_only=True) if scratch.exists() else None

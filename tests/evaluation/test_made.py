@@ -10,9 +10,10 @@ import pytest
 import torch
 from conftest import linear_case
 from judged import Linear, evaluation, key, rows, still
+from options import chosen, made
 from torch import Tensor, nn
 
-from skeleton_adv.attacks import AttackResult, members, needs
+from skeleton_adv.attacks import AttackResult, members, needs, strongest_access
 from skeleton_adv.attacks.pgd import pgd
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import DataError
@@ -158,3 +159,11 @@ def test_an_attack_sees_the_members_of_an_ensemble_and_the_mean_of_their_logits(
     torch.autograd.grad(model(x).sum(), x)
     assert (view.forwards, view.gradients) == (6, 3)
     assert len(members(Victim(Member(1.0), none, "cpu").view(batch, "attack", 0).limited("gradients"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("attack", "access"),
+    [("isaac_n", "scores"), ("universal", "gradients"), ("corruption", "none"), ("pgd", "gradients")],
+)
+def test_the_access_of_an_attack_includes_its_fit(attack: str, access: str) -> None:
+    assert strongest_access(made(chosen("attack", attack))) == access
