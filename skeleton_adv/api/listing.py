@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from skeleton_adv.attacks import access_of
+from skeleton_adv.attacks import strongest_access
 from skeleton_adv.command.compose import composed
 from skeleton_adv.command.options import CONF, about, option_files, title
 from skeleton_adv.core.errors import CheckpointError, SettingError
@@ -31,7 +31,7 @@ def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") 
 
     ``what`` is ``attacks``, ``victims``, ``weights``, ``datasets``, ``defenses``, ``trainings`` or ``skeletons``.
 
-    - attacks: title, the access to the network that the attack needs on test clips, its threat model and reference
+    - attacks: title, the access to the network that the attack or its fit needs, its threat model and reference
     - victims, datasets, defenses, trainings: title and reference; for datasets also source and licence
     - weights (those that are shipped and those below ``checkpoint_dir``): dataset, victim, frames, classes, noise and
       seed of the training, accuracy on the test clips, licence, and the file
@@ -57,9 +57,9 @@ def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") 
 
 
 def _access(name: str) -> str:
-    """The access that an attack declares."""
+    """The access that an attack or its fit declares."""
     module, _, function = str(composed((f"attack={name}",)).attack["_target_"]).rpartition(".")
-    return access_of(getattr(import_module(module), function))
+    return strongest_access(getattr(import_module(module), function))
 
 
 def _weights(own: Path) -> pd.DataFrame:
