@@ -52,6 +52,7 @@ SHIPPED = {
     "utd_mhad/sgn_whole_t32_k27_s0": "82ffc4c7a482",
     "utd_mhad/shiftgcn_small_t32_k27_s0": "a4e528fb2fce",
     "utd_mhad/stgcn_small_t32_k27_s0": "bd145603c233",
+    "utd_mhad/sttformer_small_t32_k27_s0": "4b72c34cc4a7",
 }
 COMMANDS = {
     "attack=admm": "f64380401c6b",
