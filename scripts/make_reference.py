@@ -70,6 +70,7 @@ OF_MOTION_CAPTURE = ("hcn", "sgn_whole", "stgcn_small", "ctrgcn_small", "msg3d_s
 VICTIMS = ("hcn", "sgn_whole")  # of the benchmark on 100 clips
 GRAPHS = ("stgcn_small", "ctrgcn_small", "msg3d_small", "agcn_small", "shiftgcn_small", "sttformer_small")  # on 50
 SURROGATES = GRAPHS[:3]
+BUDGETED = ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short", "fmn_linf,apgd_dlr")  # the cheapest first
 HUNDRED, FIFTY = " batch_size=50 runtime.limit=100", " batch_size=50 runtime.limit=50"
 THIRTY, TWENTY_FIVE, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 10))
 
@@ -152,10 +153,11 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
     """The benchmark of one dataset; if it is stopped after any command, the tables are complete for what has run."""
     victims = (f"model={','.join(VICTIMS)} {data}{HUNDRED}", f"model={','.join(graphs)} {data}{FIFTY}")
     few = (f"model=hcn {data}{TWENTY_FIVE}", f"model=stgcn_small {data}{TEN}")
-    for attacks in ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short", "ddn,fmn_linf,apgd_dlr"):
+    for attacks in BUDGETED:
         for own in victims:
             yield f"experiment=benchmark attack={attacks} {own}"
     for own in victims:
+        yield f"experiment=benchmark_least attack=ddn {own}"
         yield f"experiment=benchmark attack=pgd,apgd_ce threat=linf_10mm {own}"
         yield f"experiment=benchmark_bones {own}"
         yield f"experiment=benchmark_corruption {own}"
@@ -170,9 +172,10 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
         yield f"experiment=benchmark_black_box {own}"
         yield f"experiment=benchmark attack=square,one_joint_de threat=linf_10mm {own}"
     yield f"experiment=benchmark attack=cw_l0 model=hcn {data}{THIRTY}"
-    yield f"experiment=benchmark_least model=hcn {data}{HUNDRED}"
-    for attacks in ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short", "ddn,fmn_linf,apgd_dlr"):
+    yield f"experiment=benchmark_least attack=ddn,ddn_margin,fmn,deepfool,cw,lbfgs,fab model=hcn {data}{HUNDRED}"
+    for attacks in BUDGETED:
         yield f"experiment=benchmark attack={attacks} model=hcn model.seed=1,2 {data}{HUNDRED}"
+    yield f"experiment=benchmark_least attack=ddn model=hcn model.seed=1,2 {data}{HUNDRED}"
 
 
 def main() -> None:

@@ -30,8 +30,8 @@ from skeleton_adv.runs.load import Run
 
 
 def takes(run: Run) -> bool:
-    """Whether a run minimises a norm without a budget, with no other network than the victim."""
-    return run.minimises is not None and run.surrogate is None and run.of_attack.get("eps") is None
+    """Whether a run minimises a norm, with no other network than the victim."""
+    return run.minimises is not None and run.threat is None and run.surrogate is None
 
 
 def _found(runs: Sequence[Run]) -> Value:
