@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from skeleton_adv.core.tree import rebuilt
 from skeleton_adv.data.clips import Prepared
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
-from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.preprocess import CenterPerFrame
 from skeleton_adv.train.adversarial import Adversarial
@@ -78,8 +76,7 @@ def test_one_step_from_a_random_start_may_cross_the_ball() -> None:
 
 def network() -> Network:
     torch.manual_seed(0)
-    facts = UTDMHAD("")
-    return build_network(lambda **own: Normalised(**own), CenterPerFrame, facts)
+    return build_network(Normalised, CenterPerFrame, UTDMHAD(""))
 
 
 class Normalised(nn.Module):
@@ -178,7 +175,7 @@ def data(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[UT
 
 
 def small(data: Any) -> Network:
-    return build_network(partial(HCN, fc7=16, dropout=0.1), CenterPerFrame, data[0])
+    return build_network(Normalised, CenterPerFrame, data[0])
 
 
 def trained(
