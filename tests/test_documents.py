@@ -186,6 +186,7 @@ def _changes(job: Job, typed: set[str]) -> list[str]:
     changes += [f"attack.{key}=1" for key in job.settings.get("attack", {}) if key.endswith("steps")]
     more = {"train": ["recipe.epochs=1"], "certify": ["smoothing.n0=20", "smoothing.n=20"]}
     changes += more.get(job.name, [])
+    changes += ["training.epochs=1"] if job.name == "train" and job.settings["training"].get("epochs") else []
     return [change for change in changes if change.partition("=")[0] not in typed]
 
 

@@ -15,6 +15,7 @@ from skeleton_adv.core.files import digest, read_json, write_json, write_whole
 from skeleton_adv.core.progress import log
 from skeleton_adv.models.layouts import canonical, recognised, unwrapped
 from skeleton_adv.models.network import Network
+from skeleton_adv.models.one_class import width_of, with_one_class_head
 from skeleton_adv.models.posterior import described
 
 # NumPy scalars, which HCN-pytorch stores with its weights; they contain no code.
@@ -53,7 +54,7 @@ def as_stored(weight: Tensor) -> Tensor:
 def load_weights(network: Network, path: Path) -> dict[str, Any]:
     """Load a checkpoint of this program or a public one into the network's model; return the JSON beside it.
 
-    The model gets the parts that a post-training of this program has added.
+    The model gets the parts that a training of this program has added.
     Raises ``CheckpointError`` if the file is damaged, if its SHA-256 differs from ``weights`` in its JSON (which
     older JSONs lack), or if its keys, shapes or values do not fit.
     """
@@ -66,7 +67,8 @@ def load_weights(network: Network, path: Path) -> dict[str, Any]:
         )
     way_out = ". Use the model widths, dataset and dataset.num_frames of its training"
     weights = read_state_dict(path)
-    extended = described(weights, network.model)
+    dim = width_of(weights)
+    extended = described(weights, network.model) if dim is None else with_one_class_head(network.model, dim)
     if extended is not None:
         network.model = extended
         fill(network.model, weights, f"model.checkpoint={path}", "this model and dataset", way_out)

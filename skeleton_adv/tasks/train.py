@@ -20,7 +20,6 @@ from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, time
 from skeleton_adv.tasks.weights import Weights, checkpoint_name, clean_weights, gives_features, role_settings
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.fitted import Fitted
-from skeleton_adv.train.post import PostTraining
 from skeleton_adv.train.recipe import Recipe
 from skeleton_adv.train.state import TrainingState
 
@@ -37,7 +36,7 @@ class Task:
     def run(self, job: Job) -> None:
         """Train a victim and write its weights with their facts; do nothing if they exist."""
         recipe = self.check(job)
-        clean = clean_weights(job) if isinstance(job.victim.training, PostTraining) else None
+        clean = clean_weights(job) if job.victim.training.starts_clean else None
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         settings = self.settings(job, prepared, clean)
         part = Fitted(self._path(job), identity(settings, TRAINING))
@@ -115,10 +114,11 @@ class Task:
 
 
 def _builder(job: Job, prepared: Prepared, clean: Weights | None) -> Callable[[], Network]:
-    """A call that returns the network before its training: a new one, or that of a post-training."""
+    """A call that returns the network before its training: a new one, or one with the clean weights."""
     training = job.victim.training
-    if clean is None or not isinstance(training, PostTraining):
-        return lambda: build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
+    made = job.victim.model.architecture, job.victim.model.preprocess
+    if clean is None:
+        return lambda: training.network(build_network(*made, job.dataset))
     network = clean.load(prepared)[0]
     assert isinstance(network, Network)
     return lambda: training.network(copy.deepcopy(network))
@@ -145,7 +145,7 @@ def _fit(
     )
     assert isinstance(network, Network)
     if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
-        key = "training" if isinstance(job.victim.training, PostTraining) else "recipe"
+        key = "training" if job.victim.training.starts_clean else "recipe"
         raise RunError(f"the training of {job.victim.option} diverged: lower {key}.lr, or set recipe.clip_norm")
     if recipe.half:  # report the accuracy of the weights as stored
         for value in network.state_dict().values():

@@ -59,7 +59,7 @@ def fit(
         loss = _one_epoch(model, optimiser, dataset, prepared, clips, recipe, training, where)
         epoch = Epoch(state.phase, state.epoch + 1, loss, recipe.rate(state.epoch))
         if selecting:
-            epoch = _judged(epoch, correct(model, dataset, prepared, sorted(held_out), recipe.batch_size))
+            epoch = _judged(epoch, correct(model, dataset, prepared, sorted(held_out), recipe.batch_size, training))
         state.add(epoch)
         _save(scratch, model, optimiser, state)
         log(_line(epoch, last))
@@ -86,16 +86,22 @@ def _line(epoch: Epoch, last: int) -> str:
 
 
 def correct(
-    model: nn.Module, dataset: Dataset, prepared: Prepared, numbers: Sequence[int], batch_size: int
+    model: nn.Module,
+    dataset: Dataset,
+    prepared: Prepared,
+    numbers: Sequence[int],
+    batch_size: int,
+    training: Training = PLAIN,
 ) -> list[bool]:
-    """Whether the model classifies each of these clips correctly."""
+    """Whether the model classifies each of these clips correctly, or as ``training`` changes them to judge it."""
     model.eval()
     hits: list[bool] = []
     with torch.no_grad():
         for start in range(0, len(numbers), batch_size):
             batch = load_batch(dataset, prepared, numbers[start : start + batch_size]).to(_device(model))
             context = Context(batch.mask, batch.movable, batch.index, 0, "clean")
-            logits = model(batch.x, context) if isinstance(model, Network) else model(batch.x)
+            x = training.judged(model, batch)
+            logits = model(x, context) if isinstance(model, Network) else model(x)
             hits += (logits.argmax(dim=1) == batch.y).tolist()
     return hits
 

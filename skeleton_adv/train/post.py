@@ -1,12 +1,11 @@
 """Training that starts from the clean weights of the same network: fine-tuning, appended parts, posteriors."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from skeleton_adv.core.ranges import Count, Positive, check_call
-from skeleton_adv.models.network import Network
 from skeleton_adv.train.recipe import Recipe
-from skeleton_adv.train.training import Training
+from skeleton_adv.train.training import Training, short_name
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,11 @@ class PostTraining(Training):
     @property
     def tag(self) -> str:
         """Its name, and the settings that differ from their defaults."""
-        own = [f"{one.name}{getattr(self, one.name)}" for one in fields(self) if getattr(self, one.name) != one.default]
-        return "_".join([self.name, *own])
+        return short_name(self)
+
+    @property
+    def starts_clean(self) -> bool:
+        return True
 
     def identity(self) -> dict[str, Any]:
         return {"training": {"name": self.tag, "settings": asdict(self)}}
@@ -41,7 +43,3 @@ class PostTraining(Training):
         constant: dict[str, Any] = {"schedule": "steps", "milestones": (), "warmup": 0, "noise_warmup": 0.0}
         # A variance does not fit into float16; the clean weights are stored as read.
         return replace(recipe, **own, **constant, held_out=0.0, half=False)
-
-    def network(self, clean: Network) -> Network:
-        """The network that is trained, made from the clean one, which may be changed."""
-        return clean

@@ -66,7 +66,7 @@ class TASAR(PostTraining):
 
     def loss(self, model: nn.Module, batch: SkeletonBatch, recipe: Recipe) -> Tensor:
         head, logits = _head(model), _frozen_logits(model, batch)
-        return _by_copy(head(logits), batch.y).mean()
+        return by_copy(head(logits), batch.y).mean()
 
     def optimiser(self, model: nn.Module, recipe: Recipe, clips: int) -> torch.optim.Optimizer:
         if self.sampler == "released":
@@ -88,7 +88,7 @@ class TASAR(PostTraining):
         released = self.sampler == "released"
 
         def loss(own: Sequence[Tensor]) -> Tensor:
-            return _by_copy(head(logits, own), batch.y)
+            return by_copy(head(logits, own), batch.y)
 
         for leap in range(self.leaps):
             if leap == 0 or not released:
@@ -159,7 +159,7 @@ def _frozen_logits(model: nn.Module, batch: SkeletonBatch) -> Tensor:
     return logits
 
 
-def _by_copy(logits: Tensor, y: Tensor) -> Tensor:
+def by_copy(logits: Tensor, y: Tensor) -> Tensor:
     """(K,) mean cross-entropy of each copy with logits (K, N, C)."""
     copies = len(logits)
     return F.cross_entropy(logits.flatten(0, 1), y.repeat(copies), reduction="none").view(copies, -1).mean(dim=1)

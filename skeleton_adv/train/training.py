@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.data.clips import Dataset
+from skeleton_adv.models.network import Network
 from skeleton_adv.train.losses import stream_cross_entropy
 from skeleton_adv.train.recipe import Recipe
 
@@ -44,6 +45,15 @@ class Training:
     def check(self, recipe: Recipe) -> None:
         """Raise ``SettingError`` if it does not fit this recipe."""
 
+    @property
+    def starts_clean(self) -> bool:
+        """Whether it starts from the network's weights that ``training=none`` gave with the same seed."""
+        return False
+
+    def network(self, start: Network) -> Network:
+        """The network that is trained, made from the untrained or the clean one, which may be changed."""
+        return start
+
     def start(self, network: nn.Module, dataset: Dataset, clips: int) -> nn.Module:
         """The module that is trained on this number of clips, whose state is kept while it is trained."""
         return network
@@ -60,6 +70,10 @@ class Training:
     def loss(self, model: nn.Module, batch: SkeletonBatch, recipe: Recipe) -> Tensor:
         """The mean loss over a batch."""
         return stream_cross_entropy(model, batch.x, batch.y, recipe.label_smoothing)
+
+    def judged(self, model: nn.Module, batch: SkeletonBatch) -> Tensor:
+        """The clips (N, C, T, V, M) on which the held-out accuracy is measured, with the model in evaluation mode."""
+        return batch.x
 
     def optimiser(self, model: nn.Module, recipe: Recipe, clips: int) -> torch.optim.Optimizer:
         """The optimiser of a model that is trained on this number of clips. Its state is kept between the epochs."""
@@ -83,6 +97,16 @@ class Training:
     def finish(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> nn.Module:
         """The complete network, after the last epoch of the module of ``start``."""
         return trained
+
+
+def short_name(training: Training) -> str:
+    """The name of a training, and its settings that differ from their defaults."""
+    own = [one.name for one in fields(training) if getattr(training, one.name) != one.default]
+    return "_".join([training.name, *(f"{name}{_as_text(getattr(training, name))}" for name in own)])
+
+
+def _as_text(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,19 @@ CASES = {
         ["task=train", "dataset=utd_mhad", "training=noise", "recipe.held_out=0"],
         ("batch_size",),
     ),
+    **{
+        f"train by {name}": (["task=train", "dataset=utd_mhad", f"training={name}"], ("batch_size",))
+        for name in ("trades", "pcl", "msvdd")
+    },
 }
 # The growth of training noise, in a training without noise.
-IDLE_CASES = {"train": ("recipe.noise_warmup",)}
+IDLE_CASES = {
+    **dict.fromkeys(("train", "train by trades", "train by msvdd"), ("recipe.noise_warmup",)),
+    # From clean weights, the rate falls along a cosine and all epochs run; a network of few streams has its layers.
+    "train by pcl": tuple(
+        f"recipe.{name}" for name in ("noise_warmup", "schedule", "milestones", "warmup", "held_out")
+    ),
+}
 WORDS: Mapping[str, tuple[Any, ...]] = {
     "target": ("least_likely",),
     "keep": ("best",),
@@ -62,6 +72,9 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "on_error": ("skip",),
     "taps": (7,),
     "start": ("clean",),
+    "start_from": ("clean", "random"),
+    "mode": ("train", "eval"),
+    "layers": (("fc7",),),
 }
 
 

@@ -29,7 +29,7 @@ def network_of(job: Job) -> Network:
     """The network that a training trains, in training mode."""
     training = job.victim.training
     network = build_network(job.victim.model.architecture, job.victim.model.preprocess, job.dataset)
-    return (training.network(network) if isinstance(training, PostTraining) else network).train()
+    return training.network(network).train()
 
 
 def narrow(training: Training) -> Training:
