@@ -13,7 +13,6 @@ import pandas as pd
 import yaml
 
 REFERENCE, CHECKPOINTS, EXPERIMENTS = Path("outputs/reference"), Path("outputs/checkpoints"), Path("conf/experiment")
-WITHOUT_EFFECT = ("dataset.root=", "runtime.", "recipe.epochs=")  # on whether a run belongs to a command
 DEFAULT_ATTACK, DEFAULT_MODEL = "admm", "hcn"
 COMMA = re.compile(r",(?![^\[{(]*[\]})])")  # between values, not inside brackets
 
@@ -53,12 +52,15 @@ class Costs:
         if known:
             parts.append(f"{len(known)} more take about {sum(known) / 60:.0f} min")
         if len(known) < len(rest):
-            parts.append(f"{len(rest) - len(known)} are of a kind that was never measured")
+            parts.append(f"{len(rest) - len(known)} cannot be estimated")
         return ", ".join(parts)
 
     def _estimate(self, cell: Words) -> float | None:
-        """Seconds of a run that is not finished, from runs of the same attack on any victim; None if there are none."""
-        attack, victim, clips = _attack(cell), _victim(cell), int(_value(cell, "batch_size", "0"))
+        """Seconds of a run that is not finished, from runs of the same attack on any victim.
+
+        None if there are none, or if the run has no ``runtime.limit``, so that its number of clips is not known here.
+        """
+        attack, victim, clips = _attack(cell), _victim(cell), int(_value(cell, "runtime.limit", "0"))
         if "task=train" in cell:
             same = [run.seconds for run in self.finished.values() if "task=train" in run.words and run.victim == victim]
             return statistics.median(same) if same else None
@@ -90,7 +92,9 @@ def _cells(command: str) -> Iterator[Words]:
 
 
 def _words(words: Iterable[str]) -> Words:
-    return frozenset(word.lower() for word in words if "=" in word and not word.startswith(WITHOUT_EFFECT))
+    """The words that say what is run, not where its files are."""
+    own = (word.lower() for word in words if "=" in word and not word.startswith("dataset.root="))
+    return frozenset(word for word in own if word.startswith("runtime.limit=") or not word.startswith("runtime."))
 
 
 def _value(words: Words, key: str, default: str) -> str:

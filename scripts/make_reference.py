@@ -146,7 +146,7 @@ def matrix(real: str) -> Iterator[str]:
     victims = ",".join(VICTIMS + GRAPHS)
     for surrogate in VICTIMS + GRAPHS:
         own = f"model@surrogate={surrogate} surrogate.seed=0 model={victims} attack.beta=0.1"
-        yield f"experiment=table2 {own} {real} batch_size=50 runtime.limit=50"
+        yield f"experiment=table2 {own} {real}{FIFTY}"
 
 
 def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:

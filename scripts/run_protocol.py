@@ -1,6 +1,8 @@
 """Attack a shipped victim with a protocol of sa.benchmark, on its clips; writes outputs/reference/protocol_<name>.
 
-python scripts/run_protocol.py hcn utd_mhad data/utd_mhad      # again: continues a run that was stopped
+    python scripts/run_protocol.py hcn utd_mhad data/utd_mhad
+
+The same command continues a run that was stopped.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.files import write_json
 from skeleton_adv.core.ranges import nearest
 from skeleton_adv.report.columns import format_rate
+from skeleton_adv.report.paired import median
 from skeleton_adv.report.stats import Rate, rate
 from skeleton_adv.runs.load import Run
 
@@ -73,8 +74,7 @@ class Benchmark(Results):
             row = _row(entry.attack, str(entry.threat), result.robust_accuracy)
             rows.append(row | {"l2": float(np.nanmean(result.l2)), "feasible": float(result.feasible.mean())})
         rows += [_row("worst case", str(threat), self.worst_case(str(threat))) for threat in self.protocol.threats]
-        least = self.least_l2[self._right]
-        rows.append({"attack": "least l2", "l2": float(np.median(least)) if least.size else None})
+        rows.append({"attack": "least l2", "l2": median(self.least_l2[self._right])})
         return pd.DataFrame(rows)
 
     def curve(self) -> pd.DataFrame:
@@ -91,11 +91,15 @@ class Benchmark(Results):
         return "\n".join(lines) + f"\n\n{super().table()}"
 
     def save(self, folder: str | Path) -> Path:
-        """Copy each run into its own folder below ``folder``, and write ``benchmark.json`` beside these folders."""
+        """Copy each run into its own folder below ``folder``, and write ``benchmark.json`` beside these folders.
+
+        JSON has no infinity: there, an infinite ``l2`` is null.
+        """
         path = super().save(folder)
         protocol = {"protocol": self.protocol.name, "digest": self.protocol.digest}
         clips = {"clips": self.clips_digest, "protocol_clips": self.on_protocol_clips}
-        rows = self.summary().astype(object).where(lambda frame: frame.notna(), None).to_dict("records")
+        frame = self.summary().replace(np.inf, np.nan).astype(object)
+        rows = frame.where(frame.notna(), None).to_dict("records")
         write_json(path / "benchmark.json", {**protocol, **clips, "summary": rows})
         return path
 

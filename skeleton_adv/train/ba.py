@@ -10,10 +10,9 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, Positive, Probability
 from skeleton_adv.models.network import Network
 from skeleton_adv.models.posterior import with_spread
-from skeleton_adv.train.moments import accumulate
+from skeleton_adv.train.moments import accumulate, keep_moments
 from skeleton_adv.train.post import PostTraining
 from skeleton_adv.train.recipe import Recipe
-from skeleton_adv.train.tasar import keep_moments
 
 
 @dataclass(frozen=True)

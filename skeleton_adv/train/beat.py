@@ -1,6 +1,5 @@
 """BEAT: an energy-based post-training of small networks that are appended to a frozen recogniser."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,32 +9,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
-from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.geometry import bone_lengths
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, Probability
 from skeleton_adv.data.clips import Dataset
 from skeleton_adv.models.network import Network
-from skeleton_adv.models.posterior import Appended
+from skeleton_adv.train.appended import AppendedTraining, appended, by_copy
 from skeleton_adv.train.inner import Objective
-from skeleton_adv.train.moments import accumulate
-from skeleton_adv.train.post import PostTraining
+from skeleton_adv.train.moments import keep_moments
 from skeleton_adv.train.recipe import Recipe
-from skeleton_adv.train.sampler import SGHMC, ReleasedSampler
-from skeleton_adv.train.tasar import by_copy, classes_of, keep_moments
 
 
 @dataclass(frozen=True)
-class BEAT(PostTraining):
+class BEAT(AppendedTraining):
     """Defending Black-box Skeleton-based Human Activity Classifiers (Wang et al., arXiv 2203.04713), and its code.
 
-    ``copies`` networks (``models.posterior.Heads``) follow the frozen recogniser's logits, and a sampler draws their
-    weights, with ``loss = CE(x) - energy (f(x) - f(x_chain)) + neighbour CE(x~)``, where f is the log of the
-    unnormalised density of clips. ``x_chain`` are samples of that density by Langevin dynamics (SGLD), and x~ are
-    neighbours of x that Langevin dynamics has moved to where their label is more probable and bones and motion are
+    The loss of the appended networks is ``CE(x) - energy (f(x) - f(x_chain)) + neighbour CE(x~)``, where f is the log
+    of the unnormalised density of clips. ``x_chain`` are samples of that density by Langevin dynamics (SGLD), and x~
+    are neighbours of x that Langevin dynamics has moved to where their label is more probable and bones and motion are
     those of x. So x~ are no adversarial clips, and BEAT is no adversarial training.
 
-    - ``epochs``, ``batch_size``; ``lr``: the sampler's step size; ``leaps``: its steps per batch
-    - ``prior``, ``friction``, ``temperature``, ``burn_in``, ``sampler``: see ``TASAR``
     - ``energy``, ``neighbour``: weights of the terms; ``motion``: weight of a squared metre of x~ (bones and the
       first three differences over time)
     - ``perturb``: of x~ at its start, metres; ``span``: chains start uniformly in this distance from the mean clip of
@@ -44,23 +36,16 @@ class BEAT(PostTraining):
     - ``chains``: how many are kept for later batches; ``restart``: the fraction that restarts
     - ``density``: ``logsumexp`` of the logits, or ``mean`` in the loss, as in the released code
     - ``persistent``: whether chains are kept; the released buffer is created empty and never filled
+    - other settings: see ``AppendedTraining``
 
     The released constants are for standardised clips; a standard deviation is taken to be 0.25 m. Differs from the
     released code by the two switches ``density`` and ``persistent``, by ``sampler`` and by the last epoch, not the
     best on the test clips; the deployed network is the mean of the heads, which does not change the classes of their
-    sum. Raises ``SettingError`` if the network returns log-probabilities, which the heads rectify to 0.
+    sum.
     """
 
     epochs: Count = 20
-    batch_size: Count = 32
-    lr: Positive = 1e-2
     copies: Count = 5
-    leaps: Count = 30
-    prior: Positive = 0.1
-    temperature: Positive = 1.0
-    friction: Probability = 0.05
-    burn_in: Probability = 0.5
-    sampler: Literal["sghmc", "released"] = "sghmc"
     energy: NonNegative = 0.3
     neighbour: NonNegative = 0.1
     motion: NonNegative = 0.016
@@ -75,14 +60,6 @@ class BEAT(PostTraining):
     persistent: bool = True
     name = "beat"
 
-    def network(self, clean: Network) -> Network:
-        if clean.log_probabilities:
-            raise SettingError(
-                "training=beat appends networks to logits, but this network returns the log of a mean of "
-                "probabilities: choose another model"
-            )
-        return Network(clean.preprocess, Appended(clean.model, self.copies, classes_of(clean)), clean.num_classes)
-
     def start(self, network: nn.Module, dataset: Dataset, clips: int) -> "Chains":
         assert isinstance(network, Network)
         shape = dataset.skeleton.channels, dataset.num_frames, dataset.skeleton.num_joints, dataset.num_persons
@@ -90,34 +67,25 @@ class BEAT(PostTraining):
 
     def finish(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> nn.Module:
         network = _chains_of(trained).network
-        keep_moments(_appended(network).appended, _appended(network).spread, optimiser)
+        keep_moments(appended(network).appended, appended(network).spread, optimiser)
         return network
 
     def optimiser(self, model: nn.Module, recipe: Recipe, clips: int) -> torch.optim.Optimizer:
-        weights = _appended(_chains_of(model).network).appended.parameters()
-        if self.sampler == "released":
-            return ReleasedSampler(weights, self.lr)
-        steps = recipe.epochs * math.ceil(clips / recipe.batch_size) * self.leaps
-        own = {"clips": clips, "prior": self.prior, "burn_in": round(self.burn_in * steps)}
-        return SGHMC(weights, self.lr, **own, friction=self.friction, temperature=self.temperature)  # type: ignore[arg-type]
+        return self.sampler_of(appended(_chains_of(model).network).appended, recipe, clips)
 
     def loss(self, model: nn.Module, batch: SkeletonBatch, recipe: Recipe) -> Tensor:
-        head = _appended(_chains_of(model).network).appended
+        head = appended(_chains_of(model).network).appended
         return self.by_head(head, self.logits(_chains_of(model), batch), batch.y).mean()
 
     def step(self, model: nn.Module, optimiser: torch.optim.Optimizer, batch: SkeletonBatch, recipe: Recipe) -> Tensor:
-        head = _appended(_chains_of(model).network).appended
+        head = appended(_chains_of(model).network).appended
         logits = self.logits(_chains_of(model), batch)
-        weights, released = [*head.parameters()], self.sampler == "released"
-        for leap in range(self.leaps):
-            if leap == 0 or not released:
-                loss = self.by_head(head, logits, batch.y)
-                gradients = torch.autograd.grad(loss.sum(), weights)
-                for weight, gradient in zip(weights, gradients, strict=True):
-                    weight.grad = gradient
-            optimiser.step()
-        if released or optimiser.state[weights[0]]["taken"] > optimiser.param_groups[0]["burn_in"]:
-            accumulate(optimiser)
+        weights = [*head.parameters()]
+
+        def gradients() -> Sequence[Tensor]:
+            return torch.autograd.grad(self.by_head(head, logits, batch.y).sum(), weights)
+
+        self.sample(optimiser, weights, gradients)
         with torch.no_grad():
             return self.by_head(head, logits, batch.y).mean()
 
@@ -130,7 +98,7 @@ class BEAT(PostTraining):
     def logits(self, model: "Chains", batch: SkeletonBatch) -> tuple[Tensor, Tensor, Tensor]:
         """The frozen logits (N, C) of the clips, of chains after their steps, and of neighbours."""
         clips = batch.x, self.chained(model, batch), self.neighbours(model.network, batch)
-        backbone, prepared = _appended(model.network).backbone, model.network.prepared
+        backbone, prepared = appended(model.network).backbone, model.network.prepared
         with torch.no_grad():
             first, second, third = (backbone(*prepared(x)) for x in clips)
         return first, second, third
@@ -210,8 +178,3 @@ def moved(x: Tensor, batch: SkeletonBatch) -> Tensor:
 def _chains_of(model: nn.Module) -> Chains:
     assert isinstance(model, Chains)
     return model
-
-
-def _appended(network: nn.Module) -> Appended:
-    assert isinstance(network, Network) and isinstance(network.model, Appended)
-    return network.model

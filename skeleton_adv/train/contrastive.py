@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.ranges import Count, Fraction, Positive, Probability, check_call
+from skeleton_adv.core.ranges import Count, Fraction, Positive, Probability
 from skeleton_adv.data.clips import Dataset
 from skeleton_adv.models.contrastive_encoder import SequenceEncoder
 from skeleton_adv.models.network import Network
@@ -52,9 +52,6 @@ class Contrastive(Training):
     crop: Fraction = 0.5
     name = "contrastive"
     supervised: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_call(Contrastive, vars(self), "training.")
 
     def check(self, recipe: Recipe) -> None:
         if recipe.held_out:

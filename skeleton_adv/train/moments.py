@@ -1,7 +1,7 @@
 """Running means and variances of weights along a training, in the state of its optimiser."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @torch.no_grad()
@@ -28,3 +28,12 @@ def moments(optimiser: torch.optim.Optimizer, weight: Tensor) -> tuple[Tensor, T
     if "mean" not in state:
         return weight.detach().clone(), torch.zeros_like(weight)
     return state["mean"], state["variance"]
+
+
+@torch.no_grad()
+def keep_moments(network: nn.Module, spread: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Set the weights of a network to their means, and its ``spread`` to their variances, along the training path."""
+    for name, weight in network.named_parameters():
+        mean, variance = moments(optimiser, weight)
+        weight.copy_(mean)
+        spread.get_buffer(name.replace(".", "/")).copy_(variance)

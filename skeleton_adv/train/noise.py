@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.ranges import NonNegative, check_call
+from skeleton_adv.core.ranges import NonNegative
 from skeleton_adv.train.recipe import Recipe
 from skeleton_adv.train.training import Training
 
@@ -24,9 +24,6 @@ class GaussianNoise(Training):
 
     sigma: NonNegative = 0.25
     name = "noise"
-
-    def __post_init__(self) -> None:
-        check_call(GaussianNoise, vars(self), "training.")
 
     @property
     def tag(self) -> str:

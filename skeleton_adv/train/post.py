@@ -1,15 +1,15 @@
 """Training that starts from the clean weights of the same network: fine-tuning, appended parts, posteriors."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from skeleton_adv.core.ranges import Count, Positive, check_call
+from skeleton_adv.core.ranges import Count, Positive
 from skeleton_adv.train.recipe import Recipe
-from skeleton_adv.train.training import Training, short_name
+from skeleton_adv.train.training import NamedByChanges
 
 
 @dataclass(frozen=True)
-class PostTraining(Training):
+class PostTraining(NamedByChanges):
     """A training that starts from the network's weights that ``training=none`` gave with the same seed.
 
     It has its own epochs, batches and constant learning rate; augmentation is that of the recipe. All epochs run, on
@@ -22,20 +22,9 @@ class PostTraining(Training):
     batch_size: Count = 64
     lr: Positive = 1e-3
 
-    def __post_init__(self) -> None:
-        check_call(type(self), vars(self), "training.")
-
-    @property
-    def tag(self) -> str:
-        """Its name, and the settings that differ from their defaults."""
-        return short_name(self)
-
     @property
     def starts_clean(self) -> bool:
         return True
-
-    def identity(self) -> dict[str, Any]:
-        return {"training": {"name": self.tag, "settings": asdict(self)}}
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The recipe's augmentation with the epochs, batches and learning rate of this training."""

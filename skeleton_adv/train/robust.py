@@ -1,15 +1,15 @@
 """Training for robustness: it starts from random weights, or from clean weights."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from skeleton_adv.core.ranges import Count, Positive, check_call
+from skeleton_adv.core.ranges import Count, Positive
 from skeleton_adv.train.recipe import Recipe
-from skeleton_adv.train.training import Training, short_name
+from skeleton_adv.train.training import NamedByChanges
 
 
 @dataclass(frozen=True)
-class Robust(Training):
+class Robust(NamedByChanges):
     """A training with its own loss, from random weights by the recipe, or from the network's clean weights.
 
     - ``start_from``: ``random``: the recipe as it is, with its held-out clips. ``clean``: the weights that
@@ -24,19 +24,9 @@ class Robust(Training):
     batch_size: Count | None = None
     lr: Positive | None = None
 
-    def __post_init__(self) -> None:
-        check_call(type(self), vars(self), "training.")
-
-    @property
-    def tag(self) -> str:
-        return short_name(self)
-
     @property
     def starts_clean(self) -> bool:
         return self.start_from == "clean"
-
-    def identity(self) -> dict[str, Any]:
-        return {"training": {"name": self.tag, "settings": asdict(self)}}
 
     def recipe(self, recipe: Recipe) -> Recipe:
         own: dict[str, Any] = {name: getattr(self, name) for name in ("epochs", "batch_size", "lr")}

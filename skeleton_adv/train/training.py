@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.ranges import check_call
 from skeleton_adv.data.clips import Dataset
 from skeleton_adv.models.network import Network
 from skeleton_adv.train.losses import stream_cross_entropy
@@ -27,6 +28,9 @@ class Training:
 
     name: ClassVar[str]
     supervised: ClassVar[bool] = True  # whether it uses labels; without them the outputs are features, not logits
+
+    def __post_init__(self) -> None:
+        check_call(type(self), vars(self), "training.")
 
     @property
     def tag(self) -> str:
@@ -99,10 +103,17 @@ class Training:
         return trained
 
 
-def short_name(training: Training) -> str:
-    """The name of a training, and its settings that differ from their defaults."""
-    own = [one.name for one in fields(training) if getattr(training, one.name) != one.default]
-    return "_".join([training.name, *(f"{name}{_as_text(getattr(training, name))}" for name in own)])
+@dataclass(frozen=True)
+class NamedByChanges(Training):
+    """A training whose weights are named by the settings that differ from their defaults."""
+
+    @property
+    def tag(self) -> str:
+        own = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
+        return "_".join([self.name, *(f"{name}{_as_text(getattr(self, name))}" for name in own)])
+
+    def identity(self) -> dict[str, Any]:
+        return {"training": {"name": self.tag, "settings": asdict(self)}}
 
 
 def _as_text(value: Any) -> str:

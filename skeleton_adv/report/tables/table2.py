@@ -54,7 +54,8 @@ def matrix(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _matrix_columns(runs: Sequence[Run]) -> list[Item]:
-    victims = sorted({network_names(runs, noise=True)["model"](run) for run in runs})
+    name = network_names(runs, noise=True)["model"]
+    victims = sorted({name(run) for run in runs})
     return [
         *(Column("surrogate", "made on"), Column("beta", "β"), Column("goal", "goal")),
         *(Column(victim, victim) for victim in victims),
