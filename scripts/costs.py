@@ -24,7 +24,6 @@ class Finished:
     """A finished run, or trained weights."""
 
     words: Words
-    attack: str
     victim: str  # the network that the attack calls
     clips: int
     seconds: float
@@ -56,27 +55,34 @@ class Costs:
         return ", ".join(parts)
 
     def _estimate(self, cell: Words) -> float | None:
-        """Seconds of a run that is not finished, from runs of the same attack on any victim.
+        """Seconds of a run that is not finished, from runs of the same attack, on the same victim if there are any.
 
-        None if there are none, or if the run has no ``runtime.limit``, so that its number of clips is not known here.
+        Transfer is estimated from transfer only: the clips of a surrogate are made once for all victims, so the mean
+        counts, not the median. None if there are no such runs, or if the run has no ``runtime.limit``, so that its
+        number of clips is not known here.
         """
-        attack, victim, clips = _attack(cell), _victim(cell), int(_value(cell, "runtime.limit", "0"))
+        victim, clips = _victim(cell), int(_value(cell, "runtime.limit", "0"))
+        alike = [run for run in self.finished.values() if _kind(run.words) == _kind(cell)]
+        own = [run for run in alike if run.victim == victim]
         if "task=train" in cell:
-            same = [run.seconds for run in self.finished.values() if "task=train" in run.words and run.victim == victim]
-            return statistics.median(same) if same else None
+            return statistics.median(run.seconds for run in own) if own else None
+        if own:
+            return statistics.fmean(run.seconds / run.clips for run in own) * clips or None
         per_pass = [
-            run.seconds / run.clips / self.milliseconds[run.victim]
-            for run in self.finished.values()
-            if run.attack == attack and run.victim in self.milliseconds and run.clips
+            run.seconds / run.clips / self.milliseconds[run.victim] for run in alike if run.victim in self.milliseconds
         ]
-        if not per_pass or victim not in self.milliseconds or not clips:
+        if not per_pass or victim not in self.milliseconds:
             return None
-        return statistics.median(per_pass) * self.milliseconds[victim] * clips
+        return statistics.fmean(per_pass) * self.milliseconds[victim] * clips or None
+
+
+def _kind(words: Words) -> tuple[str, bool, bool]:
+    return _attack(words), "task=train" in words, any(word.startswith("model@surrogate=") for word in words)
 
 
 def _finished(facts: Mapping[str, Any]) -> Finished:
     words = _words(facts["command"].partition("skeleton_adv ")[2].split())
-    return Finished(words, _attack(words), _victim(words), facts.get("done", 0), facts["seconds"])
+    return Finished(words, _victim(words), facts.get("done") or 1, facts["seconds"])
 
 
 def _cells(command: str) -> Iterator[Words]:

@@ -112,7 +112,7 @@ def recognisers(real: str, motion_capture: str, scale: Scale) -> Iterator[str]:
     yield f"task=train model={','.join(RECOGNISERS)} {real} -m"
     yield f"task=train model={','.join(OF_MOTION_CAPTURE)} {motion_capture} -m"
     yield f"experiment=table1 {motion_capture}"
-    for data, clips in ((real, scale.thirty), (motion_capture, scale.fifteen)):
+    for data, clips in ((real, f" dataset.num_frames=32{scale.thirty}"), (motion_capture, scale.fifteen)):
         yield f"task=train model=agcn {data}"
         yield f"experiment=table1 model=agcn {data}{clips}"
 

@@ -129,8 +129,14 @@ def test_costs_of_the_reference_are_those_of_finished_runs(monkeypatch: pytest.M
     assert made.line(command) == "2 of 6 finished, 4 min of one core, 4 more take about 8 min"
     assert made.line(f"{command} attack.beta=10") == "1 of 2 finished, 3 min of one core, 1 more take about 2 min"
     # Another victim takes three times as long per pass, and has five times as many clips.
-    sgn = made.line("experiment=table1 attack.beta=0.1 targeted=true model=sgn batch_size=25 runtime.limit=50")
+    longer = "experiment=table1 attack.beta=0.1 targeted=true model=sgn batch_size=25 runtime.limit=50"
+    sgn = made.line(longer)
     assert sgn == "0 of 1 finished, 1 more take about 30 min"
+    # Clips that were kept for other victims say nothing about a white box.
+    words = "experiment=table1 model@surrogate=hcn model=sgn batch_size=10 runtime.limit=10"
+    facts = {"command": f"python -m skeleton_adv {words}", "done": 10, "seconds": 0.1}
+    write_json(tmp_path / "runs" / "transfer" / "run.json", facts)
+    assert costs["Costs"](tmp_path / "runs").line(longer) == sgn
     assert made.line("attack=pgd") == "0 of 1 finished, 1 cannot be estimated"
 
 
