@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("model", help="a victim of sa.list('weights')")
     parser.add_argument("dataset", help="a dataset of sa.list('datasets')")
     parser.add_argument("root", nargs="?", help="the folder with its files; none for generated datasets")
-    parser.add_argument("--protocol", default="v1")
+    parser.add_argument("--protocol", default="v1", choices=[*PROTOCOLS])
     parser.add_argument("--out", default="outputs/protocol", help="the folder of the runs, which are continued there")
     given = parser.parse_args()
     with one_line():
