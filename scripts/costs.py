@@ -36,6 +36,7 @@ class Costs:
         facts = [REFERENCE.glob("*/runs/*/run.json"), runs.rglob("run.json"), CHECKPOINTS.rglob("*.json")]
         listed = [_finished(json.loads(path.read_text())) for path in itertools.chain(*facts)]
         self.finished = {run.words: run for run in listed}
+        self.test_clips = {_data(run.words): run.clips for run in listed if "task=train" in run.words}
         victims = pd.read_csv(REFERENCE / "victims.csv")
         self.milliseconds = {str(name): float(ms) for name, ms in victims.groupby("victim")["both_ms"].median().items()}
 
@@ -58,10 +59,11 @@ class Costs:
         """Seconds of a run that is not finished, from runs of the same attack, on the same victim if there are any.
 
         Transfer is estimated from transfer only: the clips of a surrogate are made once for all victims, so the mean
-        counts, not the median. None if there are no such runs, or if the run has no ``runtime.limit``, so that its
-        number of clips is not known here.
+        counts, not the median. Without ``runtime.limit`` a run takes all test clips, which are counted in the weights
+        of its dataset. None if there are no such runs, or no such weights.
         """
-        victim, clips = _victim(cell), int(_value(cell, "runtime.limit", "0"))
+        victim = _victim(cell)
+        clips = int(_value(cell, "runtime.limit", "0")) or self.test_clips.get(_data(cell), 0)
         alike = [run for run in self.finished.values() if _kind(run.words) == _kind(cell)]
         own = [run for run in alike if run.victim == victim]
         if "task=train" in cell:
@@ -82,7 +84,8 @@ def _kind(words: Words) -> tuple[str, bool, bool]:
 
 def _finished(facts: Mapping[str, Any]) -> Finished:
     words = _words(facts["command"].partition("skeleton_adv ")[2].split())
-    return Finished(words, _victim(words), facts.get("done") or 1, facts["seconds"])
+    clips = facts["test_clips"] if "task=train" in words else facts["done"]
+    return Finished(words, _victim(words), clips, facts["seconds"])
 
 
 def _cells(command: str) -> Iterator[Words]:
@@ -91,8 +94,10 @@ def _cells(command: str) -> Iterator[Words]:
     swept = {word.partition("=")[0]: word.partition("=")[2] for word in words}
     name = swept.get("experiment")
     if name:
-        own = yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text()).get("hydra", {})
-        swept = {key: str(value) for key, value in own.get("sweeper", {}).get("params", {}).items()} | swept
+        own = yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text())
+        limit = {"runtime.limit": str(own["runtime"]["limit"])} if "limit" in own.get("runtime", {}) else {}
+        params = own.get("hydra", {}).get("sweeper", {}).get("params", {})
+        swept = limit | {key: str(value) for key, value in params.items()} | swept
     choices = [[f"{key}={one}" for one in COMMA.split(value)] for key, value in swept.items()]
     return (_words(chosen) for chosen in itertools.product(*choices))
 
@@ -112,6 +117,12 @@ def _attack(words: Words) -> str:
     text = (EXPERIMENTS / f"{name}.yaml").read_text() if (EXPERIMENTS / f"{name}.yaml").exists() else ""
     default = re.search(r"override /attack: (\w+)", text)
     return _value(words, "attack", default[1] if default else DEFAULT_ATTACK)
+
+
+def _data(words: Words) -> Words:
+    """The dataset, and what says which of its clips are taken."""
+    chosen = ("dataset=", "dataset.num_actions=", "dataset.num_persons=")
+    return frozenset(word for word in words if word.startswith(chosen))
 
 
 def _victim(words: Words) -> str:

@@ -138,6 +138,13 @@ def test_costs_of_the_reference_are_those_of_finished_runs(monkeypatch: pytest.M
     write_json(tmp_path / "runs" / "transfer" / "run.json", facts)
     assert costs["Costs"](tmp_path / "runs").line(longer) == sgn
     assert made.line("attack=pgd") == "0 of 1 finished, 1 cannot be estimated"
+    # A run without a limit takes all test clips, which the weights of its dataset count.
+    facts = {"command": "python -m skeleton_adv task=train dataset=own model=hcn", "test_clips": 40, "seconds": 5.0}
+    write_json(tmp_path / "own" / "hcn.json", facts)
+    whole = "experiment=table1 dataset=own attack.beta=0.1 targeted=true"
+    assert costs["Costs"](tmp_path / "runs").line(whole) == "0 of 1 finished, 1 more take about 8 min"
+    assert made.line(whole) == "0 of 1 finished, 1 cannot be estimated"
+    assert made.line("experiment=films targeted=true") == made.line("attack.beta=0.1 targeted=true runtime.limit=16")
 
 
 def test_flags_may_be_anywhere(tmp_path: Path) -> None:
