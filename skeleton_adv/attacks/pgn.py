@@ -1,5 +1,6 @@
 """PGN: momentum over gradients of neighbours, with a penalty on the gradient's norm."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -41,7 +42,8 @@ def pgn(
     has the length ``step``. The paper divides by the l1 norm, with which x'' would hardly differ from x'.
     """
     budget, length = Ball(norm, eps).of(batch), step or eps / steps
-    around = Ball(norm, max(radius, 1e-30) * eps).of(batch)
+    own = None if batch.joint_eps is None else radius * batch.joint_eps
+    around = Ball(norm, max(radius, 1e-30) * eps).of(replace(batch, joint_eps=own))
     entries = batch.movable.flatten(1).sum(dim=1).clamp(min=1)
 
     def uphill(gradient: Tensor) -> Tensor:

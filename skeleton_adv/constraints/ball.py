@@ -110,7 +110,12 @@ class Budget:
 
 
 def unit(direction: Tensor) -> Tensor:
-    """Displacements (N, C, T, V, M), each divided by its l2 norm."""
+    """Displacements (N, C, T, V, M), each divided by its l2 norm, however small it is; 0 remains 0."""
+    flat = direction.flatten(1)
+    # In float32, the squares of a confident network's tiny gradients are 0, so the largest entry is divided out first.
+    largest = flat.abs().amax(dim=1)
+    tiny = (flat.norm(dim=1) < 1e-15) & (largest > 0)
+    direction = direction / broadcast(torch.where(tiny, largest, 1))
     return direction / broadcast(direction.flatten(1).norm(dim=1).clamp(min=1e-30))
 
 

@@ -105,7 +105,8 @@ class Plausibility:
         """For each measure (N,): its value for the adversarial clip, and how unusual it is among clean clips.
 
         ``ratio``: divided by the 95th percentile of the clean test clips of its class; ``percentile``: its percentile
-        among them, and ``clean_percentile`` that of the clean clip itself. NaN where a measure does not exist.
+        among them, and ``clean_percentile`` that of the clean clip itself. NaN where a measure does not exist, or where
+        a ratio would be to 0.
         """
         clean = batch.to(dtype=torch.float64)
         values, before = self._measured(x_adv.double(), clean), self._measured(clean.x, clean)
@@ -114,7 +115,8 @@ class Plausibility:
             ratio, percentile, own = [], [], []
             for value, clean_value, label in zip(values[name], before[name], batch.y.tolist(), strict=True):
                 usual = self._usual[name].get(label, x_adv.new_zeros(0).double())
-                ratio.append(value / usual.quantile(0.95) if len(usual) else torch.full_like(value, torch.nan))
+                most = usual.quantile(0.95) if len(usual) else torch.zeros_like(value)
+                ratio.append(torch.where(most > 0, value / most, torch.nan))
                 percentile.append(_percentile(value, usual))
                 own.append(_percentile(clean_value, usual))
             found[name] = values[name]

@@ -15,9 +15,10 @@ NEAR = 1.1  # a perturbation counts as near the shortest if it is at most this m
 
 
 def victim_of(run: Run) -> Any:
-    """The defended victim and the data of a run; equal for runs that can be compared clip by clip."""
+    """The defended victim, the data and the goal of a run; equal for runs that can be compared clip by clip."""
     parts = (run.victim, run.weights, run.defense, sorted(run.of_defense.items()), run.prepared, run.targeted)
-    return repr((*parts, run.target, run.num_frames, run.space))
+    targets = (run.target, run.settings.get("seed")) if run.targeted else ()  # random targets depend on the seed
+    return repr((*parts, targets, run.num_frames, run.space))
 
 
 def by_victim(runs: Sequence[Run]) -> list[list[Run]]:

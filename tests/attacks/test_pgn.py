@@ -51,3 +51,17 @@ def test_it_stays_in_its_ball_and_lowers_the_margin(targeted: bool) -> None:
     assert moved.abs().max() <= 0.02 + 1e-12 and not moved[~batch.movable].any()
     before, after = (margin(model(z), batch.y, targeted) for z in (batch.x, result.x_adv))
     assert (after < before).all()
+
+
+def test_neighbours_of_a_joint_with_its_own_budget_are_within_its_radius() -> None:
+    model, batch = linear_case(n=4)
+    seen: list[Tensor] = []
+
+    def recording(x: Tensor) -> Tensor:
+        seen.append((x.detach() - batch.x).abs().amax(dim=(0, 1, 2, 4)))
+        return model(x)  # type: ignore[no-any-return]
+
+    own = batch.limited(joint_eps={batch.skeleton.joints[3]: 0.001})
+    pgn(recording, own, eps=0.02, step=1e-9, steps=1, neighbours=8, radius=3.0)
+    farthest = torch.stack(seen).amax(dim=0)
+    assert 0.002 < farthest[3] <= 0.003 + 1e-6 and 0.04 < farthest[4] <= 0.06 + 1e-6

@@ -8,6 +8,7 @@ from conftest import make_batch
 from scipy.stats import kstest
 
 from skeleton_adv.constraints import Ball, BoneLength, JointAngle, Speed
+from skeleton_adv.constraints.ball import unit
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import OPENPOSE18
@@ -86,6 +87,18 @@ def test_steepest_is_the_best_direction_of_length_one(norm: Any) -> None:
     assert ball.satisfied(batch.x + budget.steepest(gradient), batch).all()
     for seed in range(20):
         assert (gain >= (budget.draw(seed, "test", 0) * gradient).flatten(1).sum(dim=1)).all()
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-25, 1e-36])
+def test_tiny_gradients_have_a_direction(size: float) -> None:
+    """The square of a tiny number is 0 in float32, and a gradient of 0 has no direction."""
+    batch = make_batch(n=2, dtype=torch.float32)
+    gradient = (moved(batch) - batch.x).detach()
+    tiny = size * gradient
+    tiny[1] = 0
+    towards = Ball("l2", 1.0).of(batch).steepest(tiny)
+    torch.testing.assert_close(towards[0], unit(gradient)[0], rtol=1e-2, atol=1e-4)
+    assert not towards[1].any()
 
 
 def test_the_rms_of_a_clip_does_not_depend_on_absent_joints() -> None:

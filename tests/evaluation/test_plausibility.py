@@ -80,7 +80,7 @@ def test_clean_clips_lie_among_themselves() -> None:
     batch = make_batch(n=6, t=6, m=1, skeleton=KINECT20).with_labels(torch.zeros(6, dtype=torch.long))
     found = plausibility(batch).columns(batch.x, batch)
     assert [*found] == [*COLUMNS] and {tuple(values.shape) for values in found.values()} == {(6,)}
-    assert found["limit_excess"].tolist() == [0.0] * 6
+    assert found["limit_excess"].tolist() == [0.0] * 6 and found["limit_excess_ratio"].isnan().all()
     assert found["pose_distance"].tolist() == pytest.approx([0.0] * 6, abs=1e-3)  # cdist in float32
     for name in ("jerk", "high_frequency"):
         order = found[name].argsort()

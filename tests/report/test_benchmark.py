@@ -134,6 +134,13 @@ def test_victims_with_other_weights_are_apart() -> None:
     assert [len(group) for group in by_victim(runs)] == [2, 1]
 
 
+def test_random_targets_of_other_seeds_are_apart() -> None:
+    seeds = [{"targeted": True, "seed": seed} for seed in (0, 0, 1)]
+    assert [len(group) for group in by_victim([under("pgd", [], settings=own) for own in seeds])] == [2, 1]
+    untargeted = [under("pgd", [], settings={"targeted": False, "seed": seed}) for seed in (0, 1)]
+    assert [len(group) for group in by_victim(untargeted)] == [2]
+
+
 def test_the_shortest_perturbation_of_each_clip_is_the_reference() -> None:
     """Clips 0 to 3: ddn is shortest on 0, 1 and 3; cw on 2, and within 1.1 on 0; 3 is not fooled by cw."""
     runs = [
