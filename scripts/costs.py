@@ -6,6 +6,7 @@ import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,12 @@ class Costs:
         return statistics.fmean(per_pass) * self.milliseconds[victim] * clips or None
 
 
-def _kind(words: Words) -> tuple[str, bool, bool]:
-    return _attack(words), "task=train" in words, any(word.startswith("model@surrogate=") for word in words)
+@cache
+def _kind(words: Words) -> tuple[str, bool]:
+    """What decides the number of passes: the training, or the attack; and whether clips are kept for other victims."""
+    if "task=train" in words:
+        return f"training {_value(words, 'training', 'none')}", False
+    return _attack(words), any(word.startswith("model@surrogate=") for word in words)
 
 
 def _finished(facts: Mapping[str, Any]) -> Finished:
@@ -104,7 +109,9 @@ def _cells(command: str) -> Iterator[Words]:
 
 def _words(words: Iterable[str]) -> Words:
     """The words that say what is run, not where its files are."""
-    own = (word.lower() for word in words if "=" in word and not word.startswith("dataset.root="))
+    current = (word.replace("model.noise=", "training=noise training.sigma=") for word in words)  # in older commands
+    own = (word.lower() for text in current for word in text.split() if "=" in word)
+    own = (word for word in own if not word.startswith("dataset.root="))
     return frozenset(word for word in own if word.startswith("runtime.limit=") or not word.startswith("runtime."))
 
 

@@ -162,11 +162,18 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
         yield f"experiment=benchmark attack=pgd,apgd_ce threat=linf_10mm {own}"
         yield f"experiment=benchmark_bones {own}"
         yield f"experiment=benchmark_corruption {own}"
+    everyone = f"model={','.join((*VICTIMS, *graphs))} {data}{FIFTY}"  # a surrogate's clips serve all victims
     for surrogate in SURROGATES:
-        for own in victims:
-            yield f"experiment=benchmark_transfer model@surrogate={surrogate} {own}"
+        yield f"experiment=benchmark_transfer model@surrogate={surrogate} {everyone}"
+        for training in ("tasar", "ba"):  # the posterior of the same surrogate
+            yield f"task=train training={training} model={surrogate} {data}"
+            posterior = f"model@surrogate={surrogate} training@surrogate_training={training}"
+            yield f"experiment=benchmark_transfer attack={training} {posterior} {everyone}"
+    encoder = "model@surrogate=contrastive_encoder_small training@surrogate_training=contrastive"
+    yield f"task=train training=contrastive model=contrastive_encoder_small {data}"
+    yield f"experiment=benchmark_transfer attack=no_box,no_box_i {encoder} {everyone}"
+    yield f"experiment=benchmark_ensemble {everyone}"
     for own in victims:
-        yield f"experiment=benchmark_ensemble {own}"
         yield f"experiment=benchmark attack=universal,isaac_n,k_joint,one_frame threat=linf_10mm {own}"
         yield f"experiment=benchmark attack=admm,ciasa threat=paper {own}"
     for own in few:
