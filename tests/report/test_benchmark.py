@@ -12,7 +12,7 @@ import samples
 from skeleton_adv.report.paired import Paired, by_victim, median, median_interval
 from skeleton_adv.report.tables import by_table
 from skeleton_adv.report.tables.least import robustness
-from skeleton_adv.report.tables.threat import matrix, worst_cases
+from skeleton_adv.report.tables.threat import TRAININGS, matrix, worst_cases
 from skeleton_adv.report.transferred import _interval
 from skeleton_adv.report.transferred import rows as transfer_rows
 from skeleton_adv.report.write import write
@@ -132,6 +132,22 @@ def test_the_interval_of_a_median_covers_it(count: int) -> None:
 def test_victims_with_other_weights_are_apart() -> None:
     runs = [under("pgd", []), under("cw", []), under("pgd", [], settings={"checkpoint": "others"})]
     assert [len(group) for group in by_victim(runs)] == [2, 1]
+
+
+def test_the_success_of_an_attack_varies_between_trainings() -> None:
+    """Of the four clips that are correct before, pgd fools two of either training, cw none and all, fgsm ran on one."""
+    fooled = {("pgd", 0): [0, 1], ("pgd", 1): [2, 3], ("cw", 0): [], ("cw", 1): [*range(6)], ("fgsm", 0): [0]}
+    runs = [
+        under(attack, own, seeds={"model": seed}, settings={"checkpoint": f"weights {seed}"})
+        for (attack, seed), own in fooled.items()
+    ]
+    found = TRAININGS.rows(runs)
+    assert [(row["attack"], row["trainings"], row["ranks"]) for row in found] == [("pgd", 2, "1 2"), ("cw", 2, "2 1")]
+    assert [[row[key] for key in ("mean_success", "lowest", "highest")] for row in found] == [
+        [0.5, 0.5, 0.5],
+        [0.5, 0, 1],
+    ]
+    assert TRAININGS.rows(runs[:1] + runs[2:3] + runs[4:]) == []  # one training has no spread
 
 
 def test_random_targets_of_other_seeds_are_apart() -> None:

@@ -27,6 +27,7 @@ from skeleton_adv.report.columns import (
     rate_cell,
 )
 from skeleton_adv.report.paired import Paired, by_victim, comparable
+from skeleton_adv.report.retrained import page
 from skeleton_adv.report.stats import attack_rate, flatten
 from skeleton_adv.report.table import FurtherPage, Table
 from skeleton_adv.report.transferred import TRANSFER
@@ -132,6 +133,8 @@ MATRIX = FurtherPage(
     columns=victims,
 )
 
+TRAININGS = page(lambda runs: [attack for attack, _ in cells(runs)])
+
 TABLE = Table(
     name="benchmark_threat",
     title="Threat model",
@@ -140,5 +143,5 @@ TABLE = Table(
     lead=(VICTIM, DEFENSE, GOAL, ACCESS, SURROGATE, *METHOD),
     columns=(CLIPS, FEASIBLE_IF_RIGHT, SUCCESS_IF_RIGHT, FEASIBLE, CLEAN, RMS, L2, GRADIENTS, FORWARDS, NOISE),
     notes=lambda runs: "Feasible: within the threat model.",
-    further=(MATRIX, WORST, TRANSFER),
+    further=(MATRIX, WORST, TRAININGS, TRANSFER),
 )
