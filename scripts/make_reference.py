@@ -165,6 +165,8 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
     everyone = f"model={','.join((*VICTIMS, *graphs))} {data}{FIFTY}"  # a surrogate's clips serve all victims
     for surrogate in SURROGATES:
         yield f"experiment=benchmark_transfer model@surrogate={surrogate} {everyone}"
+        released = "dim_released,mig_released"  # RobustBenchHAR's code
+        yield f"experiment=benchmark_transfer attack={released} model@surrogate={surrogate} {everyone}"
         for training in ("tasar", "ba"):  # the posterior of the same surrogate
             yield f"task=train training={training} model={surrogate} {data}"
             posterior = f"model@surrogate={surrogate} training@surrogate_training={training}"
@@ -173,6 +175,7 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
     yield f"task=train training=contrastive model=contrastive_encoder_small {data}"
     yield f"experiment=benchmark_transfer attack=no_box,no_box_i {encoder} {everyone}"
     yield f"experiment=benchmark_ensemble {everyone}"
+    yield f"experiment=benchmark_ensemble attack=ens_released {everyone}"
     for own in victims:
         yield f"experiment=benchmark attack=universal,isaac_n,k_joint,one_frame threat=linf_10mm {own}"
         yield f"experiment=benchmark attack=admm,ciasa threat=paper {own}"
