@@ -31,7 +31,7 @@ def made(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         *("model=hcn", "model.architecture.fc7=16"),
     ]
     words += [f"model.checkpoint={_trained(words, place)}"]
-    attack = [*words, "attack=bim", "attack.eps=0.2", "attack.steps=5", "batch_size=4"]
+    attack = [*words, "attack=bim", "attack.eps=0.2", "attack.step=0.05", "attack.steps=6", "batch_size=4"]
     untargeted = tasks.run(job_of([*attack, "runtime.save_clips=true"]))
     targeted = tasks.run(job_of([*attack, "runtime.save_clips=true", "targeted=true", "target=1"]))
     assert untargeted is not None and targeted is not None
@@ -46,11 +46,15 @@ def _trained(words: list[str], place: Path) -> Path:
     network = build_network(model.architecture, model.preprocess, dataset)
     prepared = prepare(dataset, place / "cache", lambda clips, total: clips, 1)
     batch = load_batch(dataset, prepared, range(len(prepared.clips)))
-    optimiser = torch.optim.Adam(network.eval().parameters(), lr=0.001)
-    for _ in range(30):
+    optimiser = torch.optim.Adam(network.eval().parameters(), lr=0.003)
+    for _ in range(300):
+        logits = network(batch.x)
+        if (logits.argmax(dim=1) == batch.y).all():
+            break
         optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(network(batch.x), batch.y).backward()  # type: ignore[no-untyped-call]
+        torch.nn.functional.cross_entropy(logits, batch.y).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+    assert (network(batch.x).argmax(dim=1) == batch.y).all()
     save_weights(network, place / "small.safetensors", {"test_accuracy": 1.0})
     return place / "small.safetensors"
 
@@ -78,8 +82,6 @@ def test_each_judged_clip_has_a_row_that_agrees_with_the_attack(made: tuple[Path
     assert (found["clean_alarm"] == (found["clean_score"] > found["threshold"])).all()
     run = load_run(folder)
     assert run is not None and (run.kind, run.access, run.attack) == ("detection", "oblivious", "bim")
-    again = tasks.run(job_of([*made[1], "task=detect", "batch_size=4", f"judged={made[2]}", f"fit_on=[{made[2]}]"]))
-    assert again is not None and again != folder  # halves by a hash of the names
 
 
 def test_a_fitted_detector_is_used_again_and_a_killed_run_continues(
