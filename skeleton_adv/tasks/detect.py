@@ -201,7 +201,12 @@ class Task:
             tensors = self.detector.fit(examples, self.seed)
             with torch.no_grad():
                 tensors["threshold"] = _threshold(self.detector.scorer(tensors)(natural))
-            facts = {"identity": key, "settings": own, "dataset": job.dataset.name, "command": job.command}
+            facts: dict[str, Any] = {
+                "identity": key,
+                "settings": own,
+                "dataset": job.dataset.name,
+                "command": job.command,
+            }
             facts |= {"natural": len(examples.natural), "held_out": len(natural)}
             facts |= {"adversarial": [len(one) for one in examples.adversarial]}
             save_part(part.path, tensors, facts)
