@@ -64,7 +64,7 @@ class Mahalanobis:
     def fit(self, examples: Examples, seed: int) -> dict[str, Tensor]:
         """The means (K, D) of the classes that occur, and a matrix (D, D) that whitens the features."""
         x, labels = examples.training.stages[-1].double(), examples.labels
-        means = torch.stack([x[labels == label].mean(dim=0) for label in sorted({*labels.tolist()})])
+        centres = torch.stack([x[labels == label].mean(dim=0) for label in sorted({*labels.tolist()})])
         centred = torch.cat([x[labels == label] - x[labels == label].mean(dim=0) for label in {*labels.tolist()}])
         covariance = centred.T @ centred / len(x)
         size = covariance.diagonal().mean().clamp(min=1e-12)
@@ -72,14 +72,14 @@ class Mahalanobis:
         covariance = (1 - self.shrinkage) * covariance + self.shrinkage * size * identity
         lower = torch.linalg.cholesky(covariance)
         whiten = torch.linalg.solve_triangular(lower, identity, upper=False).T
-        return {"means": (means @ whiten).float(), "whiten": whiten.float()}
+        return {"means": (centres @ whiten).float(), "whiten": whiten.float()}
 
     def scorer(self, fitted: Mapping[str, Tensor]) -> Score:
         """The squared Mahalanobis distance to the nearest class."""
-        means, whiten = fitted["means"], fitted["whiten"]
+        centres, whiten = fitted["means"], fitted["whiten"]
 
         def score(deep: Deep) -> Tensor:
-            return distances(deep.stages[-1] @ whiten, means, "l2").square().amin(dim=1)
+            return distances(deep.stages[-1] @ whiten, centres, "l2").square().amin(dim=1)
 
         return score
 

@@ -1,4 +1,4 @@
-"""Detectors by hand and on Gaussian features; separable clips are told apart, equal distributions are not."""
+"""Detectors by hand and on Gaussian features; separable clips are separated, equal distributions are not."""
 
 from collections.abc import Callable
 
