@@ -35,7 +35,8 @@ class Victim:
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
         """A view of the victim for one purpose on these clips."""
-        return View(self.module, Context(batch.mask, batch.movable, batch.index, seed, purpose), self._on_call)
+        context = Context(batch.mask, batch.movable, batch.index, seed, purpose, batch.skeleton)
+        return View(self.module, context, self._on_call)
 
 
 class View:

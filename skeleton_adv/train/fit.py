@@ -94,7 +94,7 @@ def correct(
     with torch.no_grad():
         for start in range(0, len(numbers), batch_size):
             batch = load_batch(dataset, prepared, numbers[start : start + batch_size]).to(_device(model))
-            context = Context(batch.mask, batch.movable, batch.index, 0, "clean")
+            context = Context(batch.mask, batch.movable, batch.index, 0, "clean", batch.skeleton)
             logits = model(batch.x, context) if isinstance(model, Network) else model(batch.x)
             hits += (logits.argmax(dim=1) == batch.y).tolist()
     return hits
