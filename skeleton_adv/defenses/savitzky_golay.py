@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.ranges import Count, Whole, checked
+from skeleton_adv.core.ranges import Range, Whole, checked
 
 
 class SavitzkyGolay(nn.Module):
@@ -26,7 +26,7 @@ class SavitzkyGolay(nn.Module):
     OFF: ClassVar[Mapping[str, Any]] = {"window": 1, "degree": 0}  # with these settings, the defense changes nothing
 
     @checked
-    def __init__(self, network: nn.Module, *, window: Count = 7, degree: Whole = 2) -> None:
+    def __init__(self, network: nn.Module, *, window: Annotated[int, Range("[1, 51]")] = 7, degree: Whole = 2) -> None:
         super().__init__()
         if window % 2 == 0:
             raise SettingError(f"defense.window={window} has no frame in its middle: choose {window + 1}")
