@@ -74,8 +74,8 @@ def deep_features(
     - ``optimiser``: ``lbfgsb``: L-BFGS on the coordinates that are not at a bound, with Armijo's rule along the
       projected step; a halved step takes one of the ``steps``. ``adam``: Adam with the rate ``lr`` (metres), projected
       after each step
-    - ``guide``: among training clips that the network classifies correctly, the ``nearest`` in features, or a
-      ``random`` one
+    - ``guide``: the ``nearest`` in features, or a ``random`` one, among training clips that the network classifies
+      correctly and whose nearest template is that of their class
     - ``until``: what ends the search: ``template``, the nearest template (the paper), or ``both``, until the network is
       fooled too
     - ``norm``, ``eps``: the ball, in metres; in the paper, the box of ``linf``
@@ -124,11 +124,12 @@ class _Known:
     def __init__(self, fitted: Mapping[str, Tensor], batch: SkeletonBatch) -> None:
         self.batch = batch
         self.features, self.labels = fitted["features"].to(batch.x), fitted["labels"].to(batch.y)  # (n, D), (n,)
-        self._right = fitted["predicted"].to(batch.y) == self.labels
         classes = int(fitted["labels"].max()) + 1
         of = torch.nn.functional.one_hot(self.labels, classes).to(batch.x)  # (n, K)
         self._count = of.sum(dim=0)
         self._templates = of.T @ self.features / self._count.clamp(min=1)[:, None]
+        # A clip that is nearer to another template would not lead to its own.
+        self._able = (fitted["predicted"].to(batch.y) == self.labels) & (self.nearest(self.features)[0] == self.labels)
 
     def nearest(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The class (N,) of the template nearest to features (N, D), and its distance (N,)."""
@@ -139,7 +140,7 @@ class _Known:
     def guides(self, features: Tensor, targeted: bool, guide: Guide, seed: int) -> tuple[Tensor, Tensor]:
         """The numbers (N,) of training clips that guide clips with these features, and (N,) bool: whether there are."""
         same = self.labels[None] == self.batch.y[:, None]
-        able = (same if targeted else ~same) & self._right
+        able = (same if targeted else ~same) & self._able
         if guide == "nearest":
             order = _distances(features, self.features)
         else:
