@@ -1,12 +1,15 @@
 """What a network computes for clips: the features of its layers, averaged over frames, joints and persons."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -35,26 +38,36 @@ def joined(parts: Sequence[Deep]) -> Deep:
     return Deep(tuple(torch.cat(stage) for stage in stages), torch.cat([part.logits for part in parts]))
 
 
-def deep(network: nn.Module, x: Tensor) -> Deep:
+def deep(network: nn.Module, x: Tensor, context: Context | None = None) -> Deep:
     """The features and logits of clips x (N, C, T, V, M), in one pass; gradients flow.
 
     Each layer is averaged over all its axes but the channels, as in Detection of Face Recognition Adversarial Attacks
     (Massoli et al., arXiv 1912.02918), Sec. 4. A stage is a layer, or the layers of several streams side by side if
-    the model declares ``stages``. The logits are no stage, unless the model declares no layers. Raises
-    ``SettingError`` for a network without features.
+    the model declares ``stages``. The logits are no stage, unless the model declares no layers. With a ``context``,
+    the network may be behind a defense; the features are then means over the defense's draws. Raises ``SettingError``
+    for a network without features.
     """
-    features: Callable[[Tensor], Mapping[str, Tensor]] | None = getattr(network, "features", None)
-    if features is None:
+    single = network_within(network)
+    if single is None:
         raise SettingError(f"{type(network).__name__} gives no features of its layers: choose a single network")
-    found = features(x)
+    found: Mapping[str, Tensor]
+    found = single.features(x) if context is None else single.features_within(lambda: network(x, context), len(x))
     *inner, last = found
-    model = getattr(network, "model", None)
+    model = getattr(single, "model", None)
     by_person: Mapping[str, bool] = getattr(model, "layers", {})
     stages: Sequence[Sequence[str]] = getattr(model, "stages", [(name,) for name in inner or [last]])
     pooled = (
         torch.cat([_pooled(found[name], by_person.get(name, False)) for name in stage], dim=1) for stage in stages
     )
     return Deep(tuple(pooled), found[last])
+
+
+def network_within(module: nn.Module) -> Any:
+    """The network whose layers give the features of a module: itself, or the only one that it contains; else None."""
+    if hasattr(module, "features"):
+        return module
+    found = [part for part in module.modules() if isinstance(part, Network)]
+    return found[0] if len(found) == 1 else None
 
 
 def _pooled(output: Tensor, by_person: bool) -> Tensor:
