@@ -38,10 +38,13 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
 
 
 def _of_experiment(experiment: str, runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
-    """An experiment's own table with its runs, or a table of all its runs under its name if it has none."""
+    """An experiment's own table with its runs, or a table of all its runs under its name if it has none.
+
+    Several experiments may fill one table: ``defenses_admm`` belongs to ``defenses``.
+    """
     for table in TABLES:
         own = [run for run in runs if table.takes and table.kind == run.kind and table.takes(run)]
-        if own and table.name == experiment:
+        if own and (experiment == table.name or experiment.startswith(f"{table.name}_")):
             return [(table, own)]
     found = []
     for kind in sorted({run.kind for run in runs}):

@@ -28,6 +28,7 @@ from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_cli
 from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 from skeleton_adv.train.fitted import Fitted
 
+NO_ATTACK = "is not a finished attack: name the folder that contains its run.json"
 FITTING = 1  # raise it if fitted detectors change for the same settings
 
 
@@ -55,6 +56,7 @@ class Task:
     judged_clips: str | None = None
     per_class: Count | None = 8
     adaptive: bool = False
+    targeted: bool = False
 
     def run(self, job: Job) -> Path:
         """Fit the detector unless it is fitted, and judge the clips; resume an unfinished run."""
@@ -130,10 +132,29 @@ class Task:
             raise SettingError("fit_clips and judged_clips belong together: set both, or neither")
 
     def _attack_run(self, folder: Path, key: str, job: Job, prepared: Prepared, weights: Weights) -> Run:
-        """The attack's run in a folder; raises ``RunError`` unless it has saved clips of this victim and data."""
-        run = load_run(folder) if (folder / "run.json").is_file() else None
-        if run is None or run.kind != "attack":
-            raise RunError(f"{key}={folder} is not a finished attack: name the folder that contains its run.json")
+        """The attack's run in a folder, or the only one below it that has saved clips of this victim and data.
+
+        Raises ``RunError`` if there is none, or if there are several.
+        """
+        here = (folder / "run.json").is_file()
+        folders = [folder] if here else sorted(path.parent for path in folder.rglob("run.json"))
+        runs = [run for one in folders if (run := load_run(one)) is not None]
+        reasons = [self._unusable(run, job, prepared, weights) for run in runs]
+        usable = [run for run, why in zip(runs, reasons, strict=True) if not why]
+        found = usable if here else [run for run in usable if run.targeted is self.targeted]
+        if not found:
+            raise RunError(f"{key}={folder} {reasons[0] if len(reasons) == 1 and reasons[0] else NO_ATTACK}")
+        if len(found) > 1:
+            raise RunError(
+                f"{key}={folder} contains {len(found)} attacks with saved clips of this victim: name the folder "
+                f"of one, such as {found[0].folder}"
+            )
+        return found[0]
+
+    def _unusable(self, run: Run, job: Job, prepared: Prepared, weights: Weights) -> str:
+        """Why the clips of a run cannot be judged or fitted on; empty if they can."""
+        if run.kind != "attack":
+            return NO_ATTACK
         ours: dict[str, Any] = {
             "checkpoint": weights.digest,
             "prepared": prepared.digest,
@@ -141,21 +162,21 @@ class Task:
         }
         for name, value in ours.items():
             if run.settings.get(name) != value:
-                raise RunError(
-                    f"{key}={folder} was made with another {name} than this job has: run the attack again with the "
-                    "same model and dataset"
+                return (
+                    f"was made with another {name} than this job has: run the attack again with the same model and "
+                    "dataset"
                 )
         if run.defense is not None:
-            raise RunError(f"{key}={folder} attacks a victim behind {run.defense}: use a run with defense=none")
-        if not SavedClips(folder).locations(*PAIR):
-            raise RunError(f"{key}={folder} has no saved clips: run its command again with runtime.save_clips=true")
-        return run
+            return f"attacks a victim behind {run.defense}: use a run with defense=none"
+        if not SavedClips(run.folder or Path()).locations(*PAIR):
+            return "has no saved clips: run its command again with runtime.save_clips=true"
+        return ""
 
     def _parts(self, job: Job, prepared: Prepared, run: Run) -> _Parts:
         """The clips of each part; raises ``DataError`` or ``SettingError`` if one is empty or if clips are in two."""
         order, clips = test_clips(job, prepared), prepared.clips
         fit = chosen(clips, order, self.fit_clips, 0, self.per_class)
-        saved = SavedClips(Path(self.judged)).locations(*PAIR)
+        saved = _attacked(run).targets
         judged = [n for n in chosen(clips, order, self.judged_clips, 1, self.per_class) if n in saved]
         training = hashed_order(clips, "train")
         if not training:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from forked import command
 from jobs import job_of
 
 from skeleton_adv import tasks
@@ -203,3 +204,40 @@ def test_the_threshold_is_the_conformal_quantile() -> None:
     normal = [torch.randn(2, 59, generator=rng) for _ in range(400)]
     rates = [float((later > detect.threshold_of(held)).float().mean()) for held, later in normal]
     assert 0.035 < sum(rates) / len(rates) < 0.06
+
+
+def test_a_folder_may_contain_the_only_attack_with_this_goal(made: tuple[Path, list[str], Path, Path]) -> None:
+    above = made[2].parent
+    assert above == made[3].parent  # both goals are in the same folder
+    same = detection(made, "detector=knn")
+    assert detection(made, "detector=knn", judged=above) == same
+    aimed = detection(made, "detector=knn", "targeted=true", judged=above)
+    assert aimed == detection(made, "detector=knn", judged=made[3]) != same
+    again = [*made[1], "attack=bim", "attack.eps=0.1", "attack.steps=2", "batch_size=4", "runtime.save_clips=true"]
+    tasks.run(job_of(again))
+    with pytest.raises(RunError, match="contains 2 attacks"):
+        detection(made, "detector=knn", judged=above)
+    with pytest.raises(RunError, match="not a finished attack"):
+        detection(made, "detector=knn", judged=made[0] / "cache")
+
+
+@pytest.mark.slow
+def test_kill_minus_nine_at_any_change_of_a_file_loses_nothing(
+    made: tuple[Path, list[str], Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    _, words, untargeted, _ = made
+    own = [word for word in words if not word.startswith(("runtime.output", "runtime.checkpoint"))]
+    own += ["task=detect", "batch_size=4", f"judged={untargeted}", f"fit_on=[{untargeted}]", *PARTS]
+    own += ["detector=mlp", "detector.epochs=3"]
+    whole = command(tmp_path / "whole", own)
+    (expected,) = (tmp_path / "whole").rglob("run.json")
+    weights = {path.name: path.read_bytes() for path in (tmp_path / "whole").rglob("*.safetensors")}
+    assert len(weights) == 1 and whole.changes > 5
+    for change in range(1, whole.changes + 1):
+        folder = tmp_path / f"change{change}"
+        assert command(folder, own, at_change=change).killed
+        command(folder, own)
+        (found,) = folder.rglob("run.json")
+        pd.testing.assert_frame_equal(rows(found.parent), rows(expected.parent))
+        assert {path.name: path.read_bytes() for path in folder.rglob("*.safetensors")} == weights
