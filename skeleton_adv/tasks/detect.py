@@ -132,16 +132,18 @@ class Task:
             raise SettingError("fit_clips and judged_clips belong together: set both, or neither")
 
     def _attack_run(self, folder: Path, key: str, job: Job, prepared: Prepared, weights: Weights) -> Run:
-        """The attack's run in a folder, or the only one below it that has saved clips of this victim and data.
+        """The attack's run in a folder, or the one below it that has the most saved clips of this victim and data.
 
-        Raises ``RunError`` if there is none, or if there are several.
+        Raises ``RunError`` if there is none, or if several have as many.
         """
         here = (folder / "run.json").is_file()
         folders = [folder] if here else sorted(path.parent for path in folder.rglob("run.json"))
         runs = [run for one in folders if (run := load_run(one)) is not None]
         reasons = [self._unusable(run, job, prepared, weights) for run in runs]
         usable = [run for run, why in zip(runs, reasons, strict=True) if not why]
-        found = usable if here else [run for run in usable if run.targeted is self.targeted]
+        usable = usable if here else [run for run in usable if run.targeted is self.targeted]
+        most = max((len(_attacked(run).targets) for run in usable), default=0)
+        found = [run for run in usable if len(_attacked(run).targets) == most]
         if not found:
             raise RunError(f"{key}={folder} {reasons[0] if len(reasons) == 1 and reasons[0] else NO_ATTACK}")
         if len(found) > 1:
