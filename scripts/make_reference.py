@@ -73,6 +73,9 @@ SURROGATES = GRAPHS[:3]
 BUDGETED = ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short")  # the cheapest first
 ON_HCN = "fmn_linf,apgd_dlr"  # autoattack_short contains APGD-DLR, so the slower victims do without these
 HUNDRED, FIFTY = " batch_size=50 runtime.limit=100", " batch_size=50 runtime.limit=50"
+TWO_HUNDRED = " batch_size=50 runtime.limit=200"
+ROBUST = ("adversarial", "adversarial_fast", "trades", "beat", "pcl", "msvdd", "distillation", "bone_adversarial")
+DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
 THIRTY, TWENTY_FIVE, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 10))
 
 
@@ -88,6 +91,8 @@ def commands(utd: str, hdm: str, scale: Scale) -> Iterator[str]:
     )
     yield from defended(real, "", "", "", " batch_size=215", scale)  # 430 test clips in two chunks
     yield from defended("dataset=synthetic_cs", scale.single, scale.actions, scale.frames, scale.two_hundred, scale)
+    yield from defenses(real)
+    yield from detection(real)
 
 
 def white_box(real: str, scale: Scale) -> Iterator[str]:
@@ -188,6 +193,36 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
     for attacks in BUDGETED:
         yield f"experiment=benchmark attack={attacks} model=hcn model.seed=1,2 {data}{HUNDRED}"
     yield f"experiment=benchmark_least attack=ddn model=hcn model.seed=1,2 {data}{HUNDRED}"
+
+
+def defenses(data: str) -> Iterator[str]:
+    """HCN behind each defense and with each robust training; after any command, the table is complete for its rows."""
+    own = f"model=hcn {data}{HUNDRED}"
+    yield f"experiment=defenses {own}"
+    yield f"experiment=defenses_randomised {own}"
+    yield f"experiment=defenses_admm defense=none adaptive=true {own}"
+    yield f"experiment=defenses_admm {own}"
+    yield f"experiment=defenses_transfer {own}"
+    for training in ROBUST:
+        trained = f"defense=none training={training} {own}"
+        yield f"task=train training={training} {data}"
+        yield f"experiment=defenses {trained}"
+        yield f"experiment=defenses_admm adaptive=true {trained}"
+        yield f"experiment=defenses_admm adaptive=true model@surrogate=hcn {trained}"
+        yield f"experiment=defenses_transfer {trained}"
+
+
+def detection(data: str) -> Iterator[str]:
+    """Detectors for HCN: fitted on all attacks, then on one of them; subjects 2 and 4, judged on 6 and 8."""
+    own = f"model=hcn {data}"
+    parts = "fit_clips=*_s2_*|*_s4_* judged_clips=*_s6_*|*_s8_*"
+    folders = [f"{RUNS}/utd_mhad/hcn/{attack}/none" for attack in DETECTED]
+    for attack in DETECTED:
+        yield f"attack={attack} targeted=false,true runtime.save_clips=true {own}{TWO_HUNDRED} -m"
+    for targeted in ("false", "true"):
+        judged = f"judged={','.join(folders)} targeted={targeted} {parts} {own}"
+        yield f"experiment=detection fit_on=[{','.join(folders)}] {judged}"
+        yield f"experiment=detection detector=mlp,lstm adaptive=false fit_on=[{folders[0]}] {judged}"
 
 
 def main() -> None:

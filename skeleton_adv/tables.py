@@ -11,6 +11,7 @@ from skeleton_adv.report.table import Table
 from skeleton_adv.report.tables import TABLES, by_table, plain
 from skeleton_adv.report.write import write
 from skeleton_adv.runs.load import Run, load_run
+from skeleton_adv.runs.schema import KINDS
 
 
 def show_and_write(runs: Sequence[Run], out: Path, wide: bool = False) -> list[Path]:
@@ -29,7 +30,7 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     runs = [run for folder in dict.fromkeys(folders) if (run := load_run(folder)) is not None]
     show_new(runs)
     for run in runs:
-        print(f"records: {run.folder}/{'certificates' if run.kind == 'certificate' else 'records'}.csv")
+        print(f"records: {run.folder}/{KINDS[run.kind].file}")
     for here in by_dataset(runs) if experiment else ():
         for table, own in _of_experiment(str(experiment), here):
             for path in write(table, own, table.rows(own), here, out):
@@ -37,10 +38,13 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
 
 
 def _of_experiment(experiment: str, runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
-    """An experiment's own table with its runs, or a table of all its runs under its name if it has none."""
+    """An experiment's own table with its runs, or a table of all its runs under its name if it has none.
+
+    Several experiments may fill one table: ``defenses_admm`` belongs to ``defenses``.
+    """
     for table in TABLES:
         own = [run for run in runs if table.takes and table.kind == run.kind and table.takes(run)]
-        if own and table.name == experiment:
+        if own and (experiment == table.name or experiment.startswith(f"{table.name}_")):
             return [(table, own)]
     found = []
     for kind in sorted({run.kind for run in runs}):

@@ -120,7 +120,7 @@ def dataset_of(skeleton: Skeleton, persons: int, num_frames: int = 16, num_class
 
 def context_of(batch: SkeletonBatch, **changes: Any) -> Context:
     settings = {"seed": 5, "purpose": "judge", "draw": 0} | changes
-    return Context(batch.mask, batch.movable, batch.index, **settings)
+    return Context(batch.mask, batch.movable, batch.index, skeleton=batch.skeleton, **settings)
 
 
 def reordered(batch: SkeletonBatch, order: list[int]) -> SkeletonBatch:

@@ -20,6 +20,7 @@ GROUPS = {  # what can be listed -> its folder of options, and the facts at the 
     "victims": ("model", ("reference",)),
     "datasets": ("dataset", ("licence", "source", "reference")),
     "defenses": ("defense", ("reference",)),
+    "detectors": ("detector", ("reference",)),
     "trainings": ("training", ("reference",)),
 }
 OURS = "MIT"  # every method is implemented here
@@ -29,10 +30,11 @@ CHECKPOINTS = (Path(__file__).parents[1] / "checkpoints", CONF.parent / "outputs
 def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") -> pd.DataFrame:
     """A table of all options of one kind, one row per option.
 
-    ``what`` is ``attacks``, ``victims``, ``weights``, ``datasets``, ``defenses``, ``trainings`` or ``skeletons``.
+    ``what`` is ``attacks``, ``victims``, ``weights``, ``datasets``, ``defenses``, ``detectors``, ``trainings`` or
+    ``skeletons``.
 
     - attacks: title, the access to the network that the attack or its fit needs, its threat model and reference
-    - victims, datasets, defenses, trainings: title and reference; for datasets also source and licence
+    - victims, datasets, defenses, detectors, trainings: title and reference; for datasets also source and licence
     - weights (those that are shipped and those below ``checkpoint_dir``): dataset, victim, frames, classes, noise and
       seed of the training, accuracy on the test clips, licence, and the file
     - skeletons: a column per skeleton, with its joints in their order

@@ -14,8 +14,18 @@ from skeleton_adv.core.masks import Joints
 from skeleton_adv.runs.schema import Columns
 
 __all__ = [
-    *("Access", "Attack", "AttackResult", "Fit", "Model", "Pool", "access_of", "aims", "fit_of", "members"),
-    *("minimises", "name_of", "needs", "own_columns", "passes_of", "strongest_access", "uses_labels", "wants_pool"),
+    *("Access", "Attack", "AttackResult", "Deep", "Fit", "Model", "Pool", "access_of", "aims", "deep", "fit_of"),
+    *(
+        "members",
+        "minimises",
+        "name_of",
+        "needs",
+        "own_columns",
+        "passes_of",
+        "strongest_access",
+        "uses_labels",
+        "wants_pool",
+    ),
     "wants_posterior",
 ]
 
@@ -48,6 +58,10 @@ Fit = Callable[..., Iterator[Tensors]]
 
 # (x, draws, scale) -> logits (H, N, num_classes) of networks that are drawn from the posterior over the weights.
 Posterior = Callable[[Tensor, int, float], Tensor]
+
+
+# x -> the features (N, D) of each stage, averaged over frames, joints and persons, and the logits (N, num_classes).
+Deep = Callable[[Tensor], tuple[tuple[Tensor, ...], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -204,6 +218,22 @@ def posterior(model: Model) -> Posterior:
     """
     found: Posterior | None = getattr(model, "__posterior__", None)
     return found or (lambda x, draws, scale: model(x)[None])
+
+
+def deep(model: Model) -> Deep:
+    """The function that returns the features (N, D) of each stage of a model, in order, and its logits.
+
+    A model without features has one stage, its logits.
+    """
+    found: Deep | None = getattr(model, "__deep__", None)
+    if found:
+        return found
+
+    def logits_only(x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        logits = model(x)
+        return (logits,), logits
+
+    return logits_only
 
 
 def _masked(attack: F) -> F:

@@ -1,6 +1,6 @@
 """The attack of Zheng et al.: Adam on the augmented Lagrangian, dual ascent on its multipliers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -13,6 +13,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
 
 Reduction = Literal["mean", "mean_all", "sum"]
+Keep = Literal["last", "best"]
 
 
 @needs("gradients", passes=lambda outer_steps, inner_steps, **_: outer_steps * inner_steps + 1)
@@ -30,7 +31,7 @@ def admm(
     conf: NonNegative = 1.0,
     targeted_loss: Literal["cross_entropy", "margin"] = "cross_entropy",
     reduction: Reduction = "mean",
-    keep: Literal["last", "best"] = "last",
+    keep: Keep = "last",
     trace: bool = False,
 ) -> AttackResult:
     """Towards Understanding the Adversarial Vulnerability of Skeleton-based Action Recognition
@@ -45,6 +46,43 @@ def admm(
     One Adam optimiser runs through all steps, as in the released code. With ``trace``, the result contains the
     main loss and each constraint's term at every inner step.
     """
+
+    def loss(logits: Tensor) -> Tensor:
+        if targeted and targeted_loss == "cross_entropy":
+            return cross_entropy(logits, batch.y)
+        return hinge(logits, batch.y, targeted, conf)
+
+    def success(logits: Tensor) -> Tensor:
+        return fooled(logits, batch.y, targeted)
+
+    return multiplied(
+        *(model, batch, constraints, loss, success),
+        beta=beta,
+        outer_steps=outer_steps,
+        inner_steps=inner_steps,
+        lr=lr,
+        reduction=reduction,
+        keep=keep,
+        trace=trace,
+    )
+
+
+def multiplied(
+    model: Model,
+    batch: SkeletonBatch,
+    constraints: Mapping[str, Constraint],
+    objective: Callable[[Tensor], Tensor],
+    success: Callable[[Tensor], Tensor],
+    *,
+    beta: float,
+    outer_steps: int,
+    inner_steps: int,
+    lr: float,
+    reduction: Reduction,
+    keep: Keep,
+    trace: bool = False,
+) -> AttackResult:
+    """The attack for any loss (N,) of the logits; ``success`` (N,) says which logits are what the attack wants."""
     x_adv = batch.x.clone().requires_grad_()
     limits = {name: constraint.on(batch) for name, constraint in constraints.items()}
     weights = {name: _weights(limit, reduction) for name, limit in limits.items()}
@@ -58,10 +96,7 @@ def admm(
     for _ in range(outer_steps):
         for _ in range(inner_steps):
             logits = model(x_adv)
-            if targeted and targeted_loss == "cross_entropy":
-                loss = cross_entropy(logits, batch.y)
-            else:
-                loss = hinge(logits, batch.y, targeted, conf)
+            loss = objective(logits)
             violations = {name: limit.violation(x_adv) for name, limit in limits.items()}
             terms = {
                 name: (weights[name] * (duals[name] * h + beta / 2 * h.square())).sum(dim=1)
@@ -70,7 +105,7 @@ def admm(
             lagrangian = loss + sum(terms.values())
             (gradient,) = torch.autograd.grad(lagrangian.sum(), x_adv)
             if keep == "best":
-                best, least = _better(best, least, x_adv, violations, fooled(logits, batch.y, targeted))
+                best, least = _better(best, least, x_adv, violations, success(logits))
             if trace:
                 history.append({"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}})
             x_adv.grad = torch.where(movable, gradient, 0)
@@ -81,7 +116,7 @@ def admm(
 
     with torch.no_grad():
         x_adv = x_adv.detach()
-        found = fooled(model(x_adv), batch.y, targeted)
+        found = success(model(x_adv))
         if keep == "best":
             best, least = _better(best, least, x_adv, {n: limit.violation(x_adv) for n, limit in limits.items()}, found)
             found = least.isfinite()

@@ -40,7 +40,7 @@ def lbfgs(
     for _ in range(search_steps):
         point, trial = torch.zeros_like(point), torch.zeros_like(point)
         value, slope, way = torch.full_like(best.size, torch.inf), torch.zeros_like(point), torch.zeros_like(point)
-        rate, curved = torch.ones_like(best.size), _Curvature(point, history)
+        rate, curved = torch.ones_like(best.size), Curvature(point, history)
         reached = torch.zeros_like(best.found)
         for _ in range(steps):
             delta = trial.view_as(batch.x).requires_grad_()
@@ -71,14 +71,18 @@ def _loss(logits: Tensor, y: Tensor, targeted: bool) -> Tensor:
     return logits.logsumexp(dim=1) - logits.scatter(1, y[:, None], -torch.inf).logsumexp(dim=1)
 
 
-class _Curvature:
-    """The last pairs of steps and changes of the gradient, per clip (Nocedal and Wright, Algorithm 7.4)."""
+class Curvature:
+    """The last pairs of steps and changes of the gradient, per clip (Nocedal and Wright, Algorithm 7.4).
 
-    def __init__(self, like: Tensor, history: int) -> None:
+    ``scale`` (N, 1) is the inverse of the curvature at first; by default, that of ``|d|^2``.
+    """
+
+    def __init__(self, like: Tensor, history: int, scale: Tensor | None = None) -> None:
         self._steps = like.new_zeros(history, *like.shape)  # (history, N, D), the newest last
         self._changes = torch.zeros_like(self._steps)
         self._inverses = like.new_zeros(history, len(like))  # 1 / (step . change); 0 for a pair that does not exist
-        self._scale = like.new_full((len(like), 1), 0.5)  # the inverse of the curvature of |d|^2
+        self._first = like.new_full((len(like), 1), 0.5) if scale is None else scale
+        self._scale = self._first
 
     def add(self, step: Tensor, change: Tensor, chosen: Tensor) -> None:
         """Add pairs (N, D) for the ``chosen`` clips (N,) where the curvature along the step is positive."""
@@ -93,7 +97,7 @@ class _Curvature:
         self._scale = torch.where(chosen, ratio, self._scale[:, 0])[:, None]
 
     def downhill(self, gradient: Tensor) -> Tensor:
-        """(N, D) minus the inverse curvature times the gradient, or minus half the gradient if that is not downhill."""
+        """(N, D) minus the inverse curvature times the gradient, or times the first scale if that is not downhill."""
         q, alphas = gradient.clone(), []
         for s, y, inverse in reversed(list(zip(self._steps, self._changes, self._inverses, strict=True))):
             alphas.append((inverse * (s * q).sum(dim=1))[:, None])
@@ -102,4 +106,4 @@ class _Curvature:
         for s, y, inverse in zip(self._steps, self._changes, self._inverses, strict=True):
             q = q + s * (alphas.pop() - (inverse * (y * q).sum(dim=1))[:, None])
         falls = (q * gradient).sum(dim=1, keepdim=True) > 0
-        return -torch.where(falls, q, gradient / 2)
+        return -torch.where(falls, q, self._first * gradient)

@@ -43,6 +43,7 @@ PLACES = (
     Place("constraint.", "skeleton_adv.constraints", partial=False),
     Place("dataset.", "skeleton_adv.data", partial=False),
     Place("defense.", "skeleton_adv.defenses", partial=True, takes=("network",)),
+    Place("detector.", "skeleton_adv.detectors", partial=False),
     Place("model.architecture.", "skeleton_adv.models", partial=True, takes=("num_classes",)),
     Place("model.preprocess.", "skeleton_adv.models", partial=True, refuses=("num_classes",)),  # of a network
     Place("surrogate.architecture.", "skeleton_adv.models", partial=True, takes=("num_classes",)),
@@ -52,7 +53,7 @@ PLACES = (
     Place("surrogate_training.", "skeleton_adv.train", partial=False),
 )
 MADE = (  # each of these is one call
-    *("attack.", "dataset.", "defense.", "recipe.", "training.", "surrogate_training."),
+    *("attack.", "dataset.", "defense.", "detector.", "recipe.", "training.", "surrogate_training."),
     *("model.architecture.", "model.preprocess.", "surrogate.architecture.", "surrogate.preprocess."),
 )
 

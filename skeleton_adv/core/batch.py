@@ -100,4 +100,5 @@ class Context:
     index: Tensor  # (N,)
     seed: int
     purpose: str
+    skeleton: Skeleton
     draw: int = 0

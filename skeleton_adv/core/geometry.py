@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.skeleton import Skeleton
 
 
@@ -49,7 +49,7 @@ def bone_lengths(x: Tensor, skeleton: Skeleton) -> Tensor:
     return length(joints_last(x, skeleton) @ _incidence(skeleton, x.device, x.dtype))
 
 
-def bones_exist(batch: SkeletonBatch) -> Tensor:
+def bones_exist(batch: SkeletonBatch | Context) -> Tensor:
     """(N, T, M, E) bool: whether both joints of a bone exist."""
     present = batch.mask[:, 0].transpose(2, 3)
     children, parents = _bones(batch.skeleton, present.device)

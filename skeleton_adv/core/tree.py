@@ -5,7 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.geometry import _incidence, bones_exist, joints_last
 from skeleton_adv.core.skeleton import Skeleton
 
@@ -76,7 +76,7 @@ def _paths(skeleton: Skeleton, device: torch.device, dtype: torch.dtype) -> Tens
     return matrix.to(device)
 
 
-def bone_vectors(x: Tensor, batch: SkeletonBatch) -> Tensor:
+def bone_vectors(x: Tensor, batch: SkeletonBatch | Context) -> Tensor:
     """(N, C, T, M, E) vectors from the parent to the joint of each bone, 0 for bones that do not exist."""
     vectors = joints_last(x, batch.skeleton) @ _incidence(batch.skeleton, x.device, x.dtype)
     return torch.where(bones_exist(batch)[:, None], vectors, 0)
@@ -88,7 +88,17 @@ def rebuilt(batch: SkeletonBatch, factors: Tensor) -> Tensor:
     The root's path and all bone directions stay. A bone that does not exist in a frame moves no joint there.
     """
     bones = bone_vectors(batch.x, batch) * (factors - 1)[:, None, None]
-    moved = (bones @ _paths(batch.skeleton, batch.x.device, batch.x.dtype)).transpose(3, 4)
-    coords = torch.tensor(batch.skeleton.coords, device=batch.x.device)
-    shift = moved if len(coords) == batch.x.shape[1] else torch.zeros_like(batch.x).index_add(1, coords, moved)
-    return torch.where(batch.movable, batch.x + shift, batch.x)
+    return torch.where(batch.movable, batch.x + displacement(bones, batch), batch.x)
+
+
+def displacement(bones: Tensor, batch: SkeletonBatch | Context) -> Tensor:
+    """(N, C, T, V, M) displacements of all joints if the vectors of bones change by ``bones`` (N, C, T, M, E).
+
+    The root stays; channels without coordinates are 0.
+    """
+    moved = (bones @ _paths(batch.skeleton, bones.device, bones.dtype)).transpose(3, 4)
+    coords = torch.tensor(batch.skeleton.coords, device=bones.device)
+    if len(coords) == batch.skeleton.channels:
+        return moved
+    n, _, *rest = moved.shape
+    return moved.new_zeros(n, batch.skeleton.channels, *rest).index_add(1, coords, moved)

@@ -1,6 +1,6 @@
 """HCN: hierarchical co-occurrence network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -28,6 +28,11 @@ class HCN(nn.Module):
     """
 
     layers: ClassVar[Mapping[str, bool]] = {**dict.fromkeys(_BY_PERSON, True), "fc7": False, "fc8": False}
+    # Layers whose features belong together, because the streams of positions and motions have the same stages.
+    stages: ClassVar[Sequence[Sequence[str]]] = (
+        *((f"conv{number}", f"conv{number}m") for number in range(1, 5)),
+        *(("conv5",), ("conv6",), ("fc7",)),
+    )
 
     @checked
     def __init__(

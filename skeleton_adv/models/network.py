@@ -102,12 +102,19 @@ class Network(nn.Module):
         by one, and its output is then (N, M, ...), else (N, ...). One pass; gradients flow. A model that
         declares none has only ``logits``.
         """
+        return self.features_within(lambda: self(x), len(x))
+
+    def features_within(self, call: Callable[[], Tensor], clips: int) -> dict[str, Tensor]:
+        """The outputs of the model's layers while ``call`` runs this network on ``clips`` clips.
+
+        A defense may run it several times; the outputs are then means over these passes. ``call`` returns the logits.
+        """
         layers: Mapping[str, bool] = getattr(self.model, "layers", {})
-        found: dict[str, Tensor] = {}
+        found: dict[str, list[Tensor]] = {name: [] for name in layers}
 
         def keep(name: str, by_person: bool) -> Callable[[nn.Module, Any, Tensor], None]:
             def hook(module: nn.Module, arguments: Any, output: Tensor) -> None:
-                found[name] = output.view(len(x), -1, *output.shape[1:]) if by_person else output
+                found[name].append(output.view(clips, -1, *output.shape[1:]) if by_person else output)
 
             return hook
 
@@ -116,11 +123,12 @@ class Network(nn.Module):
             for name, by_person in layers.items()
         ]
         try:
-            logits = self(x)
+            logits = call()
         finally:
             for handle in hooks:
                 handle.remove()
-        return {name: found[name] for name in layers} if layers else {"logits": logits}
+        means = {name: torch.stack(seen).mean(dim=0) if seen[1:] else seen[0] for name, seen in found.items()}
+        return means or {"logits": logits}
 
 
 def build_network(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.errors import AttackError
+from skeleton_adv.models.deep import deep, network_within
 from skeleton_adv.models.network import returns_features
 
 
@@ -35,7 +36,8 @@ class Victim:
 
     def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
         """A view of the victim for one purpose on these clips."""
-        return View(self.module, Context(batch.mask, batch.movable, batch.index, seed, purpose), self._on_call)
+        context = Context(batch.mask, batch.movable, batch.index, seed, purpose, batch.skeleton)
+        return View(self.module, context, self._on_call)
 
 
 class View:
@@ -89,6 +91,23 @@ class View:
             logits.register_hook(partial(self._count_gradient, passes))  # type: ignore[no-untyped-call]
         return logits
 
+    def deep(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The features (N, D) of each stage of the victim (``models.deep``), and its logits (N, K), in one pass.
+
+        A victim without features of its own, such as an ensemble, has one stage, its logits.
+        """
+        if network_within(self._module) is None:
+            logits = self(x)
+            return (logits,), logits
+        seen = x.view_as(x)  # its gradient is that of one pass, whichever features it comes from
+        found = deep(self._module, seen, replace(self._context, draw=self.forwards))
+        self.forwards += 1
+        self._on_call()
+        self.answers.append(found.logits.detach().clone())
+        if seen.requires_grad:
+            seen.register_hook(partial(self._count_gradient, 1))  # type: ignore[no-untyped-call]
+        return found.stages, found.logits
+
     def limited(self, access: Access) -> Callable[[Tensor], Tensor]:
         """A function that returns no more than ``access`` allows, and whose calls count as this view's.
 
@@ -103,6 +122,7 @@ class View:
         if self._members:  # see attacks.members
             gradients.__members__ = tuple(partial(self._passed, one, networks=1) for one in self._members)  # type: ignore[attr-defined]
         gradients.__posterior__ = self.sampled  # type: ignore[attr-defined]  # see attacks.posterior
+        gradients.__deep__ = self.deep  # type: ignore[attr-defined]  # see attacks.deep
 
         def scores(x: Tensor) -> Tensor:
             if x.requires_grad and torch.is_grad_enabled():

@@ -45,10 +45,7 @@ def warnings(run: Run) -> list[str]:
     if run.access == "none" and np.isnan(gradient).all():  # that of features, which have no cross-entropy
         return found + _failures(run)
     usual = max(float(np.median(gradient[~np.isnan(gradient)])) if (~np.isnan(gradient)).any() else 1.0, 1.0)
-    still = int((gradient == 0).sum())
-    if still:
-        why = "it is masked, or it is rounded to 0 because the victim is very confident"
-        found.append(f"the cross-entropy has no gradient on {still} of {count} clips: {why}")
+    found += _still(run)
     wild = int((~(gradient < 1e3 * usual) & (gradient != 0)).sum())
     if wild:
         per = {"m": " per metre"}.get(run.unit, f", per {unit_of([run]).name}")
@@ -69,19 +66,41 @@ def _of_members(run: Run) -> list[str]:
         found.append(f"the DLR loss requires {least} classes, and there are {run.num_classes}: the loss is the margin")
     if not ours:
         return found
-    hits = {name: int(run.array(name).sum()) for name in ("aa_varies", "aa_flat", "aa_probabilities")}
+    hits = {name: int(run.array(name).sum()) for name in ("aa_varies", "aa_probabilities")}
     if hits["aa_varies"] and settings.get("version") == "standard":
         found.append(f"two calls give different logits on {hits['aa_varies']} of {count} clips: use autoattack_rand")
-    if hits["aa_flat"]:
-        found.append(f"APGD met a gradient of exactly 0 on {hits['aa_flat']} of {count} clips: the gradient is masked")
+    found += _flat(run)
     if hits["aa_probabilities"]:
         found.append("the victim returns probabilities, whose cross-entropy has small gradients: return logits")
-    alone = int((run.array("aa_member") == 4).sum())
-    if alone:
-        found.append(
-            f"the square attack, which sees only scores, fools {alone} of {count} clips that APGD and FAB do not"
-        )
-    return found
+    return found + _by_scores_alone(run)
+
+
+def masked(run: Run) -> list[str]:
+    """The signs in a run's own rows that the victim's gradient is masked, as sentences."""
+    return _still(run) + ([*_flat(run), *_by_scores_alone(run)] if "aa_member" in run.columns else [])
+
+
+def _still(run: Run) -> list[str]:
+    """The clips on which the cross-entropy has no gradient."""
+    still = int((run.array("gradient") == 0).sum())
+    why = "it is masked, or it is rounded to 0 because the victim is very confident"
+    return [f"the cross-entropy has no gradient on {still} of {len(run.records)} clips: {why}"] if still else []
+
+
+def _flat(run: Run) -> list[str]:
+    """The clips on which AutoAttack's APGD met a gradient of 0."""
+    flat, count = int(run.array("aa_flat").sum()), len(run.records)
+    return [f"APGD met a gradient of exactly 0 on {flat} of {count} clips: the gradient is masked"] if flat else []
+
+
+def _by_scores_alone(run: Run) -> list[str]:
+    """The clips that only the last part of AutoAttack fools, which has no gradient."""
+    alone, count = int((run.array("aa_member") == 4).sum()), len(run.records)
+    return (
+        [f"the square attack, which sees only scores, fools {alone} of {count} clips that APGD and FAB do not"]
+        if alone
+        else []
+    )
 
 
 def _failures(run: Run) -> list[str]:

@@ -29,7 +29,7 @@ class Run:
 
     records: pd.DataFrame  # one row per clip, in the order of the dataset
     folder: Path | None
-    kind: str  # kind of its rows: attack or certificate
+    kind: str  # kind of its rows: attack, certificate or detection
     identity: str
     dataset: str
     unit: str  # unit of lengths: m or image
@@ -132,6 +132,11 @@ class Run:
         return self._part("defense")
 
     @property
+    def of_detector(self) -> Facts:
+        """The settings of the detector."""
+        return self._part("detector")
+
+    @property
     def smoothing(self) -> Facts:
         """The settings of a certificate."""
         return self._part("smoothing")
@@ -228,12 +233,15 @@ def _check_body(body: Facts) -> None:
 
 def _check_settings(kind: str, settings: Facts, choices: Facts) -> None:
     """Raise ``KeyError`` naming the first missing or mistyped setting or option of this kind of run."""
-    for name in ("model", "defense", *(("attack",) if kind == "attack" else ())):
+    of_kind = {"attack": ("attack",), "detection": ("attack", "detector")}
+    for name in ("model", "defense", *of_kind.get(kind, ())):
         if not isinstance(choices.get(name), str):
             raise KeyError(f"choices.{name}")
     wanted: dict[str, tuple[type, ...]] = {"smoothing": (dict,)}
-    if kind == "attack":
+    if kind in of_kind:
         wanted = {"attack": (dict,), "targeted": (bool,), "target": (str, type(None))}
+    if kind == "detection":
+        wanted |= {"detector": (dict,), "fit_on": (list,)}
     parts = ("dataset", "defense", "model")
     wanted |= {name: (dict,) for name in parts if name in settings}
     wanted |= {name: (str, type(None)) for name in ("checkpoint", "surrogate_checkpoint") if name in settings}

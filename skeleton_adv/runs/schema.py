@@ -76,7 +76,29 @@ CERTIFICATE = RowKind(
     },
 )
 
-KINDS = {kind.name: kind for kind in (ATTACK, CERTIFICATE)}
+DETECTION = RowKind(
+    name="detection",
+    file="detections.csv",
+    schema=1,
+    columns={
+        **CLIP,
+        "target": "int",  # -1 if untargeted
+        "clean_pred": "int",  # -1 if the logits are not finite
+        "adv_pred": "int",
+        "clean_correct": "bool",
+        "success": "bool",  # whether the adversarial clip fools the victim, recomputed
+        "clean_score": "float",  # of the detector, for the clean clip; the higher, the more likely adversarial
+        "adv_score": "float",
+        "threshold": "float",  # scores above it raise an alarm
+        "clean_alarm": "bool",
+        "adv_alarm": "bool",
+        "l2": "float",  # of the perturbation, as in an attack's rows
+        "rms_mm": "float",
+        "seconds": "float",
+    },
+)
+
+KINDS = {kind.name: kind for kind in (ATTACK, CERTIFICATE, DETECTION)}
 
 
 def constraint_columns(names: Iterable[str]) -> dict[str, ColumnKind]:

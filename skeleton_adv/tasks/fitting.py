@@ -52,11 +52,11 @@ def fitted_part(
             raise AttackError(f"the fit of attack {job.choices['attack']} returned nothing: it must yield its tensors")
         facts = {"identity": key, "settings": dict(settings), "dataset": job.dataset.name, "command": job.command}
         facts |= provenance(attacked.device)
-        _save(part.path, state, facts)
+        save_part(part.path, state, facts)
         return facts
 
     part.fit(work)
-    return _load(part.path, attacked.device)
+    return load_part(part.path, attacked.device)
 
 
 def _keep(path: Path, state: Mapping[str, Tensor]) -> None:
@@ -66,7 +66,8 @@ def _keep(path: Path, state: Mapping[str, Tensor]) -> None:
     write_whole(path, content.getvalue())
 
 
-def _save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def save_part(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write the tensors of a fitted part, and its facts beside them."""
     from safetensors.torch import save
 
     stored = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
@@ -75,7 +76,8 @@ def _save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     write_whole(path, stored)
 
 
-def _load(path: Path, device: str) -> dict[str, Tensor]:
+def load_part(path: Path, device: str) -> dict[str, Tensor]:
+    """The tensors of a fitted part; raises ``CheckpointError`` if its JSON describes another file."""
     from safetensors.torch import load_file
 
     known = read_json(path.with_suffix(".json"), CheckpointError)

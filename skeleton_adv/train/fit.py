@@ -99,7 +99,7 @@ def correct(
     with torch.no_grad():
         for start in range(0, len(numbers), batch_size):
             batch = load_batch(dataset, prepared, numbers[start : start + batch_size]).to(_device(model))
-            context = Context(batch.mask, batch.movable, batch.index, 0, "clean")
+            context = Context(batch.mask, batch.movable, batch.index, 0, "clean", batch.skeleton)
             x = training.judged(model, batch)
             logits = model(x, context) if isinstance(model, Network) else model(x)
             hits += (logits.argmax(dim=1) == batch.y).tolist()

@@ -13,6 +13,7 @@ GROUPS = {
     "victims": "model",
     "datasets": "dataset",
     "defenses": "defense",
+    "detectors": "detector",
     "trainings": "training",
 }
 

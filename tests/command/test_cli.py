@@ -69,6 +69,9 @@ def leaves(settings: Any, key: tuple[str, ...] = ()) -> list[tuple[tuple[str, ..
     return [leaf for name, part in settings.items() for leaf in leaves(part, (*key, name))]
 
 
+REQUIRED = {"detection": ["judged=RUN"]}  # the words without which an experiment does not run
+
+
 @pytest.mark.parametrize("experiment", list(cli.groups()["experiment"]))
 def test_every_experiment_sets_and_sweeps_existing_keys(experiment: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
@@ -84,14 +87,26 @@ def test_every_experiment_sets_and_sweeps_existing_keys(experiment: str) -> None
         for part in key:
             node = node[part]
         assert node == value, key
-    cli.check_arguments(["-m", f"experiment={experiment}", *(f"{key}={value}" for key, value in swept.items())])
+    words = [*REQUIRED.get(experiment, ()), *(f"{key}={value}" for key, value in swept.items())]
+    cli.check_arguments(["-m", f"experiment={experiment}", *words])
 
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 REAL = ("dataset=utd_mhad", "dataset=hdm05")  # have the same settings
-WHERE = ("model=", "model@surrogate=", "model.seed=", "dataset.root=", "batch_size=", "runtime.limit=", *REAL)
+WHERE = (
+    *(
+        "model=",
+        "model@surrogate=",
+        "model.seed=",
+        "training=",
+        "dataset.root=",
+        "batch_size=",
+        "runtime.limit=",
+        *REAL,
+    ),
+)
 
 
 def test_every_command_of_the_reference_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:

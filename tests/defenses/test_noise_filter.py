@@ -27,7 +27,7 @@ class Curved(nn.Module):
 
 
 def context_of(batch: SkeletonBatch, purpose: str = "attack", draw: int = 0) -> Context:
-    return Context(batch.mask, batch.movable, batch.index, seed=5, purpose=purpose, draw=draw)
+    return Context(batch.mask, batch.movable, batch.index, 5, purpose, batch.skeleton, draw)
 
 
 def weights(taps: int) -> Tensor:

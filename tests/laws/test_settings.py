@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jobs import job_of
+from jobs import detection_settings, job_of
 from omegaconf import OmegaConf
 
 from skeleton_adv import tasks
@@ -14,7 +14,8 @@ from skeleton_adv.command.build import build_job
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.runs.identity import identity
-from skeleton_adv.tasks import attack, certify, train
+from skeleton_adv.runs.schema import DETECTION
+from skeleton_adv.tasks import attack, certify, detect, train
 from skeleton_adv.tasks.weights import Weights
 
 WEIGHTS = Weights("0" * 64, lambda prepared: pytest.fail("the weights are not loaded"))
@@ -37,6 +38,16 @@ CASES = {
         for name in ("cw", "pgd", "admm_released")
     },
     "certify": (["task=certify"], ("model.seed", "training.*")),
+    **{
+        f"detect by {name}": (
+            [
+                *("task=detect", f"detector={name}", "judged=RUN", "fit_on=[RUN]", "fit_clips=a", "judged_clips=b"),
+                *("adaptive=true", "joint.norm=linf", "joint.eps=0.01"),
+            ],
+            ("model.seed", "training.*", "judged", "fit_on", "targeted"),  # runs are identified by their contents
+        )
+        for name in ("lstm", "mahalanobis")
+    },
     "train": (["task=train", "dataset=utd_mhad"], ("batch_size",)),
     "train under noise": (
         ["task=train", "dataset=utd_mhad", "training=noise", "recipe.held_out=0"],
@@ -75,6 +86,9 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "start_from": ("clean", "random"),
     "mode": ("train", "eval"),
     "layers": (("fc7",),),
+    "network": ("mlp",),
+    "representative": ("centroid",),
+    "distance": ("l2",),
 }
 
 
@@ -84,6 +98,8 @@ def identity_of(job: Job) -> str:
         return identity(job.task.settings(job, prepared, {"model": WEIGHTS, "surrogate": WEIGHTS}), 2)
     if isinstance(job.task, certify.Task):
         return identity(job.task.settings(job, prepared, WEIGHTS), 2)
+    if isinstance(job.task, detect.Task):
+        return identity(detection_settings(job, prepared, WEIGHTS), DETECTION.schema)
     assert isinstance(job.task, train.Task)
     return identity(job.task.settings(job, prepared), 1)
 

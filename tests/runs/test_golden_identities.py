@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jobs import job_of
+from jobs import detection_settings, job_of
 
 from skeleton_adv.runs.identity import identity
-from skeleton_adv.runs.schema import ATTACK, CERTIFICATE
-from skeleton_adv.tasks import attack, certify
+from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, DETECTION
+from skeleton_adv.tasks import attack, certify, detect
 from skeleton_adv.tasks.train import TRAINING
 from skeleton_adv.tasks.weights import weights_of
 
@@ -74,6 +74,14 @@ COMMANDS = {
     "dataset=utd_mhad defense=temporal_filter adaptive=false": "3422b766873f",
     "dataset=utd_mhad model.noise=0.25 defense=noise judgements=5": "d26fe346b219",
     "dataset=utd_mhad constraint.bone.eps=0.05": "b2c260dfca20",
+    "dataset=utd_mhad defense=median": "6aebd160bf7a",
+    "dataset=utd_mhad defense=savitzky_golay": "0841bb9ed67f",
+    "dataset=utd_mhad defense=bone_projection adaptive=false": "87812ae76968",
+    "dataset=utd_mhad attack=k_a3": "4976eb075ed4",
+    "dataset=utd_mhad attack=k_a3_admm attack.hide=true": "99f8f72e00f6",
+    "dataset=utd_mhad attack=deep_features targeted=true": "7c1988f80865",
+    "task=detect dataset=utd_mhad judged=RUN fit_on=[RUN]": "148cb7d962aa",
+    "task=detect dataset=utd_mhad judged=RUN detector=knn": "fc0f6a94b1b6",
     "task=certify dataset=utd_mhad model.noise=0.25": "6b88ba861952",
     "task=certify dataset=utd_mhad defense=temporal_filter smoothing.n=2000": "5206569b09c6",
 }
@@ -86,6 +94,8 @@ def identity_of(command: str) -> str:
     weights = {role.key: weights_of(made, role) for role in made.roles}
     if isinstance(made.task, certify.Task):
         return identity(made.task.settings(made, prepared, weights["model"]), CERTIFICATE.schema)
+    if isinstance(made.task, detect.Task):
+        return identity(detection_settings(made, prepared, weights["model"]), DETECTION.schema)
     assert isinstance(made.task, attack.Task)
     return identity(made.task.settings(made, prepared, weights), ATTACK.schema)
 

@@ -1,0 +1,276 @@
+"""``task=detect``: detect the adversarial clips of a finished attack, one row per clip."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from skeleton_adv.command.job import Job
+from skeleton_adv.core.errors import DataError, RunError, SettingError
+from skeleton_adv.core.progress import Progress, log
+from skeleton_adv.core.ranges import Count, Range, Whole
+from skeleton_adv.data.clips import Prepared, hashed_order
+from skeleton_adv.defenses import none
+from skeleton_adv.detectors import Detector, Examples, Score
+from skeleton_adv.evaluation.detect import Attacked, Detection, Fitting, Joint, chosen, held_out, threshold_of
+from skeleton_adv.models.deep import Deep
+from skeleton_adv.models.victim import Victim
+from skeleton_adv.runs.clips import PAIR, SavedClips
+from skeleton_adv.runs.identity import identity, source_of
+from skeleton_adv.runs.load import Run, load_run
+from skeleton_adv.runs.schema import DETECTION
+from skeleton_adv.tasks.fitting import load_part, save_part
+from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
+from skeleton_adv.train.fitted import Fitted
+
+NO_ATTACK = "is not a finished attack: name the folder that contains its run.json"
+FITTING = 1  # raise it if fitted detectors change for the same settings
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The numbers of the clips that the detector is fitted on, that choose its threshold, and that are judged."""
+
+    training: Sequence[int]
+    fit: Sequence[int]
+    threshold: Sequence[int]
+    judged: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A detector on the features of a victim, and an attack whose clips it judges."""
+
+    detector: Detector
+    judged: str
+    joint: Joint
+    seed: Whole
+    batch_size: Annotated[int, Range("[1, 4096]")]
+    fit_on: Sequence[str] = ()
+    fit_clips: str | None = None
+    judged_clips: str | None = None
+    per_class: Count | None = 8
+    adaptive: bool = False
+    targeted: bool = False
+
+    def run(self, job: Job) -> Path:
+        """Fit the detector unless it is fitted, and judge the clips; resume an unfinished run."""
+        self.check(job)
+        device, prepared = job.runtime.torch_device(), prepared_clips(job)
+        weights = weights_of(job, job.victim)
+        run = self._attack_run(Path(self.judged), "judged", job, prepared, weights)
+        fit_on = [self._attack_run(Path(path), "fit_on", job, prepared, weights) for path in self._fit_on]
+        job = replace(job, choices={**job.choices, "attack": run.attack, "defense": "none"})
+        settings = self.settings(job, prepared, weights, run, fit_on)
+        folder = run_folder(job, f"{job.choices['detector']}_on_{run.attack}", settings, DETECTION)
+        parts = self._parts(job, prepared, run)
+        order = list(parts.judged)[: job.runtime.limit]
+        if is_done(folder, order):
+            return folder.path
+        network, training = weights.load(prepared)
+        progress = Progress(f"{job.choices['detector']} on {run.attack}, chunks of {self.batch_size}")
+        victim = Victim(network, none, device, progress.pulse)
+        score, threshold = self._fitted(job, Fitting(job.dataset, prepared, victim), parts, fit_on, settings)
+        attacked, joint = _attacked(run), self._joint(run) if self.adaptive else None
+        detection = Detection(job.dataset, prepared, victim, score, threshold, attacked, joint, self.batch_size)
+        facts = facts_of(job, settings, folder.path.name, device) | training
+        facts |= {"total": len(parts.judged), "access": "adaptive" if self.adaptive else "oblivious"}
+        facts |= {"randomised": False, "constraints": {}}
+        work = partial(_judge, detection, order, folder.append, progress)
+        return carry_out(folder, order, detection.columns, prepared, facts, work)
+
+    @property
+    def _fit_on(self) -> Sequence[str]:
+        return self.fit_on if self.detector.supervised else ()
+
+    def settings(
+        self, job: Job, prepared: Prepared, weights: Weights, run: Run, fit_on: Sequence[Run]
+    ) -> dict[str, Any]:
+        """Every setting that can change a number of a row."""
+        joint = {"joint": self._joint(run)} if self.adaptive else {}
+        return {
+            **self.fit_settings(job, prepared, weights, fit_on),
+            **joint,
+            "judged": _of_run(run),
+            "judged_clips": self.judged_clips,
+            "attack": dict(run.settings["attack"]),
+            "targeted": run.targeted,
+            "target": run.target,
+            "adaptive": self.adaptive,
+            "batch_size": self.batch_size,
+        }
+
+    def fit_settings(self, job: Job, prepared: Prepared, weights: Weights, fit_on: Sequence[Run]) -> dict[str, Any]:
+        """Every setting that the fitted detector and its threshold depend on."""
+        return {
+            **role_settings(job, job.victim),
+            "detector": job.settings["detector"] | source_of(type(self.detector)),
+            "fit_on": sorted((_of_run(run) for run in fit_on), key=lambda one: one["run"]),
+            "fit_clips": self.fit_clips,
+            "per_class": self.per_class,
+            "seed": self.seed,
+            "checkpoint": weights.digest,
+            "prepared": prepared.digest,
+        }
+
+    def check(self, job: Job) -> None:
+        """Raise ``SettingError`` if these settings fit no detector."""
+        check_victim(job.victim)
+        if isinstance(self.fit_on, str):
+            raise SettingError(f"fit_on={self.fit_on} must be a list of folders: fit_on=[{self.fit_on}]")
+        if self.detector.supervised and not self.fit_on:
+            raise SettingError(
+                f"detector={job.choices['detector']} is fitted on adversarial clips: set fit_on=[FOLDER] to the "
+                "folders of attacks with saved clips"
+            )
+        if (self.fit_clips is None) != (self.judged_clips is None):
+            raise SettingError("fit_clips and judged_clips belong together: set both, or neither")
+
+    def _attack_run(self, folder: Path, key: str, job: Job, prepared: Prepared, weights: Weights) -> Run:
+        """The attack's run in a folder, or the one below it that has the most saved clips of this victim and data.
+
+        Raises ``RunError`` if there is none, or if several have as many.
+        """
+        here = (folder / "run.json").is_file()
+        folders = [folder] if here else sorted(path.parent for path in folder.rglob("run.json"))
+        runs = [run for one in folders if (run := load_run(one)) is not None]
+        reasons = [self._unusable(run, job, prepared, weights) for run in runs]
+        usable = [run for run, why in zip(runs, reasons, strict=True) if not why]
+        usable = usable if here else [run for run in usable if run.targeted is self.targeted]
+        most = max((len(_attacked(run).targets) for run in usable), default=0)
+        found = [run for run in usable if len(_attacked(run).targets) == most]
+        if not found:
+            raise RunError(f"{key}={folder} {reasons[0] if len(reasons) == 1 and reasons[0] else NO_ATTACK}")
+        if len(found) > 1:
+            raise RunError(
+                f"{key}={folder} contains {len(found)} attacks with saved clips of this victim: name the folder "
+                f"of one, such as {found[0].folder}"
+            )
+        return found[0]
+
+    def _unusable(self, run: Run, job: Job, prepared: Prepared, weights: Weights) -> str:
+        """Why the clips of a run cannot be judged or fitted on; empty if they can."""
+        if run.kind != "attack":
+            return NO_ATTACK
+        ours: dict[str, Any] = {
+            "checkpoint": weights.digest,
+            "prepared": prepared.digest,
+            "dataset": job.dataset_settings,
+        }
+        for name, value in ours.items():
+            if run.settings.get(name) != value:
+                return (
+                    f"was made with another {name} than this job has: run the attack again with the same model and "
+                    "dataset"
+                )
+        if run.defense is not None:
+            return f"attacks a victim behind {run.defense}: use a run with defense=none"
+        if not SavedClips(run.folder or Path()).locations(*PAIR):
+            return "has no saved clips: run its command again with runtime.save_clips=true"
+        return ""
+
+    def _parts(self, job: Job, prepared: Prepared, run: Run) -> _Parts:
+        """The clips of each part; raises ``DataError`` or ``SettingError`` if one is empty or if clips are in two."""
+        order, clips = test_clips(job, prepared), prepared.clips
+        fit = chosen(clips, order, self.fit_clips, 0, self.per_class)
+        saved = _attacked(run).targets
+        judged = [n for n in chosen(clips, order, self.judged_clips, 1, self.per_class) if n in saved]
+        training = hashed_order(clips, "train")
+        if not training:
+            raise DataError(f"{job.dataset.name} has no training clips, which detectors require: choose another split")
+        fit, threshold = held_out(fit)
+        if {*fit, *threshold} & {*judged}:
+            raise SettingError(
+                f"fit_clips={self.fit_clips} and judged_clips={self.judged_clips} share clips: use patterns that "
+                "share none"
+            )
+        for key, value, part in (
+            ("fit_clips", self.fit_clips, threshold),
+            ("judged_clips", self.judged_clips, judged),
+        ):
+            if not part:
+                raise SettingError(f"{key}={value} matches too few test clips: use a wider pattern")
+        return _Parts(training, fit, threshold, judged)
+
+    def _joint(self, run: Run) -> dict[str, Any]:
+        """The settings of the joint attack; raises ``SettingError`` if neither they nor the attack have a budget."""
+        norm, eps = (getattr(self.joint, name) or run.of_attack.get(name) for name in ("norm", "eps"))
+        if norm is None or eps is None:
+            raise SettingError(
+                f"adaptive=true: attack={run.attack} has no budget: set joint.norm and joint.eps, such as "
+                "joint.norm=linf joint.eps=0.01"
+            )
+        return {"norm": norm, "eps": eps, "steps": self.joint.steps, "weights": list(self.joint.weights)}
+
+    def _fitted(
+        self, job: Job, fitting: Fitting, parts: _Parts, fit_on: Sequence[Run], settings: Mapping[str, Any]
+    ) -> tuple[Score, float]:
+        """The scores of the fitted detector, which is fitted once for all attacks that it judges, and its threshold."""
+        own = {name: settings[name] for name in (*_FIT, "model", "dataset")}
+        key = identity(own, FITTING)
+        name = f"{job.choices['detector']}_{key}.safetensors"
+        part, device = Fitted(Path(job.runtime.checkpoint_dir) / job.dataset.name / name, key), fitting.victim.device
+
+        def work(scratch: Path) -> Mapping[str, Any]:
+            log(f"fitting {job.choices['detector']} on {len(parts.fit)} test clips: {part.path}")
+            examples = fitting.examples(parts.training, parts.fit, [_attacked(run) for run in fit_on])
+            natural = fitting.natural(parts.threshold)
+            self._check_examples(examples, natural, job)
+            tensors = self.detector.fit(examples, self.seed)
+            with torch.no_grad():
+                tensors["threshold"] = _threshold(self.detector.scorer(tensors)(natural))
+            facts: dict[str, Any] = {
+                "identity": key,
+                "settings": own,
+                "dataset": job.dataset.name,
+                "command": job.command,
+            }
+            facts |= {"natural": len(examples.natural), "held_out": len(natural)}
+            facts |= {"adversarial": [len(one) for one in examples.adversarial]}
+            save_part(part.path, tensors, facts)
+            return facts
+
+        part.fit(work)
+        tensors = load_part(part.path, device)
+        return self.detector.scorer(tensors), float(tensors["threshold"])
+
+    def _check_examples(self, examples: Examples, natural: Deep, job: Job) -> None:
+        """Raise ``RunError`` if there is nothing to fit the detector on or to choose the threshold by."""
+        if not len(examples.natural) or not len(natural):
+            raise RunError(f"the victim {job.victim.option} classifies too few clips of fit_clips correctly")
+        if self.detector.supervised and not any(len(one) for one in examples.adversarial):
+            raise RunError(
+                f"fit_on={[*self.fit_on]}: none of these attacks fools the victim on a clip of fit_clips that it "
+                "classifies correctly: use stronger attacks, or save more clips"
+            )
+
+
+_FIT = ("detector", "fit_on", "fit_clips", "per_class", "seed", "checkpoint", "prepared")
+
+
+def _threshold(scores: Tensor) -> Tensor:
+    return torch.tensor(threshold_of(scores), dtype=torch.float64)
+
+
+def _judge(detection: Detection, order: list[int], append: Any, progress: Progress, done: set[int]) -> None:
+    detection.run(order, done, append, progress.over)
+
+
+def _attacked(run: Run) -> Attacked:
+    """The saved clips of a run with their targets."""
+    assert run.folder is not None  # it was loaded from its folder
+    clips = SavedClips(run.folder)
+    saved = clips.locations(*PAIR)
+    pairs = zip(run.array("index").tolist(), run.array("target").tolist(), strict=True)
+    return Attacked(clips, {number: target for number, target in pairs if number in saved})
+
+
+def _of_run(run: Run) -> dict[str, str]:
+    """What identifies a run whose clips are used: its identity and the digest of its clips."""
+    assert run.folder is not None
+    return {"run": run.identity, "attack": run.attack, "clips": SavedClips(run.folder).digest()}
