@@ -75,6 +75,7 @@ class Table:
     - ``grid``: the columns that, with the goal, identify the published rows that are listed even if not run
     - ``notes``: what a reader must know about these runs
     - ``further``: further pages
+    - ``runs_last``: whether a file for people begins with the further pages and ends with the runs
     - ``apart``: a value of a run; runs with different values have tables of their own
     - ``kind``: of rows
     """
@@ -90,6 +91,7 @@ class Table:
     grid: tuple[str, ...] | None = None
     notes: Callable[[Sequence[Run]], str] = lambda runs: ""
     further: tuple[FurtherPage, ...] = ()
+    runs_last: bool = False
     apart: Callable[[Run], str] | None = None
     kind: str = "attack"
 

@@ -32,14 +32,17 @@ def write(
     scope = scope_of(own)
     pages = {"": (frame, table.page(frame, scope, wide))}
     heading, first = table.heading(own), pages[""][1]
-    lines = [f"# {heading}", "", *_page(first), table.about(own, first.columns), ""]
+    of_runs = [*_page(first), table.about(own, first.columns), ""]
+    compared: list[str] = []
     for more in table.further:
         seen = runs if more.of_all else own
         if numbers := more.rows(seen):
             columns = expand(more.columns(seen), scope)
             pages[more.name] = (pd.DataFrame(numbers), page(numbers, columns, (), scope, wide=True))
-            lines += [more.heading, "", *_page(pages[more.name][1])]
+            compared += [more.heading, "", *_page(pages[more.name][1])]
+    parts = [*compared, "All runs:", "", *of_runs] if table.runs_last and compared else [*of_runs, *compared]
     weak = [f"- {run_name(run)}: {words}" for run, words in signs(own, runs)] if table.kind == "attack" else []
+    lines = [f"# {heading}", "", *parts]
     lines += ["Signs that an attack is weaker than it could be:", "", *weak, ""] if weak else []
     lines += ["Made by:", "", *(f"    {command}" for command in commands(own)), ""]
     stem = out / own[0].dataset / table.name

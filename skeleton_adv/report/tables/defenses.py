@@ -161,4 +161,5 @@ TABLE = Table(
         *(CLEAN, SUCCESS_IF_RIGHT, RMS, GRADIENTS),
     ),
     further=(SUMMARY,),
+    runs_last=True,
 )

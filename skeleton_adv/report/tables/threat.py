@@ -143,5 +143,6 @@ TABLE = Table(
     lead=(VICTIM, DEFENSE, GOAL, ACCESS, SURROGATE, *METHOD),
     columns=(CLIPS, FEASIBLE_IF_RIGHT, SUCCESS_IF_RIGHT, FEASIBLE, CLEAN, RMS, L2, GRADIENTS, FORWARDS, NOISE),
     notes=lambda runs: "Feasible: within the threat model.",
-    further=(MATRIX, WORST, TRAININGS, TRANSFER),
+    further=(WORST, MATRIX, TRAININGS, TRANSFER),
+    runs_last=True,
 )
