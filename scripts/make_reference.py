@@ -163,6 +163,7 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
         for own in victims:
             yield f"experiment=benchmark attack={attacks} {own}"
     for own in victims:
+        yield f"experiment=benchmark attack=apgd_ce attack.steps=40 {own}"  # as many as PGD
         yield f"experiment=benchmark_least attack=ddn {own}"
         yield f"experiment=benchmark attack=pgd,apgd_ce threat=linf_10mm {own}"
         yield f"experiment=benchmark_bones {own}"
