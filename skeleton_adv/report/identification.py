@@ -20,7 +20,8 @@ def distances(run: Run, what: str) -> np.ndarray:
 
 def genuine(run: Run, what: str) -> np.ndarray:
     """(N,) distances to the template of the clip's own identity."""
-    return distances(run, what)[np.arange(len(run.records)), run.array("identity")]
+    found: np.ndarray = distances(run, what)[np.arange(len(run.records)), run.array("identity")]
+    return found
 
 
 def impostors(run: Run) -> np.ndarray:
@@ -28,7 +29,8 @@ def impostors(run: Run) -> np.ndarray:
     found = distances(run, "clean")
     other: np.ndarray = np.ones(found.shape, dtype=bool)
     other[np.arange(len(found)), run.array("identity")] = False
-    return found[other]
+    wrong: np.ndarray = found[other]
+    return wrong
 
 
 def equal_error(own: np.ndarray, others: np.ndarray) -> tuple[float, float]:

@@ -63,7 +63,8 @@ def summary(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """One row per threat model and defended victim, from untargeted runs; attacks without a threat model join all."""
     names, found = network_names(runs, noise=True), []
     made = [run for run in runs if not run.targeted]
-    for threat in sorted({run.threat for run in made if run.threat}) or [None]:
+    threats: list[str | None] = [*sorted({run.threat for run in made if run.threat})]
+    for threat in threats or [None]:
         under = [run for run in made if run.threat in (threat, None)]
         for group in by_victim(under):
             own = {"threat": threat or "", "model": names["model"](group[0]), "defense": _defense(group[0], under)}

@@ -1,6 +1,7 @@
 """Identification by templates before and after an attack: 1:N by the nearest template, 1:1 by a threshold."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,8 +28,9 @@ JUDGED = ("judged.run", "judged.attack", "judged.clips")
 
 def published(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The paper's verification of faces, at the threshold of the equal error rate."""
-    rows: list[dict[str, Any]] = read("massoli_verification").to_dict("records")
-    return rows
+    return [
+        {str(name): value for name, value in row.items()} for row in read("massoli_verification").to_dict("records")
+    ]
 
 
 PAPER = FurtherPage(
@@ -51,7 +53,7 @@ TABLE = Table(
     title="Identification by templates",
     kind="identification",
     takes=lambda run: True,
-    lead=(OF, GOAL, VICTIM, FEATURES, Column("attack", "attack", METHOD[0].value, METHOD[0].show, JUDGED), *METHOD[1:]),
+    lead=(OF, GOAL, VICTIM, FEATURES, replace(METHOD[0], covers=JUDGED), *METHOD[1:]),
     columns=(
         CLIPS,
         Column("identified", "identified, before", partial(identification.identified, what="clean"), rate_cell),
