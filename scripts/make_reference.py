@@ -75,6 +75,7 @@ ON_HCN = "fmn_linf,apgd_dlr"  # autoattack_short contains APGD-DLR, so the slowe
 HUNDRED, FIFTY = " batch_size=50 runtime.limit=100", " batch_size=50 runtime.limit=50"
 TWO_HUNDRED = " batch_size=50 runtime.limit=200"
 ROBUST = ("adversarial", "adversarial_fast", "trades", "beat", "pcl", "msvdd", "distillation", "bone_adversarial")
+FEATURES = ("deep_features", "bim", "cw")
 DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
 THIRTY, TWENTY_FIVE, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 10))
 
@@ -93,6 +94,8 @@ def commands(utd: str, hdm: str, scale: Scale) -> Iterator[str]:
     yield from defended("dataset=synthetic_cs", scale.single, scale.actions, scale.frames, scale.two_hundred, scale)
     yield from defenses(real)
     yield from detection(real)
+    yield from identification(real)
+    yield from anonymity(real)
 
 
 def white_box(real: str, scale: Scale) -> Iterator[str]:
@@ -224,6 +227,25 @@ def detection(data: str) -> Iterator[str]:
         judged = f"judged={','.join(folders)} targeted={targeted} {parts} {own}"
         yield f"experiment=detection fit_on=[{','.join(folders)}] {judged}"
         yield f"experiment=detection detector=mlp,lstm adaptive=false fit_on=[{folders[0]}] {judged}"
+
+
+def identification(data: str) -> Iterator[str]:
+    """Identification of actions and of subjects after deep features and classifier attacks, by HCN's features."""
+    own = f"model=hcn {data}"
+    for attack in FEATURES:
+        yield f"attack={attack} targeted=false,true runtime.save_clips=true {own}{TWO_HUNDRED} -m"
+    judged = f"judged={','.join(f'{RUNS}/utd_mhad/hcn/{attack}/none' for attack in FEATURES)}"
+    for targeted in ("false", "true"):
+        yield f"experiment=identification targeted={targeted} {judged} {own}"
+    subjects = "of=subjects gallery=*_t1|*_t2 probes=*_t3|*_t4 distance=cosine"
+    yield f"experiment=identification {subjects} bones=kept,normalised {judged} {own}"
+    yield f"experiment=identification {subjects} bones=alone {judged} {own}"
+
+
+def anonymity(data: str) -> Iterator[str]:
+    """k-anonymity of HCN's test clips, for HCN and for networks that were never attacked."""
+    yield f"experiment=anonymity model=hcn {data}{HUNDRED}"
+    yield f"experiment=anonymity model@surrogate=hcn model=sgn_whole,ctrgcn_small attack.k=5 {data}{HUNDRED}"
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from skeleton_adv import tasks
 from skeleton_adv.command import words
 from skeleton_adv.command.job import Job
-from skeleton_adv.tasks import detect
+from skeleton_adv.tasks import detect, identify
 from skeleton_adv.tasks.weights import Weights
 
 
@@ -16,11 +16,13 @@ def job_of(command: list[str]) -> Job:
     return words.job_of(command, tasks.find)
 
 
-def detection_settings(job: Job, prepared: Any, weights: Weights) -> dict[str, Any]:
-    """The settings of a detection that is fitted on and judges one attack without clips."""
-    assert isinstance(job.task, detect.Task)
+def of_saved_clips(job: Job, prepared: Any, weights: Weights) -> dict[str, Any]:
+    """The settings of a detection or an identification of one attack without clips, on which a detector is fitted."""
     run: Any = SimpleNamespace(
         identity="0" * 12, attack="bim", settings={"attack": {}}, of_attack={}, targeted=False, target=None
     )
     run.folder = Path("/nowhere")
+    if isinstance(job.task, identify.Task):
+        return job.task.settings(job, prepared, weights, run)
+    assert isinstance(job.task, detect.Task)
     return job.task.settings(job, prepared, weights, run, [run])

@@ -183,7 +183,9 @@ def _changes(job: Job, typed: set[str]) -> list[str]:
     changes = ["runtime.limit=2", "runtime.device=cpu"]
     changes += [] if job.name in ("prepare", "export", "certify") else ["batch_size=2"]
     changes += ["judgements=2"] if job.name == "attack" and job.choices["defense"] != "none" else []
-    changes += [f"attack.{key}=1" for key in job.settings.get("attack", {}) if key.endswith("steps")]
+    changes += [
+        f"attack.{key}=1" for key in job.settings.get("attack", {}) if key.endswith("steps") or key == "queries"
+    ]
     more = {"train": ["recipe.epochs=1"], "certify": ["smoothing.n0=20", "smoothing.n=20"]}
     changes += more.get(job.name, [])
     changes += ["training.epochs=1"] if job.name == "train" and job.settings["training"].get("epochs") else []

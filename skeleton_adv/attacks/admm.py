@@ -82,7 +82,7 @@ def multiplied(
     keep: Keep,
     trace: bool = False,
 ) -> AttackResult:
-    """The attack for any loss (N,) of the logits; ``success`` (N,) says which logits are what the attack wants."""
+    """The attack for any loss (N,) of the logits; ``success`` (N,) is true where the logits are a success."""
     x_adv = batch.x.clone().requires_grad_()
     limits = {name: constraint.on(batch) for name, constraint in constraints.items()}
     weights = {name: _weights(limit, reduction) for name, limit in limits.items()}

@@ -48,11 +48,11 @@ def k_a3(
     - ``k``: the number of ranks
     - ``hide``: draw from 2 to k + 1 instead, so that every clip is misclassified
     - ``conf``: the lead, in logits, at which a pair of classes no longer counts in the hinge
-    - ``seed``: of the ranks, which are balanced: in each run of k clips of the dataset, every rank occurs once
+    - ``seed``: of the ranks, which are balanced: in each run of k clips of the dataset, every rank occurs once.
 
     A clip of rank 1 is classified correctly, so ``found`` and success are not the measure of this attack; the columns
     are: ``rank``, that of the true class for the attacked network (1: the predicted class), and ``drawn_rank``.
-    Whoever knows the seed knows the ranks. Raises ``SettingError`` if the network has fewer classes than ranks.
+    The ranks are secret as long as the seed is. Raises ``SettingError`` if the network has fewer classes than ranks.
     """
     budget, shortest = Ball(norm, eps).of(batch), Shortest(batch)
     wanted = drawn_ranks(batch, k, hide, seed)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from skeleton_adv.core.batch import Context
+from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.geometry import bones_exist, length
 from skeleton_adv.core.ranges import Range, checked
 from skeleton_adv.core.tree import bone_vectors, displacement
@@ -39,10 +39,14 @@ class BoneProjection(nn.Module):
 
 def correction(x: Tensor, context: Context) -> Tensor:
     """(N, C, T, V, M) displacements after which each bone of x has its median length in every frame."""
-    exists = bones_exist(context)  # (N, T, M, E)
     bones = bone_vectors(torch.where(context.mask, x, 0), context)  # (N, C, T, M, E)
     lengths = length(bones)
-    usual = median(lengths.transpose(0, 1), exists.transpose(0, 1))[:, None]  # (N, 1, M, E)
-    usable = exists & (lengths > 0)
-    factors = torch.where(usable, usual / torch.where(usable, lengths, 1), 1)
+    usable = bones_exist(context) & (lengths > 0)
+    factors = torch.where(usable, usual_lengths(x, context)[:, None] / torch.where(usable, lengths, 1), 1)
     return displacement(bones * (factors - 1)[:, None], context)
+
+
+def usual_lengths(x: Tensor, context: SkeletonBatch | Context) -> Tensor:
+    """(N, M, E) the median length of each bone of x over the frames in which it exists, metres; 0 if there are none."""
+    lengths = length(bone_vectors(torch.where(context.mask, x, 0), context))  # (N, T, M, E)
+    return median(lengths.transpose(0, 1), bones_exist(context).transpose(0, 1))

@@ -127,8 +127,8 @@ class Network(nn.Module):
         finally:
             for handle in hooks:
                 handle.remove()
-        means = {name: torch.stack(seen).mean(dim=0) if seen[1:] else seen[0] for name, seen in found.items()}
-        return means or {"logits": logits}
+        outputs = {name: torch.stack(seen).mean(dim=0) if seen[1:] else seen[0] for name, seen in found.items()}
+        return outputs or {"logits": logits}
 
 
 def build_network(

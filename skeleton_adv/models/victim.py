@@ -94,7 +94,7 @@ class View:
     def deep(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """The features (N, D) of each stage of the victim (``models.deep``), and its logits (N, K), in one pass.
 
-        A victim without features of its own, such as an ensemble, has one stage, its logits.
+        A victim that gives no features, such as an ensemble, has one stage, its logits.
         """
         if network_within(self._module) is None:
             logits = self(x)

@@ -29,7 +29,7 @@ class Run:
 
     records: pd.DataFrame  # one row per clip, in the order of the dataset
     folder: Path | None
-    kind: str  # kind of its rows: attack, certificate or detection
+    kind: str  # kind of its rows: attack, certificate, detection or identification
     identity: str
     dataset: str
     unit: str  # unit of lengths: m or image
@@ -233,7 +233,7 @@ def _check_body(body: Facts) -> None:
 
 def _check_settings(kind: str, settings: Facts, choices: Facts) -> None:
     """Raise ``KeyError`` naming the first missing or mistyped setting or option of this kind of run."""
-    of_kind = {"attack": ("attack",), "detection": ("attack", "detector")}
+    of_kind = {"attack": ("attack",), "detection": ("attack", "detector"), "identification": ("attack",)}
     for name in ("model", "defense", *of_kind.get(kind, ())):
         if not isinstance(choices.get(name), str):
             raise KeyError(f"choices.{name}")

@@ -98,7 +98,26 @@ DETECTION = RowKind(
     },
 )
 
-KINDS = {kind.name: kind for kind in (ATTACK, CERTIFICATE, DETECTION)}
+# An attack's clip among templates of identities, which are actions or subjects. Each row also has the distances to all
+# templates, ``clean_to_<k>`` and ``adv_to_<k>``.
+IDENTIFICATION = RowKind(
+    name="identification",
+    file="identifications.csv",
+    schema=1,
+    columns={
+        **CLIP,
+        "target": "int",  # the attack's; -1 if untargeted
+        "identity": "int",  # the number of the clip's identity among the templates
+        "claimed": "int",  # the identity that the attack leads to; -1 if it leads to none
+        "clean_nearest": "int",  # the identity of the nearest template; -1 if a distance is not finite
+        "adv_nearest": "int",
+        "l2": "float",  # of the perturbation, as in an attack's rows
+        "rms_mm": "float",
+        "seconds": "float",
+    },
+)
+
+KINDS = {kind.name: kind for kind in (ATTACK, CERTIFICATE, DETECTION, IDENTIFICATION)}
 
 
 def constraint_columns(names: Iterable[str]) -> dict[str, ColumnKind]:

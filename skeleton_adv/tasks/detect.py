@@ -16,19 +16,18 @@ from skeleton_adv.core.ranges import Count, Range, Whole
 from skeleton_adv.data.clips import Prepared, hashed_order
 from skeleton_adv.defenses import none
 from skeleton_adv.detectors import Detector, Examples, Score
-from skeleton_adv.evaluation.detect import Attacked, Detection, Fitting, Joint, chosen, held_out, threshold_of
+from skeleton_adv.evaluation.detect import Detection, Fitting, Joint, chosen, held_out, threshold_of
 from skeleton_adv.models.deep import Deep
 from skeleton_adv.models.victim import Victim
-from skeleton_adv.runs.clips import PAIR, SavedClips
 from skeleton_adv.runs.identity import identity, source_of
-from skeleton_adv.runs.load import Run, load_run
+from skeleton_adv.runs.load import Run
 from skeleton_adv.runs.schema import DETECTION
 from skeleton_adv.tasks.fitting import load_part, save_part
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.saved import Ours, attack_run, attacked, of_run
 from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 from skeleton_adv.train.fitted import Fitted
 
-NO_ATTACK = "is not a finished attack: name the folder that contains its run.json"
 FITTING = 1  # raise it if fitted detectors change for the same settings
 
 
@@ -63,8 +62,9 @@ class Task:
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         weights = weights_of(job, job.victim)
-        run = self._attack_run(Path(self.judged), "judged", job, prepared, weights)
-        fit_on = [self._attack_run(Path(path), "fit_on", job, prepared, weights) for path in self._fit_on]
+        ours = Ours(weights.digest, prepared.digest, job.dataset_settings, self.targeted)
+        run = attack_run(Path(self.judged), "judged", ours)
+        fit_on = [attack_run(Path(path), "fit_on", ours) for path in self._fit_on]
         job = replace(job, choices={**job.choices, "attack": run.attack, "defense": "none"})
         settings = self.settings(job, prepared, weights, run, fit_on)
         folder = run_folder(job, f"{job.choices['detector']}_on_{run.attack}", settings, DETECTION)
@@ -76,8 +76,8 @@ class Task:
         progress = Progress(f"{job.choices['detector']} on {run.attack}, chunks of {self.batch_size}")
         victim = Victim(network, none, device, progress.pulse)
         score, threshold = self._fitted(job, Fitting(job.dataset, prepared, victim), parts, fit_on, settings)
-        attacked, joint = _attacked(run), self._joint(run) if self.adaptive else None
-        detection = Detection(job.dataset, prepared, victim, score, threshold, attacked, joint, self.batch_size)
+        joint = self._joint(run) if self.adaptive else None
+        detection = Detection(job.dataset, prepared, victim, score, threshold, attacked(run), joint, self.batch_size)
         facts = facts_of(job, settings, folder.path.name, device) | training
         facts |= {"total": len(parts.judged), "access": "adaptive" if self.adaptive else "oblivious"}
         facts |= {"randomised": False, "constraints": {}}
@@ -96,7 +96,7 @@ class Task:
         return {
             **self.fit_settings(job, prepared, weights, fit_on),
             **joint,
-            "judged": _of_run(run),
+            "judged": of_run(run),
             "judged_clips": self.judged_clips,
             "attack": dict(run.settings["attack"]),
             "targeted": run.targeted,
@@ -110,7 +110,7 @@ class Task:
         return {
             **role_settings(job, job.victim),
             "detector": job.settings["detector"] | source_of(type(self.detector)),
-            "fit_on": sorted((_of_run(run) for run in fit_on), key=lambda one: one["run"]),
+            "fit_on": sorted((of_run(run) for run in fit_on), key=lambda one: one["run"]),
             "fit_clips": self.fit_clips,
             "per_class": self.per_class,
             "seed": self.seed,
@@ -131,54 +131,11 @@ class Task:
         if (self.fit_clips is None) != (self.judged_clips is None):
             raise SettingError("fit_clips and judged_clips belong together: set both, or neither")
 
-    def _attack_run(self, folder: Path, key: str, job: Job, prepared: Prepared, weights: Weights) -> Run:
-        """The attack's run in a folder, or the one below it that has the most saved clips of this victim and data.
-
-        Raises ``RunError`` if there is none, or if several have as many.
-        """
-        here = (folder / "run.json").is_file()
-        folders = [folder] if here else sorted(path.parent for path in folder.rglob("run.json"))
-        runs = [run for one in folders if (run := load_run(one)) is not None]
-        reasons = [self._unusable(run, job, prepared, weights) for run in runs]
-        usable = [run for run, why in zip(runs, reasons, strict=True) if not why]
-        usable = usable if here else [run for run in usable if run.targeted is self.targeted]
-        most = max((len(_attacked(run).targets) for run in usable), default=0)
-        found = [run for run in usable if len(_attacked(run).targets) == most]
-        if not found:
-            raise RunError(f"{key}={folder} {reasons[0] if len(reasons) == 1 and reasons[0] else NO_ATTACK}")
-        if len(found) > 1:
-            raise RunError(
-                f"{key}={folder} contains {len(found)} attacks with saved clips of this victim: name the folder "
-                f"of one, such as {found[0].folder}"
-            )
-        return found[0]
-
-    def _unusable(self, run: Run, job: Job, prepared: Prepared, weights: Weights) -> str:
-        """Why the clips of a run cannot be judged or fitted on; empty if they can."""
-        if run.kind != "attack":
-            return NO_ATTACK
-        ours: dict[str, Any] = {
-            "checkpoint": weights.digest,
-            "prepared": prepared.digest,
-            "dataset": job.dataset_settings,
-        }
-        for name, value in ours.items():
-            if run.settings.get(name) != value:
-                return (
-                    f"was made with another {name} than this job has: run the attack again with the same model and "
-                    "dataset"
-                )
-        if run.defense is not None:
-            return f"attacks a victim behind {run.defense}: use a run with defense=none"
-        if not SavedClips(run.folder or Path()).locations(*PAIR):
-            return "has no saved clips: run its command again with runtime.save_clips=true"
-        return ""
-
     def _parts(self, job: Job, prepared: Prepared, run: Run) -> _Parts:
         """The clips of each part; raises ``DataError`` or ``SettingError`` if one is empty or if clips are in two."""
         order, clips = test_clips(job, prepared), prepared.clips
         fit = chosen(clips, order, self.fit_clips, 0, self.per_class)
-        saved = _attacked(run).targets
+        saved = attacked(run).targets
         judged = [n for n in chosen(clips, order, self.judged_clips, 1, self.per_class) if n in saved]
         training = hashed_order(clips, "train")
         if not training:
@@ -218,7 +175,7 @@ class Task:
 
         def work(scratch: Path) -> Mapping[str, Any]:
             log(f"fitting {job.choices['detector']} on {len(parts.fit)} test clips: {part.path}")
-            examples = fitting.examples(parts.training, parts.fit, [_attacked(run) for run in fit_on])
+            examples = fitting.examples(parts.training, parts.fit, [attacked(run) for run in fit_on])
             natural = fitting.natural(parts.threshold)
             self._check_examples(examples, natural, job)
             tensors = self.detector.fit(examples, self.seed)
@@ -259,18 +216,3 @@ def _threshold(scores: Tensor) -> Tensor:
 
 def _judge(detection: Detection, order: list[int], append: Any, progress: Progress, done: set[int]) -> None:
     detection.run(order, done, append, progress.over)
-
-
-def _attacked(run: Run) -> Attacked:
-    """The saved clips of a run with their targets."""
-    assert run.folder is not None  # it was loaded from its folder
-    clips = SavedClips(run.folder)
-    saved = clips.locations(*PAIR)
-    pairs = zip(run.array("index").tolist(), run.array("target").tolist(), strict=True)
-    return Attacked(clips, {number: target for number, target in pairs if number in saved})
-
-
-def _of_run(run: Run) -> dict[str, str]:
-    """What identifies a run whose clips are used: its identity and the digest of its clips."""
-    assert run.folder is not None
-    return {"run": run.identity, "attack": run.attack, "clips": SavedClips(run.folder).digest()}

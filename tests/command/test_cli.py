@@ -69,7 +69,8 @@ def leaves(settings: Any, key: tuple[str, ...] = ()) -> list[tuple[tuple[str, ..
     return [leaf for name, part in settings.items() for leaf in leaves(part, (*key, name))]
 
 
-REQUIRED = {"detection": ["judged=RUN"]}  # the words without which an experiment does not run
+# The words without which an experiment does not run.
+REQUIRED = {name: ["judged=RUN"] for name in ("detection", "identification")}
 
 
 @pytest.mark.parametrize("experiment", list(cli.groups()["experiment"]))

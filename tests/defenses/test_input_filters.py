@@ -165,7 +165,7 @@ def test_the_gradient_agrees_with_finite_differences(defense: Any) -> None:
 
 
 def test_the_gradient_flows_through_the_median_length() -> None:
-    """Frames that do not change by themselves move because another frame changes the median."""
+    """Frames that are given unchanged move because another frame changes the median."""
     batch = make_batch(n=1, t=3, m=1)
     x = batch.x.clone().requires_grad_()
     other = filtered(BoneProjection, batch, x)[:, :, 0].sum()

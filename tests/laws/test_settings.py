@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jobs import detection_settings, job_of
+from jobs import job_of, of_saved_clips
 from omegaconf import OmegaConf
 
 from skeleton_adv import tasks
@@ -14,8 +14,8 @@ from skeleton_adv.command.build import build_job
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.runs.identity import identity
-from skeleton_adv.runs.schema import DETECTION
-from skeleton_adv.tasks import attack, certify, detect, train
+from skeleton_adv.runs.schema import DETECTION, IDENTIFICATION
+from skeleton_adv.tasks import attack, certify, detect, identify, train
 from skeleton_adv.tasks.weights import Weights
 
 WEIGHTS = Weights("0" * 64, lambda prepared: pytest.fail("the weights are not loaded"))
@@ -48,6 +48,10 @@ CASES = {
         )
         for name in ("lstm", "mahalanobis")
     },
+    "identify": (
+        ["task=identify", "judged=RUN", "of=subjects", "gallery=a", "probes=b"],
+        ("model.seed", "training.*", "judged", "targeted"),
+    ),
     "train": (["task=train", "dataset=utd_mhad"], ("batch_size",)),
     "train under noise": (
         ["task=train", "dataset=utd_mhad", "training=noise", "recipe.held_out=0"],
@@ -89,6 +93,8 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "network": ("mlp",),
     "representative": ("centroid",),
     "distance": ("l2",),
+    "of": ("actions",),
+    "bones": ("alone",),
 }
 
 
@@ -99,7 +105,9 @@ def identity_of(job: Job) -> str:
     if isinstance(job.task, certify.Task):
         return identity(job.task.settings(job, prepared, WEIGHTS), 2)
     if isinstance(job.task, detect.Task):
-        return identity(detection_settings(job, prepared, WEIGHTS), DETECTION.schema)
+        return identity(of_saved_clips(job, prepared, WEIGHTS), DETECTION.schema)
+    if isinstance(job.task, identify.Task):
+        return identity(of_saved_clips(job, prepared, WEIGHTS), IDENTIFICATION.schema)
     assert isinstance(job.task, train.Task)
     return identity(job.task.settings(job, prepared), 1)
 

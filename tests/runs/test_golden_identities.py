@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jobs import detection_settings, job_of
+from jobs import job_of, of_saved_clips
 
 from skeleton_adv.runs.identity import identity
-from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, DETECTION
-from skeleton_adv.tasks import attack, certify, detect
+from skeleton_adv.runs.schema import ATTACK, CERTIFICATE, DETECTION, IDENTIFICATION
+from skeleton_adv.tasks import attack, certify, detect, identify
 from skeleton_adv.tasks.train import TRAINING
 from skeleton_adv.tasks.weights import weights_of
 
@@ -82,6 +82,8 @@ COMMANDS = {
     "dataset=utd_mhad attack=deep_features targeted=true": "7c1988f80865",
     "task=detect dataset=utd_mhad judged=RUN fit_on=[RUN]": "148cb7d962aa",
     "task=detect dataset=utd_mhad judged=RUN detector=knn": "fc0f6a94b1b6",
+    "task=identify dataset=utd_mhad judged=RUN": "d1e1feb8d43b",
+    "task=identify dataset=utd_mhad judged=RUN of=subjects gallery=*_t1 probes=*_t2": "d59cea2d2cc1",
     "task=certify dataset=utd_mhad model.noise=0.25": "6b88ba861952",
     "task=certify dataset=utd_mhad defense=temporal_filter smoothing.n=2000": "5206569b09c6",
 }
@@ -95,7 +97,9 @@ def identity_of(command: str) -> str:
     if isinstance(made.task, certify.Task):
         return identity(made.task.settings(made, prepared, weights["model"]), CERTIFICATE.schema)
     if isinstance(made.task, detect.Task):
-        return identity(detection_settings(made, prepared, weights["model"]), DETECTION.schema)
+        return identity(of_saved_clips(made, prepared, weights["model"]), DETECTION.schema)
+    if isinstance(made.task, identify.Task):
+        return identity(of_saved_clips(made, prepared, weights["model"]), IDENTIFICATION.schema)
     assert isinstance(made.task, attack.Task)
     return identity(made.task.settings(made, prepared, weights), ATTACK.schema)
 

@@ -7,16 +7,14 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from attacked import two_attacks
 from forked import command
 from jobs import job_of
 
 from skeleton_adv import tasks
 from skeleton_adv.core.errors import DataError, RunError, SettingError
-from skeleton_adv.data.clips import Clip, load_batch
-from skeleton_adv.data.store import prepare
+from skeleton_adv.data.clips import Clip
 from skeleton_adv.evaluation import detect
-from skeleton_adv.models.network import build_network
-from skeleton_adv.models.weights import save_weights
 from skeleton_adv.runs.load import load_run
 
 PARTS = ["fit_clips='*_s2_*'", "judged_clips='*_s4_*'"]
@@ -24,40 +22,7 @@ PARTS = ["fit_clips='*_s2_*'", "judged_clips='*_s4_*'"]
 
 @pytest.fixture(scope="module")
 def made(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], Path, Path]:
-    """A folder, words of its data and a trained victim, and two attacks with saved clips."""
-    place = tmp_path_factory.mktemp("detect")
-    words = [
-        *("dataset=utd_mhad", f"dataset.root={mat_folder}", "dataset.num_frames=16", "runtime.device=cpu"),
-        *(f"runtime.{name}_dir={place / name}" for name in ("output", "cache", "checkpoint")),
-        *("model=hcn", "model.architecture.fc7=16"),
-    ]
-    words += [f"model.checkpoint={_trained(words, place)}"]
-    attack = [*words, "attack=bim", "attack.eps=0.2", "attack.step=0.05", "attack.steps=6", "batch_size=4"]
-    untargeted = tasks.run(job_of([*attack, "runtime.save_clips=true"]))
-    targeted = tasks.run(job_of([*attack, "runtime.save_clips=true", "targeted=true", "target=1"]))
-    assert untargeted is not None and targeted is not None
-    return place, words, untargeted, targeted
-
-
-def _trained(words: list[str], place: Path) -> Path:
-    """The weights of a small victim that has learnt the test clips too."""
-    torch.manual_seed(0)
-    job = job_of(words)
-    dataset, model = job.dataset, job.victim.model
-    network = build_network(model.architecture, model.preprocess, dataset)
-    prepared = prepare(dataset, place / "cache", lambda clips, total: clips, 1)
-    batch = load_batch(dataset, prepared, range(len(prepared.clips)))
-    optimiser = torch.optim.Adam(network.eval().parameters(), lr=0.003)
-    for _ in range(300):
-        logits = network(batch.x)
-        if (logits.argmax(dim=1) == batch.y).all():
-            break
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(logits, batch.y).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    assert (network(batch.x).argmax(dim=1) == batch.y).all()
-    save_weights(network, place / "small.safetensors", {"test_accuracy": 1.0})
-    return place / "small.safetensors"
+    return two_attacks(mat_folder, tmp_path_factory.mktemp("detect"))
 
 
 def detection(made: tuple[Path, list[str], Path, Path], *more: str, judged: Path | None = None) -> Path:
