@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import run
+from commands import forked, run
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from jobs import job_of
@@ -191,7 +191,7 @@ def test_a_misspelt_name_gets_a_suggestion(arguments: list[str], message: str) -
 def test_mistakes_give_one_line_and_write_no_file(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     _, arguments = place
     for mistake in ("attack.bta=1", "attack.beta=-3", "target=thorw", "model.checkpoint=gone.safetensors"):
-        answer = run(tmp_path, *arguments, "targeted=true", mistake)
+        answer = forked(tmp_path, *arguments, "targeted=true", mistake)
         assert answer.returncode == 2 and answer.stdout == ""
         assert answer.stderr.count("\n") == 1 and answer.stderr.startswith("error: "), answer.stderr
     assert not list(tmp_path.rglob("records.csv"))
@@ -257,7 +257,7 @@ def test_a_folder_of_the_users_options(tmp_path: Path) -> None:
     theirs.write_text(
         "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      defense._target_: os.system\n"
     )
-    answer = run(tmp_path, *own, "experiment=theirs")
+    answer = forked(tmp_path, *own, "experiment=theirs")
     assert answer.returncode == 2 and "os.system lies outside skeleton_adv" in answer.stderr
     assert answer.stderr.count("\n") == 1
 

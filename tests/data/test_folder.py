@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import run
+from commands import forked
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -425,18 +425,18 @@ def test_the_whole_way_on_the_command_line(tmp_path: Path) -> None:
     (folder / "skeleton.yaml").write_text(sheet)
     words = ["dataset=folder", f"dataset.root={folder}", "dataset.num_frames=16", "model=hcn"]
     words += ["model.architecture.fc7=16", "runtime.device=cpu"]
-    done = run(tmp_path, *words, "task=train", "recipe.epochs=1", "recipe.batch_size=2")
+    done = forked(tmp_path, *words, "task=train", "recipe.epochs=1", "recipe.batch_size=2")
     assert done.returncode == 0, done.stderr
     attacked = ["attack=pgd", "attack.steps=2", "runtime.limit=2", "batch_size=2", "runtime.save_clips=true"]
-    done = run(tmp_path, *words, *attacked)
+    done = forked(tmp_path, *words, *attacked)
     assert done.returncode == 0, done.stderr
     (about,) = tmp_path.rglob("run.json")
     facts = json.loads(about.read_text())
     assert facts["dataset"] == "my_clips" and facts["skeleton"] == "own" and facts["done"] == facts["total"] == 2
     assert Skeleton.from_dict(facts["body"]).parents == KINECT20.parents and "outputs/runs/my_clips" in str(about)
     assert "training clips may" not in done.stderr
-    drawn = run(tmp_path, "outputs/runs", "--clip", "test/kick_s2", module="skeleton_adv.figures")
+    drawn = forked(tmp_path, "outputs/runs", "--clip", "test/kick_s2", module="skeleton_adv.figures")
     assert drawn.returncode == 0 and len([*tmp_path.rglob("kick_s2.gif")]) == 1, drawn.stderr
     (folder / "labels.csv").write_text((folder / "labels.csv").read_text().replace("train\n", "test\n"))
-    refused = run(tmp_path, *words, "task=train", "recipe.epochs=1", "model.seed=1")
+    refused = forked(tmp_path, *words, "task=train", "recipe.epochs=1", "model.seed=1")
     assert refused.returncode == 2 and "add a column split" in refused.stderr
