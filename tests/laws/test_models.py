@@ -17,11 +17,8 @@ from skeleton_adv.models.weights import load_weights, save_weights
 
 NAMES = different_models()
 every = pytest.mark.parametrize("name", NAMES)
-# Two persons in space, one person, and joints in an image with their scores.
-crowds = pytest.mark.parametrize(
-    ("skeleton", "persons"), [(NTU25, 2), (KINECT20, 1), (OPENPOSE18, 2)], ids=["ntu25", "kinect20", "openpose18"]
-)
-# Each model on NTU's skeleton, and on one of the others by turns; the rest by `make test-slow`.
+# Two persons in space, one person, and joints in an image with their scores: each model on the first, and on one of the
+# others by turns; the rest by `make test-slow`.
 OTHERS = [(KINECT20, 1), (OPENPOSE18, 2)]
 turns = pytest.mark.parametrize(
     ("name", "skeleton", "persons"),
@@ -78,8 +75,8 @@ def clips(skeleton: Skeleton, persons: int, n: int = 4, dtype: torch.dtype = tor
     return make_batch(n=n, t=16, m=persons, skeleton=skeleton, dtype=dtype).x
 
 
-@every
-@crowds
+@turns
+@torch.no_grad()
 def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skeleton, persons: int) -> None:
     """In evaluation mode, they are bit-equal at a fixed shape and nearly equal at any shape."""
     network, x = network_of(name, skeleton, persons), clips(skeleton, persons)
@@ -89,7 +86,7 @@ def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skel
     assert logits.isfinite().all() and logits.dtype == torch.float32
     assert not torch.allclose(logits[0], logits[1], rtol=0, atol=1e-4)
     order = [2, 0, 3, 1]
-    assert torch.equal(network(x[order]), logits[order]) and torch.equal(network(x), logits)
+    assert torch.equal(network(x[order]), logits[order])  # bits that a repetition changes are not equal here either
     torch.testing.assert_close(network(x[1:2]), logits[1:2], rtol=1e-4, atol=1e-4)
 
 
@@ -118,8 +115,11 @@ def test_gradients_are_those_of_finite_differences(name: str, skeleton: Skeleton
 
 
 @every
+@torch.no_grad()
 def test_weights_come_back(name: str, tmp_path: Path) -> None:
-    first, other = (network_of(name, NTU25, 2, seed) for seed in (0, 1))
+    first, other = (network_of(name, NTU25, 2) for _ in range(2))
+    for value in other.state_dict().values():  # parameters and buffers
+        value.add_(1 if value.dtype == torch.long else 0.1)
     x = clips(NTU25, 2, n=2)
     assert not torch.equal(first(x), other(x))
     save_weights(first, tmp_path / "a.safetensors", {})
@@ -143,7 +143,8 @@ def test_features_are_named_layers_the_last_of_them_the_logits(name: str, person
     last = list(found)[-1]
     assert torch.equal(found[last], plain) and torch.equal(network(x), plain)
     assert not [module for module in network.modules() if module._forward_hooks]
-    turned = network.features(x[[2, 0, 3, 1]])
+    with torch.no_grad():
+        turned = network.features(x[[2, 0, 3, 1]])
     for key, by_person in layers.items():
         assert found[key].shape[: 1 + by_person] == ((4, persons) if by_person else (4,))
         assert torch.equal(turned[key], found[key][[2, 0, 3, 1]])
