@@ -10,31 +10,17 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
+from commands import SERVER
 from jobs import job_of
 
 from skeleton_adv import tasks
 from skeleton_adv.evaluation import certify
 
-SERVER = get_context("forkserver")
-# Modules that take seconds to import; the modules of tests are not on the server's path.
-SERVER.set_forkserver_preload(
-    [
-        *("pytest", "hydra", "skeleton_adv.command.build", *(f"skeleton_adv.tasks.{name}" for name in tasks.names())),
-        *(
-            "torch._dynamo",
-            "safetensors.torch",
-            "scipy.io",
-            "scipy.stats",
-            "numpy.random",
-        ),  # imported only when work begins
-    ]
-)
 WRITING = os.O_WRONLY | os.O_RDWR
 
 

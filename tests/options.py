@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 from conftest import Linear, make_batch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
 from skeleton_adv.attacks import fit_of, wants_pool
 from skeleton_adv.attacks.pgd import pgd
 from skeleton_adv.command import cli
+from skeleton_adv.command.compose import composed
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.skeleton import Skeleton
 
@@ -31,10 +31,31 @@ def options(group: str) -> list[str]:
 
 @cache
 def chosen(group: str, name: str, *overrides: str) -> Any:
-    """An option of a group as plain values."""
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        config = compose("config", [f"{group}={name}", *overrides])
+    """An option of a group as plain values, as Hydra composes them, but a hundred times as fast."""
+    config = _base().copy()
+    config[group] = _file(group, name)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        OmegaConf.update(config, key, OmegaConf.create(f"x: {value}").x)
     return OmegaConf.to_container(config[group], resolve=True)
+
+
+@cache
+def _base() -> DictConfig:
+    """The default run, to whose settings options refer."""
+    config = composed(()).copy()
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    return config
+
+
+@cache
+def _file(group: str, name: str) -> DictConfig:
+    """The file of an option, merged over the option that it starts from."""
+    settings: Any = OmegaConf.load(cli.CONF / group / f"{name}.yaml")
+    defaults = settings.pop("defaults", ["_self_"])
+    assert len(defaults) <= 2 and defaults[-1] == "_self_", f"{group}/{name}: this reader knows one default only"
+    return OmegaConf.merge(*(_file(group, other) for other in defaults[:-1]), settings)  # type: ignore[return-value]
 
 
 def made(settings: Any) -> Any:

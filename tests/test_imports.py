@@ -1,6 +1,8 @@
 """The rules of the code: the direction of imports, type hints, and short functions."""
 
 import ast
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,17 +31,21 @@ SCREEN = [
 ]  # what reads finished runs
 DOCUMENTED = {("api", "attack"), ("api", "clips")}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-each = pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 
 
 def top(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return [*ast.walk(ast.parse(path.read_text()))]
+
+
 def imported(path: Path) -> set[str]:
     """Full names that a module imports, at its top or inside its functions."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -53,8 +59,7 @@ def before(place: str, law: list[list[str]]) -> set[str]:
     return {name for names in law[:row] for name in names}
 
 
-@each
-def test_imports_have_one_direction(path: Path) -> None:
+def imports_have_one_direction(path: Path) -> None:
     place = top(path)
     own = {full.split(".")[1] for full in imported(path) if full.startswith("skeleton_adv.")} - {"__version__", place}
     if place == "__init__":  # names that are imported when they are first used
@@ -63,8 +68,7 @@ def test_imports_have_one_direction(path: Path) -> None:
         assert own <= before(place, LAW) | before(place, SCREEN)
 
 
-@each
-def test_hydra_and_torch_are_imported_only_where_allowed(path: Path) -> None:
+def hydra_and_torch_are_imported_only_where_allowed(path: Path) -> None:
     names = imported(path)
     roots, place = {name.split(".")[0] for name in names}, top(path)
     assert not roots & {"hydra", "omegaconf"} or place in ("__main__", "command")
@@ -79,20 +83,32 @@ def test_hydra_and_torch_are_imported_only_where_allowed(path: Path) -> None:
         assert path.name == "__init__.py" or not {n.rpartition(".")[0] for n in names} & (tasks - steps - {own})
 
 
-@each
-def test_every_signature_is_typed(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+def every_signature_is_typed(path: Path) -> None:
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             untyped = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
             assert not untyped and node.returns is not None, f"{node.name} {untyped}"
 
 
-@each
-def test_functions_are_short(path: Path) -> None:
+def functions_are_short(path: Path) -> None:
     """Public calls with many parameters, each documented, are bound by their bodies alone."""
     longest = 100 if top(path) == "attacks" else 40
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef):
             start = node.body[1].lineno if (top(path), node.name) in DOCUMENTED else node.lineno
             assert (node.end_lineno or 0) - start < longest, node.name
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        imports_have_one_direction,
+        hydra_and_torch_are_imported_only_where_allowed,
+        every_signature_is_typed,
+        functions_are_short,
+    ],
+)
+def test_every_module_obeys(rule: Callable[[Path], None]) -> None:
+    for path in MODULES:
+        rule(path)

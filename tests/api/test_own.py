@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from options import chosen, options
 from own import K, Net, T, V, body, clips, victim
 from torch import Tensor, nn
 
@@ -115,15 +116,25 @@ def test_labels_by_name_and_names_of_clips() -> None:
     assert sa.attack(victim(classes=own.classes), own, "pgd", **FAST).names == [*"abcd"]
 
 
-def test_every_attack_runs_on_own_clips() -> None:
+def attacks() -> list[Any]:
+    """The attacks that require no training clips, other networks or saved clips; slow: variants of another one."""
+    needy = ("from_file", "ba", "tasar", "no_box", "boundary", "basar", "isaac_n", "universal")
+    made: set[str] = set()
+    found = []
+    for name in (name for name in options("attack") if not name.startswith(needy)):
+        target = chosen("attack", name)["_target_"]
+        found.append(pytest.param(name, marks=[pytest.mark.slow] if target in made else []))
+        made.add(target)
+    return found
+
+
+@pytest.mark.parametrize("name", attacks())
+def test_every_attack_runs_on_own_clips(name: str) -> None:
     rounds, one = {"outer_steps": 1, "inner_steps": 1}, {"search_steps": 1, "steps": 2}
     few: dict[str, dict[str, int]] = {"admm": rounds, "cwa": {}, "cw_l": rounds, "cw": one, "lbfgs": one}
-    needy = ("from_file", "ba", "tasar", "no_box", "boundary", "basar", "isaac_n", "universal")
-    others = [name for name in sa.list("attacks").index if name.startswith(needy)]
-    for name in sa.list("attacks").index.drop(others):  # these require training clips, other networks or saved clips
-        settings = next((value for key, value in few.items() if name.startswith(key)), {})
-        result = sa.attack(victim(), clips(), name, **settings)
-        assert isinstance(result, sa.Result) and len(result) == 5 and np.isfinite(result.l2).all()
+    settings = next((value for key, value in few.items() if name.startswith(key)), {})
+    result = sa.attack(victim(), clips(), name, **settings)
+    assert isinstance(result, sa.Result) and len(result) == 5 and np.isfinite(result.l2).all()
 
 
 def test_a_list_of_values_gives_a_curve() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import ENV, run
+from commands import ENV, forked, run
 from jobs import job_of
 from own import Net, T, body
 from own_folders import SHEET, write_folder
@@ -117,14 +117,14 @@ FAST = ["--config-dir", "conf", "attack=mine", "runtime.limit=1", "batch_size=1"
 
 @pytest.mark.parametrize("trust", ["trust=my_attack", "attack._target_=my_attack.attack", "trust=[other,my_attack]"])
 def test_a_file_may_name_a_module_that_the_command_line_trusts(trust: str, option: Path) -> None:
-    done = run(option, *FAST, trust)
+    done = forked(option, *FAST, trust)
     assert done.returncode == 0, done.stderr
     assert (option / "imported").exists()
 
 
 @pytest.mark.parametrize("trust", [[], ["trust=my_atta"], ["trust=my"], ["trust=my_attack.attack"], ["trust=attack"]])
 def test_any_other_module_is_not_imported(trust: list[str], option: Path) -> None:
-    done = run(option, *FAST, *trust)
+    done = forked(option, *FAST, *trust)
     assert done.returncode == 2
     assert "attack._target_=my_attack.attack" in done.stderr and "trust=my_attack" in done.stderr
     assert done.stderr.count("\n") == 1 and not (option / "imported").exists()
@@ -133,7 +133,7 @@ def test_any_other_module_is_not_imported(trust: list[str], option: Path) -> Non
 def test_a_file_cannot_trust(option: Path) -> None:
     (option / "conf/experiment").mkdir()
     (option / "conf/experiment/sly.yaml").write_text("# @package _global_\n# Sly\nexperiment: sly\ntrust: my_attack\n")
-    done = run(option, *FAST, "experiment=sly")
+    done = forked(option, *FAST, "experiment=sly")
     assert done.returncode == 2 and "only the command line may trust" in done.stderr
     assert not (option / "imported").exists()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from options import chosen
 
 from skeleton_adv.command import cli, compose, recipes
 from skeleton_adv.command.targets import Trust, check_targets
@@ -31,13 +32,13 @@ def filled(part: str, node: dict[str, Any]) -> dict[str, Any]:
     return {**settings}
 
 
-@pytest.mark.parametrize(
-    "word", [f"{group}={option}" for group, found in cli.groups().items() if group in CHOSEN for option in found]
-)
-def test_every_option_of_ours_is_allowed(word: str) -> None:
-    own = {"attack=from_file": ["attack.path=x"], "model=own": ["model.architecture._target_=own.Net"]}
-    targets = {"model.architecture._target_": "own.Net"} if word == "model=own" else {}
-    check_targets(settings_of(word, *own.get(word, [])), Trust(targets))
+@pytest.mark.parametrize("group", CHOSEN)
+def test_every_option_of_ours_is_allowed(group: str) -> None:
+    own = {"from_file": "attack.path=x", "own": "model.architecture._target_=own.Net"}
+    for option in cli.groups()[group]:
+        targets = {"model.architecture._target_": "own.Net"} if option == "own" else {}
+        settings = chosen(group, option, *([own[option]] if option in own else []))
+        check_targets(settings_of() | {group: settings}, Trust(targets))
 
 
 def test_every_recipe_and_a_surrogate_are_allowed() -> None:

@@ -66,17 +66,17 @@ def test_the_other_byte_order(tmp_path: Path) -> None:
 
 
 BOMBS = {
-    "a large array": variable("x", (LARGE // 8, 1), element(FLOAT64, bytes(LARGE))),
-    "more than its shape": variable("x", (2, 1), element(FLOAT64, bytes(LARGE))),
-    "another variable": variable("other", (LARGE // 8, 1), element(FLOAT64, bytes(LARGE))),
-    "a cell": variable("x", (1, 1), element(MATRIX, bytes(LARGE)), CELL),
-    "a large file": element(MATRIX, bytes(LARGE)),
+    "a large array": lambda: variable("x", (LARGE // 8, 1), element(FLOAT64, bytes(LARGE))),
+    "more than its shape": lambda: variable("x", (2, 1), element(FLOAT64, bytes(LARGE))),
+    "another variable": lambda: variable("other", (LARGE // 8, 1), element(FLOAT64, bytes(LARGE))),
+    "a cell": lambda: variable("x", (1, 1), element(MATRIX, bytes(LARGE)), CELL),
+    "a large file": lambda: element(MATRIX, bytes(LARGE)),
 }
 
 
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_large_file_is_refused_before_it_is_in_memory(kind: str, tmp_path: Path) -> None:
-    path = write(tmp_path, BOMBS[kind], variable("x", (1, 1), element(FLOAT64, bytes(8))))
+    path = write(tmp_path, BOMBS[kind](), variable("x", (1, 1), element(FLOAT64, bytes(8))))
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=r"x\.mat.* 16 MiB"):

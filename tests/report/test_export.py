@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import run as command
+from commands import forked as command
 from own_folders import small
 from samples import certified, run, six_rows
 

@@ -1,4 +1,4 @@
-"""Tasks as a user runs them: whole commands in separate processes."""
+"""Tasks as a user runs them: whole commands in separate processes, most of them forks of a process with all imports."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from commands import ENV, run
+from commands import ENV, forked
 from jobs import job_of
 
 from skeleton_adv import tasks
@@ -62,7 +62,7 @@ def rows(folder: Path) -> pd.DataFrame:
 def test_attack_resume_and_repeat(place: tuple[Path, list[str]]) -> None:
     """After kill -9 and a cut row, the same command gives the rows of an uninterrupted run; then it does nothing."""
     folder, arguments = place
-    whole = run(folder, *arguments, "runtime.output_dir=whole")
+    whole = forked(folder, *arguments, "runtime.output_dir=whole")
     assert whole.returncode == 0, whole.stderr
     assert "12 of 12" in whole.stdout and "records: whole/" in whole.stdout
     slow = [*arguments, "runtime.output_dir=killed"]
@@ -80,16 +80,16 @@ def test_attack_resume_and_repeat(place: tuple[Path, list[str]]) -> None:
     records = found[0]
     if not (records.parent / "run.json").exists():  # killed before its end, as intended
         records.write_bytes(records.read_bytes()[:-5])
-    again = run(folder, *slow)
+    again = forked(folder, *slow)
     assert again.returncode == 0, again.stderr
     pd.testing.assert_frame_equal(rows(folder / "whole"), rows(folder / "killed"))
     before = {path: path.stat().st_mtime_ns for path in (folder / "killed").rglob("*.*")}
     records = next((folder / "killed").rglob("records.csv"))
     records.parents[2].rename(records.parents[2].with_name("admm_of_old"))  # the same numbers under another name
-    other = run(folder, *slow)
+    other = forked(folder, *slow)
     assert other.returncode == 2 and "the same run exists under other names, in killed/" in other.stderr
     records.parents[2].with_name("admm_of_old").rename(records.parents[2])
-    repeat = run(folder, *slow)
+    repeat = forked(folder, *slow)
     assert repeat.returncode == 0 and "nothing to do: 12 of 12" in repeat.stderr
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "killed").rglob("*.*")}
 
@@ -97,7 +97,7 @@ def test_attack_resume_and_repeat(place: tuple[Path, list[str]]) -> None:
 def test_experiment_runs_its_grid_and_writes_its_table(place: tuple[Path, list[str]]) -> None:
     folder, arguments = place
     short = ["runtime.limit=4", "attack.outer_steps=1", "runtime.output_dir=grid", "runtime.table_dir=tables"]
-    answer = run(folder, *arguments, *short, "experiment=table1")
+    answer = forked(folder, *arguments, *short, "experiment=table1")
     assert answer.returncode == 0, answer.stderr
     table = pd.read_csv(folder / "tables/utd_mhad/table1.csv")
     assert len(table) == 6 and (table["clips"] == 4).all() and (table["test_clips"] == 12).all()
@@ -107,45 +107,45 @@ def test_experiment_runs_its_grid_and_writes_its_table(place: tuple[Path, list[s
     summaries: list[dict[str, Any]] = [json.loads(path.read_text()) for path in (folder / "grid").rglob("run.json")]
     assert len(summaries) == 6 and {summary["done"] for summary in summaries} == {4}
     assert all("root" not in summary["command"] for summary in summaries)
-    tables = run(folder, "grid", "--out", "again", module="skeleton_adv.tables")
+    tables = forked(folder, "grid", "--out", "again", module="skeleton_adv.tables")
     assert tables.returncode == 0, tables.stderr
     for kind in ("md", "tex", "csv"):
         name = f"utd_mhad/table1.{kind}"
         assert (folder / "tables" / name).read_text() == (folder / "again" / name).read_text()
     next((folder / "grid").rglob("run.json")).unlink()
-    without = run(folder, "grid", module="skeleton_adv.tables")
+    without = forked(folder, "grid", module="skeleton_adv.tables")
     assert without.returncode == 0 and "unfinished" in without.stderr and without.stderr.count("\n") == 1
-    refused = run(folder, "grid", "--strict", module="skeleton_adv.tables")
+    refused = forked(folder, "grid", "--strict", module="skeleton_adv.tables")
     assert refused.returncode == 2 and "no run.json" in refused.stderr and refused.stderr.count("\n") == 1
 
 
 def test_training_writes_weights_that_the_attack_finds(mat_folder: Path, tmp_path: Path) -> None:
     common = ["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.architecture.fc7=16"]
     training = [*common, "task=train", "recipe.epochs=1", "recipe.batch_size=6"]
-    first = run(tmp_path, *training)
+    first = forked(tmp_path, *training)
     assert first.returncode == 0, first.stderr
     about = json.loads((tmp_path / "outputs/checkpoints/utd_mhad/hcn_t32_k27_s0.json").read_text())
     assert about["test_clips"] == 12 and 0 <= about["test_accuracy"] <= 1 and len(about["settings"]["prepared"]) == 64
     assert [(epoch["phase"], epoch["epoch"]) for epoch in about["history"]] == [("select", 1), ("refit", 1)]
-    drawn = run(tmp_path, "outputs/checkpoints", module="skeleton_adv.figures")
+    drawn = forked(tmp_path, "outputs/checkpoints", module="skeleton_adv.figures")
     assert drawn.returncode == 0 and "utd_mhad/training_hcn_t32_k27_s0.png" in drawn.stdout, drawn.stderr
-    assert "nothing to do" in run(tmp_path, *training).stderr
-    other = run(tmp_path, *training, "recipe.lr=0.01")
+    assert "nothing to do" in forked(tmp_path, *training).stderr
+    other = forked(tmp_path, *training, "recipe.lr=0.01")
     assert other.returncode == 2 and "trained with other settings" in other.stderr
-    attack = run(tmp_path, *common, "attack.outer_steps=1", "runtime.limit=2", "batch_size=2")
+    attack = forked(tmp_path, *common, "attack.outer_steps=1", "runtime.limit=2", "batch_size=2")
     assert attack.returncode == 0 and "2 of 12" in attack.stdout, attack.stderr
 
 
 def test_a_folder_without_test_clips_is_named(mat_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(mat_folder, tmp_path / "data", ignore=shutil.ignore_patterns("*_s2_*", "*_s4_*"))
-    answer = run(tmp_path, "dataset=utd_mhad", "dataset.root=data")
+    answer = forked(tmp_path, "dataset=utd_mhad", "dataset.root=data")
     assert answer.returncode == 2 and "none of its 12 clips is a test clip" in answer.stderr
     assert answer.stderr.count("\n") == 1 and not list(tmp_path.rglob("run*"))
 
 
 def test_weights_are_written_where_they_can_be_read_again(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     words = [word for word in place[1] if not word.startswith("attack.")]
-    answer = run(tmp_path, *words, "task=train", "model.checkpoint=weights.pt")
+    answer = forked(tmp_path, *words, "task=train", "model.checkpoint=weights.pt")
     assert (
         answer.returncode == 2 and "model.checkpoint=weights.pt: weights are written as .safetensors" in answer.stderr
     )
@@ -234,30 +234,30 @@ def test_identity_changes_exactly_if_a_number_can_change(
 @pytest.mark.parametrize(("made", "read"), [("synthetic_cv", "ntu60_cv"), ("synthetic_kinetics", "kinetics")])
 def test_exported_files_are_prepared_by_the_real_reader(made: str, read: str, tmp_path: Path) -> None:
     actions = "dataset.num_actions=5"
-    answer = run(tmp_path, "task=export", f"dataset={made}", "runtime.limit=3", actions)
+    answer = forked(tmp_path, "task=export", f"dataset={made}", "runtime.limit=3", actions)
     assert answer.returncode == 0 and "6 clips are in" in answer.stderr
     folder = f"dataset.root=outputs/files/{made}"
-    answer = run(tmp_path, "task=prepare", f"dataset={read}", folder, actions)
+    answer = forked(tmp_path, "task=prepare", f"dataset={read}", folder, actions)
     assert answer.returncode == 0 and "3 training and 3 test clips of 5 actions" in answer.stderr
 
 
 def test_the_shipped_victim_is_trained_by_its_recipe(tmp_path: Path) -> None:
     """This fails after a change of generator, model or recipe without a new training."""
     shipped = f"runtime.checkpoint_dir={Path(__file__).parents[2] / 'outputs/checkpoints'}"
-    answer = run(tmp_path, "task=train", shipped)
+    answer = forked(tmp_path, "task=train", shipped)
     assert answer.returncode == 0 and "nothing to do" in answer.stderr
 
 
 def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, arguments = place
     short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}"]
-    assert run(folder, *short).returncode == 0
-    first = run(folder, *short, "runtime.save_clips=true")  # the records exist, the clips do not yet
+    assert forked(folder, *short).returncode == 0
+    first = forked(folder, *short, "runtime.save_clips=true")  # the records exist, the clips do not yet
     assert first.returncode == 0 and "nothing to do" not in first.stderr
-    assert "nothing to do" in run(folder, *short, "runtime.save_clips=true").stderr
+    assert "nothing to do" in forked(folder, *short, "runtime.save_clips=true").stderr
     (made,) = (path.parent for path in tmp_path.rglob("run.json"))
     rest = [a for a in short if not a.startswith("attack.")]
-    again = run(folder, *rest, "attack=from_file", f"attack.path={made}")
+    again = forked(folder, *rest, "attack=from_file", f"attack.path={made}")
     assert again.returncode == 0, again.stderr
     (judged,) = (path for path in tmp_path.rglob("records.csv") if path.parent != made)
     before, after = pd.read_csv(made / "records.csv"), pd.read_csv(judged)
@@ -270,22 +270,22 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
         ("runtime.limit=4", "contains 3 clips, but not number"),
         ("attack.path=nowhere", "attack.path=nowhere is not a finished run"),
     ):
-        refused = run(folder, *rest, "attack=from_file", f"attack.path={made}", change)
+        refused = forked(folder, *rest, "attack=from_file", f"attack.path={made}", change)
         assert refused.returncode == 2 and message in refused.stderr and refused.stderr.count("\n") == 1
     for settings in (3, {"dataset": 3}):
         (made / "run.json").write_text(json.dumps({"settings": settings}))
-        refused = run(folder, *rest, "attack=from_file", f"attack.path={made}")
+        refused = forked(folder, *rest, "attack=from_file", f"attack.path={made}")
         assert refused.returncode == 2 and "does not say with which settings" in refused.stderr
 
 
 def test_the_trace_of_an_attack_is_saved_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, arguments = place
     short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}/runs", f"runtime.figure_dir={tmp_path}/out"]
-    plain = run(folder, *short)
+    plain = forked(folder, *short)
     assert plain.returncode == 0, plain.stderr
     (records,) = tmp_path.rglob("records.csv")
     before, provenance = pd.read_csv(records), read_json(records.with_name("run.json"))
-    drawn = run(folder, *short, "experiment=figure3", "targeted=false")
+    drawn = forked(folder, *short, "experiment=figure3", "targeted=false")
     assert drawn.returncode == 0 and "nothing to do" not in drawn.stderr, drawn.stderr
     assert read_json(records.with_name("run.json")) == provenance  # the rows are still those of the first command
     assert list(tmp_path.rglob("records.csv")) == [records]  # saving the trace is not another run
@@ -293,7 +293,7 @@ def test_the_trace_of_an_attack_is_saved_and_drawn(place: tuple[Path, list[str]]
     course = pd.read_csv(tmp_path / "out/utd_mhad/figure3_hcn_admm_beta1_untargeted.csv")
     assert course["step"].tolist() == list(range(1, 11)) and (course["clips"] == 3).all()
     assert (course[["bone", "angle", "speed"]].iloc[0] == 0).all() and (course["bone"].iloc[1:] > 0).all()
-    film = run(
+    film = forked(
         folder,
         f"{tmp_path}/runs",
         "--clip",
@@ -303,5 +303,5 @@ def test_the_trace_of_an_attack_is_saved_and_drawn(place: tuple[Path, list[str]]
         module="skeleton_adv.figures",
     )
     assert film.returncode == 0 and film.stdout.count("\n") == 4 and ".gif" in film.stdout, film.stderr
-    refused = run(folder, *[a for a in short if "attack." not in a], "attack=cw", "runtime.save_trace=true")
+    refused = forked(folder, *[a for a in short if "attack." not in a], "attack=cw", "runtime.save_trace=true")
     assert refused.returncode == 2 and "attack=cw keeps no trace" in refused.stderr and refused.stderr.count("\n") == 1
