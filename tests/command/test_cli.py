@@ -59,11 +59,13 @@ def commands() -> list[str]:
     groups = {
         group: [own.get(f"{group}={name}", f"{group}={name}") for name in found]
         for group, found in cli.groups().items()
-        if group not in ("experiment", "recipe", "task", "threat")
+        if group not in ("detector", "experiment", "recipe", "task", "threat")
     }
     rows = zip_longest(*groups.values())
     images = "dataset=synthetic_kinetics"
-    alone = [f"task={name}" for name in cli.groups()["task"]]
+    judged = {"detect": " judged=RUN", "identify": " judged=RUN"}
+    alone = [f"task={name}{judged.get(name, '')}" for name in cli.groups()["task"]]
+    alone += [f"task=detect judged=RUN detector={name}" for name in cli.groups()["detector"]]
     alone += [f"threat={name}" + f" {images}" * name.startswith("image") for name in cli.groups()["threat"]]
     return [" ".join(filter(None, row)) for row in rows] + alone
 
@@ -111,37 +113,30 @@ def test_every_experiment_sets_and_sweeps_existing_keys(experiment: str) -> None
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
-REAL = ("dataset=utd_mhad", "dataset=hdm05")  # have the same settings
-WHERE = (
-    *(
-        "model=",
-        "model@surrogate=",
-        "model.seed=",
-        "training=",
-        "dataset.root=",
-        "batch_size=",
-        "runtime.limit=",
-        *REAL,
-    ),
-)
+OPTIONS = ("attack", "dataset", "defense", "detector", "model", "threat", "training")
+SIZES = ("batch_size", "dataset.root", "fit_on", "judged", "model.seed", "runtime.limit", "surrogate.seed")
 
 
 def test_every_command_of_the_reference_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option exists, and each kind of command, with its keys, composes."""
     monkeypatch.syspath_prepend(SCRIPTS)
-    script = runpy.run_path(str(SCRIPTS / "make_reference.py"))
-    kinds: set[frozenset[str]] = set()
-    victims: set[str] = set()
+    script, groups = runpy.run_path(str(SCRIPTS / "make_reference.py")), cli.groups()
+    kinds: dict[frozenset[str], list[str]] = {}
     for command in script["commands"]("data/utd_mhad", "data/hdm05", script["CPU"]):
         words = cli.translated(command.split())
         taken = get_args_parser().parse_args(cli.for_hydra(words))
         assert taken.overrides == [word for word in words if word != "-m"]
         assert taken.multirun is ("-m" in words)
-        kind = frozenset(word for word in words if not word.startswith(WHERE))
-        if kind not in kinds:  # composing every cell of the benchmark takes minutes
-            cli.check_arguments([word.partition(",")[0] if word.startswith("model=") else word for word in words])
-        kinds.add(kind)
-        victims.update(name for word in words if word.startswith("model=") for name in word[6:].split(","))
-    cli.check_arguments(["-m", f"model={','.join(sorted(victims))}", "dataset=utd_mhad,hdm05"])
+        pairs = [word.partition("=")[::2] for word in words]
+        chosen = {key.partition("@")[0]: value.split(",") for key, value in pairs}
+        assert [name for group in OPTIONS for name in chosen.get(group, ()) if name not in groups[group]] == []
+        # Composing every command takes minutes, so of those that differ in options alone, one is composed.
+        kind = frozenset(
+            key if key.partition("@")[0] in (*OPTIONS, *SIZES) else f"{key}={value}" for key, value in pairs
+        )
+        kinds.setdefault(kind, words)
+    for words in kinds.values():
+        cli.check_arguments([word.partition(",")[0] if word.startswith("model=") else word for word in words])
 
 
 def test_costs_of_the_reference_are_those_of_finished_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
