@@ -35,7 +35,9 @@ def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
 
 
 def warnings(run: Run) -> list[str]:
-    """The signs in a run's own rows that its attack is weaker than it could be."""
+    """The signs in a run's own rows that its attack is weaker than it could be; a corruption has no adversary."""
+    if "severity" in run.of_attack:
+        return []
     found, count = [], len(run.records)
     averaged = any(part.get("eot", 1) not in (0, 1) for part in (run.of_defense, run.of_attack))
     if run.randomised and run.access == "adaptive" and not averaged:

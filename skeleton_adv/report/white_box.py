@@ -48,7 +48,8 @@ def is_for_tables(run: Run) -> bool:
 def is_white_box(run: Run, attack: str) -> bool:
     """Whether a run is this attack (by the paper's name) with white-box access to an undefended victim.
 
-    Only on data that the paper's numbers appear beside: other data has all its attacks in the benchmark table.
+    Only on data that the paper's numbers appear beside, and without a threat model: the benchmark has all other runs.
     """
     plain = run.kind == "attack" and run.access == "white box" and run.defense is None and run.stands_for is not None
+    plain = plain and run.threat is None
     return plain and paper_name("attack", run.attack) == attack and is_for_tables(run)

@@ -131,7 +131,7 @@ def test_every_command_of_the_reference_is_valid(monkeypatch: pytest.MonkeyPatch
         chosen = {key.partition("@")[0]: value.split(",") for key, value in pairs}
         assert [name for group in OPTIONS for name in chosen.get(group, ()) if name not in groups[group]] == []
         own = [key for key, _ in pairs if key.partition("@")[0] not in (*OPTIONS, *SIZES, "-m", "experiment", "task")]
-        if own:  # composing every command takes minutes; experiments and options have tests of their own
+        if own:  # composing every command takes minutes; other tests cover experiments and options
             kinds.setdefault(frozenset((*own, chosen.get("experiment", chosen.get("task", [""]))[0])), words)
     assert len(kinds) > 20
     for words in kinds.values():

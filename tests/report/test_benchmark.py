@@ -1,6 +1,7 @@
 """Tables of the benchmark: by threat model, worst case per clip, and attacks that minimise a norm."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import samples
 
 from skeleton_adv.report.paired import Paired, by_victim, median, median_interval
 from skeleton_adv.report.tables import by_table
+from skeleton_adv.report.tables.corruption import BY_SEVERITY
+from skeleton_adv.report.tables.least import TABLE as TABLES_LEAST
 from skeleton_adv.report.tables.least import robustness
 from skeleton_adv.report.tables.threat import TRAININGS, matrix, worst_cases
 from skeleton_adv.report.transferred import _interval
 from skeleton_adv.report.transferred import rows as transfer_rows
+from skeleton_adv.report.weakness import warnings
 from skeleton_adv.report.write import write
 from skeleton_adv.runs.load import Run
 
@@ -243,3 +247,38 @@ def test_plausibility_is_shown_beside_that_of_clean_clips() -> None:
     frame = table.rows(own)
     assert frame["jerk_ratio"].tolist() == [3.0] and frame["beyond_limits"].tolist() == pytest.approx([1 / 3])
     assert "benchmark_plausibility" not in [table.name for table, _ in by_table([under("pgd", [0])])]
+
+
+def test_corruptions_are_shown_by_severity() -> None:
+    """Of six clips, the accuracy is 5 / 6 at the lowest severity and 1 / 6 at the highest."""
+    runs = [
+        under(
+            "corruption_yaw",
+            [],
+            threat=None,
+            access="none",
+            rows={"adv_share": [1.0] * (6 - severity) + [0.0] * severity},
+            settings={"attack": {"name": "corruption", "kind": "yaw", "severity": severity}},
+        )
+        for severity in (3, 1, 2, 5, 4)
+    ]
+    assert [(table.name, len(own)) for table, own in by_table(runs)] == [("benchmark_corruption", 5)]
+    (row,) = BY_SEVERITY.rows(runs)
+    assert [row[f"severity_{severity}_hits"] for severity in range(1, 6)] == [5, 4, 3, 2, 1] and row["kind"] == "yaw"
+    assert row["mean"] == pytest.approx(0.5)
+    assert "mean" not in BY_SEVERITY.rows(runs[:4])[0]  # a mean over fewer severities is another number
+    assert all(warnings(run) == [] for run in runs)  # there is no adversary that could be weak
+
+
+def test_a_short_run_has_a_median_of_its_own() -> None:
+    short = least("basar", [2.0, 4.0, 9, 9, 9, 9])
+    short = replace(short, records=short.records[:2])
+    rows = TABLES_LEAST.rows([least("ddn", [1.0] * 6), least("cw", [1.0] * 6), short]).set_index("attack")
+    assert rows.loc["basar", "median_norm"] == 2.0 and rows.loc["basar", "mean_norm"] == 3.0
+    assert rows.loc["ddn", "near_shortest"] == 1.0 and np.isnan(rows.loc["basar", "near_shortest"])
+
+
+def test_runs_under_a_threat_model_are_in_none_of_the_papers_tables() -> None:
+    runs = [under("admm", [0], threat="paper"), under("admm", [0], threat=None), under("cw", [0], threat="linf_2mm")]
+    found = {table.name: len(own) for table, own in by_table(runs)}
+    assert found == {"benchmark_threat_linf_2mm": 1, "benchmark_threat_paper": 1, "table1": 1}

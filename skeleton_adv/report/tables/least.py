@@ -41,7 +41,10 @@ def _found(runs: Sequence[Run]) -> Value:
         for norm in sorted({str(run.minimises) for run in group}):
             own = [run for run in group if run.minimises == norm]
             values |= _of_group(comparable(own), norm)
-            values |= {run.identity: {"norm": norm} for run in own if run.identity not in values}
+            for run in own:
+                if run.identity not in values:
+                    alone = Paired([run])
+                    values[run.identity] = _lengths(alone.lengths(norm)[0, alone.right], norm)
     return lambda run: values[run.identity]
 
 
@@ -52,12 +55,16 @@ def _of_group(runs: Sequence[Run], norm: str) -> dict[str, dict[str, Any]]:
     possible = np.isfinite(shortest)
     found = {}
     for run, own in zip(runs, lengths, strict=True):
-        middle, hits = median(own), own[np.isfinite(own)]
-        row = {"norm": norm, "median_norm": middle if np.isfinite(middle) else None}
-        row |= {"mean_norm": float(hits.mean()) if len(hits) else None, "paired_clips": int(paired.right.sum())}
         near = rate((own <= NEAR * shortest)[possible])
-        found[run.identity] = row | near.columns("near_shortest") | {"compared": len(runs)}
+        found[run.identity] = _lengths(own, norm) | near.columns("near_shortest") | {"compared": len(runs)}
     return found
+
+
+def _lengths(lengths: np.ndarray, norm: str) -> dict[str, Any]:
+    """Median and mean of the lengths (n,) of a run, infinite for failures."""
+    middle, hits = median(lengths), lengths[np.isfinite(lengths)]
+    row = {"norm": norm, "median_norm": middle if np.isfinite(middle) else None, "paired_clips": len(lengths)}
+    return row | {"mean_norm": float(hits.mean()) if len(hits) else None}
 
 
 def robustness(runs: Sequence[Run]) -> list[dict[str, Any]]:
