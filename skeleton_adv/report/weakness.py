@@ -133,9 +133,9 @@ def _sees_less(run: Run) -> bool:
 
 
 def same_goal(run: Run) -> Any:
-    """A value that two runs share if their victim, defense, weights, clips and goal are the same."""
+    """A value that two runs share if their victim, defense, weights, clips, goal and threat model are the same."""
     keys = ("model", "dataset", "checkpoint", "prepared", "defense", "target", "seed")
-    return run.dataset, repr([run.settings.get(key) for key in keys])
+    return run.dataset, run.threat, repr([run.settings.get(key) for key in keys])
 
 
 def common_clips(one: Run, other: Run) -> tuple[np.ndarray, np.ndarray]:

@@ -100,6 +100,8 @@ def test_transfer_that_beats_the_white_box() -> None:
     assert not overtaken(weak, own)
     assert not overtaken(admm(rows=six_rows(success_share=0.0), access="none"), transfer("hcn", 0.1))
     assert overtaken(weak, run(access="labels", identity="ghi"))
+    within = run(access="labels", identity="ghi", choices={"threat": "linf_2mm"})
+    assert not overtaken(weak, within)  # under another threat model
 
 
 def test_only_the_strongest_of_many_is_named() -> None:
