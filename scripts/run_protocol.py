@@ -32,7 +32,12 @@ def main() -> None:
             pack(result.run, place)
         stem = place / found[0].run.dataset / given.model
         write_whole(stem.with_suffix(".csv"), found.summary().to_csv(index=False, float_format="%.6g"))
-        print(write_whole(stem.with_suffix(".md"), f"# {given.model}\n\n```\n{found.table()}\n```\n"))
+        print(
+            write_whole(
+                stem.with_suffix(".md"),
+                f"# {given.model} on {found[0].run.dataset}, protocol {given.protocol}\n\n```\n{found.table()}\n```\n",
+            )
+        )
 
 
 if __name__ == "__main__":
