@@ -201,3 +201,16 @@ def test_differences_of_all_pairs_are_never_kept() -> None:
     torch.testing.assert_close(scores, expected)
     (gradient,) = torch.autograd.grad(expected.sum() + (own[:, None] - training).norm(dim=2).sum(), own)
     torch.testing.assert_close(own.grad, gradient)
+
+
+def test_training_reads_the_loss_once_per_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading makes a GPU wait; there are four batches per epoch."""
+    read, original = [], Tensor.__float__
+
+    def counted(value: Tensor) -> float:
+        read.append(value)
+        return original(value)
+
+    monkeypatch.setattr(Tensor, "__float__", counted)
+    Trained("mlp", "centroid", "l2", hidden=4, epochs=5, batch_size=32).fit(examples(0.5), 0)
+    assert len(read) == 5
