@@ -14,6 +14,7 @@ from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import Budget
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.geometry import pairwise
 from skeleton_adv.core.noise import uniform
 from skeleton_adv.core.ranges import Count, Positive, Whole, checked
 
@@ -133,7 +134,7 @@ class _Known:
 
     def nearest(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The class (N,) of the template nearest to features (N, D), and its distance (N,)."""
-        far = _distances(features, self._templates)
+        far = pairwise(features, self._templates)
         distance, found = torch.where(self._count > 0, far, torch.inf).min(dim=1)
         return found, distance
 
@@ -142,7 +143,7 @@ class _Known:
         same = self.labels[None] == self.batch.y[:, None]
         able = (same if targeted else ~same) & self._able
         if guide == "nearest":
-            order = _distances(features, self.features)
+            order = pairwise(features, self.features)
         else:
             order = uniform(self.batch.x.new_empty(able.shape), self.batch.index, seed, "guides")
         return torch.where(able, order, torch.inf).argmin(dim=1), able.any(dim=1)
@@ -206,8 +207,3 @@ def _stage(stages: Sequence[Tensor], layer: int) -> Tensor:
     if not -len(stages) <= layer < len(stages):
         raise SettingError(f"attack.layer={layer} does not exist: choose from {-len(stages)} to {len(stages) - 1}")
     return stages[layer]
-
-
-def _distances(features: Tensor, others: Tensor) -> Tensor:
-    """(N, n) l2 distances between features (N, D) and (n, D), without a matrix product, which loses digits."""
-    return torch.cdist(features, others, compute_mode="donot_use_mm_for_euclid_dist")

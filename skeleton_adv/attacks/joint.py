@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult
-from skeleton_adv.attacks.losses import cross_entropy, fooled
+from skeleton_adv.attacks.losses import fooled, margin
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import broadcast, unit
 from skeleton_adv.core.batch import SkeletonBatch
@@ -32,12 +32,13 @@ def joint(
     """Adversarial Examples Are Not Easily Detected (Carlini and Wagner, arXiv 1705.07263), in a ball.
 
     A clip succeeds if the classifier is fooled and the score of the detector is at most ``threshold``. The attack
-    runs several times: for each of the ``weights``, along the sum of the classifier's gradient and ``weight`` times the
-    detector's, both of length 1, so that weights do not depend on the scale of scores; and along one gradient at a
-    time, that of the classifier until it is fooled and then that of the detector (selective descent: Bryniarski et
-    al., arXiv 2106.15023), from the clean clip and from ``start`` (N, C, T, V, M), which is moved into the ball. Steps
-    shrink linearly from a fifth of ``eps``, the radius in metres. Per clip, it returns the best iterate of all runs: a
-    success with the lowest score, otherwise one that fools the classifier, otherwise that with the lowest loss.
+    runs several times: for each of the ``weights``, along the sum of the gradient of the classifier's margin and
+    ``weight`` times the detector's, both of length 1, so that weights do not depend on the scale of scores; and
+    along one gradient at a time, that of the classifier until it is fooled and then that of the detector (selective
+    descent: Bryniarski et al., arXiv 2106.15023), from the clean clip and from ``start`` (N, C, T, V, M), which is
+    moved into the ball. Steps shrink linearly from a fifth of ``eps``, the radius in metres. Per clip, it returns
+    the best iterate of all runs: a success with the lowest score, otherwise one that fools the classifier,
+    otherwise that with the lowest margin.
     """
     budget, movable = Ball(norm, eps).of(batch), batch.movable
     seen = _Best(batch, threshold, targeted)
@@ -49,7 +50,7 @@ def joint(
         for number in range(steps + 1):
             delta = delta.detach().requires_grad_()
             logits, scores = both(batch.x + delta)
-            loss = cross_entropy(logits, batch.y) * (1 if targeted else -1)
+            loss = margin(logits, batch.y, targeted)  # cross-entropy has no gradient for a confident classifier
             done = seen.add(batch.x + delta, logits, scores, loss)
             if number == steps:
                 break

@@ -48,7 +48,8 @@ def k_a3(
     - ``k``: the number of ranks
     - ``hide``: draw from 2 to k + 1 instead, so that every clip is misclassified
     - ``conf``: the lead, in logits, at which a pair of classes no longer counts in the hinge
-    - ``seed``: of the ranks, which are balanced: in each run of k clips of the dataset, every rank occurs once.
+    - ``seed``: of the ranks, which are balanced: in the order in which clips are attacked, every rank occurs once among
+      the first k clips, among the next k, and so on
 
     A clip of rank 1 is classified correctly, so ``found`` and success are not the measure of this attack; the columns
     are: ``rank``, that of the true class for the attacked network (1: the predicted class), and ``drawn_rank``.
@@ -124,9 +125,14 @@ def k_a3_admm(
 
 
 def drawn_ranks(batch: SkeletonBatch, k: int, hide: bool, seed: int) -> Tensor:
-    """(N,) ranks from 1 to k (``hide``: from 2 to k + 1); each k clips of the dataset share a random permutation."""
-    drawn = uniform(batch.x.new_empty(len(batch), k), batch.index // k, seed, "k_a3 ranks")
-    own = drawn.argsort(dim=1, stable=True).gather(1, (batch.index % k)[:, None])[:, 0]
+    """(N,) ranks from 1 to k (``hide``: from 2 to k + 1), balanced by a random permutation for each k clips.
+
+    The k clips follow each other in the order of attack (``batch.place``), or by number if no order is known. A rank
+    depends on the place of its clip only, so limits, shards and resumed runs do not change it.
+    """
+    place = batch.index if batch.place is None else batch.place
+    drawn = uniform(batch.x.new_empty(len(batch), k), place // k, seed, "k_a3 ranks")
+    own = drawn.argsort(dim=1, stable=True).gather(1, (place % k)[:, None])[:, 0]
     return own + (2 if hide else 1)
 
 

@@ -29,6 +29,7 @@ class SkeletonBatch:
     skeleton: Skeleton
     allowed: Tensor | None = None  # (1, 1, T, V, 1) bool: the joints and frames of an attack's mask; None: all
     joint_eps: Tensor | None = None  # (V,) budgets of single joints in the unit of x, NaN where there is none
+    place: Tensor | None = None  # (N,) the clips' places in the order in which their split is attacked; None: unknown
 
     def __post_init__(self) -> None:
         n, c, t, v, m = self.x.shape
@@ -64,6 +65,7 @@ class SkeletonBatch:
             index=self.index.to(device),
             dt=self.dt.to(device, dtype),
             allowed=None if self.allowed is None else self.allowed.to(device),
+            place=None if self.place is None else self.place.to(device),
             joint_eps=None if self.joint_eps is None else self.joint_eps.to(device, dtype),
         )
 

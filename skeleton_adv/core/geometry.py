@@ -34,6 +34,14 @@ def length(vectors: Tensor) -> Tensor:
     return cast(Tensor, _Length.apply(vectors))  # type: ignore[no-untyped-call]
 
 
+def pairwise(a: Tensor, b: Tensor) -> Tensor:
+    """(N, n) Euclidean distances between vectors a (N, D) and b (n, D).
+
+    No matrix product is used, because it loses digits, and no differences (N, n, D) are kept, because they are large.
+    """
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def coordinates(x: Tensor, skeleton: Skeleton) -> Tensor:
     """The coordinate channels of x (N, C, T, V, M)."""
     return x if len(skeleton.coords) == skeleton.channels else x[:, list(skeleton.coords)]

@@ -33,22 +33,37 @@ class SavitzkyGolay(nn.Module):
         if degree >= window:
             raise SettingError(f"defense.degree={degree} fits any {window} frames exactly: choose at most {window - 1}")
         self.network, self.window, self.degree = network, window, degree
+        self._known: tuple[Tensor, int, Tensor] | None = None  # the last mask, its version, and its weights
 
     def forward(self, x: Tensor, context: Context) -> Tensor:  # (N, C, T, V, M) -> (N, K)
-        fitted = polynomial(x, context.mask, self.window, self.degree)
+        fitted = smoothed(x, context.mask, self._weights(context.mask))
         logits: Tensor = self.network(torch.where(context.movable, fitted, x), context)
         return logits
+
+    def _weights(self, mask: Tensor) -> Tensor:
+        """The weights for a mask, computed once in an attack's loop, because a GPU has to wait for them."""
+        if self._known is None or self._known[0] is not mask or self._known[1] != mask._version:
+            self._known = mask, mask._version, weights_for(mask, self.window, self.degree)
+        return self._known[2]
 
 
 def polynomial(x: Tensor, mask: Tensor, window: int, degree: int) -> Tensor:
     """x (N, C, T, V, M), smoothed: polynomials over ``window`` frames, where they exist in ``mask`` (N, 1, T, V, M)."""
-    window = min(window, x.shape[2])
-    exists = _windows(mask, window)
-    weights = _weights(torch.stack(exists, dim=-1), degree).to(x.dtype).unbind(dim=-1)
-    total = torch.zeros_like(x)
-    for frames, there, weight in zip(_windows(x, window), exists, weights, strict=True):
+    return smoothed(x, mask, weights_for(mask, window, degree))
+
+
+def smoothed(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """x (N, C, T, V, M), each frame the sum of its window with ``weights`` (N, 1, T, V, M, W)."""
+    window, total = weights.shape[-1], torch.zeros_like(x)
+    parts = zip(_windows(x, window), _windows(mask, window), weights.to(x.dtype).unbind(dim=-1), strict=True)
+    for frames, there, weight in parts:
         total = total + torch.where(there, frames, 0) * weight
     return total
+
+
+def weights_for(mask: Tensor, window: int, degree: int) -> Tensor:
+    """The weights (N, 1, T, V, M, W) of the frames of each window, of at most ``window`` frames, in float64."""
+    return _weights(torch.stack(_windows(mask, min(window, mask.shape[2])), dim=-1), degree)
 
 
 def _windows(x: Tensor, window: int) -> list[Tensor]:

@@ -6,16 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from skeleton_adv.core.geometry import pairwise
+
 Representative = Literal["centroid", "medoid"]
 Distance = Literal["l2", "cosine"]
-_TINY = 1e-12  # keeps the gradient of a distance of 0 finite
+_TINY = 1e-6  # the smallest l2 distance; below it, the gradient is 0
 
 
 def distances(features: Tensor, others: Tensor, distance: Distance) -> Tensor:
     """(N, K) distances of features (N, D) to ``others`` (K, D): l2, or 1 minus the cosine; gradients flow."""
     if distance == "cosine":
         return 1 - F.normalize(features, dim=1) @ F.normalize(others, dim=1).T
-    return (features[:, None] - others[None]).square().sum(dim=2).clamp(min=_TINY).sqrt()
+    return pairwise(features, others).clamp(min=_TINY)
 
 
 def representatives(features: Tensor, labels: Tensor, kind: Representative, distance: Distance) -> Tensor:

@@ -118,15 +118,15 @@ class Trained:
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=self.decay, patience=self.patience)
         network.train()
         for chosen in self._epochs(weights, seed):
-            total = 0.0
+            total = torch.zeros((), dtype=torch.float64, device=x.device)  # a GPU waits once per epoch
             for start in range(0, len(chosen), self.batch_size):
                 numbers = chosen[start : start + self.batch_size]
                 optimiser.zero_grad()
                 loss = F.binary_cross_entropy_with_logits(network(x[numbers]), truth[numbers])
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-                total += float(loss.detach()) * len(numbers)
-            plateau.step(total / len(chosen))
+                total += loss.detach().double() * len(numbers)
+            plateau.step(float(total) / len(chosen))
 
     def _epochs(self, weights: Tensor, seed: int) -> Iterator[Tensor]:
         """The clips of each epoch, as many as there are, drawn with replacement."""

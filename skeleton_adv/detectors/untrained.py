@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from skeleton_adv.core.geometry import length
 from skeleton_adv.core.ranges import Count, Fraction, check_call
 from skeleton_adv.detectors import Examples, Score
 from skeleton_adv.detectors.distances import distances
@@ -39,7 +40,9 @@ class NearestNeighbours:
 
         def score(deep: Deep) -> Tensor:
             own = F.normalize(deep.stages[-1], dim=1)
-            return distances(own, features, "l2").topk(k, dim=1, largest=False).values[:, -1]
+            with torch.no_grad():  # the gradient is that of one distance per clip
+                nearest = distances(own, features, "l2").topk(k, dim=1, largest=False).indices[:, -1]
+            return length(own - features[nearest])
 
         return score
 

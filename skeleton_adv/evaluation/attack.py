@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from skeleton_adv.attacks import Attack, AttackResult, Pool, access_of, fit_of, 
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import AttackError, SettingError
-from skeleton_adv.data.clips import Dataset, Prepared, load_batch
+from skeleton_adv.data.clips import Dataset, Prepared, hashed_order, load_batch
 from skeleton_adv.evaluation.chunks import chunks_left, padded
 from skeleton_adv.evaluation.made import Kept, Made
 from skeleton_adv.evaluation.metrics import measure
@@ -90,10 +91,17 @@ class Evaluation:
                 save(numbers, rows, {name: _array(values) for name, values in tensors.items()})
             append([row for row in rows if row["index"] not in done])
 
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        """The places of the clips in the order of their split, which no limit and no shard changes."""
+        orders = (hashed_order(self.prepared.clips, split) for split in ("train", "test"))
+        return {number: place for order in orders for place, number in enumerate(order)}
+
     def _attack(self, numbers: list[int]) -> tuple[list[Row], dict[str, Tensor]]:
         """The rows and the saved arrays of one chunk, which is padded to ``batch_size`` by repeating its clips."""
         columns = tuple(self.columns)
         batch = load_batch(self.dataset, self.prepared, padded(numbers, self.batch_size)).to(self.victim.device)
+        batch = replace(batch, place=torch.tensor([self._places[i] for i in batch.index.tolist()]).to(batch.index))
         goal = batch.with_labels(self._targets(batch)) if self.targeted else batch
         made = self.kept.get(numbers, self.victim.device) if self.kept else None
         if made is None:

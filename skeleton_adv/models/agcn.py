@@ -13,6 +13,7 @@ from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import spatial_adjacency
 from skeleton_adv.models.layers import UNITS, by_person, filtered, over_persons, stacked
 from skeleton_adv.models.layouts import skeleton_with
+from skeleton_adv.models.stages import Stages
 from skeleton_adv.models.streams import Bones
 
 _LAYERS = {**{f"l{number}": True for number in range(1, len(UNITS) + 1)}, "pool": False, "fc": False}
@@ -74,6 +75,7 @@ class TwoStreamAGCN(nn.Module):
     layers: ClassVar[Mapping[str, bool]] = {
         f"{stream}.{name}": by_person for stream in ("joint", "bone") for name, by_person in _LAYERS.items()
     } | {"logits": False}
+    feature_stages: ClassVar[Stages] = tuple((f"joint.{name}", f"bone.{name}") for name in [*_LAYERS][:-1])
 
     def __init__(
         self,

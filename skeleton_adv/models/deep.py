@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.models.network import Network
+from skeleton_adv.models.stages import channel_axis_of, layers_of, stages_of
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def deep(network: nn.Module, x: Tensor, context: Context | None = None) -> Deep:
     """The features and logits of clips x (N, C, T, V, M), in one pass; gradients flow.
 
     Each layer is averaged over all its axes but the channels, as in Detection of Face Recognition Adversarial Attacks
-    (Massoli et al., arXiv 1912.02918), Sec. 4. A stage is a layer, or the layers of several streams side by side if
-    the model declares ``stages``. The logits are no stage, unless the model declares no layers. With a ``context``,
+    (Massoli et al., arXiv 1912.02918), Sec. 4. A stage is a layer, or the layers of several streams side by side (see
+    ``stages``). The logits, of each stream too, are no stage, unless the model declares no layers. With a ``context``,
     the network may be behind a defense; the features are then means over the defense's draws. Raises ``SettingError``
     for a network without features.
     """
@@ -52,12 +53,12 @@ def deep(network: nn.Module, x: Tensor, context: Context | None = None) -> Deep:
         raise SettingError(f"{type(network).__name__} gives no features of its layers: choose a single network")
     found: Mapping[str, Tensor]
     found = single.features(x) if context is None else single.features_within(lambda: network(x, context), len(x))
-    *inner, last = found
-    model = getattr(single, "model", None)
-    by_person: Mapping[str, bool] = getattr(model, "layers", {})
-    stages: Sequence[Sequence[str]] = getattr(model, "stages", [(name,) for name in inner or [last]])
+    *_, last = found
+    model = getattr(single, "model", single)
+    by_person, axis = layers_of(model), channel_axis_of(model)
     pooled = (
-        torch.cat([_pooled(found[name], by_person.get(name, False)) for name in stage], dim=1) for stage in stages
+        torch.cat([_pooled(found[name], by_person.get(name, False), axis) for name in stage], dim=1)
+        for stage in stages_of(model) or [(last,)]
     )
     return Deep(tuple(pooled), found[last])
 
@@ -70,7 +71,7 @@ def network_within(module: nn.Module) -> Any:
     return found[0] if len(found) == 1 else None
 
 
-def _pooled(output: Tensor, by_person: bool) -> Tensor:
-    """(N, C) means of an output (N, M, C, ...) of persons one by one, or (N, C, ...)."""
-    output = output.transpose(1, 2) if by_person else output  # (N, C, ...)
+def _pooled(output: Tensor, by_person: bool, axis: int) -> Tensor:
+    """(N, C) means of an output (N, ...), or (N, M, ...) of persons one by one, whose other axes have C at ``axis``."""
+    output = output.movedim(axis + 1 if by_person and axis > 0 else axis, 1)  # (N, C, ...)
     return output.flatten(2).mean(dim=2) if output.dim() > 2 else output

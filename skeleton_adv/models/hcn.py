@@ -1,6 +1,6 @@
 """HCN: hierarchical co-occurrence network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Probability, checked
+from skeleton_adv.models.stages import Stages
 
 Motion = Literal["resize", "nearest", "zero_first"]
 _BY_PERSON = (*("conv1", "conv2", "conv3", "conv4"), *("conv1m", "conv2m", "conv3m", "conv4m"), "conv5", "conv6")
@@ -29,7 +30,7 @@ class HCN(nn.Module):
 
     layers: ClassVar[Mapping[str, bool]] = {**dict.fromkeys(_BY_PERSON, True), "fc7": False, "fc8": False}
     # Layers whose features belong together, because the streams of positions and motions have the same stages.
-    stages: ClassVar[Sequence[Sequence[str]]] = (
+    feature_stages: ClassVar[Stages] = (
         *((f"conv{number}", f"conv{number}m") for number in range(1, 5)),
         *(("conv5",), ("conv6",), ("fc7",)),
     )

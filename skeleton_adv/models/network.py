@@ -12,6 +12,7 @@ from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.data.clips import Dataset
 from skeleton_adv.models import posterior
+from skeleton_adv.models.stages import layers_of
 
 
 class Network(nn.Module):
@@ -109,7 +110,7 @@ class Network(nn.Module):
 
         A defense may run it several times; the outputs are then means over these passes. ``call`` returns the logits.
         """
-        layers: Mapping[str, bool] = getattr(self.model, "layers", {})
+        layers = layers_of(self.model)
         found: dict[str, list[Tensor]] = {name: [] for name in layers}
 
         def keep(name: str, by_person: bool) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.models.stages import layers_of
 
 
 class OneClassHead(nn.Module):
@@ -51,7 +52,7 @@ def with_one_class_head(model: nn.Module, dim: int) -> nn.Module:
 
 def last_linear(model: nn.Module) -> str:
     """The name of the linear layer that returns the logits; raises ``SettingError`` if there is none."""
-    layers: Mapping[str, bool] = getattr(model, "layers", {})
+    layers = layers_of(model)
     name = list(layers)[-1] if layers else ""
     if not name or not isinstance(model.get_submodule(name), nn.Linear):
         raise SettingError(

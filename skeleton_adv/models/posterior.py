@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_adv.core.noise import normal
+from skeleton_adv.models.stages import Stages, channel_axis_of, layers_of, within
 
 LEAST = 1e-30  # variance, as in the released code of TASAR
 
@@ -54,8 +55,18 @@ class Appended(nn.Module):
     @property
     def layers(self) -> Mapping[str, bool]:
         """The layers of the network, and the mean of the heads."""
-        own: Mapping[str, bool] = getattr(self.backbone, "layers", {})
+        own = layers_of(self.backbone)
         return {**{f"backbone.{name}": by_person for name, by_person in own.items()}, "logits": False}
+
+    @property
+    def feature_stages(self) -> Stages:
+        """The stages of the network."""
+        return within("backbone", self.backbone)
+
+    @property
+    def channel_axis(self) -> int:
+        """That of the network."""
+        return channel_axis_of(self.backbone)
 
     def train(self, mode: bool = True) -> "Appended":
         """The heads in training mode; the frozen network stays in evaluation mode."""

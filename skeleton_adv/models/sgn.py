@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Probability, Range, checked
+from skeleton_adv.models.stages import Stages
 
 Width = Annotated[int, Range("[4, 1024]")]
 _POOLED = 20  # the frames that remain before the last convolutions, for every length
@@ -30,6 +31,8 @@ class SGN(nn.Module):
         # Persons are already in one sequence of frames, and samplings follow each other on the axis of frames.
         **dict.fromkeys(("joint_embed", "gcn1", "gcn2", "gcn3", "cnn", "fc", "logits"), False),
     }
+    feature_stages: ClassVar[Stages] = tuple((name,) for name in ("joint_embed", "gcn1", "gcn2", "gcn3", "cnn"))
+    channel_axis: ClassVar[int] = -1
 
     @checked
     def __init__(

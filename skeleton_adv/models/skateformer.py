@@ -43,6 +43,7 @@ class SkateFormer(nn.Module):
         "pool": False,
         "head": False,
     }
+    channel_axis: ClassVar[int] = -1
 
     @checked
     def __init__(

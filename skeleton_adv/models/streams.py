@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.graph import bone_links
+from skeleton_adv.models.stages import Stages, channel_axis_of, layers_of, side_by_side
 
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
@@ -97,9 +98,19 @@ class Fusion(nn.Module):
         """The layers of each network, and the sum."""
         own: dict[str, bool] = {}
         for name in self.names:
-            layers: Any = getattr(self.get_submodule(name), "layers", {})
+            layers = layers_of(self.get_submodule(name))
             own |= {f"{name}.{layer}": by_person for layer, by_person in layers.items()}
         return own | {"logits": False}
+
+    @property
+    def feature_stages(self) -> Stages:
+        """The stages of all networks, side by side."""
+        return side_by_side({name: self.get_submodule(name) for name in self.names})
+
+    @property
+    def channel_axis(self) -> int:
+        """That of the networks."""
+        return channel_axis_of(self.get_submodule(self.names[0]))
 
     def forward(self, x: Tensor) -> Tensor:
         terms = [weight * logits for weight, logits in zip(self.weights, self.streams(x), strict=True)]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import linear_case
 from torch import Tensor
 
@@ -70,3 +71,22 @@ def test_it_is_at_least_as_good_as_its_start() -> None:
     assert weak.found.all() and (both(weak.x_adv)[1] <= both(strong.x_adv)[1] + 1e-9).all()  # type: ignore[operator]
     outside = joint(both, batch, threshold=threshold, start=batch.x + 100, eps=EPS, steps=1, weights=[])  # type: ignore[arg-type]
     assert (outside.x_adv - batch.x).abs().max() <= EPS * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_a_confident_classifier_is_fooled_as_well(targeted: bool) -> None:
+    """Its cross-entropy has no gradient at all, but its margin has the same direction at every scale of the logits."""
+    batch, both, clean = case(alike=0.0)
+    goal = batch.with_labels((batch.y + 1) % 5) if targeted else batch
+
+    def confident(x: Tensor) -> tuple[Tensor, Tensor]:
+        logits, scores = both(x)  # type: ignore[operator]
+        return 1e5 * logits, scores
+
+    x = batch.x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(confident(x)[0], batch.y), x)
+    assert not gradient.any()
+    settings = {"threshold": float(clean.max()), "start": batch.x, "eps": EPS, "steps": 40, "targeted": targeted}
+    made = joint(confident, goal, **settings)  # type: ignore[arg-type]
+    plain = joint(both, goal, **settings)  # type: ignore[arg-type]
+    assert made.found.all() and plain.found.all()

@@ -1,5 +1,6 @@
 """k-anonymity: balanced ranks, the hinge in closed form, and uniform ranks of the true class on a linear victim."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,13 @@ def test_drawn_ranks_are_balanced_and_seeded(k: int) -> None:
     if k > 1:
         assert not torch.equal(drawn_ranks(batch, k, False, 1), ranks)
         assert len({tuple(block.tolist()) for block in ranks.view(-1, k)}) > 1
+
+
+def test_the_place_in_the_order_decides_not_the_number_of_a_clip() -> None:
+    batch = numbered(20)
+    shuffled = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    placed = replace(batch, index=5 * shuffled, place=torch.arange(20))
+    assert torch.equal(drawn_ranks(placed, 5, False, 0), drawn_ranks(batch, 5, False, 0))
 
 
 def test_the_rank_is_that_of_a_sorted_list() -> None:

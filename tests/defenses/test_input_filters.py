@@ -17,6 +17,7 @@ from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.geometry import bone_lengths, bones_exist
 from skeleton_adv.core.skeleton import NTU25, OPENPOSE18, Skeleton
+from skeleton_adv.defenses import savitzky_golay
 from skeleton_adv.defenses.bone_projection import BoneProjection
 from skeleton_adv.defenses.median import TemporalMedian, median
 from skeleton_adv.defenses.savitzky_golay import SavitzkyGolay, polynomial
@@ -207,3 +208,32 @@ def test_impossible_windows_are_refused(defense: Any, settings: dict[str, int]) 
     with pytest.raises(SettingError, match=r"defense\.(window|degree)=") as caught:
         defense(Passed(), **settings)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_are_computed_once_per_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU waits for them, so an attack's loop must not repeat them; another mask, or a changed one, has its own."""
+    seen: list[Tensor] = []
+
+    def counted(mask: Tensor, window: int, degree: int) -> Tensor:
+        seen.append(mask)
+        return original(mask, window, degree)
+
+    original = savitzky_golay.weights_for
+    monkeypatch.setattr(savitzky_golay, "weights_for", counted)
+    batch, other = with_gaps(), whole(t=12)
+    network = Linear(batch)
+
+    class Own(nn.Module):
+        def forward(self, x: Tensor, context: Context) -> Tensor:
+            logits: Tensor = network(x)
+            return logits
+
+    pgd(Victim(Own(), SavitzkyGolay, "cpu").view(batch, "attack", 0).limited("gradients"), batch, steps=5)
+    assert len(seen) == 1 and seen[0] is batch.mask
+    defense = SavitzkyGolay(Passed())
+    for clips in (batch, other, batch):
+        expected = torch.where(clips.movable, polynomial(clips.x, clips.mask, 7, 2), clips.x)
+        assert torch.equal(defense(clips.x, context_of(clips)), expected)
+    clips.mask[0, :, 5] = False
+    expected = torch.where(clips.movable, polynomial(clips.x, clips.mask, 7, 2), clips.x)
+    assert torch.equal(defense(clips.x, context_of(clips)), expected)

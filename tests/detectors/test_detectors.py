@@ -1,11 +1,15 @@
 """Detectors by hand and on Gaussian features; separable clips are separated, equal distributions are not."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.detectors import Detector, Examples
@@ -166,3 +170,47 @@ def test_attacks_have_equal_weight_in_a_batch() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(SettingError, match=f"detector.{next(iter(settings))}"):
         Trained(**settings)  # type: ignore[arg-type]
+
+
+class _Sizes(TorchDispatchMode):
+    """Keeps the largest number of elements of a tensor that an operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.largest = max([self.largest, *(part.numel() for part in tree_leaves(made) if isinstance(part, Tensor))])
+        return made
+
+
+def test_differences_of_all_pairs_are_never_kept() -> None:
+    """Distances (N, n) of features (N, D) to the training clips (n, D) need N n or n D numbers, not N n D."""
+    rng = torch.Generator().manual_seed(0)
+    training, own = (torch.randn(n, 32, generator=rng) for n in (200, 40))
+    fitted = {"features": F.normalize(training, dim=1)}
+    own.requires_grad_()
+    with _Sizes() as sizes:
+        scores = NearestNeighbours(k=3).scorer(fitted)(Deep((own,), own))
+        scores.sum().backward()
+        distances(own, training, "l2").sum().backward()
+        representatives(training, torch.zeros(200), "medoid", "l2")
+    assert sizes.largest <= 200 * 200
+    expected = (F.normalize(own, dim=1)[:, None] - fitted["features"]).norm(dim=2).sort(dim=1).values[:, 2]
+    torch.testing.assert_close(scores, expected)
+    (gradient,) = torch.autograd.grad(expected.sum() + (own[:, None] - training).norm(dim=2).sum(), own)
+    torch.testing.assert_close(own.grad, gradient)
+
+
+def test_training_reads_the_loss_once_per_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading makes a GPU wait; there are four batches per epoch."""
+    read, original = [], Tensor.__float__
+
+    def counted(value: Tensor) -> float:
+        read.append(value)
+        return original(value)
+
+    monkeypatch.setattr(Tensor, "__float__", counted)
+    Trained("mlp", "centroid", "l2", hidden=4, epochs=5, batch_size=32).fit(examples(0.5), 0)
+    assert len(read) == 5

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_batch
-from options import dataset_of, different_models, network_parts
+from options import SMALL, dataset_of, different_models, network_parts
 from torch import Tensor, nn
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
+from skeleton_adv.models.deep import deep
 from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.models.stages import stages_of
 from skeleton_adv.models.weights import load_weights, save_weights
 
 NAMES = different_models()
@@ -150,3 +152,23 @@ def test_features_are_named_layers_the_last_of_them_the_logits(name: str, person
         assert torch.equal(turned[key], found[key][[2, 0, 3, 1]])
         (gradient,) = torch.autograd.grad(found[key].square().sum(), x, retain_graph=True)
         assert gradient.isfinite().all() and gradient.abs().max() > 0
+
+
+@every
+@torch.no_grad()
+def test_stages_have_a_feature_per_channel_and_none_is_the_logits(name: str) -> None:
+    """Channels are multiples of the width; frames, joints and classes are not, in all stages of a network."""
+    network, x = network_of(name, NTU25, 2), clips(NTU25, 2, n=1)
+    found, layers, classes = deep(network, x), network.features(x), len(dataset_of(NTU25, 2).classes)
+    widths = [stage.shape[1] for stage in found.stages]
+    unit = 4 if "agcn" in name or "encoder" in name else 12 if "msg3d" in name else SMALL["width"]
+    assert len(widths) > 2 and not [width for width in widths if width % unit]
+    linear = [part.weight for part in network.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
+    ends = [weight.shape[1] for weight in linear if len(weight) == classes]  # the last is what a classifier receives
+    streams = network.streams(x)
+    assert network.returns_features or widths[-1] == ends[-1] * len(streams)
+    used = [layer for stage in stages_of(network.model) for layer in stage]
+    assert len(set(used)) == len(used)
+    assert not [layer for layer in used for logits in streams if torch.equal(layers[layer].flatten(1), logits)]
+    rest = {layer: layers[layer].flatten(1) for layer in layers if layer not in used}
+    assert all(value.shape[1] == found.logits.shape[1] for value in rest.values())  # no other layer is left out

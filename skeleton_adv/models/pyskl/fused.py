@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from typing import Any, Self
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -10,6 +10,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, checked
 from skeleton_adv.core.skeleton import NTU25, Skeleton
 from skeleton_adv.models.pyskl.parts import log_mean_softmax
+from skeleton_adv.models.stages import Stages, channel_axis_of, layers_of, side_by_side
 from skeleton_adv.models.streams import STREAMS, Stream
 
 
@@ -53,9 +54,19 @@ class Fused(nn.Module):
         """The layers of each network, and the fusion."""
         own: dict[str, bool] = {}
         for one in self.names:
-            layers: Any = getattr(self.get_submodule(one), "layers", {})
+            layers = layers_of(self.get_submodule(one))
             own |= {f"{one}.{layer}": by_person for layer, by_person in layers.items()}
         return own | {"logits": False}
+
+    @property
+    def feature_stages(self) -> Stages:
+        """The stages of all networks, side by side."""
+        return side_by_side({name: self.get_submodule(name) for name in self.names})
+
+    @property
+    def channel_axis(self) -> int:
+        """That of the networks."""
+        return channel_axis_of(self.get_submodule(self.names[0]))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         logits: Tensor = self.logits(log_mean_softmax(self.streams(*inputs), self.weights))
