@@ -107,6 +107,7 @@ class Fitting:
         """The training clips, and natural and adversarial clips of ``numbers``.
 
         Natural clips are those that the victim classifies correctly, adversarial clips those of them that fool it.
+        Clips whose label is the target of the attack need no attack and are left out.
         """
         known = self._deep(training)
         natural, adversarial = self._natural(numbers), []
@@ -131,7 +132,7 @@ class Fitting:
         for batch in self._batches(numbers):
             x_adv, target = attack.batch(batch)
             found = features(self.victim, x_adv)
-            parts.append(found.take(fooled(found.predicted, batch.y, target)))
+            parts.append(found.take(fooled(found.predicted, batch.y, target) & (target != batch.y)))
         return joined(parts)
 
     def _deep(self, numbers: Sequence[int]) -> Deep:

@@ -107,6 +107,15 @@ def test_measures_by_hand() -> None:
     assert detection.false_alarms(none) is None and math.isnan(detection.auc(none)["auc"])
 
 
+def test_clips_whose_label_is_the_target_count_nowhere() -> None:
+    """The third of the four clips that count is of the target's class already."""
+    run = detected(rows={"label": [1, 1, 2, 1, 1, 1], "target": 2}, settings={"targeted": True})
+    natural, adversarial = detection.scores(run)
+    assert (natural.tolist(), adversarial.tolist()) == ([0, 1, 3], [1.5, 2, 5])
+    assert (detection.detected(run).hits, detection.detected(run).count) == (1, 3)
+    assert (detection.undetected(run).count, detection.success(run).count) == (4, 4)
+
+
 def test_the_curve_goes_from_no_alarm_to_all_and_has_the_area() -> None:
     run = detected()
     frame = curve(*detection.scores(run))
