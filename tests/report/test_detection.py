@@ -51,7 +51,7 @@ def detected(identity: str = "abc", rows: dict[str, Any] | None = None, **facts:
 
 
 def adaptive(identity: str = "def") -> Run:
-    joint = {"norm": "linf", "eps": 0.01, "steps": 100, "weights": [1.0]}
+    joint = {"norm": "linf", "eps": 0.02, "steps": 100, "weights": [1.0]}
     rows = {"adv_score": [0.0, 0.0, 3.5, 4.0, 0.0, 0.0]}
     return detected(identity, rows, access="adaptive", settings={"adaptive": True, "joint": joint})
 
@@ -132,6 +132,7 @@ def test_an_oblivious_and_an_adaptive_attack_share_a_row(tmp_path: Path) -> None
     assert (row["oblivious_undetected_hits"], row["adaptive_undetected_hits"]) == (2, 3)
     grid = TABLE.page(frame, scope_of(runs)).grid
     assert {"oblivious: AUC", "adaptive: success without alarm"} <= {*grid} and "differs" not in grid
+    assert grid["adaptive: budget"] == ["linf ε=0.02"]  # not that of the judged attack
     assert write(TABLE, runs, frame, runs, tmp_path)
 
 

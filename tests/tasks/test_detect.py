@@ -142,6 +142,7 @@ def test_an_adaptive_attack_is_at_least_as_good_and_stays_in_its_ball(
         (["dataset.test_crop=0.9"], "made with another dataset"),
         (["detector.network=cnn"], "detector.network=cnn"),
         (["joint.steps=0", "adaptive=true"], "joint.steps=0"),
+        (["joint.eps=0.1", "adaptive=true"], "joint.norm=None and joint.eps=0.1 belong together"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str, made: tuple[Path, list[str], Path, Path]) -> None:

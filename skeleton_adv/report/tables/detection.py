@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_adv.report import detection
-from skeleton_adv.report.columns import CLIPS, GOAL, METHOD, VICTIM, Column, Row, number_cell, rate_cell
+from skeleton_adv.report.columns import CLIPS, GOAL, METHOD, VICTIM, Column, Row, has, number_cell, rate_cell
 from skeleton_adv.report.differences import differences, distinct
 from skeleton_adv.report.published import read
 from skeleton_adv.report.stats import flatten, mean
@@ -87,8 +87,15 @@ def _columns(runs: Sequence[Run]) -> list[Column]:
     return [*lead, Column("fit", "fitted on"), *own, *theirs]
 
 
-def _eps_cell(row: Row, key: str) -> str:
-    return number_cell("g")(row, key)
+def _budget(run: Run) -> dict[str, Any]:
+    """The budget of the adaptive attack, which may differ from that of the judged one."""
+    joint = run.settings.get("joint") or {}
+    return {"joint_norm": joint.get("norm"), "joint_eps": joint.get("eps")}
+
+
+def _budget_cell(row: Row, key: str) -> str:
+    eps = key.replace("joint_norm", "joint_eps")
+    return f"{row[key]} ε={row[eps]:g}" if has(row, key) and has(row, eps) else ""
 
 
 CONFIGURATIONS = FurtherPage(
@@ -110,18 +117,17 @@ TABLE = Table(
         CLIPS,
         Column("auc", "AUC", detection.auc, detection.auc_cell, always=True),
         Column("undetected", "success without alarm", detection.undetected, rate_cell, always=True),
+        Column("joint_norm", "budget", _budget, _budget_cell, always=True),
         Column("false_alarms", "false alarms at 95 % detection", detection.false_alarms, rate_cell),
         Column("alarms", "false alarms", detection.alarms, rate_cell, once=True),
         Column("detected", "detected", detection.detected, rate_cell),
         Column("success", "success", detection.success, rate_cell),
     ),
-    also=(
-        Column("joint_eps", "", lambda run: run.settings.get("joint", {}).get("eps"), _eps_cell),
-        Column("rms_mm", "", lambda run: mean(run.array("rms_mm")[detection.counted(run)])),
-    ),
+    also=(Column("rms_mm", "", lambda run: mean(run.array("rms_mm")[detection.counted(run)])),),
     notes=lambda runs: (
         "Oblivious: the attack does not see the detector. Adaptive: the attack is made on the victim and the detector "
-        "at once, on the same clips. AUC: area under the ROC curve with its 95 % interval and the number of "
+        "at once, on the same clips, within the budget that the table gives, which may be another than that of the "
+        "judged attack. AUC: area under the ROC curve with its 95 % interval and the number of "
         "adversarial clips, over clips that are correct before and that the attack fools. Success without alarm: the "
         "victim is fooled and the detector raises no alarm, among clips that are correct before. The threshold is "
         "chosen on held-out natural clips for 5 % false alarms; false alarms are those on the judged natural clips. "
