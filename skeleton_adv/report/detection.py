@@ -27,7 +27,8 @@ class Area:
         """The 95 % score interval of Newcombe (Statistics in Medicine 25, 2006, method 5).
 
         The variance is that of Hanley and McNeil at the end of the interval, so that an area of 0 or 1 has an interval
-        too.
+        too. It assumes independent samples. Natural and adversarial clips are the same clips here: it is too wide if
+        the score of a clip after the attack rises with its score before, and too narrow if it falls.
         """
         if not self.natural or not self.adversarial:
             return math.nan, math.nan

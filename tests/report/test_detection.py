@@ -134,6 +134,8 @@ def test_an_oblivious_and_an_adaptive_attack_share_a_row(tmp_path: Path) -> None
     assert {"oblivious: AUC", "adaptive: success without alarm"} <= {*grid} and "differs" not in grid
     assert grid["adaptive: budget"] == ["linf ε=0.02"]  # not that of the judged attack
     assert write(TABLE, runs, frame, runs, tmp_path)
+    notes = (tmp_path / "utd_mhad/detection.md").read_text()
+    assert "assumes independent clips" in notes and "other subjects" not in notes
 
 
 def test_unseen_attacks_and_other_detectors_have_rows_of_their_own() -> None:
@@ -161,7 +163,7 @@ def test_the_mean_is_that_of_the_attacks_of_the_paper() -> None:
 
 
 def test_no_run_hides_another(tmp_path: Path) -> None:
-    """Detectors with other settings, weights or parts have rows of their own, and attacks columns of their own."""
+    """Detectors with other settings, weights or parts have separate rows, and attacks have separate columns."""
     own = detected().settings
     several: list[dict[str, Any]] = [
         {"detector": own["detector"] | {"hidden": 7}},

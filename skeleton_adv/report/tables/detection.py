@@ -27,7 +27,7 @@ JUDGED = ("attack", "judged", "target", "adaptive", "joint")  # settings of the 
 def by_configuration(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The AUC of each detector against each attack, the mean over the paper's attacks, and the paper's AUC.
 
-    Detectors that differ in any setting have rows of their own, and attacks that differ columns of their own.
+    Detectors that differ in any setting have separate rows, and attacks that differ have separate columns.
     """
     found: dict[str, dict[str, Any]] = {}
     firsts: dict[str, Run] = {}
@@ -127,12 +127,14 @@ TABLE = Table(
     notes=lambda runs: (
         "Oblivious: the attack does not see the detector. Adaptive: the attack is made on the victim and the detector "
         "at once, on the same clips, within the budget that the table gives, which may be another than that of the "
-        "judged attack. AUC: area under the ROC curve with its 95 % interval and the number of "
-        "adversarial clips, over clips that are correct before and that the attack fools. Success without alarm: the "
+        "judged attack. AUC: area under the ROC curve with its 95 % interval and the number of adversarial clips, over "
+        "clips that are correct before, whose class is not the target, and that the attack fools. The interval assumes "
+        "independent clips, but natural and adversarial clips are the same clips: it is too wide if the score of a "
+        "clip after the attack rises with its score before, and too narrow if it falls. Success without alarm: the "
         "victim is fooled and the detector raises no alarm, among clips that are correct before. The threshold is "
         "chosen on held-out natural clips for 5 % false alarms; false alarms are those on the judged natural clips. "
         "False alarms at 95 % detection: at the threshold that detects 95 % of the adversarial clips. Seen: the "
-        "detector is fitted on clips of the same attack, of other subjects or takes."
+        "detector is fitted on clips of the same attack, made from other clips than the judged ones."
     ),
     further=(CONFIGURATIONS,),
 )
