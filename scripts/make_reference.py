@@ -38,6 +38,7 @@ class Scale(NamedTuple):
     two_hundred: str = ""
     certified: str = ""
     certified_graph: str = " runtime.limit=1000"
+    adversarial: tuple[str, ...] = ("adversarial", "trades")  # trainings that attack every batch in many steps
 
 
 GPU = Scale()
@@ -57,6 +58,7 @@ CPU = Scale(
     two_hundred=" batch_size=50 runtime.limit=200",
     certified=" runtime.limit=200",
     certified_graph=" runtime.limit=100",
+    adversarial=("adversarial_tuned", "trades_tuned"),
 )
 
 
@@ -74,10 +76,11 @@ BUDGETED = ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short")  # the cheapest firs
 ON_HCN = "fmn_linf,apgd_dlr"  # autoattack_short contains APGD-DLR, so the slower victims do without these
 HUNDRED, FIFTY = " batch_size=50 runtime.limit=100", " batch_size=50 runtime.limit=50"
 TWO_HUNDRED = " batch_size=50 runtime.limit=200"
-ROBUST = ("adversarial", "adversarial_fast", "trades", "beat", "pcl", "msvdd", "distillation", "bone_adversarial")
-FEATURES = ("deep_features", "bim", "cw")
+FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_projection")
+ROBUST = ("adversarial_fast", "pcl", "msvdd", "distillation", "bone_adversarial", "beat")
+FEATURES = ("deep_features", "deep_features_paper", "bim", "cw")
 DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
-THIRTY, TWENTY_FIVE, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 10))
+THIRTY, TWENTY_FIVE, TWENTY, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 20, 10))
 
 
 def commands(utd: str, hdm: str, scale: Scale) -> Iterator[str]:
@@ -92,7 +95,7 @@ def commands(utd: str, hdm: str, scale: Scale) -> Iterator[str]:
     )
     yield from defended(real, "", "", "", " batch_size=215", scale)  # 430 test clips in two chunks
     yield from defended("dataset=synthetic_cs", scale.single, scale.actions, scale.frames, scale.two_hundred, scale)
-    yield from defenses(real)
+    yield from defenses(real, f"dataset=hdm05 dataset.root={hdm}", scale)
     yield from detection(real)
     yield from identification(real)
     yield from anonymity(real)
@@ -199,21 +202,34 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
     yield f"experiment=benchmark_least attack=ddn model=hcn model.seed=1,2 {data}{HUNDRED}"
 
 
-def defenses(data: str) -> Iterator[str]:
-    """HCN behind each defense and with each robust training; after any command, the table is complete for its rows."""
+def defenses(data: str, motion_capture: str, scale: Scale) -> Iterator[str]:
+    """Defended victims; after any command, the table is complete for its rows.
+
+    HCN behind each defense on two datasets, a graph network on few clips, and HCN with each robust training.
+    """
     own = f"model=hcn {data}{HUNDRED}"
+    yield from filtered(own)
+    yield f"experiment=defenses_randomised attack=autoattack_rand_short defense.eot=20 {own}"  # a check of 8 draws
+    yield from filtered(f"model=stgcn_small {data}{TWENTY}")
+    yield from filtered(f"model=hcn {motion_capture}{HUNDRED}")
+    for training in (*scale.adversarial, *ROBUST):
+        trained = f"defense=none training={training} {own}"
+        yield f"task=train training={training} {data}"
+        yield f"experiment=defenses {trained}"
+        yield f"experiment=defenses attack=autoattack_short model@surrogate=hcn {trained}"  # oblivious
+        yield f"experiment=defenses_admm adaptive=true {trained}"
+        yield f"experiment=defenses_admm adaptive=true model@surrogate=hcn {trained}"
+        yield f"experiment=defenses_transfer {trained}"
+
+
+def filtered(own: str) -> Iterator[str]:
+    """One victim behind each defense that changes clips, under attacks that know the defense and that do not."""
     yield f"experiment=defenses {own}"
+    yield f"experiment=defenses attack=autoattack_short adaptive=false defense={','.join(FILTERS)} {own}"
     yield f"experiment=defenses_randomised {own}"
     yield f"experiment=defenses_admm defense=none adaptive=true {own}"
     yield f"experiment=defenses_admm {own}"
     yield f"experiment=defenses_transfer {own}"
-    for training in ROBUST:
-        trained = f"defense=none training={training} {own}"
-        yield f"task=train training={training} {data}"
-        yield f"experiment=defenses {trained}"
-        yield f"experiment=defenses_admm adaptive=true {trained}"
-        yield f"experiment=defenses_admm adaptive=true model@surrogate=hcn {trained}"
-        yield f"experiment=defenses_transfer {trained}"
 
 
 def detection(data: str) -> Iterator[str]:
@@ -221,11 +237,13 @@ def detection(data: str) -> Iterator[str]:
     own = f"model=hcn {data}"
     parts = "fit_clips=*_s2_*|*_s4_* judged_clips=*_s6_*|*_s8_*"
     folders = [f"{RUNS}/utd_mhad/hcn/{attack}/none" for attack in DETECTED]
+    paper = "detector=mlp,lstm detector.representative=medoid,centroid detector.distance=l2,cosine adaptive=false"
     for attack in DETECTED:
         yield f"attack={attack} targeted=false,true runtime.save_clips=true {own}{TWO_HUNDRED} -m"
     for targeted in ("false", "true"):
         judged = f"judged={','.join(folders)} targeted={targeted} {parts} {own}"
         yield f"experiment=detection fit_on=[{','.join(folders)}] {judged}"
+        yield f"experiment=detection {paper} fit_on=[{','.join(folders)}] {judged}"
         yield f"experiment=detection detector=mlp,lstm adaptive=false fit_on=[{folders[0]}] {judged}"
 
 
@@ -237,9 +255,9 @@ def identification(data: str) -> Iterator[str]:
     judged = f"judged={','.join(f'{RUNS}/utd_mhad/hcn/{attack}/none' for attack in FEATURES)}"
     for targeted in ("false", "true"):
         yield f"experiment=identification targeted={targeted} {judged} {own}"
-    subjects = "of=subjects gallery=*_t1|*_t2 probes=*_t3|*_t4 distance=cosine"
-    yield f"experiment=identification {subjects} bones=kept,normalised {judged} {own}"
-    yield f"experiment=identification {subjects} bones=alone {judged} {own}"
+    subjects = "of=subjects gallery=*_t1|*_t2 probes=*_t3|*_t4"
+    yield f"experiment=identification {subjects} distance=cosine bones=kept,normalised {judged} {own}"
+    yield f"experiment=identification {subjects} distance=l2 bones=alone {judged} {own}"  # the cosine ignores size
 
 
 def anonymity(data: str) -> Iterator[str]:

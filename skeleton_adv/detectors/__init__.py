@@ -19,8 +19,8 @@ class Examples:
     """What a detector is fitted on.
 
     ``training``: training clips of the victim, with their classes ``labels`` (n,). ``natural``: natural clips that
-    the victim classifies correctly. ``adversarial``: for each attack, its clips that fool the victim. The three share
-    no clean clips but ``natural`` and ``adversarial``.
+    the victim classifies correctly. ``adversarial``: for each attack, its clips that fool the victim; they are made
+    from clips of ``natural``. No clip of ``training`` is among them.
     """
 
     training: Deep

@@ -16,6 +16,7 @@ from torch import Tensor
 from skeleton_adv.attacks.joint import joint
 from skeleton_adv.constraints import Norm
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Positive, check_call
 from skeleton_adv.data.clips import Clip, Dataset, Prepared, load_batch
 from skeleton_adv.detectors import Examples, Score
@@ -42,6 +43,11 @@ class Joint:
 
     def __post_init__(self) -> None:
         check_call(Joint, vars(self), "joint.")
+        if (self.norm is None) != (self.eps is None):
+            raise SettingError(
+                f"joint.norm={self.norm} and joint.eps={self.eps} belong together: set both, or neither for those of "
+                "the judged attack"
+            )
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,7 @@ class Fitting:
         """The training clips, and natural and adversarial clips of ``numbers``.
 
         Natural clips are those that the victim classifies correctly, adversarial clips those of them that fool it.
+        Clips whose label is the target of the attack need no attack and are left out.
         """
         known = self._deep(training)
         natural, adversarial = self._natural(numbers), []
@@ -131,7 +138,7 @@ class Fitting:
         for batch in self._batches(numbers):
             x_adv, target = attack.batch(batch)
             found = features(self.victim, x_adv)
-            parts.append(found.take(fooled(found.predicted, batch.y, target)))
+            parts.append(found.take(fooled(found.predicted, batch.y, target) & (target != batch.y)))
         return joined(parts)
 
     def _deep(self, numbers: Sequence[int]) -> Deep:

@@ -27,7 +27,8 @@ class Area:
         """The 95 % score interval of Newcombe (Statistics in Medicine 25, 2006, method 5).
 
         The variance is that of Hanley and McNeil at the end of the interval, so that an area of 0 or 1 has an interval
-        too.
+        too. It assumes independent samples. Natural and adversarial clips are the same clips here: it is too wide if
+        the score of a clip after the attack rises with its score before, and too narrow if it falls.
         """
         if not self.natural or not self.adversarial:
             return math.nan, math.nan
@@ -65,8 +66,8 @@ def area(natural: np.ndarray, adversarial: np.ndarray) -> Area:
 
 
 def counted(run: Run) -> np.ndarray:
-    """(N,) bool: clips that are correct before and that the attack fools."""
-    found: np.ndarray = run.array("clean_correct") & run.array("success")
+    """(N,) bool: clips that are correct before, whose label is no target, and that the attack fools."""
+    found: np.ndarray = run.array("clean_correct") & run.aimed & run.array("success")
     return found
 
 
@@ -108,14 +109,12 @@ def undetected(run: Run) -> Rate:
 
     This is the success of an attack on a victim with a detector.
     """
-    aimed = run.array("clean_correct") & (run.array("label") != run.array("target"))
-    return rate((run.array("success") & ~run.array("adv_alarm"))[aimed])
+    return rate((run.array("success") & ~run.array("adv_alarm"))[run.array("clean_correct") & run.aimed])
 
 
 def success(run: Run) -> Rate:
     """Clips that fool the victim, among the same clips."""
-    aimed = run.array("clean_correct") & (run.array("label") != run.array("target"))
-    return rate(run.array("success")[aimed])
+    return rate(run.array("success")[run.array("clean_correct") & run.aimed])
 
 
 def auc_cell(row: Row, key: str) -> str:

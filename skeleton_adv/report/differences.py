@@ -1,5 +1,6 @@
 """The settings in which the runs of a table differ: nothing is mixed silently. Linear in the number of runs."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -51,3 +52,19 @@ def _option(run: Run, group: str | None) -> Any:
 def _short(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text[:8] if len(text) == 64 else text  # digests
+
+
+def distinct(names: Sequence[str], beside: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
+    """Names, those that occur twice ``beside`` the same one with those of their settings that have several values."""
+    often = Counter(zip(names, beside, strict=True))
+    twice = {name for (name, _), count in often.items() if count > 1}
+    found = []
+    for name, own in zip(names, settings, strict=True):
+        others = [other for one, other in zip(names, settings, strict=True) if one == name]
+        varied = [key for key in own if len({repr(other.get(key)) for other in others}) > 1] if name in twice else []
+        found.append(", ".join([name, *(f"{key}={_text(own[key])}" for key in varied)]))
+    return found
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

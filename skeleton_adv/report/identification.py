@@ -36,14 +36,18 @@ def impostors(run: Run) -> np.ndarray:
 def equal_error(own: np.ndarray, others: np.ndarray) -> tuple[float, float]:
     """The equal error rate of a verification, and its threshold: pairs at most this far apart are accepted.
 
-    ``own`` (n,) and ``others`` (m,) are distances of genuine and impostor pairs. At the threshold, one of these
-    distances, the two error rates are nearest to each other; the equal error rate is their mean.
+    ``own`` (n,) and ``others`` (m,) are distances of genuine and impostor pairs. Between two of these distances both
+    error rates are constant. The threshold is the middle of the range in which they are nearest to each other; the
+    equal error rate is their mean.
     """
     steps = np.unique(np.concatenate([own, others]))
     rejected = 1 - np.searchsorted(np.sort(own), steps, side="right") / len(own)
     accepted = np.searchsorted(np.sort(others), steps, side="right") / len(others)
-    best = int(np.abs(rejected - accepted).argmin())
-    return float(rejected[best] + accepted[best]) / 2, float(steps[best])
+    apart = np.abs(rejected - accepted)
+    best = np.flatnonzero(np.isclose(apart, apart.min(), rtol=0, atol=1e-9))
+    end = min(best[-1] + 1, len(steps) - 1)  # the last rates hold up to the next distance
+    threshold = float(steps[best[0]] + steps[end]) / 2
+    return float((own > threshold).mean() + (others <= threshold).mean()) / 2, threshold
 
 
 def strict(others: np.ndarray, share: float = ACCEPTED) -> float:
@@ -71,8 +75,11 @@ def identified(run: Run, what: str) -> Rate:
 
 
 def misled(run: Run) -> Rate:
-    """Adversarial clips whose nearest template is that of the identity that the attack leads to."""
-    led = run.array("claimed") >= 0
+    """Adversarial clips whose nearest template is that of the identity that the attack leads to.
+
+    Of the clips that can be led there: those with another identity that are identified before.
+    """
+    led = _known(run) & (run.array("clean_nearest") == run.array("identity"))
     return rate((run.array("adv_nearest") == run.array("claimed"))[led])
 
 
@@ -81,19 +88,33 @@ def verified(run: Run, what: str) -> Rate:
     return rate(genuine(run, what) <= strict(impostors(run)))
 
 
-def rejected(run: Run, what: str) -> Rate:
-    """Evading: genuine pairs that are rejected at the threshold of the equal error rate."""
-    return rate(~(genuine(run, what) <= _threshold(run)))
+def rejected(run: Run) -> Rate:
+    """Evading: genuine pairs that the attack has rejected, among those that are accepted before."""
+    return rate(~_accepted(run, "adv")[_accepted(run, "clean")])
 
 
-def impersonating(run: Run, what: str) -> Rate:
-    """Pairs with the identity that the attack leads to that are accepted at the threshold of the equal error rate."""
-    return rate(_claimed(run, what) <= _threshold(run))
+def rejected_before(run: Run) -> Rate:
+    """Genuine pairs of clean clips that are rejected."""
+    return rate(~_accepted(run, "clean"))
+
+
+def impersonating(run: Run) -> Rate:
+    """Attacked clips that are accepted as the identity that the attack leads to.
+
+    Among all clips whose own identity is another, that are accepted as their own before and not as the other. A clip
+    that the attack leads to no identity counts as a failure.
+    """
+    return rate(_impersonates(run, "adv")[_may_impersonate(run)])
+
+
+def impersonating_before(run: Run) -> Rate:
+    """Clean clips that are accepted as that identity, among those that are accepted as their own."""
+    return rate(_impersonates(run, "clean")[_accepted(run, "clean") & _known(run)])
 
 
 def to_claimed(run: Run) -> float:
     """Mean distance of adversarial clips to the template of the identity that the attack leads to."""
-    return mean(_claimed(run, "adv"))
+    return mean(_to_claimed(run, "adv")[run.array("claimed") >= 0])
 
 
 def to_own(run: Run) -> float:
@@ -101,7 +122,35 @@ def to_own(run: Run) -> float:
     return mean(genuine(run, "clean"))
 
 
-def _claimed(run: Run, what: str) -> np.ndarray:
-    led = run.array("claimed") >= 0
-    found: np.ndarray = distances(run, what)[led, run.array("claimed")[led]]
+def _accepted(run: Run, what: str) -> np.ndarray:
+    """(N,) bool: genuine pairs that are accepted at the threshold of the equal error rate."""
+    found: np.ndarray = genuine(run, what) <= _threshold(run)
+    return found
+
+
+def _known(run: Run) -> np.ndarray:
+    """(N,) bool: clips on which the attack can lead to another identity.
+
+    The target of a targeted attack may be the clip's own identity, or none with a template.
+    """
+    if run.settings["of"] == "actions" and run.targeted:
+        led: np.ndarray = run.array("claimed") >= 0
+        return led
+    return np.ones(len(run.records), dtype=bool)
+
+
+def _may_impersonate(run: Run) -> np.ndarray:
+    found: np.ndarray = _accepted(run, "clean") & _known(run) & ~_impersonates(run, "clean")
+    return found
+
+
+def _impersonates(run: Run, what: str) -> np.ndarray:
+    """(N,) bool: clips that are accepted as the identity that the attack leads to; not those that it leads to none."""
+    found: np.ndarray = (run.array("claimed") >= 0) & (_to_claimed(run, what) <= _threshold(run))
+    return found
+
+
+def _to_claimed(run: Run, what: str) -> np.ndarray:
+    """(N,) distances to the template of the identity that the attack leads to; of no meaning where there is none."""
+    found: np.ndarray = distances(run, what)[np.arange(len(run.records)), run.array("claimed")]
     return found

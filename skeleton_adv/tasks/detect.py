@@ -28,7 +28,7 @@ from skeleton_adv.tasks.saved import Ours, attack_run, attacked, of_run
 from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 from skeleton_adv.train.fitted import Fitted
 
-FITTING = 1  # raise it if fitted detectors change for the same settings
+FITTING = 2  # raise it if fitted detectors change for the same settings
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class Task:
 
     def _joint(self, run: Run) -> dict[str, Any]:
         """The settings of the joint attack; raises ``SettingError`` if neither they nor the attack have a budget."""
-        norm, eps = (getattr(self.joint, name) or run.of_attack.get(name) for name in ("norm", "eps"))
+        own = (self.joint.norm, self.joint.eps)
+        norm, eps = own if own[0] else (run.of_attack.get("norm"), run.of_attack.get("eps"))
         if norm is None or eps is None:
             raise SettingError(
                 f"adaptive=true: attack={run.attack} has no budget: set joint.norm and joint.eps, such as "

@@ -138,6 +138,25 @@ def test_every_command_of_the_reference_is_valid(monkeypatch: pytest.MonkeyPatch
         cli.check_arguments([word.partition(",")[0] if word.startswith("model=") else word for word in words])
 
 
+def test_the_reference_covers_the_papers_detectors_and_comparable_defenses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script = runpy.run_path(str(SCRIPTS / "make_reference.py"))
+    listed = [frozenset(one.split()) for one in script["commands"]("utd", "hdm", script["CPU"])]
+    tables = {"detector=mlp,lstm", "detector.representative=medoid,centroid", "detector.distance=l2,cosine"}
+    assert sum(tables <= words for words in listed) == 2  # targeted and untargeted
+    alone = [words for words in listed if "bones=alone" in words]
+    assert alone and all("distance=l2" in words for words in alone)  # the cosine removes the size of a body
+    filtered = [words - {"experiment=defenses_admm"} for words in listed if "experiment=defenses_admm" in words]
+    filtered = [words for words in filtered if not any(word.startswith(("defense=", "training=")) for word in words)]
+    assert len(filtered) == 3 and all(
+        any(words | {"experiment=defenses", "adaptive=false"} < other for other in listed) for words in filtered
+    )
+    assert {"defense.eot=20"} <= frozenset().union(*listed)
+    costly = {"training=adversarial", "training=trades"}
+    assert not any(costly & words for words in listed)
+    assert any(costly & {*one.split()} for one in script["commands"]("utd", "hdm", script["GPU"]))
+
+
 def test_costs_of_the_reference_are_those_of_finished_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The cells of a command are its sweep; the rest is estimated by the victims' times."""
     monkeypatch.syspath_prepend(SCRIPTS)

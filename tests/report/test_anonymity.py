@@ -39,4 +39,5 @@ def test_the_table_takes_attacks_with_ranks_only(tmp_path: Path) -> None:
     assert [table.name for table, _ in by_table([one])] == ["anonymity"]
     assert "anonymity" not in [table.name for table, _ in by_table([samples.run()])]
     write(TABLE, [one], TABLE.rows([one]), [one], tmp_path)
-    assert "3 3" in (tmp_path / "utd_mhad/anonymity.md").read_text()
+    text = (tmp_path / "utd_mhad/anonymity.md").read_text()
+    assert "3 3" in text and "attack.hide=true" in text

@@ -1,5 +1,6 @@
 """The table of defenses by hand: accuracies within the threat model, the worst case per clip, and signs of masking."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,21 @@ def test_the_worst_case_of_a_victim_that_draws_noise_is_that_of_one_attack() -> 
         for name, share in zip("ab", shares, strict=True)
     ]
     assert summary(made)[0]["worst_case_hits"] == pytest.approx(3.5)
+
+
+def test_noise_that_fools_a_clip_once_is_no_sign_of_masked_gradients() -> None:
+    made = [run("autoattack_rand_short", "a", [0, 1]), run("square_short", "b", [2], access="scores")]
+    assert "1 of 6 clips are fooled only by" in summary(made)[0]["sign"]
+    assert summary([replace(one, randomised=True) for one in made])[0]["sign"] == "none"
+
+
+def test_the_oblivious_attack_has_the_threat_model_of_the_others_if_there_is_one() -> None:
+    made = [
+        run("autoattack_short", "a", [0, 1]),
+        run("admm", "b", [0, 1, 2, 3, 4], access="oblivious", choices={"threat": None}),
+        run("autoattack_short", "c", [0], access="oblivious"),
+    ]
+    assert summary(made)[0]["oblivious_hits"] == 4 and summary(made[:2])[0]["oblivious_hits"] == 0
 
 
 def test_an_attack_on_the_clean_weights_of_a_trained_defense_is_oblivious() -> None:

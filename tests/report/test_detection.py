@@ -51,7 +51,7 @@ def detected(identity: str = "abc", rows: dict[str, Any] | None = None, **facts:
 
 
 def adaptive(identity: str = "def") -> Run:
-    joint = {"norm": "linf", "eps": 0.01, "steps": 100, "weights": [1.0]}
+    joint = {"norm": "linf", "eps": 0.02, "steps": 100, "weights": [1.0]}
     rows = {"adv_score": [0.0, 0.0, 3.5, 4.0, 0.0, 0.0]}
     return detected(identity, rows, access="adaptive", settings={"adaptive": True, "joint": joint})
 
@@ -107,6 +107,15 @@ def test_measures_by_hand() -> None:
     assert detection.false_alarms(none) is None and math.isnan(detection.auc(none)["auc"])
 
 
+def test_clips_whose_label_is_the_target_count_nowhere() -> None:
+    """The third of the four clips that count is of the target's class already."""
+    run = detected(rows={"label": [1, 1, 2, 1, 1, 1], "target": 2}, settings={"targeted": True})
+    natural, adversarial = detection.scores(run)
+    assert (natural.tolist(), adversarial.tolist()) == ([0, 1, 3], [1.5, 2, 5])
+    assert (detection.detected(run).hits, detection.detected(run).count) == (1, 3)
+    assert (detection.undetected(run).count, detection.success(run).count) == (4, 4)
+
+
 def test_the_curve_goes_from_no_alarm_to_all_and_has_the_area() -> None:
     run = detected()
     frame = curve(*detection.scores(run))
@@ -123,7 +132,10 @@ def test_an_oblivious_and_an_adaptive_attack_share_a_row(tmp_path: Path) -> None
     assert (row["oblivious_undetected_hits"], row["adaptive_undetected_hits"]) == (2, 3)
     grid = TABLE.page(frame, scope_of(runs)).grid
     assert {"oblivious: AUC", "adaptive: success without alarm"} <= {*grid} and "differs" not in grid
+    assert grid["adaptive: budget"] == ["linf ε=0.02"]  # not that of the judged attack
     assert write(TABLE, runs, frame, runs, tmp_path)
+    notes = (tmp_path / "utd_mhad/detection.md").read_text()
+    assert "assumes independent clips" in notes and "other subjects" not in notes
 
 
 def test_unseen_attacks_and_other_detectors_have_rows_of_their_own() -> None:
@@ -133,8 +145,41 @@ def test_unseen_attacks_and_other_detectors_have_rows_of_their_own() -> None:
     assert sorted(frame["fitted_on"]) == ["bim (seen)", "bim (unseen)", "natural clips"]
     rows = by_configuration([detected(), other, adaptive()])
     (row,) = rows
-    assert row["auc bim linf ε=0.01"] == row["macro"] == pytest.approx(12.5 / 16)
+    assert row["auc bim linf ε=0.01"] == pytest.approx(12.5 / 16) and "macro" not in row
     assert (row["paper_bim"], row["paper_macro"]) == (0.929, 0.819)
+
+
+def judging(name: str, identity: str, rows: dict[str, Any] | None = None, **settings: Any) -> Run:
+    about = {"attack": name, "run": identity, "clips": "1"}
+    return detected(identity, rows, settings={"judged": about} | settings, choices={"attack": name})
+
+
+def test_the_mean_is_that_of_the_attacks_of_the_paper() -> None:
+    perfect = {"adv_score": [9.0] * 6}
+    others = [judging("cw", "b"), judging("mi_fgsm", "c"), judging("ddn", "d", perfect)]
+    (row,) = by_configuration([detected(), *others])
+    assert row["macro"] == pytest.approx(12.5 / 16) and row["auc ddn linf ε=0.01"] == 1
+    assert "macro" not in by_configuration(others)[0]
+
+
+def test_no_run_hides_another(tmp_path: Path) -> None:
+    """Detectors with other settings, weights or parts have separate rows, and attacks have separate columns."""
+    own = detected().settings
+    several: list[dict[str, Any]] = [
+        {"detector": own["detector"] | {"hidden": 7}},
+        {"checkpoint": "other"},
+        {"seed": 3},
+        {"fit_clips": "*_s2_*"},
+    ]
+    runs = [detected(), *(detected(str(place), settings=one) for place, one in enumerate(several))]
+    rows = by_configuration(runs)
+    assert len(rows) == 5 and len({row["differs"] for row in rows}) == 5
+    assert {"detector.hidden=7", "seed=3"} <= {part for row in rows for part in row["differs"].split(", ")}
+    attacks = [detected(), judging("bim", "x", attack={"norm": "linf", "eps": 0.01, "steps": 5}), judging("bim", "y")]
+    (row,) = by_configuration(attacks)
+    assert len([name for name in row if name.startswith("auc ")]) == 3
+    write(TABLE, runs + attacks[1:], TABLE.rows(runs + attacks[1:]), runs + attacks[1:], tmp_path)
+    assert "detector.hidden=7" in (tmp_path / "utd_mhad/detection.md").read_text()
 
 
 def test_roc_curves_are_drawn(tmp_path: Path) -> None:

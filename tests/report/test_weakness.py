@@ -49,6 +49,15 @@ def test_draws_of_the_attack_count() -> None:
     assert not any("does not average over draws" in text for text in warnings(found))
 
 
+def test_an_attack_that_draws_ranks_does_not_fail_on_clips_at_rank_one() -> None:
+    ranks = {"rank": 1, "drawn_rank": 1}
+    weak = {"falling": True, "control_share": 1.0, "success": False, "success_share": 0.0}
+    one = run(six_rows(**weak, **ranks))
+    assert len(warnings(run(six_rows(**weak)))) == 2 and not warnings(one)
+    assert not overtaken(one, transfer("hcn", 0.1)) and overtaken(run(six_rows(**weak)), transfer("hcn", 0.1))
+    assert len(warnings(run(six_rows(adv_pred=-1, **ranks)))) == 1
+
+
 MEMBERS = {"aa_member": 1, "aa_varies": False, "aa_flat": False, "aa_probabilities": False}
 
 

@@ -90,6 +90,20 @@ def test_a_fitted_detector_is_used_again_and_a_killed_run_continues(
     pd.testing.assert_frame_equal(rows(whole), expected)
 
 
+def test_clips_of_the_target_class_are_no_examples_of_a_targeted_attack(
+    made: tuple[Path, list[str], Path, Path],
+) -> None:
+    targeted = made[3]
+    detection(made, "detector=mlp", "detector.epochs=1", "seed=7", f"fit_on=[{targeted}]", judged=targeted)
+    (path,) = [one for one in (made[0] / "checkpoint").rglob("mlp_*.json") if '"seed": 7' in one.read_text()]
+    facts, theirs = json.loads(path.read_text()), pd.read_csv(targeted / "records.csv")
+    fit = theirs[theirs["name"].str.contains("_s2_")]  # rows are in the order of execution
+    fit = fit.iloc[detect.held_out([*range(len(fit))])[0]]
+    fooled = fit["clean_correct"] & (fit["adv_pred"] == fit["target"])
+    aimed = fit["label"] != fit["target"]
+    assert (fooled & ~aimed).any() and facts["adversarial"] == [(fooled & aimed).sum()]
+
+
 @pytest.mark.parametrize("detector", ["knn", "mahalanobis", "logit_margin"])
 def test_detectors_without_adversarial_clips_need_none(detector: str, made: tuple[Path, list[str], Path, Path]) -> None:
     """They are identified without the attacks of ``fit_on``."""
@@ -128,6 +142,7 @@ def test_an_adaptive_attack_is_at_least_as_good_and_stays_in_its_ball(
         (["dataset.test_crop=0.9"], "made with another dataset"),
         (["detector.network=cnn"], "detector.network=cnn"),
         (["joint.steps=0", "adaptive=true"], "joint.steps=0"),
+        (["joint.eps=0.1", "adaptive=true"], "joint.norm=None and joint.eps=0.1 belong together"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str, made: tuple[Path, list[str], Path, Path]) -> None:

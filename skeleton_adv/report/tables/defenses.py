@@ -88,13 +88,17 @@ def _row(group: Sequence[Run]) -> dict[str, Any]:
     row: dict[str, Any] = clean_accuracy(max(group, key=lambda run: len(run.records))).columns("clean_accuracy")
     for name in (*KINDS, "oblivious"):
         if name in by_kind:
-            rates = [kept(run) for run in by_kind[name]]
-            row |= min(rates, key=float).columns(name)
+            row |= min((kept(run) for run in _alike(by_kind[name])), key=float).columns(name)
     inside = [run for run in group if run.threat]
     if inside:
         row |= _worst(inside).columns("worst_case")
     seeing = [run for run in group if run.access in SEES_ALL]
     return row | {"attacks": len(group), "sign": _sign(group) if seeing else "not known: no attack used its gradient"}
+
+
+def _alike(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs under the threat model if there are any: others are no comparison for its worst case."""
+    return [run for run in runs if run.threat] or runs
 
 
 def _worst(runs: Sequence[Run]) -> Rate:
@@ -109,7 +113,8 @@ def _worst(runs: Sequence[Run]) -> Rate:
 def _sign(group: Sequence[Run]) -> str:
     """By what one sees that the gradient is masked, or ``none``."""
     found = [text for run in group if run.access in SEES_ALL for text in masked(run)]
-    inside = comparable([run for run in group if run.threat])
+    # A victim that draws noise may be fooled by chance.
+    inside = comparable([run for run in group if run.threat and not run.randomised])
     seeing = np.array([run.access in SEES_ALL for run in inside], dtype=bool)
     if seeing.any() and not seeing.all():
         paired = Paired(inside)
@@ -138,7 +143,8 @@ SUMMARY = FurtherPage(
     "of the worst case. Worst case per clip: the share of clips that are correct under every attack within the threat "
     "model; for a victim that draws noise, the accuracy under its strongest single attack, because a worst case over "
     "noisy judgements is biased. Oblivious: the attack is made on the undefended network, or on the same network "
-    "without the training that defends it, as in papers that propose a defense:",
+    "without the training that defends it, as in papers that propose a defense; it is under the threat model if such a "
+    "run exists, and an attack without a threat model otherwise, which is not comparable with the worst case:",
     rows=summary,
     columns=_columns,
 )

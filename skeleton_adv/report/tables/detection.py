@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from skeleton_adv.report import detection
-from skeleton_adv.report.columns import CLIPS, GOAL, METHOD, VICTIM, Column, Row, number_cell, rate_cell
+from skeleton_adv.report.columns import CLIPS, GOAL, METHOD, VICTIM, Column, Row, has, number_cell, rate_cell
+from skeleton_adv.report.differences import differences, distinct
 from skeleton_adv.report.published import read
-from skeleton_adv.report.stats import mean
+from skeleton_adv.report.stats import flatten, mean
 from skeleton_adv.report.table import Beside, FurtherPage, Table
 from skeleton_adv.report.words import attack_name, goal, victim_name
 from skeleton_adv.runs.load import Run
@@ -19,46 +20,88 @@ OF_THE_PARTS = ("fit_on", "judged.run", "judged.attack", "judged.clips")
 OF_THE_ACCESS = ("adaptive", "joint", "joint.norm", "joint.eps", "joint.steps", "joint.weights")
 DETECTOR = Column("detector", "detector", detection.detector_name, covers=OF_THE_DETECTOR)
 FITTED = Column("fitted_on", "fitted on", detection.fitted_on, covers=OF_THE_PARTS)
-PAPER = ("bim", "cw", "mi_fgsm", "macro")
+ATTACKS = ("bim", "cw", "mi_fgsm")  # of the paper
+JUDGED = ("attack", "judged", "target", "adaptive", "joint")  # settings of the judged attack
 
 
 def by_configuration(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The AUC of each detector against each attack, their mean, and the paper's."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for run in (run for run in runs if run.access == "oblivious"):
-        name, aim = detection.detector_name(run), goal(run)
+    """The AUC of each detector against each attack, the mean over the paper's attacks, and the paper's AUC.
+
+    Detectors that differ in any setting have separate rows, and attacks that differ have separate columns.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    firsts: dict[str, Run] = {}
+    areas: dict[str, dict[str, list[float]]] = {}
+    for run, label in zip(_oblivious(runs), _labels(runs), strict=True):
+        key = _configuration(run)
+        firsts.setdefault(key, run)
         fit = detection.fitted_on(run).partition(" (")[0]
-        row = found.setdefault((victim_name(run), aim, fit, name), {"model": run.victim, "setting": aim})
-        row |= {"detector": name, "fit": fit, _key(run): detection.area(*detection.scores(run)).value}
+        row = found.setdefault(key, {"model": victim_name(run), "setting": goal(run), "fit": fit})
+        value = detection.area(*detection.scores(run)).value
+        row |= {"detector": detection.detector_name(run), f"auc {label}": value}
+        areas.setdefault(key, {}).setdefault(run.attack, []).append(value)
     paper = read("massoli").set_index(["setting", "configuration"])
-    for row in found.values():
-        areas = pd.Series([value for key, value in row.items() if key.startswith("auc ")], dtype=float)
-        row["macro"] = mean(areas.to_numpy())
+    for key, row in found.items():
+        same = [one for other, one in firsts.items() if _lead(found[other]) == _lead(row)]
+        row["differs"] = dict(zip(same, differences(same, _not_of_configuration(same)), strict=True))[firsts[key]]
+        if all(name in areas[key] for name in ATTACKS):
+            row["macro"] = mean(np.array([mean(np.array(areas[key][name])) for name in ATTACKS]))
         if (row["setting"], row["detector"]) in paper.index:
-            row |= {f"paper_{name}": paper.loc[(row["setting"], row["detector"]), name] for name in PAPER}
-    return [found[key] for key in sorted(found)]
+            row |= {f"paper_{name}": paper.loc[(row["setting"], row["detector"]), name] for name in (*ATTACKS, "macro")}
+    return sorted(found.values(), key=lambda row: (*_lead(row), row["differs"]))
 
 
-def _key(run: Run) -> str:
-    return f"auc {attack_name(run)}"
+def _lead(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("model", "setting", "fit", "detector"))
+
+
+def _oblivious(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.access == "oblivious"]
+
+
+def _configuration(run: Run) -> str:
+    """The victim with its weights, the goal, and all settings that do not belong to the judged attack."""
+    own = sorted(flatten(run.settings).items())
+    return repr([run.victim, run.choices["detector"], [(k, v) for k, v in own if k.partition(".")[0] not in JUDGED]])
+
+
+def _not_of_configuration(runs: Sequence[Run]) -> set[str]:
+    return {key for run in runs for key in flatten(run.settings) if key.partition(".")[0] in JUDGED}
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """The judged attack of each oblivious run; attacks that would share a cell are named by what differs."""
+    made = _oblivious(runs)
+    rows = [_configuration(run) for run in made]
+    names = distinct([attack_name(run) for run in made], rows, [flatten(run.of_attack) for run in made])
+    names = distinct(names, rows, [{"attack": run.settings["judged"]["run"]} for run in made])
+    return distinct(names, rows, [{"run": run.identity} for run in made])
 
 
 def _columns(runs: Sequence[Run]) -> list[Column]:
-    attacks = sorted({attack_name(run) for run in runs if run.access == "oblivious"})
     lead = [Column("setting", "goal"), Column("model", "victim"), Column("detector", "detector")]
-    own = [Column(f"auc {name}", name, show=number_cell()) for name in attacks]
-    theirs = [Column(f"paper_{name}", f"{name}: paper", show=number_cell()) for name in PAPER]
-    return [*lead, Column("fit", "fitted on"), *own, Column("macro", "mean", show=number_cell()), *theirs]
+    own = [Column(f"auc {name}", name, show=number_cell()) for name in sorted({*_labels(runs)})]
+    own += [Column("macro", f"mean of {', '.join(ATTACKS)}", show=number_cell())]
+    theirs = [Column(f"paper_{name}", f"{name}: paper", show=number_cell()) for name in ATTACKS]
+    theirs += [Column("paper_macro", "mean: paper", show=number_cell())]
+    return [*lead, Column("fit", "fitted on"), *own, *theirs]
 
 
-def _eps_cell(row: Row, key: str) -> str:
-    return number_cell("g")(row, key)
+def _budget(run: Run) -> dict[str, Any]:
+    """The budget of the adaptive attack, which may differ from that of the judged one."""
+    joint = run.settings.get("joint") or {}
+    return {"joint_norm": joint.get("norm"), "joint_eps": joint.get("eps")}
+
+
+def _budget_cell(row: Row, key: str) -> str:
+    eps = key.replace("joint_norm", "joint_eps")
+    return f"{row[key]} ε={row[eps]:g}" if has(row, key) and has(row, eps) else ""
 
 
 CONFIGURATIONS = FurtherPage(
     name="_configurations",
-    heading="AUC of each detector against each attack and their mean, beside Tables 1 and 2 of Massoli et al. (arXiv "
-    "1912.02918), which are of faces:",
+    heading="AUC of each detector against each attack and the mean over the paper's attacks (if all of them were "
+    "judged), beside Tables 1 and 2 of Massoli et al. (arXiv 1912.02918), which are of faces:",
     rows=by_configuration,
     columns=_columns,
 )
@@ -74,23 +117,24 @@ TABLE = Table(
         CLIPS,
         Column("auc", "AUC", detection.auc, detection.auc_cell, always=True),
         Column("undetected", "success without alarm", detection.undetected, rate_cell, always=True),
+        Column("joint_norm", "budget", _budget, _budget_cell, always=True),
         Column("false_alarms", "false alarms at 95 % detection", detection.false_alarms, rate_cell),
         Column("alarms", "false alarms", detection.alarms, rate_cell, once=True),
         Column("detected", "detected", detection.detected, rate_cell),
         Column("success", "success", detection.success, rate_cell),
     ),
-    also=(
-        Column("joint_eps", "", lambda run: run.settings.get("joint", {}).get("eps"), _eps_cell),
-        Column("rms_mm", "", lambda run: mean(run.array("rms_mm")[detection.counted(run)])),
-    ),
+    also=(Column("rms_mm", "", lambda run: mean(run.array("rms_mm")[detection.counted(run)])),),
     notes=lambda runs: (
         "Oblivious: the attack does not see the detector. Adaptive: the attack is made on the victim and the detector "
-        "at once, on the same clips. AUC: area under the ROC curve with its 95 % interval and the number of "
-        "adversarial clips, over clips that are correct before and that the attack fools. Success without alarm: the "
+        "at once, on the same clips, within the budget that the table gives, which may be another than that of the "
+        "judged attack. AUC: area under the ROC curve with its 95 % interval and the number of adversarial clips, over "
+        "clips that are correct before, whose class is not the target, and that the attack fools. The interval assumes "
+        "independent clips, but natural and adversarial clips are the same clips: it is too wide if the score of a "
+        "clip after the attack rises with its score before, and too narrow if it falls. Success without alarm: the "
         "victim is fooled and the detector raises no alarm, among clips that are correct before. The threshold is "
         "chosen on held-out natural clips for 5 % false alarms; false alarms are those on the judged natural clips. "
         "False alarms at 95 % detection: at the threshold that detects 95 % of the adversarial clips. Seen: the "
-        "detector is fitted on clips of the same attack, of other subjects or takes."
+        "detector is fitted on clips of the same attack, made from other clips than the judged ones."
     ),
     further=(CONFIGURATIONS,),
 )

@@ -67,8 +67,16 @@ TABLE = Table(
             always=True,
         ),
         Column("eer", "EER %", identification.error_rate, number_cell(".1f", 100), always=True),
-        Column("evading", "evading", partial(identification.rejected, what="adv"), rate_cell, always=True),
-        Column("impersonating", "impersonating", partial(identification.impersonating, what="adv"), rate_cell),
+        Column("evading_before", "evading, before", identification.rejected_before, rate_cell, always=True),
+        Column("evading", "evading", identification.rejected, rate_cell, always=True),
+        Column(
+            "impersonating_before",
+            "impersonating, before",
+            identification.impersonating_before,
+            rate_cell,
+            always=True,
+        ),
+        Column("impersonating", "impersonating", identification.impersonating, rate_cell, always=True),
         Column(
             "verified",
             "verified at 1 %",
@@ -86,18 +94,19 @@ TABLE = Table(
     ),
     also=(
         Column("misled", "", identification.misled, rate_cell),
-        Column("evading_before", "", partial(identification.rejected, what="clean"), rate_cell),
-        Column("impersonating_before", "", partial(identification.impersonating, what="clean"), rate_cell),
         Column("verified_before", "", partial(identification.verified, what="clean"), rate_cell),
         Column("to_own", "", identification.to_own),
         Column("rms_mm", "", lambda run: mean(run.array("rms_mm"))),
     ),
     notes=lambda runs: (
         "A template is the mean of the features of an identity's clips. EER: equal error rate of the verification of "
-        "clean clips, where a clip is compared with a template. Evading: genuine pairs that are rejected at its "
-        "threshold. Impersonating: pairs with the identity that the attack leads to that are accepted at its "
-        "threshold: the target's or, without a target, that of the wrong class that the victim predicts (of subjects: "
-        "of the nearest wrong template)."
+        "clean clips, where a clip is compared with a template. Evading: clips that are rejected as their own identity "
+        "at its threshold; after the attack, among clips that are accepted before. Impersonating: clips that are "
+        "accepted at its threshold as the identity that the attack leads to; before, among clips that are accepted as "
+        "their own identity; after the attack, among those of them that are not accepted as the other before. This "
+        "identity is the target's or, without a target, that of the wrong class that the victim predicts (of subjects: "
+        "the nearest wrong template). A clip that the victim still classifies correctly counts as a failure, and a "
+        "clip of the target's identity does not count."
     ),
     further=(PAPER,),
 )

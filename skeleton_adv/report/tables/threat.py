@@ -1,6 +1,5 @@
 """Attacks under a named threat model: a success counts only if the threat model allows the clip."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from skeleton_adv.report.columns import (
     format_rate,
     rate_cell,
 )
+from skeleton_adv.report.differences import distinct
 from skeleton_adv.report.paired import Paired, by_victim, comparable
 from skeleton_adv.report.retrained import page
 from skeleton_adv.report.stats import attack_rate, flatten
@@ -100,26 +100,10 @@ def cells(runs: Sequence[Run]) -> list[tuple[str, str]]:
     names = network_names(runs, noise=True)
     victims = [f"{names['model'](run)}{f', {run.defense}' if run.defense else ''}" for run in runs]
     attacks = [attack_name(run, names) for run in runs]
-    victims = _distinct(victims, attacks, [flatten(run.of_defense) for run in runs])
+    victims = distinct(victims, attacks, [flatten(run.of_defense) for run in runs])
     own = [{"target": run.target, "seed": run.settings.get("seed")} | flatten(run.of_attack) for run in runs]
-    attacks = _distinct(attacks, victims, own)
-    return [*zip(_distinct(attacks, victims, [{"run": run.identity} for run in runs]), victims, strict=True)]
-
-
-def _distinct(names: Sequence[str], beside: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
-    """Names, those that occur twice ``beside`` the same one with those of their settings that have several values."""
-    often = Counter(zip(names, beside, strict=True))
-    twice = {name for (name, _), count in often.items() if count > 1}
-    found = []
-    for name, own in zip(names, settings, strict=True):
-        others = [other for one, other in zip(names, settings, strict=True) if one == name]
-        varied = [key for key in own if len({repr(other.get(key)) for other in others}) > 1] if name in twice else []
-        found.append(", ".join([name, *(f"{key}={_text(own[key])}" for key in varied)]))
-    return found
-
-
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    attacks = distinct(attacks, victims, own)
+    return [*zip(distinct(attacks, victims, [{"run": run.identity} for run in runs]), victims, strict=True)]
 
 
 def victims(runs: Sequence[Run]) -> list[Item]:
