@@ -64,6 +64,11 @@ class Attacked:
         return x_adv, torch.tensor([self.targets[number] for number in numbers], device=clean.y.device)
 
 
+def matches(name: str, patterns: str) -> bool:
+    """Whether the name of a clip matches one of ``patterns``, which ``|`` separates."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns.split("|"))
+
+
 def chosen(clips: Sequence[Clip], order: Sequence[int], names: str | None, half: int, most: int | None) -> list[int]:
     """The clips of ``order`` whose names match the pattern ``names``, at most ``most`` of a class.
 
@@ -73,7 +78,7 @@ def chosen(clips: Sequence[Clip], order: Sequence[int], names: str | None, half:
     def belongs(name: str) -> bool:
         if names is None:
             return hashlib.sha256(f"half {name}".encode()).digest()[0] % 2 == half
-        return any(fnmatchcase(name, pattern) for pattern in names.split("|"))
+        return matches(name, names)
 
     taken: Counter[int] = Counter()
     found = []

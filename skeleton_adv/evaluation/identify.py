@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from skeleton_adv.defenses.bone_projection import usual_lengths
 from skeleton_adv.detectors.distances import Distance, distances
 from skeleton_adv.evaluation import metrics
 from skeleton_adv.evaluation.chunks import chunks_left, padded
-from skeleton_adv.evaluation.detect import CLIPS, Attacked
+from skeleton_adv.evaluation.detect import CLIPS, Attacked, matches
 from skeleton_adv.models.deep import deep
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import IDENTIFICATION, Columns
@@ -31,8 +30,7 @@ Bones = Literal["kept", "normalised", "alone"]
 
 def matching(clips: Sequence[Clip], order: Sequence[int], names: str | None) -> list[int]:
     """The clips of ``order`` whose names match one of the patterns in ``names``, which ``|`` separates; None: all."""
-    patterns = names.split("|") if names is not None else ["*"]
-    return [number for number in order if any(fnmatchcase(clips[number].name, one) for one in patterns)]
+    return [number for number in order if names is None or matches(clips[number].name, names)]
 
 
 def identities(clips: Sequence[Clip], classes: Sequence[str], of: Of, subject: str) -> list[str]:
