@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.skeleton import Skeleton
 
 
 def none(network: nn.Module) -> nn.Module:
@@ -29,3 +30,20 @@ def check_option(defense: Callable[[nn.Module], nn.Module], chosen: str) -> None
     if chosen != option:
         shown = " and ".join(f"defense.{name}={value}" for name, value in values.items())
         raise SettingError(f"defense={chosen} with {shown} is the same as defense={option}: use defense={option}")
+
+
+def check_defense(defense: Callable[[nn.Module], nn.Module], chosen: str, skeleton: Skeleton) -> None:
+    """Raise ``SettingError`` if the settings of a defense have no meaning, or none for this skeleton.
+
+    A defense declares ``in_space`` if it needs joints in space. Ours are built once, without a network, so that a
+    wrong setting is refused before any work; a user's own may need the network itself.
+    """
+    target: Any = getattr(defense, "func", defense)
+    if getattr(target, "in_space", False) and len(skeleton.coords) < 3:
+        raise SettingError(
+            f"defense={chosen} has no meaning for {skeleton.name}, whose joints are in an image, where bones have no "
+            "constant length: choose another defense, or a dataset with joints in space"
+        )
+    check_option(defense, chosen)
+    if str(getattr(target, "__module__", "")).startswith("skeleton_adv."):
+        defense(nn.Identity())

@@ -24,6 +24,7 @@ class BoneProjection(nn.Module):
     no meaning for joints in an image.
     """
 
+    in_space: ClassVar[bool] = True
     OFF: ClassVar[Mapping[str, Any]] = {"share": 0.0}  # with these settings, the defense changes nothing
 
     @checked

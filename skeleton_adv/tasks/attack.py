@@ -20,7 +20,7 @@ from skeleton_adv.core.masks import allowed, joint_budgets
 from skeleton_adv.core.progress import Progress
 from skeleton_adv.core.ranges import Count, Range, Whole
 from skeleton_adv.data.clips import Prepared, hashed_order
-from skeleton_adv.defenses import check_option, none
+from skeleton_adv.defenses import check_defense, none
 from skeleton_adv.evaluation.attack import Evaluation
 from skeleton_adv.evaluation.made import Kept
 from skeleton_adv.evaluation.plausibility import Plausibility
@@ -132,7 +132,7 @@ class Task:
             )
         if self.target != "random" and not self.targeted:
             raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
-        check_option(self.defense, str(job.choices["defense"]))
+        check_defense(self.defense, str(job.choices["defense"]), job.dataset.skeleton)
         self._check_classes(job)
         own = job.settings["attack"]
         allowed(job.dataset.skeleton, job.dataset.num_frames, own.get("joints"), own.get("frames"))

@@ -14,7 +14,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.progress import Progress, log
 from skeleton_adv.core.ranges import Whole
 from skeleton_adv.data.clips import Prepared
-from skeleton_adv.defenses import check_option
+from skeleton_adv.defenses import check_defense
 from skeleton_adv.evaluation.certify import Certification
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.identity import REVISIONS, source_of
@@ -82,7 +82,7 @@ class Task:
                 f"smoothing.n={self.smoothing.n} draws certify nothing at smoothing.alpha={self.smoothing.alpha:g}: "
                 f"use at least {least}"
             )
-        check_option(self.defense, str(job.choices["defense"]))
+        check_defense(self.defense, str(job.choices["defense"]), job.dataset.skeleton)
 
     def _warn(self, trained: float | None) -> None:
         """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded."""

@@ -96,6 +96,11 @@ class Task:
                 "of=subjects needs gallery and probes, which share no clips: set both, such as gallery=*_t1|*_t2 "
                 "probes=*_t3|*_t4"
             )
+        if self.bones != "kept" and len(job.dataset.skeleton.coords) < 3:
+            raise SettingError(
+                f"bones={self.bones} has no meaning for {job.dataset.skeleton.name}, whose joints are in an image, "
+                "where bones have no constant length: set bones=kept"
+            )
 
     def _parts(self, job: Job, prepared: Prepared, run: Run) -> tuple[Gallery, list[int]]:
         """The clips of the templates and those to identify; raises ``SettingError`` if one is empty or if they overlap.

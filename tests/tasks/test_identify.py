@@ -1,18 +1,34 @@
 """``task=identify`` from the command line: templates of a gallery, and the distances of an attack's clips to them."""
 
+from functools import partial
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from attacked import two_attacks
+from conftest import make_batch
 from jobs import job_of
+from scipy.io import savemat
+from torch import Tensor
 
 from skeleton_adv import tasks
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.data.clips import load_batch
+from skeleton_adv.core.skeleton import KINECT20
+from skeleton_adv.data.clips import Prepared, load_batch
 from skeleton_adv.data.store import prepare
+from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.defenses import none
+from skeleton_adv.defenses.bone_projection import usual_lengths
+from skeleton_adv.detectors.distances import distances
+from skeleton_adv.evaluation.identify import Extractor, Gallery
 from skeleton_adv.models.deep import deep
+from skeleton_adv.models.hcn import HCN
+from skeleton_adv.models.network import build_network
+from skeleton_adv.models.preprocess import CenterPerFrame
+from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.load import load_run
 from skeleton_adv.tasks.weights import weights_of
 
@@ -70,9 +86,40 @@ def test_distances_are_those_to_the_means_of_the_features_of_training_clips(made
             assert found[column].tolist() == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-5)
 
 
-def test_subjects_are_known_by_their_bones_and_not_if_all_bodies_are_alike(made: Made) -> None:
-    alone = identified(made, *SUBJECTS, "bones=alone", "distance=l2")
-    assert alone["name"].str.endswith("_t2").all()
+@pytest.fixture(scope="module")
+def bodies(tmp_path_factory: pytest.TempPathFactory) -> tuple[UTDMHAD, Prepared]:
+    """Two trials of two actions by four subjects, who differ in the length of their bones only."""
+    folder = tmp_path_factory.mktemp("bodies")
+    rng = np.random.Generator(np.random.PCG64(0))
+    for action, subject, trial in product((1, 2), (1, 2, 3, 4), (1, 2)):
+        body = make_batch(1, 20, 1, KINECT20, seed=7).x[0, ..., 0].numpy() * (1 + 0.1 * subject)
+        body[:, :, 7] += 0.02 * rng.normal(size=(3, 1))  # a hand, whose bone alone has another length in each clip
+        savemat(folder / f"a{action}_s{subject}_t{trial}_skeleton.mat", {"d_skel": body.transpose(2, 0, 1)})
+    dataset = UTDMHAD(str(folder), num_frames=16)
+    return dataset, prepare(dataset, tmp_path_factory.mktemp("cache"), lambda clips, total: clips, 1)
+
+
+def test_subjects_are_known_by_their_bones_and_not_if_all_bodies_are_alike(bodies: tuple[UTDMHAD, Prepared]) -> None:
+    dataset, prepared = bodies
+    victim = Victim(build_network(partial(HCN, fc7=16), CenterPerFrame, dataset), none, "cpu")
+    who = [clip.name.split("_")[1] for clip in prepared.clips]
+    gallery, probes = ([i for i, clip in enumerate(prepared.clips) if f"_t{t}" in clip.name] for t in (1, 2))
+    known, batch = Gallery(dataset, prepared, gallery, who), load_batch(dataset, prepared, probes)
+    alone = Extractor(victim, -1, "l2", "alone")
+    nearest = distances(alone.features(batch)[0], known.templates(alone), "l2").argmin(dim=1)
+    assert [known.names[place] for place in nearest] == [who[number] for number in probes]  # rank 1, all of them
+    received: list[Tensor] = []
+    victim.module.register_forward_pre_hook(lambda module, inputs: received.append(inputs[0]))
+    usual = known.usual("cpu")
+    Extractor(victim, -1, "l2", "normalised", usual).features(batch)
+    Extractor(victim, -1, "l2", "kept").features(batch)
+    normalised, kept = (usual_lengths(x, batch)[:, 0] for x in received)
+    torch.testing.assert_close(normalised, usual.expand_as(normalised))
+    assert (kept.amax(dim=0) > 1.2 * kept.amin(dim=0)).all() and torch.equal(received[1], batch.x)
+
+
+def test_subjects_have_templates_and_claim_another_subject(made: Made) -> None:
+    assert identified(made, *SUBJECTS, "bones=alone", "distance=l2")["name"].str.endswith("_t2").all()
     normalised = identified(made, *SUBJECTS, "bones=normalised")
     kept = identified(made, *SUBJECTS)
     assert not kept["clean_to_0"].equals(normalised["clean_to_0"])
