@@ -1,4 +1,4 @@
-"""k-anonymity in runs: the first clips of a run have balanced ranks, whatever their numbers are."""
+"""k-anonymity in runs: the first clips of a run have balanced ranks, in the order of the run."""
 
 from collections import Counter
 from functools import partial
