@@ -13,6 +13,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import NonNegative, Positive, nearest
 from skeleton_adv.data.clips import Dataset
 from skeleton_adv.models.network import Network
+from skeleton_adv.models.stages import channel_axis_of
 from skeleton_adv.train.recipe import Recipe
 from skeleton_adv.train.robust import Robust
 
@@ -59,7 +60,8 @@ class PCL(Robust):
             found = network.eval().features(torch.zeros(size))
         network.train(was)
         by_person: Mapping[str, bool] = network.model.layers  # type: ignore[assignment]
-        widths = {name: value.shape[2 if by_person[name] else 1] for name, value in found.items()}
+        axis = channel_axis_of(network.model)
+        widths = {name: value.shape[-1 if axis == -1 else axis + by_person[name]] for name, value in found.items()}
         return Prototypes(network, {name: widths[name] for name in self._chosen(network, widths)}, len(dataset.classes))
 
     def finish(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> nn.Module:
@@ -70,11 +72,12 @@ class PCL(Robust):
 
     def loss(self, model: nn.Module, batch: SkeletonBatch, recipe: Recipe) -> Tensor:
         own = _prototypes(model)
+        axis = channel_axis_of(own.network.model)
         features = own.network.features(batch.x)
         logits = features[next(reversed(features))]
         loss = F.cross_entropy(logits, batch.y, label_smoothing=recipe.label_smoothing)
         for name, near, far in zip(own.layers, own.near, own.far, strict=True):
-            f = pooled(features[name], batch.mask if own.by_person[name] else None)
+            f = pooled(features[name], batch.mask if own.by_person[name] else None, axis)
             loss = loss + self.attract * attraction(f, near, batch.y) - self.repel * repulsion(f, far, batch.y)
         return loss
 
@@ -128,11 +131,13 @@ class Prototypes(nn.Module):
         return logits
 
 
-def pooled(features: Tensor, mask: Tensor | None) -> Tensor:
-    """(N, F) features (N, F, ...), averaged over all but channels.
+def pooled(features: Tensor, mask: Tensor | None, axis: int = 1) -> Tensor:
+    """(N, F) features (N, F, ...), averaged over all but channels; with ``axis=-1``, features (N, ..., F).
 
     With the mask (N, 1, T, V, M) of clips, features are (N, M, F, ...), and the mean is over the persons that exist.
     """
+    if axis == -1:
+        features = features.movedim(-1, 1 if mask is None else 2)
     if mask is None:
         return features.flatten(2).mean(dim=2) if features.dim() > 2 else features
     persons = mask.flatten(1, 3).any(dim=1).to(features.dtype)  # (N, M)

@@ -21,6 +21,8 @@ from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.one_class import OneClassHead, head_of, verified
 from skeleton_adv.models.preprocess import CenterPerFrame
+from skeleton_adv.models.sgn import SGN
+from skeleton_adv.models.sgn_front import Sequence
 from skeleton_adv.models.weights import load_weights, save_weights
 from skeleton_adv.train.fit import fit
 from skeleton_adv.train.msvdd import MSVDD
@@ -112,6 +114,9 @@ def test_absent_persons_have_no_features() -> None:
     mask[0, ..., 1] = False
     torch.testing.assert_close(pooled(features, mask)[0], features[0, 0].mean(dim=(1, 2)))
     torch.testing.assert_close(pooled(features, mask)[1], features[1].mean(dim=(0, 2, 3)))
+    last = features.movedim(2, -1)  # as in SGN
+    torch.testing.assert_close(pooled(last, mask, -1), pooled(features, mask))
+    torch.testing.assert_close(pooled(last[:, 0], None, -1), pooled(features[:, 0], None))
     y = torch.tensor([0])
     assert attraction(torch.ones(1, 4), torch.zeros(2, 4), y) == 4
     assert repulsion(torch.ones(1, 4), torch.tensor([[9.0], [3.0]]).expand(2, 4), y) == 16
@@ -124,6 +129,12 @@ def test_layers_are_chosen_or_refused() -> None:
     assert isinstance(started, Prototypes) and started.layers == ("l7", "pool")
     assert [len(centre[0]) for centre in started.near] == [8, 16]
     assert PCL(layers=["fc7"]).start(hcn(), SHAPE, 6).layers == ("fc7",)
+    sgn = build_network(partial(SGN, width=8), partial(Sequence, sampling="whole"), SHAPE)
+    wide = PCL(layers=["gcn3"]).start(sgn, SHAPE, 6)  # its channels are last
+    channels = sgn.features(batch_of().x)["gcn3"].shape[-1]
+    assert isinstance(wide, Prototypes) and [len(centre[0]) for centre in wide.near] == [channels]
+    PCL(layers=["gcn3"]).loss(wide, batch_of(), RECIPE).backward()  # type: ignore[no-untyped-call]
+    assert wide.near[0].grad is not None
     two = build_network(partial(TwoStreamAGCN, width=4), CenterPerFrame, SHAPE)
     for training, network, match in (
         (PCL(layers=["fc9"]), hcn(), "did you mean"),
