@@ -19,6 +19,7 @@ import pytest
 import torch
 from documents import FOLLOWED, RECORDS, ROOT, Step, commands, steps
 from jobs import job_of
+from omegaconf import OmegaConf
 from torch import nn
 
 import skeleton_adv as sa
@@ -176,7 +177,18 @@ def _shortened(typed: list[str], mat_folder: Path) -> list[str]:
                 find_checkpoint(job, role)
         except CheckpointError:
             return []
-    return [*typed, *places, *_changes(job, {word.partition("=")[0] for word in words})]
+    # What makes one attack short may not be a setting of the others.
+    one = [f"attack={job.choices['attack']}"] if _sweeps_attacks(typed) else []
+    return [*typed, *places, *one, *_changes(job, {word.partition("=")[0] for word in words})]
+
+
+def _sweeps_attacks(typed: list[str]) -> bool:
+    """Whether the experiment of a command sweeps attacks, and the command names none."""
+    names = [word.partition("=")[2] for word in typed if word.startswith("experiment=")]
+    if not names or any(word.startswith("attack=") for word in typed):
+        return False
+    own: Any = OmegaConf.load(cli.CONF / "experiment" / f"{names[0]}.yaml")
+    return "attack" in own.hydra.get("sweeper", {}).get("params", {})
 
 
 def _changes(job: Job, typed: set[str]) -> list[str]:

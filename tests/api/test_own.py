@@ -118,7 +118,7 @@ def test_labels_by_name_and_names_of_clips() -> None:
 
 def attacks() -> list[Any]:
     """The attacks that require no training clips, other networks or saved clips; slow: variants of another one."""
-    needy = ("from_file", "ba", "tasar", "no_box", "boundary", "basar", "isaac_n", "universal")
+    needy = ("from_file", "ba", "tasar", "no_box", "boundary", "basar", "deep_features", "isaac_n", "universal")
     made: set[str] = set()
     found = []
     for name in (name for name in options("attack") if not name.startswith(needy)):
@@ -132,6 +132,7 @@ def attacks() -> list[Any]:
 def test_every_attack_runs_on_own_clips(name: str) -> None:
     rounds, one = {"outer_steps": 1, "inner_steps": 1}, {"search_steps": 1, "steps": 2}
     few: dict[str, dict[str, int]] = {"admm": rounds, "cwa": {}, "cw_l": rounds, "cw": one, "lbfgs": one}
+    few |= {"k_a3_admm": rounds | {"k": 2}, "k_a3": {"k": 2, "steps": 2}}
     settings = next((value for key, value in few.items() if name.startswith(key)), {})
     result = sa.attack(victim(), clips(), name, **settings)
     assert isinstance(result, sa.Result) and len(result) == 5 and np.isfinite(result.l2).all()
