@@ -35,7 +35,8 @@ class Costs:
 
     def __init__(self, runs: Path) -> None:
         facts = [REFERENCE.glob("*/runs/*/run.json"), runs.rglob("run.json"), CHECKPOINTS.rglob("*.json")]
-        listed = [_finished(json.loads(path.read_text())) for path in itertools.chain(*facts)]
+        read = (json.loads(path.read_text()) for path in itertools.chain(*facts))
+        listed = [_finished(one) for one in read if "seconds" in one]  # a fitted part may not say how long it took
         self.finished = {run.words: run for run in listed}
         self.test_clips = {_data(run.words): run.clips for run in listed if "task=train" in run.words}
         victims = pd.read_csv(REFERENCE / "victims.csv")
@@ -89,7 +90,7 @@ def _kind(words: Words) -> tuple[str, bool]:
 
 def _finished(facts: Mapping[str, Any]) -> Finished:
     words = _words(facts["command"].partition("skeleton_adv ")[2].split())
-    clips = facts["test_clips"] if "task=train" in words else facts["done"]
+    clips = facts["test_clips"] if "task=train" in words else facts.get("done", 1)  # 1: a fitted part, not a run
     return Finished(words, _victim(words), clips, facts["seconds"])
 
 

@@ -68,7 +68,8 @@ def _weights(own: Path) -> pd.DataFrame:
     rows: dict[str, dict[str, Any]] = {}
     for folder in (*CHECKPOINTS, own):
         for path in sorted(folder.rglob("*.safetensors")):
-            if path.with_suffix(".json").exists():
+            facts = path.with_suffix(".json")
+            if facts.exists() and "test_clips" in read_json(facts, CheckpointError):  # not a detector
                 rows[str(path.relative_to(folder).with_suffix(""))] = _weight(path)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
 

@@ -104,10 +104,10 @@ def identity_of(command: str) -> str:
     return identity(made.task.settings(made, prepared, weights), ATTACK.schema)
 
 
-@pytest.mark.parametrize("name", sorted(str(p.relative_to(CHECKPOINTS)) for p in CHECKPOINTS.rglob("*.json")))
+@pytest.mark.parametrize("name", list(SHIPPED))  # others in this folder are what a user has trained or fitted
 def test_every_shipped_checkpoint_has_the_identity_of_its_settings(name: str) -> None:
-    about = json.loads((CHECKPOINTS / name).read_text())
-    assert about["identity"] == identity(about["settings"], TRAINING) == SHIPPED[name.removesuffix(".json")]
+    about = json.loads((CHECKPOINTS / f"{name}.json").read_text())
+    assert about["identity"] == identity(about["settings"], TRAINING) == SHIPPED[name]
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))
