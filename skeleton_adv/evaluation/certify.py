@@ -1,8 +1,9 @@
 """Certification of a victim: one row per clip, from counts that can be resumed."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,7 +18,7 @@ from skeleton_adv.certificates.smoothing import Smoothing
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.files import whole
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
-from skeleton_adv.evaluation.chunks import chunks_left, padded
+from skeleton_adv.evaluation.chunks import Append, Over, Row, in_chunks, padded
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import CERTIFICATE, Columns
 
@@ -46,18 +47,15 @@ class Certification:
         self,
         order: Sequence[int],
         done: set[int],
-        append: Callable[[list[dict[str, Any]]], None],
-        progress: Callable[[Iterable[int], int], Iterable[int]],
+        append: Append,
+        over: Over,
         state: Path,
     ) -> None:
         """Certify the clips of ``order`` that are not ``done``; the file ``state`` stores unfinished counts."""
-        chunks = chunks_left(order, self.smoothing.clips, done)
-        for chunk in progress(range(len(chunks)), len(chunks)):
-            rows = self._rows(chunks[chunk], state)
-            append([row for row in rows if row["index"] not in done])
+        in_chunks(partial(self._rows, state=state), order, self.smoothing.clips, done, append, over)
         state.unlink(missing_ok=True)  # also if an earlier process was killed just before it removed the file
 
-    def _rows(self, numbers: list[int], state: Path) -> list[dict[str, Any]]:
+    def _rows(self, numbers: list[int], state: Path) -> list[Row]:
         """The rows of one chunk, which is padded by repeating its clips."""
         began = time.perf_counter()
         smoothing = self.smoothing

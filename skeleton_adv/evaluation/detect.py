@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -20,7 +20,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Positive, check_call
 from skeleton_adv.data.clips import Clip, Dataset, Prepared, load_batch
 from skeleton_adv.detectors import Examples, Score
-from skeleton_adv.evaluation.chunks import chunks_left, padded
+from skeleton_adv.evaluation.chunks import Append, Over, Row, in_chunks, padded, rows_of
 from skeleton_adv.evaluation.metrics import distances
 from skeleton_adv.models.deep import Deep, deep, joined
 from skeleton_adv.models.victim import Victim
@@ -178,19 +178,11 @@ class Detection:
         """The names and kinds of the columns, in order."""
         return DETECTION.columns
 
-    def run(
-        self,
-        order: Sequence[int],
-        done: set[int],
-        append: Callable[[list[dict[str, Any]]], None],
-        progress: Callable[[Iterable[int], int], Iterable[int]],
-    ) -> None:
+    def run(self, order: Sequence[int], done: set[int], append: Append, over: Over) -> None:
         """Judge the clips of ``order`` that are not ``done``, in fixed chunks."""
-        chunks = chunks_left(order, self.batch_size, done)
-        for place in progress(range(len(chunks)), len(chunks)):
-            append([row for row in self._rows(chunks[place]) if row["index"] not in done])
+        in_chunks(self._rows, order, self.batch_size, done, append, over)
 
-    def _rows(self, numbers: list[int]) -> list[dict[str, Any]]:
+    def _rows(self, numbers: list[int]) -> list[Row]:
         """The rows of one chunk, which is padded by repeating its clips."""
         began = time.perf_counter()
         batch = load_batch(self.dataset, self.prepared, padded(numbers, self.batch_size)).to(self.victim.device)
@@ -212,13 +204,7 @@ class Detection:
             "adv_alarm": adv_score > self.threshold,
             **distances(x_adv.double(), batch.to(dtype=torch.float64)),
         }
-        by_clip = {name: column.tolist() for name, column in values.items() if name in self.columns}
-        seconds = round((time.perf_counter() - began) / len(numbers), 4)
-        return [
-            {"index": number, "name": self.prepared.clips[number].name, "seconds": seconds}
-            | {name: column[place] for name, column in by_clip.items()}
-            for place, number in enumerate(numbers)
-        ]
+        return rows_of(values, self.columns, numbers, self.prepared.clips, began)
 
     def _scores(self, found: Deep) -> Tensor:
         """(N,) scores in float64, so that a row's score and threshold compare as they are."""

@@ -2,10 +2,10 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from skeleton_adv.data.clips import Clip, Dataset, Prepared, load_batch
 from skeleton_adv.defenses.bone_projection import usual_lengths
 from skeleton_adv.detectors.distances import Distance, distances
 from skeleton_adv.evaluation import metrics
-from skeleton_adv.evaluation.chunks import chunks_left, padded
+from skeleton_adv.evaluation.chunks import Append, Over, Row, in_chunks, padded, rows_of
 from skeleton_adv.evaluation.detect import CLIPS, Attacked, matches
 from skeleton_adv.models.deep import deep
 from skeleton_adv.models.victim import Victim
@@ -134,19 +134,11 @@ class Identification:
         places = range(len(self.templates))
         return {**IDENTIFICATION.columns, **{f"{what}_to_{k}": "float" for what in ("clean", "adv") for k in places}}
 
-    def run(
-        self,
-        order: Sequence[int],
-        done: set[int],
-        append: Callable[[list[dict[str, Any]]], None],
-        progress: Callable[[Iterable[int], int], Iterable[int]],
-    ) -> None:
+    def run(self, order: Sequence[int], done: set[int], append: Append, over: Over) -> None:
         """Identify the clips of ``order`` that are not ``done``, in fixed chunks."""
-        chunks = chunks_left(order, self.batch_size, done)
-        for place in progress(range(len(chunks)), len(chunks)):
-            append([row for row in self._rows(chunks[place]) if row["index"] not in done])
+        in_chunks(self._rows, order, self.batch_size, done, append, over)
 
-    def _rows(self, numbers: list[int]) -> list[dict[str, Any]]:
+    def _rows(self, numbers: list[int]) -> list[Row]:
         """The rows of one chunk, which is padded by repeating its clips."""
         began = time.perf_counter()
         dataset, prepared = self.gallery.dataset, self.gallery.prepared
@@ -166,13 +158,7 @@ class Identification:
         }
         for what, found in (("clean", clean), ("adv", adversarial)):
             values |= {f"{what}_to_{k}": found[:, k].double() for k in range(len(self.templates))}
-        by_clip = {name: column.tolist() for name, column in values.items() if name in self.columns}
-        seconds = round((time.perf_counter() - began) / len(numbers), 4)
-        return [
-            {"index": number, "name": prepared.clips[number].name, "seconds": seconds}
-            | {name: column[place] for name, column in by_clip.items()}
-            for place, number in enumerate(numbers)
-        ]
+        return rows_of(values, self.columns, numbers, prepared.clips, began)
 
     def _place(self, number: int) -> int:
         return self.gallery.names.index(self.gallery.who[number])

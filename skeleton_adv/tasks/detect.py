@@ -81,7 +81,7 @@ class Task:
         facts = facts_of(job, settings, folder.path.name, device) | training
         facts |= {"total": len(parts.judged), "access": "adaptive" if self.adaptive else "oblivious"}
         facts |= {"randomised": False, "constraints": {}}
-        work = partial(_judge, detection, order, folder.append, progress)
+        work = partial(detection.run, order, append=folder.append, over=progress.over)
         return carry_out(folder, order, detection.columns, prepared, facts, work)
 
     @property
@@ -213,7 +213,3 @@ _FIT = ("detector", "fit_on", "fit_clips", "per_class", "seed", "checkpoint", "p
 
 def _threshold(scores: Tensor) -> Tensor:
     return torch.tensor(threshold_of(scores), dtype=torch.float64)
-
-
-def _judge(detection: Detection, order: list[int], append: Any, progress: Progress, done: set[int]) -> None:
-    detection.run(order, done, append, progress.over)

@@ -1,6 +1,7 @@
 """``task=identify``: identify the adversarial clips of a finished attack by templates, one row per clip."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,10 +68,7 @@ class Task:
         facts = facts_of(job, settings, folder.path.name, device) | training
         facts |= {"total": len(probes), "access": run.access, "randomised": False, "constraints": {}}
         facts |= {"identities": gallery.names}
-
-        def work(done: set[int]) -> None:
-            made.run(order, done, folder.append, progress.over)
-
+        work = partial(made.run, order, append=folder.append, over=progress.over)
         return carry_out(folder, order, made.columns, prepared, facts, work)
 
     def settings(self, job: Job, prepared: Prepared, weights: Weights, run: Run) -> dict[str, Any]:
