@@ -4,9 +4,10 @@ import hashlib
 import json
 import shutil
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -215,21 +216,26 @@ def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator
         yield from (_or_error(dataset, clip, raw) for clip, raw in zip(clips, streamed, strict=True))
         return
     workers = min(workers, len(clips) // CLIPS_PER_WORKER)
-    if workers < 2:
+    if workers < 2 or type(dataset).__module__ == "__main__":  # a class of the user's script is unknown to workers
         yield from (_read(dataset, clip) for clip in clips)
         return
     # The processes are not forked, because a fork of a process with active threads may hang.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _keep, (_bare(dataset),))
+
+    def submit(part: Sequence[Clip]) -> Future[list[RawClip | DataError]]:
+        # A worker starts here. It inherits that interrupts are ignored: only the main process handles Ctrl-C.
+        with _interrupts_ignored(), _without_the_users_script():
+            return pool.submit(_read_kept, part)
+
     try:
         parts = [clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK)]
         ahead = 4 * workers  # limits the data that is read but not yet written
-        with _interrupts_ignored():  # workers inherit this, so that only the main process handles Ctrl-C
-            waiting = deque(pool.submit(_read_kept, part) for part in parts[:ahead])
+        waiting = deque(submit(part) for part in parts[:ahead])
         for part in [*parts[ahead:], *([None] * ahead)]:
             if waiting:
                 yield from waiting.popleft().result()
             if part is not None:
-                waiting.append(pool.submit(_read_kept, part))
+                waiting.append(submit(part))
     except BrokenProcessPool:
         raise DataError(
             "a process that reads files was killed, perhaps because memory ran out: try runtime.workers=1"
@@ -248,6 +254,22 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _without_the_users_script() -> Iterator[None]:
+    """New processes do not run the user's script from its start.
+
+    A script without ``if __name__ == "__main__"`` would prepare the same clips in each of them, and wait there for the
+    lock that this process holds.
+    """
+    script = vars(sys.modules["__main__"])
+    hidden = {name: script.pop(name) for name in ("__file__", "__spec__") if name in script}
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        script.update({"__spec__": None} | hidden)
 
 
 def _bare(dataset: Dataset) -> Dataset:

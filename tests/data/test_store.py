@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -321,6 +323,22 @@ def test_many_processes_make_the_same_store(mat_folder: Path, tmp_path: Path, mo
     with pytest.raises(DataError, match="a2_s3_t1"):
         prepare(UTDMHAD(str(folder)), tmp_path / "stopped", workers=2)
     assert not list((tmp_path / "stopped").rglob("*.npy"))
+
+
+@pytest.mark.parametrize("own", ["", "class UTDMHAD(UTDMHAD):\n    pass\n"])
+def test_a_script_without_a_main_guard_reads_files_in_many_processes(
+    own: str, mat_folder: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from skeleton_adv.data import store\n"
+        "from skeleton_adv.data.utd_mhad import UTDMHAD\n"
+        f"{own}store.CLIPS_PER_WORKER = 8\n"
+        f"print(len(store.prepare(UTDMHAD({str(mat_folder)!r}), Path({str(tmp_path)!r}), workers=2).clips))\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0 and ended.stdout == "24\n", ended.stderr
 
 
 class Dying(UTDMHAD):
