@@ -76,7 +76,7 @@ BUDGETED = ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short")  # the cheapest firs
 ON_HCN = "fmn_linf,apgd_dlr"  # autoattack_short contains APGD-DLR, so the slower victims do without these
 HUNDRED, FIFTY = " batch_size=50 runtime.limit=100", " batch_size=50 runtime.limit=50"
 TWO_HUNDRED = " batch_size=50 runtime.limit=200"
-FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_projection")
+FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_projection", "denoiser")
 ROBUST = ("adversarial_fast", "pcl", "msvdd", "distillation", "bone_adversarial", "beat")
 FEATURES = ("deep_features", "deep_features_paper", "bim", "cw")
 DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
