@@ -76,7 +76,7 @@ BUDGETED = ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short")  # the cheapest firs
 ON_HCN = "fmn_linf,apgd_dlr"  # autoattack_short contains APGD-DLR, so the slower victims do without these
 HUNDRED, FIFTY = " batch_size=50 runtime.limit=100", " batch_size=50 runtime.limit=50"
 TWO_HUNDRED = " batch_size=50 runtime.limit=200"
-FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_projection")
+FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_projection", "denoiser")
 ROBUST = ("adversarial_fast", "pcl", "msvdd", "distillation", "bone_adversarial", "beat")
 FEATURES = ("deep_features", "deep_features_paper", "bim", "cw")
 DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
@@ -205,13 +205,17 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
 def defenses(data: str, motion_capture: str, scale: Scale) -> Iterator[str]:
     """Defended victims; after any command, the table is complete for its rows.
 
-    HCN behind each defense on two datasets, a graph network on few clips, and HCN with each robust training.
+    HCN behind each defense on two datasets, a graph network on few clips, certificates of HCN behind the denoiser, and
+    HCN with each robust training.
     """
     own = f"model=hcn {data}{HUNDRED}"
     yield from filtered(own)
     yield f"experiment=defenses_randomised attack=autoattack_rand_short defense.eot=20 {own}"  # a check of 8 draws
     yield from filtered(f"model=stgcn_small {data}{TWENTY}")
     yield from filtered(f"model=hcn {motion_capture}{HUNDRED}")
+    certified = f"smoothing.sigma=0.1,0.25 model=hcn {data}{scale.certified} -m"
+    yield f"task=certify defense=denoiser defense.objective=mse,stability {certified}"
+    yield f"task=certify defense=none {certified}"  # the same victim, not trained with noise either
     for training in (*scale.adversarial, *ROBUST):
         trained = f"defense=none training={training} {own}"
         yield f"task=train training={training} {data}"

@@ -198,6 +198,7 @@ def _changes(job: Job, typed: set[str]) -> list[str]:
     changes += [
         f"attack.{key}=1" for key in job.settings.get("attack", {}) if key.endswith("steps") or key == "queries"
     ]
+    changes += ["defense.steps=1"] if "steps" in job.settings.get("defense", {}) else []
     more = {"train": ["recipe.epochs=1"], "certify": ["smoothing.n0=20", "smoothing.n=20"]}
     changes += more.get(job.name, [])
     changes += ["training.epochs=1"] if job.name == "train" and job.settings["training"].get("epochs") else []

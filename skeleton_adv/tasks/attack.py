@@ -30,7 +30,7 @@ from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.clips import PAIR, SavedClips
 from skeleton_adv.runs.identity import REVISIONS, identity, source_of
 from skeleton_adv.runs.schema import ATTACK
-from skeleton_adv.tasks.fitting import fitted_part
+from skeleton_adv.tasks.fitting import fitted_defense, fitted_part
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
 from skeleton_adv.tasks.weights import Weights, check_victim, gives_features, role_settings, weights_of
 
@@ -272,7 +272,7 @@ class Task:
         """The victim, the network that is attacked, and the facts about their trainings."""
         defended = partial(Victim, device=device, on_call=progress.pulse)
         network, training = weights["model"].load(prepared)
-        victim = defended(network, self.defense)
+        victim = defended(network, fitted_defense(job, self.defense, network, prepared, weights["model"], device))
         if job.surrogate is None:
             return victim, victim if self.adaptive else defended(network, none), training
         source, theirs = weights["surrogate"].load(prepared)

@@ -19,6 +19,7 @@ from skeleton_adv.evaluation.certify import Certification
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.identity import REVISIONS, source_of
 from skeleton_adv.runs.schema import CERTIFICATE
+from skeleton_adv.tasks.fitting import fitted_defense
 from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
 from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 
@@ -43,11 +44,12 @@ class Task:
         if is_done(folder, order):
             return folder.path
         network, training = weights.load(prepared)
-        self._warn(training["trained_noise"])
+        defense = fitted_defense(job, self.defense, network, prepared, weights, device)
         how = self.smoothing
         passes = -(-how.n0 // how.at_once) + -(-how.n // how.at_once) + 1
         progress = Progress(f"certifying {job.victim.option}, {how.clips} clips at once", passes)
-        victim = Victim(network, self.defense, device, progress.pulse)
+        victim = Victim(network, defense, device, progress.pulse)
+        self._warn(training["trained_noise"], getattr(victim.module, "removes", None))
         if victim.randomised:
             raise SettingError(
                 f"defense={job.choices['defense']} draws its own noise: certify with defense=none or temporal_filter"
@@ -84,10 +86,14 @@ class Task:
             )
         check_defense(self.defense, str(job.choices["defense"]), job.dataset.skeleton)
 
-    def _warn(self, trained: float | None) -> None:
-        """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded."""
-        if trained != self.smoothing.sigma:
+    def _warn(self, trained: float | None, removed: float | None) -> None:
+        """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded.
+
+        ``removed`` is the noise that its defense was fitted to remove, if it removes any.
+        """
+        if self.smoothing.sigma not in (trained, removed):
             known = "the noise of the victim's training is not recorded"
             known = known if trained is None else f"the victim was trained with noise of {trained:g}"
+            known = known if removed is None else f"the defense removes noise of {removed:g}"
             here = f"it is certified with noise of {self.smoothing.sigma:g}"
             log(f"warning: {known}; {here}: certified accuracy may be low")

@@ -26,6 +26,7 @@ CASES = {
     "attack": ([], ("model.seed", "training.*", "surrogate_training.*", "target", "adaptive", "judgements")),
     "targeted": (["targeted=true"], ("model.seed", "training.*", "surrogate_training.*", "adaptive", "judgements")),
     "defended": (["defense=noise_filter"], ("model.seed", "training.*", "surrogate_training.*", "target")),
+    "denoised": (["defense=denoiser"], ("model.seed", "training.*", "surrogate_training.*", "target")),
     "transfer": (
         ["model@surrogate=hcn", "targeted=true"],
         ("model.seed", "surrogate.seed", "training.*", "surrogate_training.*", "adaptive", "judgements"),
@@ -71,7 +72,7 @@ IDLE_CASES = {
     ),
 }
 # Cases that differ from another one in these settings only.
-PARTS = {"attack=": ("attack.",), "train ": ("training.", "recipe.")}
+PARTS = {"attack=": ("attack.",), "denoised": ("defense.",), "train ": ("training.", "recipe.")}
 WORDS: Mapping[str, tuple[Any, ...]] = {
     "target": ("least_likely",),
     "keep": ("best",),
@@ -97,6 +98,7 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "distance": ("l2",),
     "of": ("actions",),
     "bones": ("alone",),
+    "objective": ("stability",),
 }
 
 
