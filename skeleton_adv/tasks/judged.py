@@ -54,6 +54,7 @@ class Origin:
             "weights": settings.get(weights),
             "dataset": self.about["dataset"],
             "label": self.label,
+            "columns": [*self.about.get("columns", ())],
         }
 
     def check(self, ours: Mapping[str, Any]) -> None:
