@@ -263,8 +263,9 @@ def identification(data: str) -> Iterator[str]:
 
 def anonymity(data: str) -> Iterator[str]:
     """k-anonymity of HCN's test clips and of subjects, before networks never attacked and retrained ones."""
-    yield f"experiment=anonymity model=hcn {data}{HUNDRED}"
-    yield f"experiment=anonymity model@surrogate=hcn model=sgn_whole,ctrgcn_small attack.k=5 {data}{HUNDRED}"
+    few = f"runtime.save_clips=false {data}{HUNDRED}"
+    yield f"experiment=anonymity model=hcn {few}"
+    yield f"experiment=anonymity model@surrogate=hcn model=sgn_whole,ctrgcn_small attack.k=5 {few}"
     people = f"{data} dataset.label=subject"
     yield f"task=train model=hcn,sgn_whole {people} -m"
     for split in ("test", "train"):

@@ -147,6 +147,15 @@ def test_a_recogniser_of_actions_judges_the_clips_that_are_for_testing_in_both_s
     assert sorted(back.array("name")) == names and set(back.array("label")) == {1} and back.dataset == "utd_mhad"
 
 
+def test_templates_are_those_of_the_subjects(made: Made) -> None:
+    words = [*made.words, SUBJECT, f"model.checkpoint={made.test.parents[5] / 'subjects.safetensors'}"]
+    found = loaded(run(words, "task=identify", f"judged={made.test.parent}", "batch_size=4"))
+    assert found.dataset == "utd_mhad_subjects" and found.done == 12
+    assert found.array("identity").tolist() == found.array("label").tolist()
+    with pytest.raises(RunError, match="attacks training clips"):
+        run(words, "task=identify", f"judged={made.train}", "batch_size=4")
+
+
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [

@@ -75,7 +75,7 @@ def chance(run: Run) -> float | None:
 def notes(runs: Sequence[Run]) -> str:
     return (
         "Each row is one network that judges clips in which an attack has hidden the class. Attacked: the network that "
-        "the attack was made on. Never attacked: another network with weights of its own. Retrained: trained on "
+        "the attack was made on. Never attacked: a network with other weights. Retrained: trained on "
         "training clips that were attacked in the same way. Clips are anonymous only if the accuracy of all three is "
         "near the wanted one. If the judge recognises other classes than those that are hidden, its accuracy is the "
         "utility of the clips: how well the action survives when the subject is hidden, or the reverse. Only clips "
