@@ -263,8 +263,10 @@ class Task:
         if origin is None:
             return {"dataset": name}
         facts = origin.facts()
-        foreign = origin.label != job.dataset.label
-        return {"dataset": facts["dataset"] if foreign else name, "origin": facts}
+        if origin.label == job.dataset.label:
+            return {"dataset": name, "origin": facts}
+        theirs = {"dataset": facts["dataset"], "stands_for": origin.about.get("stands_for")}
+        return theirs | {"origin": facts}
 
     def _saved(self, job: Job, run: Path) -> set[int]:
         """The clips that are saved with everything that the job keeps."""

@@ -137,7 +137,7 @@ def test_a_recogniser_of_actions_judges_the_clips_that_are_for_testing_in_both_s
     assert sorted(judged.array("name")) == names and judged.total == judged.done == 4
     assert [f"a{label + 1}" for label in judged.array("label")] == [name[:2] for name in judged.array("name")]
     assert judged.origin is not None and judged.origin["label"] == "subject" and judged.dataset == "utd_mhad_subjects"
-    assert judged.folder is not None and judged.folder.parts[-5] == "utd_mhad"
+    assert judged.folder is not None and judged.folder.parts[-5] == "utd_mhad" and judged.stands_for is None
     theirs = loaded(made.test).records.set_index("index").loc[judged.array("index"), "l2"]
     assert judged.records["l2"].tolist() == pytest.approx(theirs.tolist(), rel=1e-6)
     # and the reverse: clips that an attack on actions saved
