@@ -79,6 +79,7 @@ TWO_HUNDRED = " batch_size=50 runtime.limit=200"
 FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_projection", "denoiser")
 ROBUST = ("adversarial_fast", "pcl", "msvdd", "distillation", "bone_adversarial", "beat")
 FEATURES = ("deep_features", "deep_features_paper", "bim", "cw")
+CARRIERS = ("k_a3", "k_a3_admm")
 DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
 THIRTY, TWENTY_FIVE, TWENTY, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 20, 10))
 
@@ -265,9 +266,24 @@ def identification(data: str) -> Iterator[str]:
 
 
 def anonymity(data: str) -> Iterator[str]:
-    """k-anonymity of HCN's test clips, for HCN and for networks that were never attacked."""
-    yield f"experiment=anonymity model=hcn {data}{HUNDRED}"
-    yield f"experiment=anonymity model@surrogate=hcn model=sgn_whole,ctrgcn_small attack.k=5 {data}{HUNDRED}"
+    """k-anonymity of HCN's test clips and of subjects, before networks never attacked and retrained ones."""
+    few = f"runtime.save_clips=false {data}{HUNDRED}"
+    yield f"experiment=anonymity model=hcn {few}"
+    yield f"experiment=anonymity model@surrogate=hcn model=sgn_whole,ctrgcn_small attack.k=5 {few}"
+    people = f"{data} dataset.label=subject"
+    yield f"task=train model=hcn,sgn_whole {people} -m"
+    for split in ("test", "train"):
+        yield f"experiment=anonymity attack.k=4 split={split} model=hcn {people}"
+    for carrier in CARRIERS:
+        made = f"{RUNS}/utd_mhad_subjects/hcn/{carrier}/none"
+        judged, retrained = f"attack=from_file attack.path={made}", f"training=saved training.clips={made}"
+        yield f"task=train model=hcn,sgn_whole {retrained} {people} -m"
+        yield f"{judged} model=hcn,sgn_whole {retrained} {people} -m"
+        yield f"{judged} model=sgn_whole {people}"
+        yield f"{judged} model=hcn,sgn_whole {data} -m"  # utility: the actions in clips that hide the subject
+        # The reverse, with the fewest ranks on all clips, so that this run has the most saved clips in its folder.
+        yield f"attack={carrier} attack.k=2 runtime.save_clips=true model=hcn {data} batch_size=50"
+        yield f"attack=from_file attack.path={RUNS}/utd_mhad/hcn/{carrier}/none model=hcn,sgn_whole {people} -m"
 
 
 def main() -> None:

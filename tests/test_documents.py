@@ -165,7 +165,8 @@ def _shortened(typed: list[str], mat_folder: Path) -> list[str]:
     if any(word.startswith("-") and word not in ("-m", "--multirun", "--config-dir") for word in typed):
         return typed
     words = [each_of(parse(word))[0] for word in split(cli.translated(typed))[0]]
-    places = [f"dataset.root={mat_folder}" for word in words if word == "dataset=utd_mhad"]
+    root = _halved(mat_folder) if "dataset.label=subject" in typed else mat_folder
+    places = [f"dataset.root={root}" for word in words if word == "dataset=utd_mhad"]
     if "--config-dir" in typed:
         return [*typed, "runtime.limit=2", "batch_size=2"]
     job = job_of([*words, *places])
@@ -180,6 +181,16 @@ def _shortened(typed: list[str], mat_folder: Path) -> list[str]:
     # What makes one attack short may not be a setting of the others.
     one = [f"attack={job.choices['attack']}"] if _sweeps_attacks(typed) else []
     return [*typed, *places, *one, *_changes(job, {word.partition("=")[0] for word in words})]
+
+
+def _halved(mat_folder: Path) -> Path:
+    """The same clips, whose second trials are called third, so that each subject has training and test clips."""
+    folder = mat_folder.parent / f"{mat_folder.name}_halved"
+    if not folder.exists():
+        folder.mkdir()
+        for path in mat_folder.iterdir():
+            (folder / path.name.replace("_t2_", "_t3_")).symlink_to(path)
+    return folder
 
 
 def _sweeps_attacks(typed: list[str]) -> bool:

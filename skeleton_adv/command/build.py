@@ -21,6 +21,7 @@ from skeleton_adv.command.threat import Threat
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import nearest
+from skeleton_adv.data.subjects import labelled
 from skeleton_adv.train.training import Training
 
 GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
@@ -58,7 +59,7 @@ def build_job(
     return Job(
         name=settings["task"],
         task=_made(task, objects),
-        dataset=objects["dataset"],
+        dataset=labelled(objects["dataset"]),
         victim=roles["model"],
         surrogate=roles.get("surrogate"),
         runtime=Runtime(**objects["runtime"]),

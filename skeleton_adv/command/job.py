@@ -12,6 +12,7 @@ from skeleton_adv.core.batch import WHOLE
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Whole, check_call
 from skeleton_adv.data.clips import Dataset
+from skeleton_adv.runs.identity import NEUTRAL_OF_DATA
 from skeleton_adv.train.training import Training
 
 Answers = dict[tuple[int, ...], Tensor]
@@ -151,5 +152,9 @@ class Job:
         """The settings of the data that can change a clip."""
         kept = self.settings["dataset"].items()
         facts = dict(self.dataset.facts())
-        settings = {name: value for name, value in kept if name not in ("root", "on_error")}
+        settings = {
+            name: value
+            for name, value in kept
+            if name not in ("root", "on_error") and (name, value) not in NEUTRAL_OF_DATA
+        }
         return settings | ({"facts": facts} if facts else {})

@@ -10,7 +10,7 @@ import numpy as np
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, outside
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, Take, outside
 from skeleton_adv.data.files import named_files
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
 
@@ -82,11 +82,20 @@ class NTU(Dataset):
                 clips.append(Clip(path.stem, action - 1, split_of(self.protocol, setup, camera, subject)))
         return tuple(clips)
 
+    def take(self, clip: Clip) -> Take | None:
+        return take_of(clip.name)
+
     def path(self, clip: Clip) -> Path:
         return Path(self.root).expanduser() / f"{clip.name}.skeleton"
 
     def read(self, clip: Clip) -> RawClip:
         return select_bodies(read_skeleton_file(self.path(clip)), self.num_persons)
+
+
+def take_of(name: str) -> Take | None:
+    """The subject in an official name, and its half: repetitions with odd numbers train; None: another name."""
+    numbers = FILE_NAME.fullmatch(f"{name}.skeleton")
+    return Take(f"P{numbers[3]}", "train" if int(numbers[4]) % 2 else "test") if numbers else None
 
 
 def split_of(protocol: Protocol, setup: int, camera: int, subject: int) -> Split:

@@ -23,6 +23,7 @@ from filelock import FileLock
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.files import digest, whole, write_whole
 from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, Prepared, RawClip, Skipped, outside
+from skeleton_adv.data.subjects import Relabelled, Subjects
 
 FORMAT = 2
 LISTING, LISTING_DIGEST, FRAMES, EXISTS = "store.json", "store.sha256", "frames.npy", "exists.npy"
@@ -90,12 +91,15 @@ def _digest(raw: RawClip) -> str:
 def prepare(dataset: Dataset, cache: Path, watch: Watch = lambda clips, total: clips, workers: int = 1) -> Prepared:
     """Read all clips of a dataset into a store below ``cache``, or open the existing store.
 
-    A generator requires no store, because its clips are made on demand.
+    A generator requires no store, because its clips are made on demand. Clips labelled with subjects are in the store
+    of the actions.
 
     The store is written whole or not at all: it is built in a separate folder, which is renamed at the
     end, so an interrupted preparation leaves nothing behind. Raises ``DataError`` at the first broken
     file; with ``dataset.on_error="skip"``, broken files are left out and listed in ``Store.skipped``.
     """
+    if isinstance(dataset, Subjects):
+        return Relabelled(prepare(dataset.actions, cache, watch, workers), dataset)
     if dataset.generated:
         return Generated(dataset)
     key = hashlib.sha256(f"{FORMAT} {dataset.on_error} {dataset.fingerprint()}".encode()).hexdigest()[:16]

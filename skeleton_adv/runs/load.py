@@ -61,6 +61,7 @@ class Run:
     image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
     minimises: str | None = None  # the norm that the attack minimises: l2, linf, rms or l0
     members: Sequence[str] = ()  # of a surrogate that is an ensemble: the names of their options
+    origin: Facts | None = None  # the run whose saved clips the victim judges, if it does
     remarks: Sequence[str] = ()  # what a reader must know about the networks, one sentence each
 
     @property
@@ -92,6 +93,11 @@ class Run:
     @property
     def targeted(self) -> bool:
         return bool(self.settings.get("targeted", False))
+
+    @property
+    def split(self) -> str:
+        """The clips that are attacked: test or train."""
+        return str(self.settings.get("split", "test"))
 
     @property
     def target(self) -> str | None:
@@ -182,7 +188,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("remarks", "members"), (list, type(None))),
     "minimises": (str, type(None)),
     "trained_here": (bool, type(None)),
-    **dict.fromkeys(("sweep", "surrogate_training", "body"), (dict, type(None))),
+    **dict.fromkeys(("sweep", "surrogate_training", "body", "origin"), (dict, type(None))),
 }
 DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": "", "surrogate_training": {}}
 

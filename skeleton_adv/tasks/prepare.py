@@ -17,7 +17,8 @@ class Task:
         counts = {split: sum(clip.split == split for clip in prepared.clips) for split in ("train", "test")}
         for name, reason in prepared.skipped:
             log(f"skipped {name}: {reason}")
+        classes = f"{len(job.dataset.classes)} {job.dataset.label}s"
         log(
-            f"{job.dataset.name}: {counts['train']} training and {counts['test']} test clips of "
-            f"{len(job.dataset.classes)} actions, {len(prepared.skipped)} skipped, digest {prepared.digest[:12]}"
+            f"{job.dataset.name}: {counts['train']} training and {counts['test']} test clips of {classes}, "
+            f"{len(prepared.skipped)} skipped, digest {prepared.digest[:12]}"
         )

@@ -45,6 +45,16 @@ def test_clips(job: Job, prepared: Prepared) -> list[int]:
     return clips
 
 
+def training_clips(job: Job, prepared: Prepared) -> list[int]:
+    """The training clips in their order; raises ``DataError`` if there are none."""
+    clips = hashed_order(prepared.clips, "train")
+    if not clips:
+        raise DataError(
+            f"{job.dataset.name}: none of its {len(prepared.clips)} clips is a training clip: {job.dataset.splitting}"
+        )
+    return clips
+
+
 def facts_of(job: Job, settings: Mapping[str, Any], key: str, device: str) -> dict[str, Any]:
     """The facts about a job in ``run.json`` or in the JSON beside weights."""
     return {

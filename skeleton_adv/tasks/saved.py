@@ -35,6 +35,8 @@ class Ours:
                     f"was made with another {name} than this job has: run the attack again with the same model and "
                     "dataset"
                 )
+        if run.split != "test":
+            return "attacks training clips: use a run with split=test"
         if run.defense is not None:
             return f"attacks a victim behind {run.defense}: use a run with defense=none"
         if not attacked(run).targets:

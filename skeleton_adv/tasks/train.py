@@ -38,13 +38,14 @@ class Task:
         recipe = self.check(job)
         clean = clean_weights(job) if job.victim.training.starts_clean else None
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
+        learnt = job.victim.training.learns_from(job.dataset, prepared, job.dataset_settings)
         settings = self.settings(job, prepared, clean)
         part = Fitted(self._path(job), identity(settings, TRAINING))
 
         def work(scratch: Path) -> Mapping[str, Any]:
             start, began = now(), time.monotonic()
             clips = test_clips(job, prepared)  # an empty split is an error before hours of training
-            network, state = _fit(job, recipe, prepared, device, scratch, _builder(job, prepared, clean))
+            network, state = _fit(job, recipe, learnt, device, scratch, _builder(job, prepared, clean))
             facts: dict[str, Any] = {
                 "epochs": state.chosen or recipe.epochs,
                 "held_out_accuracy": state.held_out[state.chosen - 1] if state.held_out else None,

@@ -84,6 +84,8 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "loss": ("margin",),
     "protocol": ("cv",),
     "space": ("normalised",),
+    "label": ("subject",),
+    "split": ("train",),
     "motion": ("zero_first",),
     "optimiser": ("sgd",),
     "schedule": ("exponential",),
