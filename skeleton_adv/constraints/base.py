@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from skeleton_adv.constraints.split import Split
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.skeleton import Skeleton
 
@@ -68,6 +69,10 @@ class Constraint(ABC):
     def remark(self, skeleton: Skeleton) -> str:
         """A note on the measure for the readers of a table; usually empty."""
         return ""
+
+    def split(self, batch: SkeletonBatch, tighter: float = 0.0) -> Split | None:
+        """The constraint for a projection, its tolerances lower by the fraction ``tighter``; None if it has none."""
+        return None
 
     def project(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor | None:
         """The nearest clips (N, C, T, V, M) that satisfy the constraint; None if no closed form is known."""
