@@ -55,6 +55,7 @@ def commands() -> list[str]:
         "attack=from_file": "attack=from_file attack.path=somewhere",
         "model=own": "model=own model.architecture._target_=own.Net",
         "model=ensemble": "model=ensemble model.members=[hcn,agcn]",
+        "training=saved": "training=saved training.clips=somewhere",
     }
     groups = {
         group: [own.get(f"{group}={name}", f"{group}={name}") for name in found]
