@@ -8,19 +8,32 @@ import pytest
 import torch
 from conftest import make_batch
 from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
-from skeleton_adv.constraints import BoneFactor, BoneLength, Constraint, JointAngle, Speed
+from skeleton_adv.constraints import (
+    AngleTurn,
+    BoneDirection,
+    BoneFactor,
+    BoneLength,
+    Constraint,
+    JointAngle,
+    RootPath,
+    Speed,
+)
 from skeleton_adv.constraints.projection import TIGHTER, WEIGHT, Projection, project
 from skeleton_adv.constraints.split import Split, to_weighted_sum
+from skeleton_adv.constraints.turns import to_angle
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import KINECT20, NTU25, Skeleton
 
 PAPER: dict[str, Constraint] = {"bone": BoneLength(), "angle": JointAngle(), "speed": Speed()}
 STRICT: dict[str, Constraint] = PAPER | {"speed": Speed(reading="velocity", floor=0.05)}
-each_set = pytest.mark.parametrize("constraints", [PAPER, STRICT], ids=["paper", "velocity and floor"])
+TURNS: dict[str, Constraint] = {"turn": AngleTurn(), "direction": BoneDirection(), "root": RootPath(0.02)}
+TRUE = {"bone": BoneLength(), "speed": Speed(), **TURNS}
+each_set = pytest.mark.parametrize("constraints", [PAPER, STRICT, TRUE], ids=["paper", "velocity and floor", "true"])
 ARM = Skeleton("arm", ("shoulder", "elbow", "hand"), (0, 0, 1), center=0, angles=((0, 1, 2),))
 
 
@@ -108,7 +121,9 @@ def test_the_linear_system_is_solved_exactly() -> None:
     torch.testing.assert_close(projection._system.solve(right, WEIGHT), y, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("constraint", [*STRICT.values(), *PAPER.values()], ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize(
+    "constraint", [*STRICT.values(), *PAPER.values(), *TURNS.values()], ids=lambda c: type(c).__name__
+)
 @pytest.mark.parametrize("skeleton", [NTU25, KINECT20], ids=lambda skeleton: skeleton.name)
 def test_a_split_is_the_constraint(constraint: Constraint, skeleton: Skeleton) -> None:
     batch = make_batch(3, 6, 2, skeleton)
@@ -128,7 +143,7 @@ def test_a_split_is_the_constraint(constraint: Constraint, skeleton: Skeleton) -
 
 def test_tighter_tolerances_are_inside() -> None:
     batch = make_batch(3, 6, 2, NTU25)
-    for constraint in PAPER.values():
+    for constraint in (*PAPER.values(), *TURNS.values()):
         split, wide = constraint.split(batch, TIGHTER), constraint.split(batch)
         assert split is not None and wide is not None
         inside = split.nearest(split.of(noisy(batch).transpose(3, 4)))
@@ -149,6 +164,45 @@ def test_the_nearest_lengths_with_a_limited_weighted_sum_are_those_of_a_solver()
         )
         assert ours @ weights <= largest + 1e-12 and (ours >= 0).all()
         np.testing.assert_allclose(ours, best.x, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_nearest_pair_with_a_limited_angle_is_that_of_a_search(seed: int) -> None:
+    first, second = torch.randn(2, 1, 3, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    low, high = torch.tensor([[0.9]]).double(), torch.tensor([[1.1]]).double()
+    ours = torch.cat(to_angle(first, second, low, high), dim=1)
+    one, two = ours[:, :3], ours[:, 3:]
+    angle = torch.atan2(torch.linalg.cross(one, two, dim=1).norm(dim=1), (one * two).sum(dim=1))
+    assert low - 1e-9 <= angle <= high + 1e-9
+    given = torch.cat((first, second), dim=1)
+
+    def distance(parts: np.ndarray) -> float:
+        """Of the pair with these directions and this angle, in any plane; lengths are the best ones."""
+        axis, side = torch.linalg.qr(torch.from_numpy(parts[:6].reshape(3, 2)))[0].T
+        bound = low.item() + (high - low).item() * expit(parts[6])
+        other = np.cos(bound) * axis + np.sin(bound) * side
+        left = [v.flatten() - (v.flatten() @ d).clamp(min=0) * d for v, d in ((first, axis), (second, other))]
+        return float(sum(part.square().sum() for part in left))
+
+    starts = np.random.default_rng(seed).normal(size=(8, 7))
+    best = min(minimize(distance, start, method="BFGS").fun for start in starts)
+    assert (ours - given).square().sum().item() <= best + 1e-6
+
+
+def test_a_straight_joint_bends_in_some_plane() -> None:
+    first = torch.tensor([0.3, 0.0, 0.0]).double().view(1, 3, 1)
+    one, two = to_angle(first, -2 * first, torch.tensor([[1.0]]).double(), torch.tensor([[2.0]]).double())
+    angle = torch.atan2(torch.linalg.cross(one, two, dim=1).norm(dim=1), (one * two).sum(dim=1))
+    assert angle.item() == pytest.approx(2.0, abs=1e-9) and one.isfinite().all() and two.isfinite().all()
+
+
+def test_turning_or_moving_the_whole_body_is_not_feasible() -> None:
+    batch = make_batch(2, 6, 1, NTU25)
+    upside_down = batch.x * torch.tensor([1.0, -1.0, -1.0]).double().view(1, 3, 1, 1, 1)
+    assert all(c.satisfied(upside_down, batch).all() for c in (BoneLength(), Speed(), AngleTurn()))
+    assert not BoneDirection().satisfied(upside_down, batch).any()
+    aside = torch.where(batch.movable, batch.x + 0.06, batch.x)
+    assert BoneDirection().satisfied(aside, batch).all() and not RootPath().satisfied(aside, batch).any()
 
 
 def test_a_constraint_that_has_no_split_is_refused() -> None:
