@@ -1,0 +1,1 @@
+"""The page: runs as one HTML file that opens anywhere, with a leaderboard, a player of clips, and curves."""
