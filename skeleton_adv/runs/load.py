@@ -373,14 +373,22 @@ def load_runs(root: Path, strict: bool = False, once: bool = False) -> tuple[lis
     return without_duplicates((run for _, run in loaded if run is not None), once), unfinished
 
 
+def _same_rows(one: Run, other: Run) -> bool:
+    """Whether two copies of a run have equal values in the columns that both have, apart from the time they took."""
+    common = [name for name in one.records if name in other.records and name != "seconds"]
+    return one.records[common].equals(other.records[common])
+
+
 def without_duplicates(runs: Iterable[Run], once: bool = False) -> list[Run]:
     """These runs as a list; raises ``RunError`` if two of them are the same run, which would count twice.
 
-    ``once``: whether copies with the same rows are allowed, of which the first stays.
+    ``once``: whether copies with the same rows are allowed, of which the one with the most columns stays.
     """
     found: dict[tuple[str, str, str], Run] = {}
     for run in runs:
-        other = found.setdefault((run.dataset, run.kind, run.identity), run)
-        if other is not run and not (once and other.records.equals(run.records)):
+        key = (run.dataset, run.kind, run.identity)
+        other = found.get(key)
+        if other is not None and not (once and _same_rows(other, run)):
             raise RunError(f"{other.folder} and {run.folder} are the same run: use a folder that contains one of them")
+        found[key] = run if other is None or len(run.columns) > len(other.columns) else other
     return list(found.values())
