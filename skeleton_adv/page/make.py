@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import skeleton_adv
+from skeleton_adv.command.options import CONF
 from skeleton_adv.core.files import write_whole
 from skeleton_adv.page.board import attacks, certificates, key_of, victims
 from skeleton_adv.page.clips import Shown, choose, of_runs, part_of
@@ -66,6 +67,7 @@ def page(content: Content) -> str:
         "certificates": certificates(runs),
         "clips": listed,
         "datasets": _datasets(runs),
+        "threats": _threats(),
         "runs": len(runs),
     }
     return document(content.title, core, parts)
@@ -86,6 +88,12 @@ def _datasets(runs: Sequence[Run]) -> list[dict[str, Any]]:
         one = found.setdefault(run.dataset, {"name": run.dataset, "stands_for": run.stands_for, "stand_in": run.stand_in})
         one["runs"] = one.get("runs", 0) + 1
     return [found[name] for name in sorted(found)]
+
+
+def _threats() -> dict[str, str]:
+    """The title of each threat model, from the first line of its file."""
+    titles = {path.stem: path.read_text(encoding="utf-8").partition("\n")[0] for path in (CONF / "threat").glob("*.yaml")}
+    return {name: title.removeprefix("#").strip() for name, title in sorted(titles.items())}
 
 
 def warn_of_clips(content: Content) -> None:
