@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from skeleton_adv.report import words
 from skeleton_adv.report.columns import (
     ACCURACY,
@@ -35,11 +37,17 @@ def key_of(run: Run) -> str:
     return f"{run.dataset}/{run.kind}/{run.identity}"
 
 
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 def rate_of(row: Mapping[str, Any], key: str) -> dict[str, Any]:
     """A rate as the page shows it: its ends in per cent, and the text of the tables."""
     if not has(row, f"{key}_hits") or not row[f"{key}_clips"]:
         return {"text": "", "value": None}
-    ends = {name: round(100 * row[f"{key}{end}"], 3) for name, end in (("value", ""), ("low", "_low"), ("high", "_high"))}
+    ends = {
+        name: round(100 * row[f"{key}{end}"], 3) for name, end in (("value", ""), ("low", "_low"), ("high", "_high"))
+    }
     return {**ends, "text": rate_cell(row, key)}
 
 
@@ -97,10 +105,10 @@ def published(runs: Sequence[Run]) -> dict[str, str]:
         if table.published is None:
             continue
         by_identity = {run.identity: run for run in own}
-        for row in table.rows(own).to_dict("records"):
+        for row in _records(table.rows(own)):
             cells = [f"{100 * row[key]:.1f} % {name}" for key, name in PAPER.items() if has(row, key)]
             for name, identity in row.items():
-                if (name == "run" or str(name).endswith("_run")) and identity in by_identity and cells:
+                if (name == "run" or name.endswith("_run")) and identity in by_identity and cells:
                     found.setdefault(key_of(by_identity[identity]), cells[0])
     return found
 
@@ -144,7 +152,7 @@ def certificates(runs: Sequence[Run]) -> list[dict[str, Any]]:
     found = []
     for here in by_dataset([run for run in runs if run.kind == "certificate"]):
         by_identity = {run.identity: run for run in here}
-        for row in CERTIFIED.rows(here).to_dict("records"):
+        for row in _records(CERTIFIED.rows(here)):
             run = by_identity[row["run"]]
             found.append(
                 {

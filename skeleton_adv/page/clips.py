@@ -59,7 +59,9 @@ def choose(runs: Sequence[Run], most: int) -> list[tuple[Run, int]]:
             key=lambda one: (-often[run.prepared, one], not fooled[one], one),
         )
         queues.append([(run, one) for one in order])
-    rounds = [queue[place] for place in range(max(map(len, queues), default=0)) for queue in queues if place < len(queue)]
+    rounds = [
+        queue[place] for place in range(max(map(len, queues), default=0)) for queue in queues if place < len(queue)
+    ]
     return rounds[:most]
 
 

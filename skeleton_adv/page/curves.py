@@ -43,14 +43,20 @@ def charts(runs: Sequence[Run]) -> list[Chart]:
             taken = [run for run in here if figure.takes(run)]
             for name, group in group_sources(taken, figure.name, figure.apart):
                 for chart in draw(group):
-                    found.append({"kind": kind, "name": f"{here[0].dataset}_{name}", "dataset": here[0].dataset, **chart})
+                    found.append(
+                        {"kind": kind, "name": f"{here[0].dataset}_{name}", "dataset": here[0].dataset, **chart}
+                    )
     return found
 
 
-def _line(label: str, frame: pd.DataFrame, x: str, y: str, low: str = "", high: str = "", **more: Any) -> dict[str, Any]:
+def _line(
+    label: str, frame: pd.DataFrame, x: str, y: str, low: str = "", high: str = "", **more: Any
+) -> dict[str, Any]:
     """One curve in per cent, thinned."""
     rows = frame.iloc[np.unique(np.linspace(0, len(frame) - 1, POINTS).round().astype(int))]
-    ends = {name: [round(100 * float(one), 2) for one in rows[key]] for name, key in (("low", low), ("high", high)) if key}
+    ends = {
+        name: [round(100 * float(one), 2) for one in rows[key]] for name, key in (("low", low), ("high", high)) if key
+    }
     values = [round(100 * float(one), 2) for one in rows[y]]
     return {"label": label, "x": [float(f"{one:.4g}") for one in rows[x]], "y": values, **ends, **more}
 
@@ -96,7 +102,9 @@ def _by_budget(runs: list[Run]) -> Iterator[Chart]:
 def _certified(runs: list[Run]) -> Iterator[Chart]:
     runs = sorted(runs, key=lambda run: (run.smoothing["sigma"], run.identity))
     largest = max([0.001, *(float(run.array("radius").max()) for run in runs)])
-    radii = [one for one in STEPS if one < largest + 0.02] if largest > 0.2 else list(np.linspace(0, 1.05 * largest, 50))
+    radii = (
+        [one for one in STEPS if one < largest + 0.02] if largest > 0.2 else list(np.linspace(0, 1.05 * largest, 50))
+    )
     lines = []
     for run in runs:
         part = accuracy_by_radius(run, radii)
@@ -123,7 +131,8 @@ def _convergence(runs: list[Run]) -> Iterator[Chart]:
     names = [name for name in frame if name not in ("step", "clips", "run")]
     rows = frame.iloc[np.unique(np.linspace(0, len(frame) - 1, 4 * POINTS).round().astype(int))]
     lines = [
-        {"label": str(name), "x": rows["step"].tolist(), "y": [float(f"{one:.4g}") for one in rows[name]]} for name in names
+        {"label": str(name), "x": rows["step"].tolist(), "y": [float(f"{one:.4g}") for one in rows[name]]}
+        for name in names
     ]
     yield {
         "title": f"Terms of the objective by step: {attack_summary(runs[0])}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import skeleton_adv
 from skeleton_adv.command.options import CONF
 from skeleton_adv.core.files import write_whole
-from skeleton_adv.page.board import attacks, certificates, key_of, victims
+from skeleton_adv.page.board import attacks, certificates, victims
 from skeleton_adv.page.clips import Shown, choose, of_runs, part_of
 from skeleton_adv.page.curves import charts
 from skeleton_adv.page.facts import facts, rows
@@ -85,14 +85,18 @@ def _victim() -> "Callable[[Run], nn.Module | str]":
 def _datasets(runs: Sequence[Run]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
-        one = found.setdefault(run.dataset, {"name": run.dataset, "stands_for": run.stands_for, "stand_in": run.stand_in})
+        one = found.setdefault(
+            run.dataset, {"name": run.dataset, "stands_for": run.stands_for, "stand_in": run.stand_in}
+        )
         one["runs"] = one.get("runs", 0) + 1
     return [found[name] for name in sorted(found)]
 
 
 def _threats() -> dict[str, str]:
     """The title of each threat model, from the first line of its file."""
-    titles = {path.stem: path.read_text(encoding="utf-8").partition("\n")[0] for path in (CONF / "threat").glob("*.yaml")}
+    titles = {
+        path.stem: path.read_text(encoding="utf-8").partition("\n")[0] for path in (CONF / "threat").glob("*.yaml")
+    }
     return {name: title.removeprefix("#").strip() for name, title in sorted(titles.items())}
 
 
@@ -107,6 +111,3 @@ def warn_of_clips(content: Content) -> None:
             "or leave them out with --clips 0",
             file=sys.stderr,
         )
-
-
-__all__ = ["CLIPS", "Content", "key_of", "page", "warn_of_clips", "write_page"]

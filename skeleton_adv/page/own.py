@@ -72,7 +72,10 @@ def _body(path: Path, content: Mapping[str, np.ndarray], name: str | None) -> Sk
         about["parents"] = content["parents"].ravel().tolist()
         if "coords" in content:
             coords = content["coords"].ravel().tolist()
-            about |= {"coords": coords, "channels": max(content["x"].shape[1] if content["x"].ndim == 5 else 0, len(coords))}
+            about |= {
+                "coords": coords,
+                "channels": max(content["x"].shape[1] if content["x"].ndim == 5 else 0, len(coords)),
+            }
         try:
             return Skeleton.from_dict(about)
         except (ValueError, TypeError) as error:

@@ -75,7 +75,9 @@ def _row(where: str, row: Any, texts: Mapping[str, str]) -> dict[str, Any]:
     rates = {
         "clean_accuracy": _rate(right, counts["clips"]),
         "success_if_right": _rate(counts["success"], right) if "success" in counts else empty,
-        "feasible_success_if_right": _rate(counts["feasible_success"], right) if "feasible_success" in counts else empty,
+        "feasible_success_if_right": _rate(counts["feasible_success"], right)
+        if "feasible_success" in counts
+        else empty,
     }
     size = {"value": rms, "text": "" if rms is None else f"{rms:.2f}"}
     more = {"clips": str(counts["clips"]), "count": counts["clips"], "run": "", "weak": False, "paper": ""}

@@ -89,7 +89,8 @@ function leaderboard() {
 
 function intro() {
   const victims = new Set(core.attacks.map((row) => row.victim)), attacks = new Set(core.attacks.map((row) => row.attack.split(" ")[0]));
-  const facts = [[core.runs, "runs"], [victims.size, "victims"], [attacks.size, "attacks"], [core.clips.length, "clips to play"]];
+  const many = (count, word) => [count, count === 1 ? word : `${word}s`];
+  const facts = [many(core.runs, "run"), many(victims.size, "victim"), many(attacks.size, "attack"), [core.clips.length, core.clips.length === 1 ? "clip to play" : "clips to play"]];
   const stand = core.datasets.filter((one) => one.stand_in).map((one) => `${one.name} is a stand-in for the paper's ${one.stands_for ? one.stands_for.split(",")[0] : "data"}`);
   return el("div", { class: "intro" },
     el("p", { class: "lead" }, "Which small changes of a body's joints fool a recogniser of actions, and could a body move like that?"),
@@ -109,7 +110,7 @@ function drawFilters(bar, draw) {
     const values = [...new Set(kept(name).map((row) => row[name] || "none"))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
     if (!values.includes(board[name]) && board[name] !== ALL) values.push(board[name]);
     if (values.length < 2 && board[name] === ALL) return null;
-    const texts = values.map((value) => [value, name === "threat" ? threatText(value) : value]);
+    const texts = values.map((value) => [value, name === "threat" && core.threats[value] ? `${value}: ${threatText(value)}` : value]);
     return select(label, [[ALL, "all"], ...texts], board[name], change(name));
   });
   const used = board.text || FILTERS.some(([name]) => board[name] !== ALL);
@@ -140,12 +141,21 @@ function drawList(rows, draw) {
     papers ? header("paper", "Paper", "The published value of this cell", board, draw) : null,
     header("rms_mm", "rms", "Root mean square of the change per joint and frame", board, draw),
     header("count", "Clips", "", board, draw));
-  const body = el("tbody", {}, sorted(rows, board.sort, board.down).map((row) => listRow(row, several, papers)));
+  const body = el("tbody", {}), order = sorted(rows, board.sort, board.down);
+  inPieces(body, order, (row) => listRow(row, several, papers));
   const table = el("table", { class: "board" }, el("caption", { class: "hidden" }, "Attacks"), el("thead", {}, head), body);
   return [el("p", { class: "count" }, `${rows.length} of ${core.attacks.length} attacks. `,
     "Numbers are per cent with 95 % intervals and counts; open a row to see how it was made. ",
     el("button", { type: "button", class: "link", onclick: () => download("leaderboard.csv", boardCsv(rows)) }, "Download as CSV")),
   rows.length ? el("div", { class: "scroll" }, table) : el("p", { class: "empty" }, "No attack fits these filters.")];
+}
+
+// The first rows at once, the others while the page is already seen.
+function inPieces(body, rows, draw, first = 30) {
+  body.append(...rows.slice(0, first).map(draw));
+  body.dataset.rows = Math.min(first, rows.length);
+  if (rows.length > first) setTimeout(() => inPieces(body, rows.slice(first), draw, 60), 16);
+  else body.dataset.complete = "";
 }
 
 function listRow(row, several, papers) {
@@ -156,13 +166,13 @@ function listRow(row, several, papers) {
   const badge = row.reported ? el("span", { class: "badge" }, `reported by ${row.reported.by}, not checked`) : null;
   return el("tr", { class: row.reported ? "reported" : "", "data-run": row.run, onclick: () => { row.run ? openRuns([row.run]) : openReported(row); } },
     el("th", { scope: "row", "data-label": "Attack" }, title, note ? el("small", {}, note) : null, badge),
-    cell("Victim", row.victim, row.defense ? el("small", {}, `behind ${row.defense}`) : null),
-    cell("Threat model", threatText(row.threat)),
+    cell("Victim", el("span", { class: "once" }, row.victim), row.defense ? el("small", {}, `behind ${row.defense}`) : null),
+    el("td", { "data-label": "Threat model", title: threatText(row.threat) }, row.threat),
     several ? cell("Dataset", row.dataset) : null,
     RATES.map(([key, text]) => el("td", { "data-label": text, "data-key": key }, rateCell(row[key], key === "clean_accuracy" ? "calm" : ""))),
     papers ? cell("Paper", row.paper) : null,
     el("td", { "data-label": "rms", "data-key": "rms_mm" }, row.rms_mm.text, row.rms_mm.text ? el("small", { class: "unit" }, ` ${row.small}`) : null),
-    cell("Clips", row.clips));
+    el("td", { "data-label": "Clips", class: "once" }, row.clips));
 }
 
 function boardCsv(rows) {
@@ -178,7 +188,7 @@ function drawMatrix(rows, draw) {
   const metric = segmented("Number", RATES.map(([key, text]) => [key, text]), board.metric, (value) => { board.metric = value; draw(); });
   const groups = new Map();
   for (const row of rows.filter((one) => one.run)) {
-    const key = `${row.dataset} · ${threatText(row.threat)}`;
+    const key = `${row.dataset} · ${core.threats[row.threat] ? `${row.threat}: ${threatText(row.threat)}` : row.threat}`;
     if (!groups.has(key)) groups.set(key, []);
     groups.get(key).push(row);
   }
@@ -221,7 +231,7 @@ function drawVictims(rows, draw) {
   const victims = core.victims.filter((row) => fits(row, ["dataset", "threat", "victim", "defense"]));
   const groups = new Map();
   for (const row of victims) {
-    const key = `${row.dataset} · ${threatText(row.threat)}`;
+    const key = `${row.dataset} · ${core.threats[row.threat] ? `${row.threat}: ${threatText(row.threat)}` : row.threat}`;
     groups.set(key, [...(groups.get(key) || []), row]);
   }
   const found = [...groups].map(([title, own]) => el("section", {}, el("h3", {}, title), victimTable(title, own)));

@@ -51,7 +51,7 @@ function drawLines(frame, chart, shown) {
     svg("text", { class: "axis", transform: `translate(14 ${(BOX.top + BOX.height - BOX.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, chart.y)];
   const bands = lines.length <= 4 ? lines.filter((line) => line.low) : [];
   const drawn = [
-    ...bands.map((line) => svg("path", { class: `band hue-${line.at % HUES.length}`, d: `${path(line.x, line.high, x, y, chart.step)} L${[...line.x].reverse().map((value, at) => `${x(value)} ${y(line.low[line.x.length - 1 - at])}`).join(" L")} Z` })),
+    ...bands.map((line) => svg("path", { class: `band hue-${line.at % HUES.length}`, d: `M${[...corners(line.x, line.high, chart.step), ...corners(line.x, line.low, chart.step).reverse()].map(([value, height]) => `${x(value)} ${y(height)}`).join(" L")} Z` })),
     ...lines.map((line) => svg("path", { class: `stroke hue-${line.at % HUES.length}`, d: path(line.x, line.y, x, y, chart.step), "stroke-dasharray": line.dash ? "2 3" : dash(line.at) })),
     ...lines.filter((line) => line.marks).flatMap((line) => line.x.map((value, at) => svg("circle", { class: `dot hue-${line.at % HUES.length}`, cx: x(value), cy: y(line.y[at]), r: 3.5 })))];
   const cursor = svg("line", { class: "cursor", y1: BOX.top, y2: BOX.height - BOX.bottom, visibility: "hidden" });
@@ -59,14 +59,17 @@ function drawLines(frame, chart, shown) {
   hover(frame, chart, lines, { x, left, right, cursor });
 }
 
-function path(xs, ys, x, y, step) {
-  const words = [];
-  xs.forEach((value, at) => {
-    if (at && step === "after") words.push(`L${x(value)} ${y(ys[at - 1])}`);
-    if (at && step === "before") words.push(`L${x(xs[at - 1])} ${y(ys[at])}`);
-    words.push(`${at ? "L" : "M"}${x(value)} ${y(ys[at])}`);
+// The points of a line; a step changes after a point (what was reached there) or before it (what holds up to there).
+function corners(xs, ys, step) {
+  return xs.flatMap((value, at) => {
+    if (at && step === "after") return [[value, ys[at - 1]], [value, ys[at]]];
+    if (at && step === "before") return [[xs[at - 1], ys[at]], [value, ys[at]]];
+    return [[value, ys[at]]];
   });
-  return words.join(" ");
+}
+
+function path(xs, ys, x, y, step) {
+  return `M${corners(xs, ys, step).map(([value, height]) => `${x(value)} ${y(height)}`).join(" L")}`;
 }
 
 function valueAt(line, place, step) {

@@ -75,7 +75,7 @@ class Stage {
     pen.fillStyle = ink.stage;
     pen.fillRect(0, 0, width, height);
     this.panes.forEach((pane, at) => {
-      const box = { left: at * each, top: 0, width: each, height };
+      const box = { left: at * each, top: 34, width: each, height: height - 40 }; // below the labels
       pen.save();
       pen.beginPath();
       pen.rect(box.left, 0, each, height);
