@@ -33,6 +33,9 @@ def clips_of(path: Path, skeleton: str | None = None) -> list[Shown]:
     content = _content(path)
     if "x" not in content:
         raise DataError(f"{path}: contains no array x: save the clip with np.savez(path, x=clip), (T, V, 3) in metres")
+    if content["x"].ndim not in (3, 4, 5) or content["x"].dtype.kind not in "fiu":
+        what = f"has the shape {content['x'].shape} and {content['x'].dtype} values"
+        raise DataError(f"{path}: x {what}: save numbers (T, V, 3) or (N, T, V, 3)")
     body = _body(path, content, skeleton)
     x = _stacked(path, "x", content["x"], body)
     x_adv = _stacked(path, "x_adv", content["x_adv"], body) if "x_adv" in content else None
@@ -81,8 +84,9 @@ def _body(path: Path, content: Mapping[str, np.ndarray], name: str | None) -> Sk
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: joints and parents are no skeleton ({error})") from None
     shape = content["x"].shape
-    joints = shape[3] if len(shape) == 5 else shape[-2] if len(shape) > 1 else 0
-    known = [one.name for one in SKELETONS.values() if one.num_joints == joints]
+    joints, channels = (shape[3], shape[1]) if len(shape) == 5 else shape[-2:]
+    alike = [one for one in SKELETONS.values() if one.num_joints == joints]
+    known = [one.name for one in [one for one in alike if len(one.coords) == channels] or alike]
     if len(known) == 1:
         return SKELETONS[known[0]]
     which = f"{', '.join(known)} have" if known else "no known skeleton has"
