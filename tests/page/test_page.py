@@ -18,7 +18,7 @@ from paged import CLASSES, HOSTILE, NAMES, runs
 from skeleton_adv.constraints.base import Constraint
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.page import __main__ as command
+from skeleton_adv.page import main
 from skeleton_adv.page.board import attacks, certificates, key_of, victims
 from skeleton_adv.page.clips import Shown, choose, of_runs, part_of, positions
 from skeleton_adv.page.html import document
@@ -194,7 +194,7 @@ def test_own_clip_needs_only_its_positions(tmp_path: Path, capsys: Any, monkeypa
     clip = np.random.Generator(np.random.PCG64(0)).normal(size=(8, 25, 3))
     np.savez(tmp_path / "mine.npz", x=clip)
     monkeypatch.setattr(sys, "argv", ["page", "--clip", str(tmp_path / "mine.npz"), "--out", str(tmp_path / "page")])
-    command.main()
+    main()
     content = (tmp_path / "page/index.html").read_text()
     header, arrays = unpack(re.search(r'id="part-clip-0">([^<]*)<', content)[1])  # type: ignore[index]
     assert header["name"] == "mine" and "limits" not in header

@@ -113,6 +113,12 @@ function drawFilters(bar, draw) {
     const texts = values.map((value) => [value, name === "threat" && core.threats[value] ? `${value}: ${threatText(value)}` : value]);
     return select(label, [[ALL, "all"], ...texts], board[name], change(name));
   });
+  const orders = [["feasible_success_if_right", "feasible success"], ["success_if_right", "success"], ["clean_accuracy", "clean accuracy"], ["rms_mm", "rms"], ["attack", "attack"], ["victim", "victim"]];
+  const order = el("div", { class: "phone" }, select("Sort by", orders, board.sort, (value) => {
+    board.sort = value;
+    board.down = !["attack", "victim", "rms_mm"].includes(value);
+    draw();
+  }));
   const used = board.text || FILTERS.some(([name]) => board[name] !== ALL);
   const clear = el("button", { type: "button", class: "quiet", disabled: !used, onclick: () => {
     for (const [name] of FILTERS) board[name] = ALL;
@@ -121,7 +127,7 @@ function drawFilters(bar, draw) {
   } }, "Clear");
   const views = [["list", "Attacks"], ["matrix", "Matrix"]];
   if (core.victims.length || core.certificates.length) views.push(["victims", "Robust victims"]);
-  bar.replaceChildren(segmented("View", views, board.view, change("view")), el("div", { class: "filters" }, selects, field("Search", search), clear));
+  bar.replaceChildren(segmented("View", views, board.view, change("view")), el("div", { class: "filters" }, selects, field("Search", search), board.view === "list" ? order : null, clear));
   if (again) {
     const target = [...bar.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === again);
     if (target) {
