@@ -45,24 +45,28 @@ def choose(runs: Sequence[Run], most: int) -> list[tuple[Run, int]]:
     """Up to ``most`` saved clips, as evenly over the runs as possible.
 
     First those that several runs of a dataset have saved, so that attacks can be compared on them, then those that are
-    correct before and fooled.
+    correct before and fooled by most of them.
     """
-    saved = {key_of(run): saved_clips(run) for run in runs if run.kind == "attack"}
-    often = Counter((run.prepared, one) for run in runs if run.kind == "attack" for one in saved[key_of(run)])
+    attacked = [run for run in runs if run.kind == "attack"]
+    saved = {key_of(run): saved_clips(run) for run in attacked}
+    often = Counter((run.prepared, one) for run in attacked for one in saved[key_of(run)])
+    fooled = Counter((run.prepared, one) for run in attacked for one in _numbers(run, ("clean_correct", "success")))
     queues = []
-    for run in (run for run in runs if run.kind == "attack" and saved[key_of(run)]):
-        good = run.records["clean_correct"] & run.records["success"]
-        fooled = dict(zip(run.records["index"], good, strict=True))
-        finite = dict(zip(run.records["index"], run.records["adv_pred"] >= 0, strict=True))
-        order = sorted(
-            (one for one in saved[key_of(run)] if finite[one]),
-            key=lambda one: (-often[run.prepared, one], not fooled[one], one),
-        )
-        queues.append([(run, one) for one in order])
+    for run in attacked:
+        key = run.prepared
+        diverged = {*run.array("index")[run.array("adv_pred") < 0].tolist()}
+        order = sorted(saved[key_of(run)], key=lambda one: (-often[key, one], -fooled[key, one], one))
+        queues.append([(run, one) for one in order if one not in diverged])
     rounds = [
         queue[place] for place in range(max(map(len, queues), default=0)) for queue in queues if place < len(queue)
     ]
     return rounds[:most]
+
+
+def _numbers(run: Run, columns: Sequence[str]) -> list[int]:
+    """The numbers of the clips for which all these columns are true."""
+    found: list[int] = run.array("index")[np.logical_and.reduce([run.array(name) for name in columns])].tolist()
+    return found
 
 
 def of_runs(chosen: Sequence[tuple[Run, int]]) -> list[Shown]:

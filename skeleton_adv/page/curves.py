@@ -11,6 +11,7 @@ from skeleton_adv.page.board import key_of
 from skeleton_adv.report.certificates import accuracy_by_radius
 from skeleton_adv.report.clips_to_draw import mean_trace
 from skeleton_adv.report.columns import format_count
+from skeleton_adv.report.differences import differences
 from skeleton_adv.report.draw import Drawing, group_sources
 from skeleton_adv.report.figures import (
     certified_accuracy,
@@ -20,7 +21,7 @@ from skeleton_adv.report.figures import (
     transfer,
 )
 from skeleton_adv.report.show import by_dataset
-from skeleton_adv.report.words import attack_summary, clip_count, data_summary, goal, unit_of, victim_name
+from skeleton_adv.report.words import attack_name, attack_summary, clip_count, data_summary, goal, unit_of, victim_name
 from skeleton_adv.runs.load import Run
 
 Chart = dict[str, Any]
@@ -61,10 +62,20 @@ def _line(
     return {"label": label, "x": [float(f"{one:.4g}") for one in rows[x]], "y": values, **ends, **more}
 
 
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """What each run's curve is called; a threat model is its name, not the constraints that it consists of."""
+    found = []
+    for run, apart in zip(runs, differences(runs, success_by_l2.SHOWN), strict=True):
+        access = f"made on {run.surrogate}" if run.surrogate else "" if run.access == "white box" else run.access
+        own = [one for one in apart.split(", ") if not one.startswith("constraint.")]
+        found.append(", ".join(filter(None, (attack_name(run), access, run.threat or "", *own))))
+    return [f"{one} ({run.identity})" if found.count(one) > 1 else one for one, run in zip(found, runs, strict=True)]
+
+
 def _by_size(runs: list[Run]) -> Iterator[Chart]:
     runs = sorted(runs, key=lambda run: (run.attack, run.identity))
     lines = []
-    for run, label in zip(runs, success_by_l2.labels(runs), strict=True):
+    for run, label in zip(runs, _labels(runs), strict=True):
         part = success_by_l2.cumulative(run, "rms_mm")
         last = part.iloc[-1]
         ends = ("success_low", "success_high")

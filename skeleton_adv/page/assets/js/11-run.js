@@ -34,7 +34,7 @@ async function openRun(key, facts) {
     el("p", { class: "note" }, `${facts.clips} clips ${facts.data}. Run ${facts.identity}.`),
     facts.weak.length ? el("div", { class: "alert", role: "note" }, el("b", {}, "Signs that this attack is weaker than it could be"), el("ul", {}, facts.weak.map((text) => el("li", {}, text)))) : null,
     row ? el("div", { class: "tiles" }, [...RATES, ["adv_accuracy", "Accuracy under attack"], ["success", "Success on all clips"]].filter(([name]) => row[name] && row[name].text).map(([name, text]) =>
-      el("div", { class: "tile" }, el("span", {}, text), rateCell(row[name])))) : null,
+      el("div", { class: "tile" }, el("span", {}, text), rateCell(row[name], name === "clean_accuracy" ? "calm" : name === "adv_accuracy" ? "good" : "")))) : null,
     row && row.paper ? el("p", {}, `The paper's value: ${row.paper}.`) : null,
     el("h3", {}, "Command"), el("div", { class: "command" }, el("code", {}, facts.command), button),
     clips,
