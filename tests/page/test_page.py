@@ -191,7 +191,7 @@ def test_fifty_pairs_are_small() -> None:
 
 
 def test_own_clip_needs_only_its_positions(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = np.random.Generator(np.random.PCG64(0)).normal(size=(8, 25, 3))
+    clip = np.random.Generator(np.random.PCG64(0)).normal(0, 0.3, size=(8, 25, 3))
     np.savez(tmp_path / "mine.npz", x=clip)
     monkeypatch.setattr(sys, "argv", ["page", "--clip", str(tmp_path / "mine.npz"), "--out", str(tmp_path / "page")])
     main()
