@@ -115,6 +115,7 @@ def part_of(
         "timed": shown.dt is not None,
         "unit": shown.unit,
         "small": shown.small,
+        "attacked": shown.x_adv is not None,
         "flat": len(shown.skeleton.coords) == 2,
         **shown.facts,
     }

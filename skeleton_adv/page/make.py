@@ -73,7 +73,20 @@ def page(content: Content) -> str:
     return document(content.title, core, parts)
 
 
-LISTED = ("id", "name", "run", "dataset", "attack", "label", "clean_pred", "adv_pred", "success", "feasible", "rms")
+LISTED = (
+    "id",
+    "name",
+    "run",
+    "dataset",
+    "attack",
+    "label",
+    "clean_pred",
+    "adv_pred",
+    "success",
+    "feasible",
+    "rms",
+    "attacked",
+)
 
 
 def _victim() -> "Callable[[Run], nn.Module | str]":

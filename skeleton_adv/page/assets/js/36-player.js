@@ -27,11 +27,13 @@ class Player {
     this.controls();
     this.facts = el("div", { class: "panel facts-of" });
     this.side = el("aside", { class: "side", "aria-label": "About this clip" });
+    this.which = el("div", { class: "which" });
+    this.scale = el("div", { class: "scale", "aria-hidden": "true" });
     this.node = el("section", { class: "player", "aria-label": "Player" }, this.top, el("div", { class: "columns" },
-      el("div", { class: "show" }, this.stage.node, this.bar, this.strip.node, this.keys()), this.side));
+      el("div", { class: "show" }, this.stage.node, this.bar, this.which, this.strip.node, this.keys()), this.side));
     this.node.addEventListener("keydown", (event) => this.key(event));
     this.panes = [];
-    onTheme(() => { if (this.node.isConnected) this.draw(); });
+    onTheme(() => { if (this.node.isConnected) { this.drawScale(); this.draw(); } });
     new ResizeObserver(() => this.strip.draw(this.clock.frame)).observe(this.strip.node);
   }
 
@@ -62,9 +64,9 @@ class Player {
     }
     const control = el("select", { "aria-label": "Clip", onchange: (event) => this.open(event.target.value) },
       [...groups].map(([title, clips]) => el("optgroup", { label: title }, clips.map((clip) => option(clip.id, clipTitle(clip), this.clip.id)))));
-    const others = core.clips.filter((clip) => clip.id !== this.clip.id && clip.name === this.clip.name && clip.dataset === this.clip.dataset && clip.run);
+    const others = core.clips.filter((clip) => clip.id !== this.clip.id && clip.name === this.clip.name && clip.dataset === this.clip.dataset && clip.attacked);
     const compare = others.length ? select("Compare with", [["", "the clean clip"], ...others.map((clip) => [clip.id, clip.attack])], this.other ? this.other.id : "", (value) => this.compare(value)) : null;
-    const blind = core.clips.filter((clip) => clip.adv_pred).length > 0 ? el("button", { type: "button", onclick: () => { this.clock.play(false); go("study"); } }, "Blind test: which one is attacked?") : null;
+    const blind = core.clips.some((clip) => clip.attacked) ? el("button", { type: "button", onclick: () => { this.clock.play(false); go("study"); } }, "Blind test: which one is attacked?") : null;
     this.top.replaceChildren(el("div", { class: "filters" }, field("Clip", control), compare,
       this.clip.adversarial ? segmented("Layout", [["side", "side by side"], ["over", "overlaid"]], this.mode, (value) => { this.mode = value; this.arrange(); }) : null, blind));
   }
@@ -92,6 +94,7 @@ class Player {
     if (this.clip.adversarial) this.strip.show(this.clip, this.joint);
     this.probable = probabilities(this.clip);
     this.jointed = this.clip.adversarial ? jointTable(this.clip, (joint) => this.choose(joint), (frame) => this.jump(frame)) : null;
+    this.drawScale();
     this.side.replaceChildren(...[this.about(), this.probable, this.jointed].filter(Boolean));
     this.arrange();
     this.jump(Math.min(this.clock.frame, this.clip.frames - 1));
@@ -110,8 +113,19 @@ class Player {
       clip.run ? el("button", { type: "button", class: "link", onclick: () => openRuns([clip.run]) }, "How this clip was made") : null);
   }
 
+  // Whose violations the strips show, and what the colours mean.
+  drawScale() {
+    this.which.hidden = !this.clip.adversarial;
+    if (!this.clip.adversarial) return;
+    const names = this.clip.joints.map((name, joint) => [String(joint), name]).sort((a, b) => a[1].localeCompare(b[1]));
+    this.which.replaceChildren(select("Violations of", [["", "all joints"], ...names], this.joint === null ? "" : String(this.joint), (value) => this.choose(value === "" ? null : Number(value))), this.scale);
+    const swatch = (ratio, text) => [el("i", { "--swatch": severityColour(ratio, colour("within")) }), text];
+    this.scale.replaceChildren(...[swatch(1, "within the limit"), swatch(1.5, "beyond"), swatch(8, "8×"), swatch(60, "60× or more")].flat());
+  }
+
   choose(joint) {
     this.joint = this.joint === joint ? null : joint;
+    this.drawScale();
     this.jointed.mark(this.joint);
     this.strip.show(this.clip, this.joint);
     say(this.joint === null ? "all joints" : `only ${this.clip.joints[this.joint]}`);

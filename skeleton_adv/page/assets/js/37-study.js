@@ -16,7 +16,7 @@ function shuffled(values) {
 }
 
 async function studyView() {
-  const usable = core.clips.filter((clip) => clip.adv_pred !== undefined || clip.success !== undefined);
+  const usable = core.clips.filter((clip) => clip.attacked);
   if (!usable.length) return el("p", { class: "empty" }, "The blind test needs saved clips of an attack.");
   return new Study(usable).node;
 }
