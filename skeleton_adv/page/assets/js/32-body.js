@@ -10,8 +10,8 @@ function severityColour(ratio, within) {
   const s = severity(ratio);
   if (!s) return within;
   const stops = isDark() ? [[255, 209, 102], [247, 127, 0], [255, 77, 77]] : [[245, 170, 20], [213, 78, 0], [120, 0, 40]];
-  const at = s * 2, from = stops[Math.min(1, Math.floor(at))], to = stops[Math.min(2, Math.floor(at) + 1)], part = at - Math.floor(at);
-  return `rgb(${from.map((one, k) => Math.round(one + (to[k] - one) * (s === 1 ? 0 : part))).join(" ")})`;
+  const first = s < 0.5 ? 0 : 1, part = 2 * s - first;
+  return `rgb(${stops[first].map((one, k) => Math.round(one + (stops[first + 1][k] - one) * part)).join(" ")})`;
 }
 
 function colours() {

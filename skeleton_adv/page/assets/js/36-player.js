@@ -119,8 +119,8 @@ class Player {
     if (!this.clip.adversarial) return;
     const names = this.clip.joints.map((name, joint) => [String(joint), name]).sort((a, b) => a[1].localeCompare(b[1]));
     this.which.replaceChildren(select("Violations of", [["", "all joints"], ...names], this.joint === null ? "" : String(this.joint), (value) => this.choose(value === "" ? null : Number(value))), this.scale);
-    const swatch = (ratio, text) => [el("i", { "--swatch": severityColour(ratio, colour("within")) }), text];
-    this.scale.replaceChildren(...[swatch(1, "within the limit"), swatch(1.5, "beyond"), swatch(8, "8×"), swatch(60, "60× or more")].flat());
+    const swatch = (ratio, text) => el("span", { class: "swatch" }, el("i", { "--swatch": severityColour(ratio, colour("within")) }), text);
+    this.scale.replaceChildren(...[swatch(1, "within the limit"), swatch(1.5, "beyond"), swatch(8, "8×"), swatch(60, "60× or more")]);
   }
 
   choose(joint) {
