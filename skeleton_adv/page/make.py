@@ -116,11 +116,10 @@ def _threats() -> dict[str, str]:
 def warn_of_clips(content: Content) -> None:
     """Say on the error stream whose clips a page contains, since a dataset's terms may forbid to pass them on."""
     chosen = choose(list(content.runs), content.clips)
-    names = sorted({run.dataset for run, _ in chosen if not run.dataset.startswith("synthetic")})
-    if names:
-        count = len([run for run, _ in chosen if run.dataset in names])
+    if chosen:
+        names = ", ".join(sorted({run.dataset for run, _ in chosen}))
         print(
-            f"the page contains {count} clips of {', '.join(names)}: read the dataset's terms before you pass it on, "
-            "or leave them out with --clips 0",
+            f"the page contains {len(chosen)} clips of {names}: read the terms of the data before you pass it on, or "
+            "leave the clips out with --clips 0",
             file=sys.stderr,
         )

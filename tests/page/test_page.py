@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,12 @@ import torch
 from paged import CLASSES, HOSTILE, NAMES, runs
 
 from skeleton_adv.constraints.base import Constraint
-from skeleton_adv.core.errors import DataError
+from skeleton_adv.core.errors import DataError, RunError
 from skeleton_adv.core.skeleton import NTU25
 from skeleton_adv.page import main
 from skeleton_adv.page.board import attacks, certificates, key_of, victims
 from skeleton_adv.page.clips import Shown, choose, of_runs, part_of, positions
+from skeleton_adv.page.command import gathered
 from skeleton_adv.page.html import document
 from skeleton_adv.page.make import Content, page
 from skeleton_adv.page.measures import body_of, coded, ratios
@@ -176,6 +178,25 @@ def test_worst_cases_and_certificates_are_those_of_the_tables(made: list[Run]) -
     assert worst["strongest"] == "pgd" and worst["worst_case"]["text"].endswith("(1/4)")
     (certificate,) = certificates(made)
     assert certificate["standard_0.5"]["text"].endswith("(1/4)")
+
+
+def test_any_runs_make_a_page(made: list[Run]) -> None:
+    """Certificates alone, attacks without clips, and nothing."""
+    for some in ([run for run in made if run.kind == "certificate"], made[2:3], []):
+        assert page(Content(some)).count("part-clip-") == 0
+
+
+def test_copies_of_a_run_count_once(made: list[Run], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(str(made[0].folder), tmp_path / name)
+    assert len(gathered([tmp_path])) == len(gathered([tmp_path / "one", tmp_path / "two"])) == 1
+    rows = tmp_path / "two/records.csv"
+    rows.write_text(rows.read_text().replace("0.125", "0.25"))
+    about = json.loads((tmp_path / "two/run.json").read_text())
+    about.pop("rows", None)
+    (tmp_path / "two/run.json").write_text(json.dumps(about))
+    with pytest.raises(RunError, match="same run"):
+        gathered([tmp_path])
 
 
 def test_fifty_pairs_are_small() -> None:
