@@ -12,6 +12,10 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
 
+page: .venv/.installed
+	$(BIN)/python -m skeleton_adv -m attack=admm,pgd model=hcn batch_size=10 runtime.limit=10 runtime.save_clips=true runtime.output_dir=outputs/page
+	$(BIN)/python -m skeleton_adv.page outputs/reference outputs/page --out page
+
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,4 +30,4 @@ lint: .venv/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-.PHONY: demo test test-slow lint
+.PHONY: demo test test-slow page lint

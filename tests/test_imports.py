@@ -20,13 +20,14 @@ LAW = [
     ["evaluation"],
     ["command"],
     ["tasks"],
+    ["page"],
     ["__main__", "api"],
 ]
 SCREEN = [
     ["core"],
     ["runs"],
     ["report"],
-    ["tables", "figures", "export", "api"],
+    ["tables", "figures", "export", "page", "api"],
     ["__main__"],
 ]  # what reads finished runs
 DOCUMENTED = {("api", "attack"), ("api", "clips")}

@@ -360,8 +360,10 @@ def _may_be_empty(values: pd.Series, kind: str) -> bool:
     return kind == "bool" and len(filled) < len(values) and bool(filled.isin([True, False]).all())
 
 
-def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
+def load_runs(root: Path, strict: bool = False, once: bool = False) -> tuple[list[Run], list[Path]]:
     """All finished runs below a folder, in a fixed order, and the folders of unfinished runs.
+
+    ``once``: whether copies of one run with the same rows count once.
 
     Raises ``RunError`` as ``load_run`` does, for two copies of one run, and with ``strict`` for an unfinished run.
     """
@@ -374,17 +376,25 @@ def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
             f"{unfinished[0]} has no run.json, so it is unfinished: run its command again, "
             "delete the folder, or leave out --strict"
         )
-    return without_duplicates(run for _, run in loaded if run is not None), unfinished
+    return without_duplicates((run for _, run in loaded if run is not None), once), unfinished
 
 
-def without_duplicates(runs: Iterable[Run]) -> list[Run]:
-    """These runs as a list; raises ``RunError`` if two of them are the same run, which would count twice."""
-    folders: dict[tuple[str, str, str], Path | None] = {}
-    checked = []
+def _same_rows(one: Run, other: Run) -> bool:
+    """Whether two copies of a run have equal values in the columns that both have, apart from the time they took."""
+    common = [name for name in one.records if name in other.records and name != "seconds"]
+    return one.records[common].equals(other.records[common])
+
+
+def without_duplicates(runs: Iterable[Run], once: bool = False) -> list[Run]:
+    """These runs as a list; raises ``RunError`` if two of them are the same run, which would count twice.
+
+    ``once``: whether copies with the same rows are allowed, of which the one with the most columns stays.
+    """
+    found: dict[tuple[str, str, str], Run] = {}
     for run in runs:
         key = (run.dataset, run.kind, run.identity)
-        if key in folders:
-            raise RunError(f"{folders[key]} and {run.folder} are the same run: use a folder that contains one of them")
-        folders[key] = run.folder
-        checked.append(run)
-    return checked
+        other = found.get(key)
+        if other is not None and not (once and _same_rows(other, run)):
+            raise RunError(f"{other.folder} and {run.folder} are the same run: use a folder that contains one of them")
+        found[key] = run if other is None or len(run.columns) > len(other.columns) else other
+    return list(found.values())
