@@ -20,6 +20,7 @@ LAW = [
     ["evaluation"],
     ["command"],
     ["tasks"],
+    ["launch"],
     ["__main__", "api"],
 ]
 SCREEN = [
@@ -27,6 +28,7 @@ SCREEN = [
     ["runs"],
     ["report"],
     ["tables", "figures", "export", "api"],
+    ["launch"],
     ["__main__"],
 ]  # what reads finished runs
 DOCUMENTED = {("api", "attack"), ("api", "clips")}

@@ -15,6 +15,7 @@ from skeleton_adv.data.clips import Dataset
 from skeleton_adv.train.training import Training
 
 Answers = dict[tuple[int, ...], Tensor]
+Words = tuple[str, ...]  # of a job: its settings, as on a command line
 
 
 @dataclass(frozen=True)
@@ -153,3 +154,12 @@ class Job:
         facts = dict(self.dataset.facts())
         settings = {name: value for name, value in kept if name not in ("root", "on_error")}
         return settings | ({"facts": facts} if facts else {})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: its run's folder if it has one, or why it failed, in one line."""
+
+    words: Words
+    folder: Path | None = None
+    error: str | None = None
