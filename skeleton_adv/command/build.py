@@ -111,6 +111,7 @@ def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str
             swept[key] = word.partition("=")[2]
         else:
             swept.pop(key, None)
+    swept.pop("runtime.shard", None)  # shards are parts of one run
     parsed = [OverridesParser.create().parse_override(f"{key}={value}") for key, value in swept.items()]
     counts = [len(list(one.sweep_string_iterator())) if one.is_sweep_override() else 1 for one in parsed]
     of_typed = [key for key in swept if key in words]

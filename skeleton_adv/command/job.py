@@ -12,6 +12,7 @@ from skeleton_adv.core.batch import WHOLE
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Whole, check_call
 from skeleton_adv.data.clips import Dataset
+from skeleton_adv.runs.shards import Shard
 from skeleton_adv.train.training import Training
 
 Answers = dict[tuple[int, ...], Tensor]
@@ -27,6 +28,7 @@ class Runtime:
     save_clips: bool = False
     save_trace: bool = False
     workers: Count | None = None
+    shard: str | None = None
     output_dir: str = "outputs/runs"
     cache_dir: str = "outputs/prepared"
     checkpoint_dir: str = "outputs/checkpoints"
@@ -39,6 +41,12 @@ class Runtime:
         for name, value in vars(self).items():
             if isinstance(value, str) and not value.strip():
                 raise SettingError(f"runtime.{name} is empty: set a value or remove it")
+        _ = self.part  # refused before work starts
+
+    @property
+    def part(self) -> Shard | None:
+        """The shard, if the job is a part of a run; raises ``SettingError`` if there is no such part."""
+        return None if self.shard is None else Shard.parse(self.shard)
 
     @property
     def saving(self) -> bool:
@@ -141,6 +149,9 @@ class Job:
                 f"dataset.num_frames={self.dataset.num_frames} uses clips as recorded, without cropping: "
                 "add dataset.test_crop=1"
             )
+
+        if self.runtime.shard is not None and not hasattr(self.task, "plan"):
+            raise SettingError(f"runtime.shard has no effect on task={self.name}: remove it")
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -31,7 +31,7 @@ from skeleton_adv.runs.clips import PAIR, SavedClips
 from skeleton_adv.runs.identity import REVISIONS, identity, source_of
 from skeleton_adv.runs.schema import ATTACK
 from skeleton_adv.tasks.fitting import fitted_part
-from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.resume import Chunks, Plan, carry_out, facts_of, is_done, prepared_clips, test_clips
 from skeleton_adv.tasks.weights import Weights, check_victim, gives_features, role_settings, weights_of
 
 JUDGING = 4  # minimum passes per chunk besides the attack's: clean, adversarial, noise, gradient
@@ -58,25 +58,19 @@ class Task:
         """Attack the test clips; resume an unfinished run; do nothing if all clips are done."""
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
-        self._check_origin(job, prepared)
-        weights: dict[str, Weights] = {role.key: weights_of(job, role) for role in job.roles}
-        settings = self.settings(job, prepared, weights)
-        folder = run_folder(job, str(job.choices["attack"]), settings, ATTACK)
-        everything = test_clips(job, prepared)
-        order = everything[: job.runtime.limit]
+        weights = self._weights(job)
+        plan = self.plan(job, prepared)
+        folder, order = plan.folder, plan.order
         clips_saved = partial(self._clips_saved, job, folder.path, order)
         if is_done(folder, order, clips_saved):
             return folder.path
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
-        # An ensemble counts the passes of its members, of which an attack may call each alone.
-        together = job.surrogate is not None and job.surrogate.members
-        passes = None if together else attacks.passes_of(self.attack)
-        progress = Progress(name, None if passes is None else passes + JUDGING)
-        facts = facts_of(job, settings, folder.path.name, device)
+        progress = Progress(name, plan.passes)
+        facts = facts_of(job, plan, device)
         evaluation, training = self._evaluation(job, prepared, weights, facts, device, progress)
         facts |= training | self._facts(job, evaluation)
-        facts |= {"total": len(everything), "skipped_files": len(prepared.skipped)}
-        origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
+        facts |= {"skipped_files": len(prepared.skipped)}
+        origin = {"run": plan.identity, "dataset": job.dataset.name, "prepared": prepared.digest}
         origin |= {key: str(facts[key]) for key in ("device", "git_commit", "versions")}
 
         def work(done: set[int]) -> None:
@@ -88,7 +82,24 @@ class Task:
             saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
             evaluation.run(order, done, folder.append, progress.over, *saving)
 
-        return carry_out(folder, order, evaluation.columns, prepared, facts, work, clips_saved)
+        return carry_out(plan, evaluation.columns, prepared, facts, work, clips_saved)
+
+    def plan(self, job: Job, prepared: Prepared) -> Plan:
+        """The rows that the job makes; nothing is computed or written."""
+        self._check_origin(job, prepared)
+        settings = self.settings(job, prepared, self._weights(job))
+        # An ensemble counts the passes of its members, of which an attack may call each alone.
+        together = job.surrogate is not None and job.surrogate.members
+        passes = None if together else attacks.passes_of(self.attack)
+        return Plan.of(
+            job,
+            (str(job.choices["attack"]), settings, ATTACK),
+            test_clips(job, prepared),
+            Chunks(self.batch_size, None if passes is None else passes + JUDGING, self.batch_size, backward=True),
+        )
+
+    def _weights(self, job: Job) -> dict[str, Weights]:
+        return {role.key: weights_of(job, role) for role in job.roles}
 
     def settings(self, job: Job, prepared: Prepared, weights: Mapping[str, Weights]) -> dict[str, Any]:
         """Every setting that can change a number of a row."""

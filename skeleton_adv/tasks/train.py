@@ -16,7 +16,7 @@ from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.weights import as_stored, save_weights
 from skeleton_adv.runs.identity import identity
 from skeleton_adv.runs.provenance import now
-from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times
+from skeleton_adv.tasks.resume import job_facts, prepared_clips, test_clips, times
 from skeleton_adv.tasks.weights import Weights, checkpoint_name, clean_weights, gives_features, role_settings
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.fitted import Fitted
@@ -51,7 +51,7 @@ class Task:
                 **self._tested(job, network, prepared, clips),
                 "history": [asdict(epoch) for epoch in state.history],
             }
-            facts = {**facts_of(job, settings, part.identity, device), **facts, **times(start, began)}
+            facts = {**job_facts(job, settings, part.identity, device), **facts, **times(start, began)}
             save_weights(network, part.path, facts, half=recipe.half)
             return facts
 
