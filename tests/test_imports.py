@@ -27,7 +27,7 @@ SCREEN = [
     ["core"],
     ["runs"],
     ["report"],
-    ["tables", "figures", "export", "api"],
+    ["tables", "figures", "export", "status", "api"],
     ["launch"],
     ["__main__"],
 ]  # what reads finished runs
@@ -74,7 +74,7 @@ def hydra_and_torch_are_imported_only_where_allowed(path: Path) -> None:
     names = imported(path)
     roots, place = {name.split(".")[0] for name in names}, top(path)
     assert not roots & {"hydra", "omegaconf"} or place in ("__main__", "command")
-    if place in ("runs", "report", "tables", "figures", "export", "__main__") and path.name != "clips.py":
+    if place in ("runs", "report", "tables", "figures", "export", "status", "__main__") and path.name != "clips.py":
         assert "torch" not in roots
     if place == "attacks":
         assert not {name for name in names if name.startswith(("skeleton_adv.models", "skeleton_adv.data"))}

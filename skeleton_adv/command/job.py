@@ -29,6 +29,7 @@ class Runtime:
     save_trace: bool = False
     workers: Count | None = None
     shard: str | None = None
+    dry_run: bool = False
     output_dir: str = "outputs/runs"
     cache_dir: str = "outputs/prepared"
     checkpoint_dir: str = "outputs/checkpoints"

@@ -97,8 +97,7 @@ def prepare(dataset: Dataset, cache: Path, watch: Watch = lambda clips, total: c
     """
     if dataset.generated:
         return Generated(dataset)
-    key = hashlib.sha256(f"{FORMAT} {dataset.on_error} {dataset.fingerprint()}".encode()).hexdigest()[:16]
-    folder = cache / dataset.name / key
+    folder = _folder(dataset, cache)
     if folder.exists():
         return Store(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +112,20 @@ def prepare(dataset: Dataset, cache: Path, watch: Watch = lambda clips, total: c
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     return Store(folder)
+
+
+def stored(dataset: Dataset, cache: Path) -> Prepared | None:
+    """The prepared clips of a dataset, or None if they are not prepared."""
+    if dataset.generated:
+        return Generated(dataset)
+    folder = _folder(dataset, cache)
+    return Store(folder) if folder.exists() else None
+
+
+def _folder(dataset: Dataset, cache: Path) -> Path:
+    """Where the clips of a dataset with these settings and files are prepared."""
+    key = hashlib.sha256(f"{FORMAT} {dataset.on_error} {dataset.fingerprint()}".encode()).hexdigest()[:16]
+    return cache / dataset.name / key
 
 
 def _build(dataset: Dataset, folder: Path, watch: Watch, workers: int) -> None:

@@ -10,6 +10,7 @@ from skeleton_adv.command.job import Job, Outcome, Session, Words
 from skeleton_adv.command.sweep import Sweep
 from skeleton_adv.core.errors import UserError
 from skeleton_adv.core.progress import log
+from skeleton_adv.launch.dry_run import listing
 
 
 def run(typed: list[str]) -> bool:
@@ -20,6 +21,9 @@ def run(typed: list[str]) -> bool:
     sweep, session = Sweep.of(typed), Session()
     jobs = {words: checked(sweep, words, session) for words in sweep.jobs}
     good = [job for job in jobs.values() if isinstance(job, Job)]
+    if good and good[0].runtime.dry_run:
+        print(listing(sweep, jobs))
+        return len(good) == len(jobs)
     if 0 < len(good) < len(jobs):
         log(f"{len(jobs) - len(good)} of {len(jobs)} jobs cannot run; the others start")
     ended = [attempt(sweep, job, words) if isinstance(job, Job) else job for words, job in jobs.items()]

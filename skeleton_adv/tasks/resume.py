@@ -14,7 +14,7 @@ from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.progress import log, track
 from skeleton_adv.core.skeleton import SKELETONS, Skeleton
 from skeleton_adv.data.clips import Clip, Prepared, hashed_order
-from skeleton_adv.data.store import prepare
+from skeleton_adv.data.store import prepare, stored
 from skeleton_adv.models.space import Normalised
 from skeleton_adv.runs.folder import RunFolder
 from skeleton_adv.runs.identity import identity
@@ -34,6 +34,16 @@ def prepared_clips(job: Job) -> Prepared:
     if prepared.skipped:
         names = ", ".join(name for name, _ in prepared.skipped)
         log(f"{len(prepared.skipped)} broken files are left out: {names} (task=prepare gives the reasons)")
+    return _in_space(job, prepared)
+
+
+def stored_clips(job: Job) -> Prepared | None:
+    """Like ``prepared_clips``, but None if the clips are not prepared."""
+    prepared = stored(job.dataset, Path(job.runtime.cache_dir))
+    return None if prepared is None else _in_space(job, prepared)
+
+
+def _in_space(job: Job, prepared: Prepared) -> Prepared:
     given = job.dataset.spaces == ("normalised",)  # by the files
     return prepared if given or job.dataset.space == "camera" else Normalised(prepared, job.dataset.skeleton)
 
@@ -194,7 +204,8 @@ def carry_out(
 
 def _announced(plan: Plan, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What a reader of an unfinished run must know: its command, and how much work it is."""
-    of_job = {name: facts.get(name) for name in ("command", "sweep", "total", "choices", "dataset", "shard", "device")}
+    names = ("command", "sweep", "total", "choices", "dataset", "num_frames", "shard", "device")
+    of_job = {name: facts.get(name) for name in names}
     work = {"clips": len(plan.order), "size": plan.chunks.size, "passes": plan.passes}
     return {name: value for name, value in of_job.items() if value is not None} | work
 

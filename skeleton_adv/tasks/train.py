@@ -39,7 +39,7 @@ class Task:
         clean = clean_weights(job) if job.victim.training.starts_clean else None
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         settings = self.settings(job, prepared, clean)
-        part = Fitted(self._path(job), identity(settings, TRAINING))
+        part = Fitted(self.path(job), identity(settings, TRAINING))
 
         def work(scratch: Path) -> Mapping[str, Any]:
             start, began = now(), time.monotonic()
@@ -104,7 +104,7 @@ class Task:
             )
         return job.victim.training.recipe(self.recipe)
 
-    def _path(self, job: Job) -> Path:
+    def path(self, job: Job) -> Path:
         """Where the weights are written."""
         named = job.victim.model.checkpoint
         path = Path(named or Path(job.runtime.checkpoint_dir) / checkpoint_name(job, job.victim)).expanduser()
