@@ -1,4 +1,4 @@
-"""What is done, under way and missing below a folder of runs, live: ``python -m skeleton_adv.status``. No torch here."""
+"""What is done, under way and missing below a folder, live: ``python -m skeleton_adv.status``. No torch here."""
 
 import argparse
 import sys

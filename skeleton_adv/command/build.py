@@ -25,7 +25,7 @@ from skeleton_adv.train.training import Training
 
 GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
 # Settings of every task; all others are a task's own.
-COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime")
+COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime", "launcher")
 
 
 def build_job(
@@ -65,6 +65,7 @@ def build_job(
         settings=settings,
         choices=names,
         command=_command(overrides, typed),
+        launcher=objects.get("launcher"),
         sweep=sweep,
         session=session or Session(),
     )
@@ -222,12 +223,13 @@ def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict
     named = {
         own[key]: value for typed, value in typed_targets.items() if (key := typed.removesuffix("._target_")) in own
     }
-    return {group: option for group, option in choices.items() if "/" not in group} | named
+    options = {group: option for group, option in choices.items() if "/" not in group and group != "launcher"}
+    return options | named
 
 
 def _command(overrides: list[str], typed: list[str]) -> str:
     """The command that reproduces these numbers, without paths of this machine except a typed ``--config-dir``."""
-    local = ("runtime.", "dataset.root=", "hydra")
+    local = ("runtime.", "dataset.root=", "hydra", "launcher")
     kept = [o for o in overrides if not o.startswith(local) or o.startswith("runtime.limit=")]
     named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]
     flags = split(typed)[1]

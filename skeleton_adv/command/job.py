@@ -118,6 +118,14 @@ class Task(Protocol):
         ...
 
 
+class Launcher(Protocol):
+    """Where the jobs of a command run, if not one after another in its own process."""
+
+    def launch(self, sweep: Any, jobs: "Sequence[Words]") -> "list[Outcome]":
+        """Run these jobs of a ``Sweep``, wait for them, and return what became of each; none stops the others."""
+        ...
+
+
 @dataclass
 class Session:
     """State that the jobs of one command share."""
@@ -141,6 +149,7 @@ class Job:
     settings: Mapping[str, Any]
     choices: Mapping[str, str]
     command: str
+    launcher: Launcher | None = None
     sweep: Mapping[str, Any] | None = None  # that the job is a part of: what it sweeps, and how many jobs it has
     session: Session = field(default_factory=Session)
 

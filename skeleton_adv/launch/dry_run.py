@@ -134,11 +134,8 @@ def _training(job: Job) -> Listed:
     if path.exists():
         return Listed(DONE)
     begun = any(path.parent.glob(f".{path.stem}-*.pt"))
-    times = [
-        facts["seconds"]
-        for one in path.parent.glob(f"{job.victim.option}_*.json")
-        if (facts := read_json(one)).get("training", {}) is not None and isinstance(facts.get("seconds"), int | float)
-    ]
+    others = path.parent.glob(f"{path.stem.rpartition('_s')[0]}_s*.json")  # with other seeds
+    times = [took for one in others if isinstance(took := read_json(one).get("seconds"), int | float)]
     seconds = sum(times) / len(times) if times else None
-    note = f"{len(times)} trained" if times else "no similar weights say how long they took"
+    note = "weights with other seeds" if times else "no weights with other seeds tell it"
     return Listed(PARTIAL if begun else MISSING, seconds=seconds, note=note)

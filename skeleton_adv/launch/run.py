@@ -1,15 +1,14 @@
 """A command's jobs: all are checked before the first starts, and one that fails does not stop the others."""
 
-import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from skeleton_adv import figures, tables, tasks
-from skeleton_adv.command import cli
+from skeleton_adv import figures, tables
 from skeleton_adv.command.job import Job, Outcome, Session, Words
 from skeleton_adv.command.sweep import Sweep
-from skeleton_adv.core.errors import UserError
+from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.progress import log
+from skeleton_adv.launch.attempt import attempt, checked
 from skeleton_adv.launch.dry_run import listing
 
 
@@ -26,7 +25,7 @@ def run(typed: list[str]) -> bool:
         return len(good) == len(jobs)
     if 0 < len(good) < len(jobs):
         log(f"{len(jobs) - len(good)} of {len(jobs)} jobs cannot run; the others start")
-    ended = [attempt(sweep, job, words) if isinstance(job, Job) else job for words, job in jobs.items()]
+    ended = _ended(sweep, jobs)
     try:
         if good:
             _report([one.folder for one in ended if one.folder is not None], good[0])
@@ -35,37 +34,16 @@ def run(typed: list[str]) -> bool:
     return not any(one.error for one in ended)
 
 
-def checked(sweep: Sweep, words: Words, session: Session) -> Job | Outcome:
-    """One job, built and checked as far as that is possible before it runs; or why it cannot run, also printed."""
-    try:
-        job = sweep.job(words, tasks.find, session)
-        check = getattr(job.task, "check", None)
-        if check is not None:
-            check(job)
-    except (UserError, OSError) as error:
-        return _failed(sweep, words, error)
-    return job
-
-
-def attempt(sweep: Sweep, job: Job, words: Words) -> Outcome:
-    """Run one job and return what became of it.
-
-    In a sweep, an error that is not the user's mistake is printed with its traceback; otherwise it is raised.
-    """
-    try:
-        return Outcome(words, folder=tasks.run(job))
-    except (UserError, OSError) as error:
-        return _failed(sweep, words, error)
-    except Exception as error:
-        if not sweep.several:
-            raise
-        traceback.print_exc()
-        return Outcome(words, error=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
-
-
-def _failed(sweep: Sweep, words: Words, error: UserError | OSError) -> Outcome:
-    cli.fail(error, sweep.typed)
-    return Outcome(words, error=cli.explained(error, sweep.typed))
+def _ended(sweep: Sweep, jobs: Mapping[Words, Job | Outcome]) -> list[Outcome]:
+    """What became of all jobs, after those that can run have run, here or where the launcher runs them."""
+    good = {words: job for words, job in jobs.items() if isinstance(job, Job)}
+    launcher = next((job.launcher for job in good.values()), None)
+    if any(job.launcher != launcher for job in good.values()):
+        raise SettingError("the jobs of a sweep have different launchers: choose one")
+    if launcher is None:
+        return [attempt(sweep, job, words) if isinstance(job, Job) else job for words, job in jobs.items()]
+    ran = {one.words: one for one in launcher.launch(sweep, [*good])}
+    return [ran[words] if isinstance(job, Job) else job for words, job in jobs.items()]
 
 
 def _report(folders: Sequence[Path], job: Job) -> None:

@@ -28,13 +28,13 @@ from skeleton_adv.evaluation.pool import TrainingPool, batches
 from skeleton_adv.evaluation.targets import Target, resolve_class
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.clips import PAIR, SavedClips
+from skeleton_adv.runs.costs import JUDGING
 from skeleton_adv.runs.identity import REVISIONS, identity, source_of
 from skeleton_adv.runs.schema import ATTACK
 from skeleton_adv.tasks.fitting import fitted_part
 from skeleton_adv.tasks.resume import Chunks, Plan, carry_out, facts_of, is_done, prepared_clips, test_clips
 from skeleton_adv.tasks.weights import Weights, check_victim, gives_features, role_settings, weights_of
 
-JUDGING = 4  # minimum passes per chunk besides the attack's: clean, adversarial, noise, gradient
 SEEDED = ("random", "least_likely")  # targets that are not class names
 OF_THE_ATTACK = ("attack", "constraint", "targeted", "target", "adaptive", "surrogate", "surrogate_checkpoint")
 
