@@ -12,6 +12,11 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
 
+test-slurm: .venv/.installed  # as root on Debian
+	scripts/slurm_node.sh install
+	trap 'scripts/slurm_node.sh stop' EXIT; scripts/slurm_node.sh start && \
+		SLURM_CONF=$${SLURM_TEST_DIR:-/tmp/slurm-test}/slurm.conf $(BIN)/python -m pytest -m slurm -n 0 tests/launch
+
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,4 +31,4 @@ lint: .venv/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-.PHONY: demo test test-slow lint
+.PHONY: demo test test-slow test-slurm lint
