@@ -42,7 +42,7 @@ SlurmctldPidFile=$B/slurmctld.pid
 SlurmdPidFile=$B/slurmd.pid
 SlurmctldLogFile=$B/slurmctld.log
 SlurmdLogFile=$B/slurmd.log
-NodeName=$H NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=4000 State=UNKNOWN
+NodeName=$H NodeAddr=127.0.0.1 CPUs=$(nproc --all) RealMemory=4000 State=UNKNOWN
 PartitionName=usual Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 C

@@ -83,7 +83,8 @@ def test_a_sweep_survives_errors_kills_and_preemption(desk: Path) -> None:
     wait_for(half_way, process)
     path = rows_of(desk, "preempted")
     assert path is not None
-    urgent = ["srun", "--partition=urgent", f"--cpus-per-task={os.cpu_count()}", "sleep", "1"]
+    cpus = subprocess.run(["sinfo", "-h", "-o", "%c"], capture_output=True, text=True, check=True).stdout.split()[0]
+    urgent = ["srun", "--partition=urgent", f"--cpus-per-task={cpus}", "sleep", "1"]
     subprocess.run(urgent, check=True, timeout=SECONDS)
     before = path.read_text()  # Slurm has stopped the job to make room
     assert not (path.parent / "run.json").exists()
