@@ -43,9 +43,8 @@ def build_job(
     sweeps are left out). ``find_task`` returns a task's class by its name; ``sweep``: see ``sweep_of``.
     """
     config, unit = (threat := Threat.of(choices)).applied(config, overrides)
-    check_values(config)
-    settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    names = {"experiment": settings.pop("experiment", None)}
+    settings = _plain(config)
+    experiment = settings.pop("experiment", None)
     trust = Trust(_typed_targets(overrides, typed), _trusted_modules(settings.pop("trust", None), typed))
     task = find_task(str(settings.get("task")))
     _check_settings(settings, task)
@@ -53,7 +52,7 @@ def build_job(
     objects = _instantiated(settings)
     _check_kinds(objects, settings)
     threat.check_unit(unit, objects["dataset"])
-    names = _names(choices, trust.targets) | names
+    names = _names(choices, trust.targets) | {"experiment": experiment}
     roles = _roles(objects, settings, names, trust, typed)
     return Job(
         name=settings["task"],
@@ -69,6 +68,12 @@ def build_job(
         sweep=sweep,
         session=session or Session(),
     )
+
+
+def _plain(config: DictConfig) -> Any:
+    """All values of a configuration; raises ``SettingError`` if one is missing."""
+    check_values(config)
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
 def _instantiated(settings: Any) -> Any:

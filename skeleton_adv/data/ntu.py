@@ -131,8 +131,9 @@ def _at_once(content: bytes) -> RawClip | None:
         return None
     starts = np.concatenate([[0], breaks + 1])
     ends = np.concatenate([breaks - (1 if returns else 0), [len(text)]])
-    lines = len(starts) - int(starts[-1] == len(text))
-    layout = _layout(content, starts, ends, lines)
+    if starts[-1] == len(text):  # the last line is complete
+        starts, ends = starts[:-1], ends[:-1]
+    layout = _layout(text, starts, ends)
     if layout is None:
         return None
     count, frame, body, first = layout
@@ -155,28 +156,31 @@ def _at_once(content: bytes) -> RawClip | None:
 
 
 def _layout(
-    content: bytes, starts: np.ndarray, ends: np.ndarray, lines: int
+    text: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray] | None:
-    """The number of frames, and for each body its frame, its place in the frame, and the line of its first joint."""
+    """The number of frames, and for each body its frame, its place in the frame, and the line of its first joint.
 
-    def number(line: int) -> int:
-        word = content[starts[line] : ends[line]] if line < lines else b""
-        return int(word) if word.isdigit() and len(word) < 10 else -1
-
-    count, line = number(0), 1
-    if not 2 <= count <= lines:
+    Only the first line and the first line of a frame, the number of its bodies, may have less than two characters;
+    they are where the numbers of bodies before them say. None if they are not.
+    """
+    first = text[starts[0] : ends[0]].tobytes()
+    count, step = int(first) if first.isdigit() and len(first) < 10 else 0, 2 + NTU25.num_joints
+    heads = np.flatnonzero(ends[1:] - starts[1:] < 2)[: max(count, 0)] + 1
+    if count < 2 or len(heads) < count or (ends[heads] == starts[heads]).any():
         return None
-    bodies = np.zeros(count, dtype=np.int64)
-    for frame in range(count):
-        bodies[frame] = found = number(line)
-        line += 1 + found * (2 + NTU25.num_joints)
-        if found < 0 or line > lines:
-            return None
-    before = np.cumsum(bodies) - bodies  # bodies in earlier frames
+    bodies = text[starts[heads]].astype(np.int64) - ord("0")
+    after = 1 + np.cumsum(1 + step * bodies)  # the line after each frame
+    if (
+        bodies.min() < 0
+        or bodies.max() > 9
+        or heads[0] != 1
+        or (heads[1:] != after[:-1]).any()
+        or after[-1] > len(starts)
+    ):
+        return None
     frames = np.repeat(np.arange(count), bodies)
-    places = np.arange(len(frames)) - before[frames]
-    first = 2 + frames + (2 + NTU25.num_joints) * np.arange(len(frames)) + 2
-    return count, frames, places, first
+    places = np.arange(len(frames)) - (np.cumsum(bodies) - bodies)[frames]
+    return count, frames, places, 2 + frames + step * np.arange(len(frames)) + 2
 
 
 def _all_25(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> bool:

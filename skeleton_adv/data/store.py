@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.files import digest, write_whole
+from skeleton_adv.core.memory import keep_freed_memory
 from skeleton_adv.data.building import Building, digest_of
 from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, Prepared, RawClip, Skipped, outside
 
@@ -274,6 +275,7 @@ _kept: list[Dataset] = []  # in a worker: its dataset, which is sent once and no
 
 
 def _keep(dataset: Dataset) -> None:
+    keep_freed_memory()
     _kept[:] = [dataset]
 
 
