@@ -80,14 +80,12 @@ def main() -> None:
             rate, each = len(files) / seconds, cpu / len(files)
             print(
                 f"preparation, {workers} processes: {rate:.0f} files/s ({rate * plain:.1f} x), {1000 * each:.1f} ms of "
-                f"CPU time per file ({plain_cpu / each:.1f} x less); peak memory {own:.0f} MB, of a reader {reader:.0f} MB"
+                f"CPU time per file ({plain_cpu / each:.1f} x less); peak memory {own:.0f} MB, reader {reader:.0f} MB"
             )
         for path in files[len(files) // 2 :]:
             path.unlink()
         *_, own, reader = prepared(folder, arguments.workers)
-        print(
-            f"half of the files, {arguments.workers} processes: peak memory {own:.0f} MB, of a reader {reader:.0f} MB"
-        )
+        print(f"half of the files, {arguments.workers} processes: peak memory {own:.0f} MB, reader {reader:.0f} MB")
 
 
 if __name__ == "__main__":

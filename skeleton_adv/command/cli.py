@@ -453,8 +453,7 @@ def _places(arguments: list[str]) -> dict[str, str]:
         "surrogate.checkpoint",
         "dataset.root",
         "attack.path",
-        "hydra.run.dir",
-        "hydra.sweep.dir",
+        "launcher.logs",
     ):
         if config.get(key.partition(".")[0]) is not None and not OmegaConf.is_missing(config, key):
             places[key] = OmegaConf.select(config, key, default=None, throw_on_missing=False)

@@ -12,7 +12,7 @@ from skeleton_adv.command.compose import composed, each_of, fresh, open_folders,
 from skeleton_adv.command.job import Job, Session, Task, Words
 from skeleton_adv.core.errors import SettingError
 
-OWN = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.sweeper.params")  # what is used of Hydra's settings
+OWN = ("hydra.mode", "hydra.sweeper.params")  # what is used of Hydra's settings
 
 
 @dataclass(frozen=True)

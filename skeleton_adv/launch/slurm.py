@@ -8,7 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,12 @@ class Slurm:
     timeouts: Whole = 20
     signal_delay_s: Count = 120
     at_once: Count = 64
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] | None = None
     logs: str = "outputs/logs"
 
     def __post_init__(self) -> None:
         check_call(type(self), vars(self), "launcher.")
-        for name in self.extra:
+        for name in self.extra or {}:
             if not OPTION.fullmatch(name) or name in OURS:
                 raise SettingError(f"launcher.extra.{name} cannot be set: name other options of sbatch")
 
@@ -90,7 +90,7 @@ class Slurm:
             "signal_delay_s": self.signal_delay_s,
             "array_parallelism": self.at_once,
             "stderr_to_stdout": True,
-            "additional_parameters": {"requeue": True, **self.extra},
+            "additional_parameters": {"requeue": True, **(self.extra or {})},
         }
 
 
