@@ -37,6 +37,7 @@ class Dying:
         return Outcome(words, folder=Path(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}"))
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_only_its_own_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
