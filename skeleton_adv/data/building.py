@@ -149,7 +149,7 @@ def digest_of(raw: RawClip) -> str:
 
 
 def _header(kind: "np.dtype[Any]", shape: tuple[int, ...], rows: int) -> bytes:
-    """The header of a ``.npy`` file of so many rows; its length does not depend on the number of rows."""
+    """The header of a ``.npy`` file with this number of rows; its length does not depend on the number of rows."""
     content = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (rows, *shape)}
     file = BytesIO()
     np.lib.format.write_array_header_1_0(file, content)

@@ -1,4 +1,4 @@
-"""``launcher=joblib``: several jobs at once on this machine, each in a process of its own.
+"""``launcher=joblib``: several jobs at once on this machine, each in its own process.
 
 A process that dies, by a signal or because memory ran out, takes only its own job with it. (The workers of a pool
 would be lost together.) Every job has a fixed number of threads, because threads of several jobs that each use all

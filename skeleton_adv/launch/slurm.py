@@ -21,7 +21,7 @@ from skeleton_adv.launch.logs import new_folder
 from skeleton_adv.launch.work import Work
 
 POLL = 5.0  # seconds between two questions to the queue
-ABSENT = 3  # a job that the queue does not list so often in a row, and that has no result, has ended
+ABSENT = 3  # a job that the queue does not list this number of times in a row, and that has no result, has ended
 OPTION = re.compile(r"[a-z][a-z0-9-_]*")
 OURS = ("array", "output", "error", "open-mode", "signal", "wrap", "time", "requeue", "export", "chdir")
 
@@ -128,7 +128,7 @@ def _queued(number: str) -> set[str] | None:
 
 
 def _outcome(words: Words, job: Any) -> Outcome:
-    """What became of a job that has ended: its own word, or the state that Slurm's accounting knows."""
+    """What became of a job that has ended: its own report, or the state that Slurm's accounting knows."""
     if not job.paths.result_pickle.exists():
         state = job.watcher.get_state(job.job_id, mode="force")
         known = "" if state == "UNKNOWN" else f" (Slurm's state: {state})"
@@ -137,7 +137,7 @@ def _outcome(words: Words, job: Any) -> Outcome:
         )
     try:
         ended: Outcome = job.result()
-    except Exception as error:  # whatever the process raised, as submitit wraps it
+    except Exception as error:  # an error of any kind, as submitit wraps it
         lines = str(error).strip().splitlines()
         return Outcome(words, error=f"{lines[-1] if lines else type(error).__name__}; see {job.paths.stdout}")
     return ended

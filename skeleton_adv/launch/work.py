@@ -15,7 +15,7 @@ from skeleton_adv.launch.attempt import attempt, checked
 
 @dataclass(frozen=True)
 class Work:
-    """A call that runs one job of a command, with so many ``threads``; it can be sent to another process."""
+    """A call that runs one job of a command, with this number of ``threads``; it can be sent to another process."""
 
     sweep: Sweep
     threads: int

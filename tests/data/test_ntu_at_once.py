@@ -70,7 +70,7 @@ def test_files_of_both_line_ends_are_read_at_once(tmp_path: Path) -> None:
 
 
 def test_changed_files_are_read_or_refused_alike(tmp_path: Path) -> None:
-    """Whatever is changed: the same numbers, or the same message."""
+    """Any change gives the same numbers, or the same message."""
     path, rng = tmp_path / "S001C001P001R001A001.skeleton", random.Random(0)
     content = written(path, frames=3)
     pieces = [

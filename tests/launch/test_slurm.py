@@ -41,7 +41,7 @@ ON_SLURM = ["launcher=slurm", "launcher.gpus=0", "launcher.cpus=1", "launcher.me
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """A folder with an attack that fails as it is told."""
+    """A folder with an attack that fails on request."""
     (tmp_path / "my_conf/attack").mkdir(parents=True)
     (tmp_path / "my_conf/attack/mine.yaml").write_text("# Mine\n_target_: mine.attack\n_partial_: true\nmode: calm\n")
     (tmp_path / "mine.py").write_text(MINE)
