@@ -160,7 +160,7 @@ def _run(
 
 def _shortened(typed: list[str], mat_folder: Path) -> list[str]:
     """The words of a command with what makes it short; none if a fresh clone lacks its data or weights."""
-    if OWN_PATH.search(" ".join(typed)):
+    if OWN_PATH.search(" ".join(typed)) or any(word.startswith("launcher=") for word in typed):
         return []
     if any(word.startswith("-") and word not in ("-m", "--multirun", "--config-dir") for word in typed):
         return typed

@@ -27,22 +27,23 @@ from skeleton_adv.evaluation.pool import TrainingPool, batches
 from skeleton_adv.evaluation.targets import Target, resolve_class
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.clips import PAIR, SavedClips
+from skeleton_adv.runs.costs import JUDGING
 from skeleton_adv.runs.identity import REVISIONS, identity, source_of
 from skeleton_adv.runs.schema import ATTACK
 from skeleton_adv.tasks.fitting import fitted_defense, fitted_part
 from skeleton_adv.tasks.judged import Origin, origin_folder, read_origin, reading, with_label
 from skeleton_adv.tasks.resume import (
+    Chunks,
+    Plan,
     carry_out,
     facts_of,
     is_done,
     prepared_clips,
-    run_folder,
     test_clips,
     training_clips,
 )
 from skeleton_adv.tasks.weights import Weights, check_victim, gives_features, role_settings, weights_of
 
-JUDGING = 4  # minimum passes per chunk besides the attack's: clean, adversarial, noise, gradient
 SEEDED = ("random", "least_likely")  # targets that are not class names
 OF_THE_ATTACK = ("attack", "constraint", "targeted", "target", "adaptive", "surrogate", "surrogate_checkpoint")
 
@@ -66,30 +67,23 @@ class Task:
     def run(self, job: Job) -> Path:
         """Attack the clips; resume an unfinished run; do nothing if all clips are done."""
         self.check(job)
-        path = self._origin(job)
-        if path is not None and (found := origin_folder(path, self.split)) != path:
-            reads: Callable[..., AttackResult] = self.attack
-            return replace(self, attack=partial(reads, path=str(found))).run(reading(job, found))
+        task, job = self._found(job)
+        if task is not self:
+            return task.run(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
-        origin = None if path is None else read_origin(path)
-        everything, usable = self._clips(job, prepared, origin)
-        weights: dict[str, Weights] = {role.key: weights_of(job, role) for role in job.roles}
-        settings = self.settings(job, prepared, weights)
-        folder = run_folder(job, str(job.choices["attack"]), settings, ATTACK)
-        order = usable[: job.runtime.limit]
+        weights = self._weights(job)
+        plan = self.plan(job, prepared)
+        folder, order = plan.folder, plan.order
         clips_saved = partial(self._clips_saved, job, folder.path, order)
         if is_done(folder, order, clips_saved):
             return folder.path
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
-        # An ensemble counts the passes of its members, of which an attack may call each alone.
-        together = job.surrogate is not None and job.surrogate.members
-        passes = None if together else attacks.passes_of(self.attack)
-        progress = Progress(name, None if passes is None else passes + JUDGING)
-        facts = facts_of(job, settings, folder.path.name, device)
+        progress = Progress(name, plan.passes)
+        facts = facts_of(job, plan, device)
         evaluation, training = self._evaluation(job, prepared, weights, facts, device, progress)
         facts |= training | self._facts(job, evaluation)
-        facts |= {"total": len(everything), "skipped_files": len(prepared.skipped), **self._source(job, origin)}
-        made_by = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
+        facts |= {"skipped_files": len(prepared.skipped), **self._source(job, self._read_origin(job))}
+        made_by = {"run": plan.identity, "dataset": job.dataset.name, "prepared": prepared.digest}
         made_by |= {key: str(facts[key]) for key in ("device", "git_commit", "versions")}
 
         def work(done: set[int]) -> None:
@@ -101,7 +95,36 @@ class Task:
             saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
             evaluation.run(order, done, folder.append, progress.over, *saving)
 
-        return carry_out(folder, order, evaluation.columns, prepared, facts, work, clips_saved)
+        return carry_out(plan, evaluation.columns, prepared, facts, work, clips_saved)
+
+    def plan(self, job: Job, prepared: Prepared) -> Plan:
+        """The rows that the job makes; nothing is computed or written."""
+        task, job = self._found(job)
+        if task is not self:
+            return task.plan(job, prepared)
+        everything, usable = self._clips(job, prepared, self._read_origin(job))
+        settings = self.settings(job, prepared, self._weights(job))
+        # An ensemble counts the passes of its members, of which an attack may call each alone.
+        together = job.surrogate is not None and job.surrogate.members
+        passes = None if together else attacks.passes_of(self.attack)
+        return Plan.of(
+            job,
+            (str(job.choices["attack"]), settings, ATTACK),
+            usable,
+            Chunks(self.batch_size, None if passes is None else passes + JUDGING, self.batch_size, backward=True),
+            total=len(everything),
+        )
+
+    def _found(self, job: Job) -> "tuple[Task, Job]":
+        """The task and the job, with the run whose clips are read if a folder above it is given."""
+        path = self._origin(job)
+        if path is None or (found := origin_folder(path, self.split)) == path:
+            return self, job
+        reads: Callable[..., AttackResult] = self.attack
+        return replace(self, attack=partial(reads, path=str(found))), reading(job, found)
+
+    def _weights(self, job: Job) -> dict[str, Weights]:
+        return {role.key: weights_of(job, role) for role in job.roles}
 
     def settings(self, job: Job, prepared: Prepared, weights: Mapping[str, Weights]) -> dict[str, Any]:
         """Every setting that can change a number of a row."""
@@ -206,6 +229,10 @@ class Task:
         """The run whose saved clips the attack reuses, if any."""
         path = job.settings["attack"].get("path")
         return None if path is None else Path(path)
+
+    def _read_origin(self, job: Job) -> Origin | None:
+        path = self._origin(job)
+        return None if path is None else read_origin(path)
 
     def _attack_settings(self, job: Job) -> dict[str, Any]:
         """An attack's settings, with saved clips identified by content, not by path; and its revision."""

@@ -20,7 +20,7 @@ from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.identity import REVISIONS, source_of
 from skeleton_adv.runs.schema import CERTIFICATE
 from skeleton_adv.tasks.fitting import fitted_defense
-from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.resume import Chunks, Plan, carry_out, facts_of, is_done, prepared_clips, test_clips
 from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 
 
@@ -36,18 +36,15 @@ class Task:
         """Certify the test clips; resume an unfinished run, even within a clip; do nothing if all clips are done."""
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
-        weights = weights_of(job, job.victim)
-        settings = self.settings(job, prepared, weights)
-        folder = run_folder(job, "certify", settings, CERTIFICATE)
-        everything = test_clips(job, prepared)
-        order = everything[: job.runtime.limit]
+        plan = self.plan(job, prepared)
+        folder, order = plan.folder, plan.order
         if is_done(folder, order):
             return folder.path
+        weights = weights_of(job, job.victim)
         network, training = weights.load(prepared)
         defense = fitted_defense(job, self.defense, network, prepared, weights, device)
         how = self.smoothing
-        passes = -(-how.n0 // how.at_once) + -(-how.n // how.at_once) + 1
-        progress = Progress(f"certifying {job.victim.option}, {how.clips} clips at once", passes)
+        progress = Progress(f"certifying {job.victim.option}, {how.clips} clips at once", plan.passes)
         victim = Victim(network, defense, device, progress.pulse)
         self._warn(training["trained_noise"], getattr(victim.module, "removes", None))
         if victim.randomised:
@@ -59,9 +56,20 @@ class Task:
         def work(done: set[int]) -> None:
             certification.run(order, done, folder.append, progress.over, folder.path / ".counts.npz")
 
-        facts = facts_of(job, settings, folder.path.name, device) | training
-        facts |= {"total": len(everything), "access": "none", "randomised": False, "constraints": {}}
-        return carry_out(folder, order, certification.columns, prepared, facts, work)
+        facts = facts_of(job, plan, device) | training
+        facts |= {"access": "none", "randomised": False, "constraints": {}}
+        return carry_out(plan, certification.columns, prepared, facts, work)
+
+    def plan(self, job: Job, prepared: Prepared) -> Plan:
+        """The rows that the job makes; nothing is computed or written."""
+        how = self.smoothing
+        passes = -(-how.n0 // how.at_once) + -(-how.n // how.at_once) + 1
+        return Plan.of(
+            job,
+            ("certify", self.settings(job, prepared, weights_of(job, job.victim)), CERTIFICATE),
+            test_clips(job, prepared),
+            Chunks(how.clips, passes, how.clips * how.at_once, backward=False),
+        )
 
     def settings(self, job: Job, prepared: Prepared, weights: Weights) -> dict[str, Any]:
         """Every setting that can change a certificate."""

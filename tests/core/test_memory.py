@@ -8,7 +8,7 @@ import pytest
 # Page faults of allocating and freeing 48 MiB twenty times, after the first time.
 FAULTS = """
 import resource
-from skeleton_adv.tasks.memory import keep_freed_memory
+from skeleton_adv.core.memory import keep_freed_memory
 if {kept}:
     keep_freed_memory()
 bytes_of_x = b"x" * (48 << 20)
