@@ -383,7 +383,8 @@ def load_runs(root: Path, strict: bool = False, once: bool = False) -> tuple[lis
 def load_folders(folders: Iterable[Path], once: bool = False) -> tuple[list[Run], list[Path]]:
     """The finished runs in these folders, and the unfinished folders; shards are joined to the runs that they are of.
 
-    Shards that are missing count as unfinished; ``once``: whether copies with the same rows count once. Raises ``RunError`` as ``load_runs`` does.
+    Shards that are missing count as unfinished; ``once``: whether copies with the same rows count once. Raises
+    ``RunError`` as ``load_runs`` does.
     """
     whole: list[Run] = []
     unfinished: list[Path] = []
