@@ -319,6 +319,10 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "no values": (lambda: sa.attack(victim(), clips(), "pgd", eps=[]), r"eps=\[\]"),
     "target": (lambda: sa.attack(victim(), clips(), "pgd", target="0"), "targeted=true"),
     "defense": (lambda: sa.attack(victim(), clips(), "pgd", defense="filter"), "temporal_filter"),
+    "a fitted defense": (
+        lambda: sa.attack(victim(), clips(), "pgd", defense="denoiser", **FAST),
+        "read clips from a folder",
+    ),
     "defense in an image": (lambda: _in_an_image(sa.attack, "pgd"), "bone_projection has no meaning for coco17"),
     "certificate in an image": (lambda: _in_an_image(sa.certify), "bone_projection has no meaning for coco17"),
     "device": (lambda: sa.attack(victim(), clips(), "pgd", device="gpu9"), r"runtime\.device=gpu9"),
