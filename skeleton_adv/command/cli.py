@@ -311,6 +311,9 @@ def check_values(config: DictConfig, folders: tuple[Path, ...] = ()) -> None:
             value()
         except OmegaConfBaseException as error:
             reason = str(error).splitlines()[0]
+            absent = re.search(r"Interpolation key '((\w+)\.[\w.]+)' not found", reason)
+            if absent and absent[2] in config:
+                reason = f"it is {absent[1]}, which does not exist; choose another option of {absent[2]}="
             raise SettingError(f"{key} cannot be resolved: {reason}") from None
 
 

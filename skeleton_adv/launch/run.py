@@ -56,6 +56,6 @@ def _report(folders: Sequence[Path], job: Job) -> None:
 
 def _show_failed(sweep: Sweep, ended: Sequence[Outcome]) -> None:
     failed = [one for one in ended if one.error]
-    if failed and sweep.several:
+    if failed and len(ended) > 1:
         listed = [f"  {sweep.label(one.words)}: {one.error}" for one in failed]
         log("\n".join([f"{len(failed)} of {len(ended)} jobs failed:", *listed]))
