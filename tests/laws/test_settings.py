@@ -19,9 +19,8 @@ from skeleton_adv.tasks import attack, certify, detect, identify, train
 from skeleton_adv.tasks.weights import Weights
 
 WEIGHTS = Weights("0" * 64, lambda prepared: pytest.fail("the weights are not loaded"))
-IDLE = (
-    "launcher",  # they choose a part that is identified by its digest, the device, folders, limits or further columns
-    *("task", "runtime.*", "*.checkpoint", "dataset.root", "dataset.on_error", "plausibility"),
+IDLE = (  # they choose a part that is identified by its digest, the device, folders, limits or further columns
+    *("task", "launcher", "runtime.*", "*.checkpoint", "dataset.root", "dataset.on_error", "plausibility"),
 )
 CASES = {
     "attack": ([], ("model.seed", "training.*", "surrogate_training.*", "target", "adaptive", "judgements")),
