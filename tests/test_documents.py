@@ -179,7 +179,9 @@ def _shortened(typed: list[str], mat_folder: Path) -> list[str]:
         except CheckpointError:
             return []
     # What makes one attack short may not be a setting of the others.
-    one = [f"attack={job.choices['attack']}"] if _sweeps_attacks(typed) else []
+    one = [f"attack={job.choices['attack']}"] if _swept(typed, "attack") else []
+    defenses = _swept(typed, "defense").replace(",denoiser", "")  # its fit takes 15 s; other commands shorten it
+    one += [f"defense={defenses}"] if defenses else []
     return [*typed, *places, *one, *_changes(job, {word.partition("=")[0] for word in words})]
 
 
@@ -193,13 +195,13 @@ def _halved(mat_folder: Path) -> Path:
     return folder
 
 
-def _sweeps_attacks(typed: list[str]) -> bool:
-    """Whether the experiment of a command sweeps attacks, and the command names none."""
+def _swept(typed: list[str], group: str) -> str:
+    """The options that the experiment of a command sweeps, unless the command chooses; empty: none."""
     names = [word.partition("=")[2] for word in typed if word.startswith("experiment=")]
-    if not names or any(word.startswith("attack=") for word in typed):
-        return False
+    if not names or any(word.startswith(f"{group}=") for word in typed):
+        return ""
     own: Any = OmegaConf.load(cli.CONF / "experiment" / f"{names[0]}.yaml")
-    return "attack" in own.hydra.get("sweeper", {}).get("params", {})
+    return str(own.hydra.get("sweeper", {}).get("params", {}).get(group, ""))
 
 
 def _changes(job: Job, typed: set[str]) -> list[str]:
