@@ -132,7 +132,7 @@ def attacks() -> list[Any]:
 def test_every_attack_runs_on_own_clips(name: str) -> None:
     rounds, one = {"outer_steps": 1, "inner_steps": 1}, {"search_steps": 1, "steps": 2}
     few: dict[str, dict[str, int]] = {"admm": rounds, "cwa": {}, "cw_l": rounds, "cw": one, "lbfgs": one}
-    few = {"admm_feasible": {"steps": 2}} | few
+    few = {"admm_feasible": {"steps": 2}, "square": {"queries": 200}, "one_joint_de": {"queries": 200}} | few
     few |= {"k_a3_admm": rounds | {"k": 2}, "k_a3": {"k": 2, "steps": 2}}
     settings = next((value for key, value in few.items() if name.startswith(key)), {})
     result = sa.attack(victim(), clips(), name, **settings)
