@@ -25,7 +25,7 @@ from skeleton_adv.core.geometry import (
     velocities,
     velocities_exist,
 )
-from skeleton_adv.core.ranges import NonNegative, check_call
+from skeleton_adv.core.ranges import NonNegative
 from skeleton_adv.core.skeleton import Skeleton
 
 
@@ -36,9 +36,6 @@ class BoneLength(Constraint):
     eps: NonNegative = 0.01
     name = "bone"
     symbol, unit = "ΔB/B", "share"
-
-    def __post_init__(self) -> None:
-        check_call(BoneLength, vars(self), f"constraint.{self.name}.")
 
     def on(self, batch: SkeletonBatch) -> Limits:
         clean = bone_lengths(batch.x, batch.skeleton)
@@ -72,9 +69,6 @@ class JointAngle(Constraint):
     name = "angle"
     symbol, unit = "ΔJ", "rad"
 
-    def __post_init__(self) -> None:
-        check_call(JointAngle, vars(self), f"constraint.{self.name}.")
-
     def on(self, batch: SkeletonBatch) -> Limits:
         ends, middles, others = triples(batch.skeleton, batch.x.device)
         clean = joints_last(batch.x, batch.skeleton)
@@ -85,13 +79,7 @@ class JointAngle(Constraint):
             estimate = moved[..., ends] * first + moved[..., others] * second + moved[..., middles] * both
             return estimate.flatten(1)
 
-        return Limits(
-            deviation=deviation,
-            tolerance=torch.full_like(both, self.eps).flatten(1),
-            scale=torch.ones_like(both).flatten(1),
-            slack=(2 * SLACK * both).flatten(1),
-            exists=angles_exist(batch).flatten(1),
-        )
+        return Limits.within(self.eps, deviation, (2 * SLACK * both).flatten(1), angles_exist(batch).flatten(1))
 
     def split(self, batch: SkeletonBatch, tighter: float = 0.0) -> Split:
         weights, exists = self._weights(batch), angles_exist(batch)[..., None]
@@ -132,9 +120,6 @@ class Speed(Constraint):
     floor: NonNegative = 0.0
     name = "speed"
     symbol, unit = "ΔS/S", "share"
-
-    def __post_init__(self) -> None:
-        check_call(Speed, vars(self), f"constraint.{self.name}.")
 
     def remark(self, skeleton: Skeleton) -> str:
         return (

@@ -24,7 +24,7 @@ from skeleton_adv.core.geometry import (
     length,
     triples,
 )
-from skeleton_adv.core.ranges import NonNegative, check_call
+from skeleton_adv.core.ranges import NonNegative
 from skeleton_adv.core.skeleton import Skeleton
 
 
@@ -37,21 +37,16 @@ class AngleTurn(Constraint):
     symbol = "Δ∠"
     unit: Unit = "rad"
 
-    def __post_init__(self) -> None:
-        check_call(AngleTurn, vars(self), f"constraint.{self.name}.")
-
     def on(self, batch: SkeletonBatch) -> Limits:
         clean, has_length = joint_angles(batch.x, batch)  # (N, T, A, M)
         exists = angles_exist(batch).transpose(2, 3) & has_length
         first, second = self._bones(batch.x, batch.skeleton)
         slack = 2 * SLACK * (1 / length(first).clamp(min=SLACK) + 1 / length(second).clamp(min=SLACK))
-        ones = torch.ones_like(clean).flatten(1)
-        return Limits(
-            deviation=lambda x_adv: (joint_angles(x_adv, batch)[0] - clean).abs().flatten(1),
-            tolerance=self.eps * ones,
-            scale=ones,
-            slack=slack.transpose(2, 3).flatten(1),
-            exists=exists.flatten(1),
+        return Limits.within(
+            self.eps,
+            lambda x_adv: (joint_angles(x_adv, batch)[0] - clean).abs().flatten(1),
+            slack.transpose(2, 3).flatten(1),
+            exists.flatten(1),
         )
 
     def split(self, batch: SkeletonBatch, tighter: float = 0.0) -> Split:
@@ -82,9 +77,6 @@ class BoneDirection(Constraint):
     symbol = "ΔD"
     unit: Unit = "rad"
 
-    def __post_init__(self) -> None:
-        check_call(BoneDirection, vars(self), f"constraint.{self.name}.")
-
     def on(self, batch: SkeletonBatch) -> Limits:
         joints = incidence(batch.skeleton, batch.x.device, batch.x.dtype)
         clean, size = joints_last(batch.x, batch.skeleton) @ joints, bone_lengths(batch.x, batch.skeleton)
@@ -94,14 +86,8 @@ class BoneDirection(Constraint):
             along, across = _parts(joints_last(x_adv, batch.skeleton) @ joints, axes)
             return torch.atan2(length(across), along).flatten(1)
 
-        ones = torch.ones_like(size).flatten(1)
-        return Limits(
-            deviation,
-            tolerance=self.eps * ones,
-            scale=ones,
-            slack=(2 * SLACK / size.clamp(min=SLACK)).flatten(1),
-            exists=(bones_exist(batch) & (size > 0)).flatten(1),
-        )
+        slack = 2 * SLACK / size.clamp(min=SLACK)
+        return Limits.within(self.eps, deviation, slack.flatten(1), (bones_exist(batch) & (size > 0)).flatten(1))
 
     def split(self, batch: SkeletonBatch, tighter: float = 0.0) -> Split:
         joints, size = incidence(batch.skeleton, batch.x.device, batch.x.dtype), bone_lengths(batch.x, batch.skeleton)
@@ -120,19 +106,14 @@ class RootPath(Constraint):
     symbol = "ΔR"
     unit: Unit = "m"
 
-    def __post_init__(self) -> None:
-        check_call(RootPath, vars(self), f"constraint.{self.name}.")
-
     def on(self, batch: SkeletonBatch) -> Limits:
         root = batch.skeleton.root
         clean = joints_last(batch.x, batch.skeleton)[..., root]  # (N, C, T, M)
-        ones = torch.ones_like(clean[:, 0]).flatten(1)
-        return Limits(
-            deviation=lambda x_adv: length(joints_last(x_adv, batch.skeleton)[..., root] - clean).flatten(1),
-            tolerance=self.eps * ones,
-            scale=ones,
-            slack=SLACK * ones,
-            exists=batch.mask[:, 0, :, root].flatten(1),
+        return Limits.within(
+            self.eps,
+            lambda x_adv: length(joints_last(x_adv, batch.skeleton)[..., root] - clean).flatten(1),
+            torch.full_like(clean[:, 0], SLACK).flatten(1),
+            batch.mask[:, 0, :, root].flatten(1),
         )
 
     def split(self, batch: SkeletonBatch, tighter: float = 0.0) -> Split:

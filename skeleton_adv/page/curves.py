@@ -67,7 +67,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     found = []
     for run, apart in zip(runs, differences(runs, success_by_l2.SHOWN), strict=True):
         access = f"made on {run.surrogate}" if run.surrogate else "" if run.access == "white box" else run.access
-        own = [one for one in apart.split(", ") if not one.startswith("constraint.")]
+        own = [one for one in apart.split(", ") if not one.startswith(("constraint.", "constraint="))]
         found.append(", ".join(filter(None, (attack_name(run), access, run.threat or "", *own))))
     return [f"{one} ({run.identity})" if found.count(one) > 1 else one for one, run in zip(found, runs, strict=True)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import skeleton_adv
-from skeleton_adv.command.options import CONF
+from skeleton_adv.command.options import CONF, title
 from skeleton_adv.core.files import write_whole
 from skeleton_adv.page.board import attacks, certificates, victims
 from skeleton_adv.page.clips import Shown, choose, of_runs, part_of
@@ -106,11 +106,8 @@ def _datasets(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _threats() -> dict[str, str]:
-    """The title of each threat model, from the first line of its file."""
-    titles = {
-        path.stem: path.read_text(encoding="utf-8").partition("\n")[0] for path in (CONF / "threat").glob("*.yaml")
-    }
-    return {name: title.removeprefix("#").strip() for name, title in sorted(titles.items())}
+    """The title of each threat model."""
+    return {path.stem: title(path) for path in sorted((CONF / "threat").glob("*.yaml"))}
 
 
 def warn_of_clips(content: Content) -> None:

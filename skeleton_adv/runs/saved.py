@@ -1,5 +1,6 @@
 """The run whose saved clips another command uses, found by a folder. Imports no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from skeleton_adv.core.errors import RunError
@@ -14,27 +15,34 @@ def run_with_clips(folder: Path, key: str, split: str) -> Run:
 
     ``key`` is the setting that names the folder. Raises ``RunError`` if there is none, or if several have as many.
     """
-    here = (folder / "run.json").is_file()
-    folders = [folder] if here else sorted(path.parent for path in folder.rglob("run.json"))
-    attacks = [run for one in folders if (run := load_run(one)) is not None and run.kind == "attack"]
+    attacks = [run for run in runs_below(folder) if run.kind == "attack"]
     if not attacks:
         raise RunError(f"{key}={folder} is not a finished run: it contains no run.json of an attack")
-    own = [(len(SavedClips(one).locations("x_adv")), run) for one, run in _with_folders(attacks) if run.split == split]
-    most = max((count for count, _ in own), default=0)
-    found = [run for count, run in own if count == most]
-    if not most:
+    own = {run: len(SavedClips(run.folder).locations("x_adv")) for run in attacks if run.folder and run.split == split}
+    found = with_most(own, folder, key)
+    if found is None:
         more = "" if split == "test" else f" split={split}"
         raise RunError(
             f"{key}={folder} has no saved clips of an attack on {HALVES[split]} clips: run the attack with"
             f"{more} runtime.save_clips=true"
         )
+    return found
+
+
+def runs_below(folder: Path) -> list[Run]:
+    """The finished run in ``folder``, or if it is none, all below it."""
+    here = (folder / "run.json").is_file()
+    folders = [folder] if here else sorted(path.parent for path in folder.rglob("run.json"))
+    return [run for one in folders if (run := load_run(one)) is not None]
+
+
+def with_most(clips: Mapping[Run, int], folder: Path, key: str) -> Run | None:
+    """The run with the most ``clips``, None if none has any; raises ``RunError`` if several have as many."""
+    most = max(clips.values(), default=0)
+    found = [run for run, count in clips.items() if count == most and most]
     if len(found) > 1:
         raise RunError(
             f"{key}={folder} contains {len(found)} attacks with {most} saved clips: name the folder of one, such as "
             f"{found[0].folder}"
         )
-    return found[0]
-
-
-def _with_folders(runs: list[Run]) -> list[tuple[Path, Run]]:
-    return [(run.folder, run) for run in runs if run.folder is not None]
+    return found[0] if found else None

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from paged import CLASSES, HOSTILE, NAMES, runs
+from samples import run as sample
 
 from skeleton_adv.constraints.base import Constraint
 from skeleton_adv.core.errors import DataError, RunError
@@ -23,6 +24,7 @@ from skeleton_adv.page import main
 from skeleton_adv.page.board import attacks, certificates, key_of, victims
 from skeleton_adv.page.clips import Shown, choose, of_runs, part_of, positions
 from skeleton_adv.page.command import gathered
+from skeleton_adv.page.curves import _labels as curve_labels
 from skeleton_adv.page.html import document
 from skeleton_adv.page.make import Content, page
 from skeleton_adv.page.measures import body_of, coded, ratios
@@ -184,6 +186,19 @@ def test_any_runs_make_a_page(made: list[Run]) -> None:
     """Certificates alone, attacks without clips, and nothing."""
     for some in ([run for run in made if run.kind == "certificate"], made[2:3], []):
         assert page(Content(some)).count("part-clip-") == 0
+
+
+def test_a_curve_is_called_by_its_threat_model_and_not_by_the_limits_of_it() -> None:
+    made = [
+        sample(
+            settings={"constraint": {"ball": {"_target_": "Ball", "eps": eps}}},
+            choices={"constraint": "paper", "threat": threat},
+            identity=str(eps),
+        )
+        for eps, threat in ((0.002, "linf_2mm"), (0.01, "linf_10mm"), (0.5, None))
+    ]
+    found = curve_labels(made)
+    assert "linf_2mm" in found[0] and "linf_10mm" in found[1] and "constraint" not in "".join(found)
 
 
 def test_copies_of_a_run_count_once(made: list[Run], tmp_path: Path) -> None:
