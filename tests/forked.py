@@ -75,7 +75,7 @@ def _work(folder: Path, log: Path, words: list[str], at_change: int | None, pare
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal changes
-        if _changes_a_file(event, arguments):
+        if changes_a_file(event, arguments):
             changes += 1
             if changes == at_change:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -86,7 +86,7 @@ def _work(folder: Path, log: Path, words: list[str], at_change: int | None, pare
     parent.send(changes)
 
 
-def _changes_a_file(event: str, arguments: tuple[Any, ...]) -> bool:
+def changes_a_file(event: str, arguments: tuple[Any, ...]) -> bool:
     """Whether an audit event of Python writes, renames or removes a file."""
     if event == "open":
         return bool(arguments[2] & WRITING) and not str(arguments[0]).startswith("/dev/")

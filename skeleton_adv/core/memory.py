@@ -1,7 +1,9 @@
-"""Memory that the process keeps."""
+"""Memory that the process keeps, and memory that runs out."""
 
 import ctypes
 import sys
+
+import torch
 
 # Parameters of glibc's mallopt (malloc.h).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -19,3 +21,10 @@ def keep_freed_memory() -> None:
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, -1)
         mallopt(_TOP_PAD, 64 << 20)
+
+
+def has_run_out(error: BaseException) -> bool:
+    """Whether an error means that the memory of the device, or of the machine, does not suffice."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -12,6 +12,7 @@ from skeleton_adv.core.files import write_whole
 
 Location = tuple[Path, int]  # a file and a row in it
 PAIR = ("x", "x_adv", "mask")  # the arrays that are needed to draw a clip
+CHECKSUM = "sha256"  # in the metadata of a file
 
 
 class SavedClips:
@@ -19,8 +20,8 @@ class SavedClips:
 
     Each file contains clips (n, C, T, V, M) in float32, clean ``x`` and adversarial ``x_adv``, their
     ``mask`` (n, 1, T, V, M), seconds per frame ``dt`` (n,), their numbers in the dataset ``index`` (n,), and, if it
-    was saved, the trace of each term of the attack, ``trace.<name>`` (n, steps). Earlier versions did not save
-    ``dt``. A clip may be in two files with equal values.
+    was saved, the trace of each term of the attack, ``trace.<name>`` (n, steps). Its metadata contain a checksum of
+    the arrays. Earlier versions saved neither ``dt`` nor the checksum. A clip may be in two files with equal values.
     """
 
     def __init__(self, run: Path) -> None:
@@ -46,21 +47,21 @@ class SavedClips:
                 if {*arrays} <= {*file.keys()} and file.get_tensor("index").tolist() == list(index):
                     return
         tensors = {name: np.ascontiguousarray(_as_float32(values)) for name, values in arrays.items()}
-        write_whole(path, save({**tensors, "index": np.array(index, dtype=np.int64)}, dict(provenance)))
+        tensors["index"] = np.array(index, dtype=np.int64)
+        write_whole(path, save(tensors, {**provenance, CHECKSUM: _checksum(tensors)}))
 
     def locations(self, *arrays: str) -> dict[int, Location]:
         """Number of a clip -> its location, for the clips of which all these ``arrays`` were saved.
 
-        Reads only the numbers. Raises ``RunError`` if a file is damaged.
+        Raises ``RunError`` if a file is damaged.
         """
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
 
         locations: dict[int, Location] = {}
         for path in self._files:
             try:
-                with safe_open(path, framework="np") as file:
-                    numbers = file.get_tensor("index").tolist() if {*arrays} <= {*file.keys()} else []
-            except (SafetensorError, OSError) as error:
+                numbers = _numbers(path, arrays)
+            except (SafetensorError, OSError, ValueError) as error:
                 raise RunError(f"{path} is damaged ({error}): delete it and run its command again") from None
             locations |= {number: (path, row) for row, number in enumerate(numbers)}
         return locations
@@ -97,6 +98,25 @@ class SavedClips:
     @cached_property
     def _adversarial(self) -> dict[int, Location]:
         return self.locations("x_adv")
+
+
+def _numbers(path: Path, arrays: Sequence[str]) -> list[int]:
+    """The numbers of a file's clips if it contains all these ``arrays``; ``ValueError`` if an array was changed."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        saved = (file.metadata() or {}).get(CHECKSUM)
+        if saved is not None and saved != _checksum({name: file.get_tensor(name) for name in file.keys()}):  # noqa: SIM118
+            raise ValueError("its checksum is another")
+        return list(file.get_tensor("index").tolist()) if {*arrays} <= {*file.keys()} else []
+
+
+def _checksum(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the arrays with their names, types and shapes."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode() + tensors[name].tobytes())
+    return total.hexdigest()
 
 
 def read_row(location: Location, name: str) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Files and stores with seeded random changes: each is read correctly or refused in one line."""
 
-import json
 import random
 import shutil
 from collections.abc import Callable
@@ -10,54 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import changed
-from motion_files import write_dbcsp, write_hdm05
-from scipy.io import savemat
+from motion_files import write_dbcsp
+from small_sets import acclaim_set, mat_set, openpose_set, skeleton_set
 
 from skeleton_adv.core.errors import DataError
-from skeleton_adv.data.clips import Dataset, hashed_order
+from skeleton_adv.data.clips import Dataset
 from skeleton_adv.data.dbcsp import DBCSP, FILE
-from skeleton_adv.data.hdm05 import HDM05
-from skeleton_adv.data.kinetics import Kinetics
-from skeleton_adv.data.ntu import NTU
 from skeleton_adv.data.store import Prepared, Store, prepare, read_checked
-from skeleton_adv.data.synthetic import SyntheticMotion
-from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
-from skeleton_adv.data.utd_mhad import UTDMHAD
 
 CHANGES = 150  # of each kind of file
-
-
-def mat_set(root: Path) -> tuple[Dataset, list[Path]]:
-    paths = [root / f"a1_s{subject}_t1_skeleton.mat" for subject in (1, 2)]
-    body = np.random.default_rng(0).normal(size=(20, 3, 5))
-    for path, packed in zip(paths, (False, True), strict=True):
-        savemat(path, {"d_skel": body}, do_compression=packed)
-    return UTDMHAD(str(root)), paths
-
-
-def skeleton_set(root: Path) -> tuple[Dataset, list[Path]]:
-    made = SyntheticMotion()
-    made.write([made.clips()[i] for i in hashed_order(made.clips(), "test")[:1]], root)
-    (path,) = root.iterdir()
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(["4", *lines[1 : 1 + 4 * 28]]) + "\n")  # four frames of one body
-    return NTU(str(root)), [path]
-
-
-def openpose_set(root: Path) -> tuple[Dataset, list[Path]]:
-    made = SyntheticKinetics(num_actions=3)
-    made.write([made.clips()[i] for i in hashed_order(made.clips(), "test")[:1]], root)
-    (path,) = root.glob("*/*.json")
-    listed = root / "kinetics_val_label.json"
-    listed.write_text(json.dumps({path.stem: {"has_skeleton": True, "label": "drink", "label_index": 0}}))
-    (root / "kinetics_train_label.json").unlink()
-    return Kinetics(str(root)), [path, listed]
-
-
-def acclaim_set(root: Path) -> tuple[Dataset, list[Path]]:
-    """One clip of one actor: the motion and the body."""
-    write_hdm05(root, ["walk"], ["bd"], frames=6)
-    return HDM05(str(root)), [root / "HDM_bd_walk_001_120.amc", root / "HDM_bd.asf"]
 
 
 def read_all(dataset: Dataset) -> None:

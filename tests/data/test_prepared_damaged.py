@@ -7,14 +7,14 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from damage import changed
-from prepared_files import FORMATS, Clips
+from prepared_files import FORMATS
+from small_sets import recorded
 
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.data.dataset import Dataset
@@ -22,22 +22,11 @@ from skeleton_adv.data.ntu_npz import COUNTS
 from skeleton_adv.data.pickles import read_pickle
 from skeleton_adv.data.rows import npy_rows, npz_rows
 from skeleton_adv.data.store import Store, prepare, read_checked
-from skeleton_adv.data.synthetic import SyntheticMotion
-from skeleton_adv.data.synthetic_kinetics import SyntheticKinetics
 
 CHANGES = 60
 PICKLES = {"pyskl": "ntu60_3danno.pkl", "hrnet": "ntu60_hrnet.pkl", "videos": "hmdb51_hrnet.pkl"}
 LABELS = ("stgcn", "agcn", "kinetics")
 ARRAYS = ("npz", "compressed", "stgcn", "agcn", "kinetics")
-
-
-@cache
-def recorded(image: bool) -> Clips:
-    """One training clip and two test clips of few frames."""
-    made: Dataset = SyntheticKinetics() if image else SyntheticMotion()
-    names = ("S001C002P001R001A001", "S001C001P003R001A050", "S001C002P003R001A001")
-    clips = {clip.name: clip for clip in made.clips() if clip.name in names}
-    return [(clips[name], made.read(clips[name])) for name in names]
 
 
 def made(kind: str, folder: Path) -> tuple[Dataset, Path]:
