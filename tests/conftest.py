@@ -1,5 +1,6 @@
 """Small clips with absent persons and missing joints, a linear victim, and the folder of shared data."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,27 @@ from skeleton_adv.models.network import build_network
 from skeleton_adv.models.preprocess import CenterPerFrame
 from skeleton_adv.models.weights import save_weights
 
+CASES = "cases(count): a law with many cases, of which `make test` runs `count` and `make test-slow` the others"
 torch.set_num_threads(1)  # tensors are small, so more threads would only wait for each other
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", CASES)
+
+
+@pytest.hookimpl(tryfirst=True)  # before the slow tests are deselected
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases of a law beyond its ``cases`` as slow; which ones are not is drawn by the law's name."""
+    laws: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("cases") and not item.get_closest_marker("slow"):
+            laws.setdefault(item.nodeid.split("[")[0], []).append(item)
+    for name, found in laws.items():
+        marker = found[0].get_closest_marker("cases")
+        assert marker is not None
+        for item in random.Random(name).sample(found, max(len(found) - marker.args[0], 0)):
+            item.add_marker("slow")
 
 
 def make_batch(

@@ -57,6 +57,7 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
+@pytest.mark.cases(20)
 @pytest.mark.parametrize("command", commands(*DOCUMENTS))
 def test_commands_are_accepted(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -128,6 +128,7 @@ def attacks() -> list[Any]:
     return found
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize("name", attacks())
 def test_every_attack_runs_on_own_clips(name: str) -> None:
     rounds, one = {"outer_steps": 1, "inner_steps": 1}, {"search_steps": 1, "steps": 2}
@@ -385,6 +386,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
+@pytest.mark.cases(20)
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_mistake_is_one_line_that_names_the_way_out(mistake: str) -> None:
     call, reason = WRONG[mistake]

@@ -47,6 +47,7 @@ CALLS: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(("settings", "words"), CALLS)
 def test_an_attack(
     settings: dict[str, Any], words: list[str], hcn: sa.Victim, motion: sa.Clips, tmp_path: Path

@@ -72,6 +72,7 @@ def commands() -> list[str]:
     return [" ".join(filter(None, row)) for row in rows] + alone
 
 
+@pytest.mark.cases(60)
 @pytest.mark.parametrize("command", commands())
 def test_every_config_is_instantiable(command: str) -> None:
     """Tests read options without Hydra, which is faster; here, both read the same."""
@@ -93,6 +94,7 @@ def leaves(settings: Any, key: tuple[str, ...] = ()) -> list[tuple[tuple[str, ..
 REQUIRED = {name: ["judged=RUN"] for name in ("detection", "identification")}
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("experiment", list(cli.groups()["experiment"]))
 def test_every_experiment_sets_and_sweeps_existing_keys(experiment: str) -> None:
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
@@ -119,6 +121,7 @@ OPTIONS = ("attack", "dataset", "defense", "detector", "model", "threat", "train
 SIZES = ("batch_size", "dataset.root", "fit_on", "judged", "model.seed", "runtime.limit", "surrogate.seed")
 
 
+@pytest.mark.slow
 def test_every_command_of_the_reference_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option exists, and commands with further keys compose: one for each experiment and set of keys."""
     monkeypatch.syspath_prepend(SCRIPTS)

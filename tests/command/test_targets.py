@@ -32,6 +32,7 @@ def filled(part: str, node: dict[str, Any]) -> dict[str, Any]:
     return {**settings}
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("group", CHOSEN)
 def test_every_option_of_ours_is_allowed(group: str) -> None:
     own = {"from_file": "attack.path=x", "own": "model.architecture._target_=own.Net"}
@@ -62,6 +63,7 @@ PARTS = ["attack", "defense", "dataset", "constraint.bone", "attack.constraints.
 PARTS += ["model.preprocess", "recipe", "training", "runtime", "elsewhere"]
 
 
+@pytest.mark.cases(20)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_foreign_module_is_not_even_imported(part: str, evil: Path) -> None:
     with pytest.raises(SettingError, match=r"evilmod\.f"):
@@ -103,6 +105,7 @@ FOREIGN = [
 ]
 
 
+@pytest.mark.cases(20)
 @pytest.mark.parametrize(("part", "target"), FOREIGN)
 def test_a_file_may_not_name_a_target_of_another_group(part: str, target: str) -> None:
     with pytest.raises(SettingError, match=r"_target_="):

@@ -28,6 +28,7 @@ def read_all(dataset: Dataset) -> None:
         assert np.isfinite(raw.frames).all() and raw.frames.dtype == np.float32 and 0 <= clip.label < 400
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("make", [mat_set, skeleton_set, openpose_set, acclaim_set])
 def test_a_changed_file_is_read_or_refused(make: Callable[[Path], tuple[Dataset, list[Path]]], tmp_path: Path) -> None:
     dataset, paths = make(tmp_path)

@@ -53,6 +53,7 @@ def refused(dataset: Dataset) -> str:
     return text
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("kind", sorted({*FORMATS} - {"h5"}))
 def test_a_changed_file_is_read_or_refused(kind: str, tmp_path: Path) -> None:
     dataset, path = made(kind, tmp_path)
@@ -73,6 +74,7 @@ def test_a_changed_file_is_read_or_refused(kind: str, tmp_path: Path) -> None:
     assert len(complaints) > CHANGES / 5
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("kind", sorted(FORMATS))
 def test_a_truncated_file_is_named(kind: str, tmp_path: Path) -> None:
     if kind == "h5":
@@ -128,6 +130,7 @@ SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize("what", SHAPES)
 @pytest.mark.parametrize("kind", ARRAYS)
 def test_an_array_of_another_shape_is_named(kind: str, what: str, tmp_path: Path) -> None:

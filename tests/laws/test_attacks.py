@@ -75,6 +75,7 @@ def _has_a_target(request: pytest.FixtureRequest) -> None:
         pytest.skip("the attack has no target")
 
 
+@pytest.mark.cases(30)
 @every
 @both
 @pytest.mark.parametrize("body", ["ntu25", "openpose18"])
@@ -90,6 +91,7 @@ def test_immovable_entries_do_not_move(name: str, targeted: bool, body: str, tmp
     assert result.found.shape == (8,) and result.found.dtype == torch.bool
 
 
+@pytest.mark.cases(30)
 @every
 @both
 def test_a_mask_limits_the_joints_and_frames_that_move(name: str, targeted: bool, tmp_path: Path) -> None:
@@ -103,6 +105,7 @@ def test_a_mask_limits_the_joints_and_frames_that_move(name: str, targeted: bool
     assert moved.any() and not (moved & ~batch.limited(**limits).movable).any()  # type: ignore[arg-type]
 
 
+@pytest.mark.cases(30)
 @every
 @both
 def test_clips_do_not_depend_on_other_clips(name: str, targeted: bool, tmp_path: Path) -> None:
@@ -115,6 +118,7 @@ def test_clips_do_not_depend_on_other_clips(name: str, targeted: bool, tmp_path:
     assert torch.equal(plain.x_adv[[0, 1]], run(name, tmp_path, model, mates, targeted).x_adv[[0, 4]])
 
 
+@pytest.mark.cases(30)
 @every
 @both
 def test_found_agrees_with_a_fresh_evaluation(name: str, targeted: bool, tmp_path: Path) -> None:
@@ -133,6 +137,7 @@ def test_found_agrees_with_a_fresh_evaluation(name: str, targeted: bool, tmp_pat
             assert torch.equal(result.found, fresh)
 
 
+@pytest.mark.cases(30)
 @every
 def test_an_easy_target_is_reached(name: str, tmp_path: Path) -> None:
     model, batch, beyond = near_the_border()
@@ -145,6 +150,7 @@ def test_an_easy_target_is_reached(name: str, tmp_path: Path) -> None:
     assert torch.equal(model(result.x_adv).argmax(dim=1), beyond) and result.found.all()
 
 
+@pytest.mark.cases(30)
 @every
 @both
 def test_no_global_random_state_is_used_or_changed(name: str, targeted: bool, tmp_path: Path) -> None:
@@ -161,6 +167,7 @@ def test_no_global_random_state_is_used_or_changed(name: str, targeted: bool, tm
     assert torch.equal(*found)
 
 
+@pytest.mark.cases(30)
 @every
 @both
 def test_passes_and_gradients_are_counted(name: str, targeted: bool, tmp_path: Path) -> None:
@@ -177,6 +184,7 @@ def test_passes_and_gradients_are_counted(name: str, targeted: bool, tmp_path: P
     assert {*result.columns} == {*own_columns(attack)}
 
 
+@pytest.mark.cases(30)
 @every
 def test_an_attack_gets_no_more_than_it_declares(name: str, tmp_path: Path) -> None:
     """With less access it raises an error, so no attack declares more access than it requires."""

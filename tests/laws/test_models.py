@@ -77,6 +77,7 @@ def clips(skeleton: Skeleton, persons: int, n: int = 4, dtype: torch.dtype = tor
     return make_batch(n=n, t=16, m=persons, skeleton=skeleton, dtype=dtype).x
 
 
+@pytest.mark.cases(12)
 @turns
 @torch.no_grad()
 def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skeleton, persons: int) -> None:
@@ -92,6 +93,7 @@ def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skel
     torch.testing.assert_close(network(x[1:2]), logits[1:2], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.cases(12)
 @turns
 def test_gradients_are_those_of_finite_differences(name: str, skeleton: Skeleton, persons: int) -> None:
     """In float64, of a random sum of the outputs along two directions of movable entries.
@@ -116,6 +118,7 @@ def test_gradients_are_those_of_finite_differences(name: str, skeleton: Skeleton
     assert torch.autograd.gradcheck(along, start, eps=eps, atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.cases(12)
 @every
 @torch.no_grad()
 def test_weights_come_back(name: str, tmp_path: Path) -> None:
@@ -129,6 +132,7 @@ def test_weights_come_back(name: str, tmp_path: Path) -> None:
     assert torch.equal(first(x), other(x))
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(
     ("name", "persons"),
     [
@@ -154,6 +158,7 @@ def test_features_are_named_layers_the_last_of_them_the_logits(name: str, person
         assert gradient.isfinite().all() and gradient.abs().max() > 0
 
 
+@pytest.mark.cases(12)
 @every
 @torch.no_grad()
 def test_stages_have_a_feature_per_channel_and_none_is_the_logits(name: str) -> None:

@@ -146,6 +146,7 @@ def changed_to(settings: Mapping[str, Any], key: str, value: Any) -> Any:
     return {**settings, first: changed_to(settings[first], rest, value) if rest else value}
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("case", list(CASES))
 def test_a_setting_changes_the_identity_exactly_if_it_can_change_a_number(case: str) -> None:
     words, own = CASES[case]

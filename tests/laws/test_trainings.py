@@ -47,6 +47,7 @@ def clip(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return batch.x[0].numpy().copy(), batch.mask[0, 0].numpy()
 
 
+@pytest.mark.cases(5)
 @every
 def test_a_clip_depends_on_its_own_draws_and_absent_joints_do_not_move(name: str) -> None:
     training = training_of(name)
@@ -60,6 +61,7 @@ def test_a_clip_depends_on_its_own_draws_and_absent_joints_do_not_move(name: str
     assert (seen[0][:, ~exists] == frames[:, ~exists]).all()
 
 
+@pytest.mark.cases(5)
 @every
 def test_the_loss_is_finite_and_every_weight_learns(name: str) -> None:
     job, training = small_job(), training_of(name)

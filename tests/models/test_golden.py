@@ -83,6 +83,7 @@ def test_every_layout_has_its_numbers() -> None:
     assert {layout.name for layout in LAYOUTS} == {*FILES} | WITHOUT
 
 
+@pytest.mark.cases(6)
 @every
 def test_a_released_file_gives_the_numbers_of_its_implementation(layout: str, tmp_path: Path) -> None:
     """From a file with its wrappers and constants; float64, logits and input gradients of present persons."""
