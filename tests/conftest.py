@@ -101,12 +101,11 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session")
-def mat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_motion(folder: Path) -> Path:
     """Artificial clips in UTD-MHAD's format: 3 actions x 4 subjects x 2 trials; actions differ in a hand's position."""
     from scipy.io import savemat
 
-    folder = tmp_path_factory.mktemp("utd_mhad")
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.Generator(np.random.PCG64(0))
     for action in range(1, 4):
         for subject in range(1, 5):
@@ -120,15 +119,26 @@ def mat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def place(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def write_place(motion: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
     """A folder with a small victim, and the arguments of a short attack on it."""
-    folder = tmp_path_factory.mktemp("place")
+    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    dataset = UTDMHAD(root=str(mat_folder))
+    dataset = UTDMHAD(root=str(motion))
     network = build_network(lambda **facts: HCN(fc7=16, **facts), CenterPerFrame, dataset)
     network.model = HCN(fc7=16, num_joints=20, num_classes=27, num_frames=32)
     save_weights(network, folder / "small.safetensors", {"test_accuracy": 0.1})
-    arguments = ["dataset=utd_mhad", f"dataset.root={mat_folder}", "model.architecture.fc7=16", "batch_size=2"]
+    arguments = ["dataset=utd_mhad", f"dataset.root={motion}", "model.architecture.fc7=16", "batch_size=2"]
     arguments += ["model.checkpoint=small.safetensors", "attack.outer_steps=5", "attack.inner_steps=2"]
-    return folder, arguments
+    return folder, tuple(arguments)
+
+
+@pytest.fixture(scope="session")
+def mat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_motion(tmp_path_factory.mktemp("utd_mhad"))
+
+
+@pytest.fixture(scope="module")
+def place(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder with a small victim, and the arguments of a short attack on it."""
+    folder, arguments = write_place(mat_folder, tmp_path_factory.mktemp("place"))
+    return folder, [*arguments]

@@ -19,7 +19,7 @@ from small_sets import MAKERS
 
 from faults.outcome import READ, REFUSED, Outcome, is_one_line
 
-HANG = 10  # seconds that one input may take
+HANG, STILL = 10, 120  # seconds that one input may take: of a core, and of the clock on a busy machine
 MEMORY = 300.0  # megabytes beyond twice the file
 PART = 50  # inputs per process
 
@@ -117,8 +117,10 @@ def _try(read: Any, what: str, allowed: float, parent: Connection) -> None:
         raise TimeoutError
 
     before, began = _peak(), time.monotonic()
-    signal.signal(signal.SIGALRM, hang)
-    signal.alarm(HANG)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, hang)
+    signal.alarm(STILL)
+    signal.setitimer(signal.ITIMER_PROF, HANG)
     try:
         read()
         end = (READ, "")
@@ -133,6 +135,7 @@ def _try(read: Any, what: str, allowed: float, parent: Connection) -> None:
         end = ("wrong", f"{what}: {type(error).__name__}: {str(error)[:200]}")
     finally:
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     if _peak() - before > allowed + MEMORY:
         end = ("wrong", f"{what}: uses {_peak() - before:.0f} MB in {time.monotonic() - began:.1f} s")
     parent.send(end)
