@@ -10,7 +10,10 @@ test: .venv/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
+
+faults: .venv/.installed  # as root on Linux, to mount full disks
+	$(BIN)/python scripts/faults.py
 
 page: .venv/.installed
 	$(BIN)/python -m skeleton_adv -m attack=admm,pgd model=hcn batch_size=10 runtime.limit=10 runtime.save_clips=true runtime.output_dir=outputs/page
@@ -35,4 +38,4 @@ lint: .venv/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-.PHONY: demo test test-slow test-slurm page lint
+.PHONY: demo test test-slow test-slurm faults page lint
