@@ -9,6 +9,9 @@ demo: .venv/.installed
 test: .venv/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-more: .venv/.installed
+	$(BIN)/python -m pytest -m "more and not slow and not slurm" -n 2 --dist worksteal
+
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
@@ -38,4 +41,4 @@ lint: .venv/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-.PHONY: demo test test-slow test-slurm faults page lint
+.PHONY: demo test test-more test-slow test-slurm faults page lint

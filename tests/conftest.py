@@ -17,7 +17,7 @@ from skeleton_adv.models.network import build_network
 from skeleton_adv.models.preprocess import CenterPerFrame
 from skeleton_adv.models.weights import save_weights
 
-CASES = "cases(count): a law with many cases, of which `make test` runs `count` and `make test-slow` the others"
+CASES = "cases(count): a law with many cases, of which `make test` runs `count` and `make test-more` the others"
 torch.set_num_threads(1)  # tensors are small, so more threads would only wait for each other
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -26,9 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", CASES)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the slow tests are deselected
+@pytest.hookimpl(tryfirst=True)  # before tests are deselected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the cases of a law beyond its ``cases`` as slow; which ones are not is drawn by the law's name."""
+    """Mark the cases of a law beyond its ``cases`` as more; which ones are not is drawn by the law's name."""
     laws: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("cases") and not item.get_closest_marker("slow"):
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marker = found[0].get_closest_marker("cases")
         assert marker is not None
         for item in random.Random(name).sample(found, max(len(found) - marker.args[0], 0)):
-            item.add_marker("slow")
+            item.add_marker("more")
 
 
 def make_batch(

@@ -121,7 +121,7 @@ OPTIONS = ("attack", "dataset", "defense", "detector", "model", "threat", "train
 SIZES = ("batch_size", "dataset.root", "fit_on", "judged", "model.seed", "runtime.limit", "surrogate.seed")
 
 
-@pytest.mark.slow
+@pytest.mark.more
 def test_every_command_of_the_reference_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option exists, and commands with further keys compose: one for each experiment and set of keys."""
     monkeypatch.syspath_prepend(SCRIPTS)

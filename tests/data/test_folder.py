@@ -417,7 +417,7 @@ def test_damage_is_a_users_error_or_harmless(tmp_path: Path, data: st.DataObject
     assert "\n" not in said and len(said) < 1000
 
 
-@pytest.mark.slow
+@pytest.mark.more
 def test_the_whole_way_on_the_command_line(tmp_path: Path) -> None:
     """Train, attack, keep the clips and draw them, on a skeleton that only this folder has."""
     names = ", ".join(KINECT20.joints)

@@ -215,7 +215,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
         saved(tmp_path / "broken", own, body=broken)
 
 
-@pytest.mark.slow
+@pytest.mark.more
 def test_a_users_clips_leave_as_they_came(tmp_path: Path) -> None:
     """From a folder through an attack to pyskl, on the command line: all but the perturbation."""
     folder = small(tmp_path / "own")

@@ -158,7 +158,7 @@ def test_frames_without_any_joint_are_left_out(tmp_path: Path) -> None:
         assert film.n_frames == 5
 
 
-@pytest.mark.slow
+@pytest.mark.more
 def test_no_figure_overwrites_another(tmp_path: Path) -> None:
     one, two = saved(tmp_path / "one"), saved(tmp_path / "two", settings={"seed": 1}, identity="def")
     paths = write_saved([one, two], tmp_path / "out")

@@ -249,7 +249,7 @@ def test_the_shipped_victim_is_trained_by_its_recipe(tmp_path: Path) -> None:
     assert answer.returncode == 0 and "nothing to do" in answer.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.more
 def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, arguments = place
     short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}"]
@@ -280,7 +280,7 @@ def test_saved_clips_are_judged_again(place: tuple[Path, list[str]], tmp_path: P
         assert refused.returncode == 2 and "does not say with which settings" in refused.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.more
 def test_the_trace_of_an_attack_is_saved_and_drawn(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, arguments = place
     short = [*arguments, "runtime.limit=3", f"runtime.output_dir={tmp_path}/runs", f"runtime.figure_dir={tmp_path}/out"]
@@ -310,7 +310,7 @@ def test_the_trace_of_an_attack_is_saved_and_drawn(place: tuple[Path, list[str]]
     assert refused.returncode == 2 and "attack=cw keeps no trace" in refused.stderr and refused.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.more
 def test_shards_in_any_order_are_the_whole_run(place: tuple[Path, list[str]]) -> None:
     """The rows of the shards are bit for bit those of the run, for an attack and for certificates."""
     folder, arguments = place
