@@ -46,7 +46,8 @@ class Task:
         self._warn(training["trained_noise"])
         how = self.smoothing
         passes = -(-how.n0 // how.at_once) + -(-how.n // how.at_once) + 1
-        progress = Progress(f"certifying {job.victim.option}, {how.clips} clips at once", passes)
+        what = f"certifying {job.victim.option}, {how.clips} clips at once"
+        progress = Progress(what, None if how.stop else passes)
         victim = Victim(network, self.defense, device, progress.pulse)
         if victim.randomised:
             raise SettingError(
