@@ -12,9 +12,9 @@ def interval(hits: int, draws: int, alpha: float) -> tuple[float, float]:
 
     Statistical methods related to the law of the iterated logarithm (Robbins, 1970); Time-uniform, nonparametric,
     nonasymptotic confidence sequences (Howard et al., arXiv 1810.08240). The likelihood of the mixture divided by that
-    of the true p is a martingale that begins at 1, so by Ville's inequality it ever reaches 1 / alpha with a probability
-    of at most alpha. The interval contains each p for which it is below 1 / alpha. The mixture is Jeffreys' prior,
-    Beta(1/2, 1/2), because certified probabilities are near 1.
+    of the true p is a martingale that begins at 1, so by Ville's inequality the probability that it ever reaches
+    1 / alpha is at most alpha. The interval contains each p for which it is below 1 / alpha. The mixture is Jeffreys'
+    prior, Beta(1/2, 1/2), because certified probabilities are near 1.
     """
     return _lower(hits, draws, alpha), 1 - _lower(draws - hits, draws, alpha)
 
@@ -75,13 +75,19 @@ class Decision:
         bounds.low, bounds.high = max(bounds.low, low), min(bounds.high, high)
 
     def is_over(self, bounds: Bounds) -> bool:
-        """Whether each radius is decided: certified, refused, or out of reach even if all remaining draws agree."""
+        """Whether each radius is decided, by the sequence or because no more draws can change the last look."""
         rest = self.n - bounds.draws
-        return all(bounds.low >= p or bounds.high < p or bounds.hits + rest < least for p, least in self._least)
+        return all(
+            bounds.low >= p or bounds.high < p or bounds.hits >= least or bounds.hits + rest < least
+            for p, least in self._least
+        )
 
-    def radius(self, bounds: Bounds) -> float:
-        """The largest of the radii that is certified; 0 if none is."""
-        return max((r for r, (p, _) in zip(self.radii, self._least, strict=True) if bounds.low >= p), default=0.0)
+    def result(self, bounds: Bounds) -> tuple[float, float]:
+        """The largest of the radii that is certified, 0 if none is, and the lower bound on the probability."""
+        known = zip(self.radii, self._least, strict=True)
+        certified = [(r, p) for r, (p, least) in known if bounds.low >= p or bounds.hits >= least]
+        radius, p = certified[-1] if certified else (0.0, 0.0)
+        return radius, max(p, bounds.low)
 
     def _hits_for(self, p: float) -> int:
         """The smallest number of hits in all ``n`` draws that certifies a probability of ``p``; n + 1 if none does."""

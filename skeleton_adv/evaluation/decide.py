@@ -29,7 +29,8 @@ class Deciding:
     def certificates(self, index: list[int], classes: list[int], state: Path) -> tuple[list[Certificate], list[int]]:
         """The certificates of clips with these candidate ``classes``, and how many draws each took.
 
-        ``index`` has the numbers of all clips of the chunk, with its padding; ``state`` is the file of the counts, from which they resume.
+        ``index`` has the numbers of all clips of the chunk, with its padding; ``state`` is the file of the counts, from
+        which they resume.
         """
         how = self.smoothing
         decision = Decision(how.stop, how.sigma, how.n, how.alpha)
@@ -57,8 +58,8 @@ class Deciding:
         return stored
 
     def _certificate(self, decision: Decision, pred: int, bounds: Bounds) -> Certificate:
-        radius = decision.radius(bounds)
-        return Certificate(pred if radius else ABSTAIN, radius, bounds.low)
+        radius, p_low = decision.result(bounds)
+        return Certificate(pred if radius else ABSTAIN, radius, p_low)
 
 
 def scheduled(left: list[int], done: list[int], how: Smoothing) -> Blocks:

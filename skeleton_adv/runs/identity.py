@@ -16,7 +16,12 @@ REVISIONS = {"cw": 3, "pgd": 2, "k_a3": 2, "k_a3_admm": 2, "certificate": 3}
 # Keys that were added after the first runs, with their neutral values. A key with its neutral value is left out
 # of the hash, so that older runs are still found. A key is written with the ``_target_`` whose argument it is,
 # or with its dotted path in the settings.
-NEUTRAL: dict[str, Any] = {"recipe.noise_warmup": 0.0, "recipe.warmup": 0, "smoothing.stop": []}
+NEUTRAL: dict[str, Any] = {
+    "recipe.noise_warmup": 0.0,
+    "recipe.warmup": 0,
+    "smoothing.stop": [],
+    "skeleton_adv.attacks.admm.admm.stop": 0.0,
+}
 
 
 def identity(settings: Mapping[str, Any], schema: int) -> str:

@@ -11,7 +11,7 @@ from skeleton_adv.certificates.sequence import SHARE, Bounds, Decision, interval
 from skeleton_adv.certificates.smoothing import Smoothing
 from skeleton_adv.core.errors import SettingError
 
-N, BLOCK = 400, 16
+N, BLOCK = 112, 16
 
 
 def decision(alpha: float, n: int = N) -> Decision:
@@ -34,7 +34,7 @@ def test_the_interval_is_where_the_mixture_is_likely_less_than_one_over_alpha() 
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.001])
-@pytest.mark.parametrize("p", [0.3, 0.6554, 0.8413, 0.9, 0.9772, 0.995])
+@pytest.mark.parametrize("p", [0.3, 0.6554, 0.9772])
 def test_the_probability_that_the_bounds_ever_miss_is_at_most_alpha(p: float, alpha: float) -> None:
     """By exact recursion over the counts: the mass that leaves the bounds at any of the N draws."""
     how = decision(alpha)
@@ -49,13 +49,12 @@ def test_the_probability_that_the_bounds_ever_miss_is_at_most_alpha(p: float, al
     assert 0 < missed <= alpha and alive.sum() + missed == pytest.approx(1)
 
 
-@pytest.mark.parametrize("radius", [0.1, 0.25, 0.5])
-@pytest.mark.parametrize("alpha", [0.2, 0.02])
+@pytest.mark.parametrize(("radius", "alpha"), [(0.1, 0.2), (0.25, 0.05), (0.5, 0.2)])
 def test_a_simulated_clip_at_the_border_is_certified_with_probability_at_most_alpha(
     radius: float, alpha: float
 ) -> None:
     """The probability is just too small for the radius; decisions are made as in a certification, by blocks."""
-    rng, how, repetitions = np.random.default_rng(0), decision(alpha), 1500
+    rng, how, repetitions = np.random.default_rng(0), decision(alpha), 400
     p = float(norm.cdf(radius / 0.25)) - 1e-9
     wrong = uncovered = 0
     for _ in range(repetitions):
@@ -63,7 +62,7 @@ def test_a_simulated_clip_at_the_border_is_certified_with_probability_at_most_al
         while not how.is_over(bounds):
             how.seen(bounds, int(rng.binomial(BLOCK, p)), BLOCK)
             inside &= bounds.low <= p <= bounds.high
-        wrong, uncovered = wrong + (how.radius(bounds) >= radius), uncovered + (not inside)
+        wrong, uncovered = wrong + (how.result(bounds)[0] >= radius), uncovered + (not inside)
     for events in (wrong, uncovered):
         assert binomtest(events, repetitions, alpha, alternative="greater").pvalue > 1e-4
 
@@ -71,7 +70,7 @@ def test_a_simulated_clip_at_the_border_is_certified_with_probability_at_most_al
 def test_decisions_are_early_and_almost_those_of_all_draws() -> None:
     """Clips over the whole range of probabilities: at most half of the draws, and certified accuracy within a point."""
     rng, how, n = np.random.default_rng(0), decision(0.001, 1000), 1000
-    chances = norm.cdf(np.linspace(-0.1, 0.8, 300) / 0.25)
+    chances = norm.cdf(np.linspace(-0.1, 0.8, 120) / 0.25)
     found, fixed, used = [], [], 0
     for p in chances:
         draws = rng.random(n) < p
@@ -80,7 +79,7 @@ def test_decisions_are_early_and_almost_those_of_all_draws() -> None:
             block = draws[bounds.draws : bounds.draws + BLOCK]
             how.seen(bounds, int(block.sum()), len(block))
         used += bounds.draws
-        found.append(how.radius(bounds))
+        found.append(how.result(bounds)[0])
         fixed.append(0.25 * norm.ppf(clopper_pearson(int(draws.sum()), n, 0.001)))
     assert used < len(chances) * n / 2
     for radius in how.radii:
@@ -95,14 +94,14 @@ def test_the_last_look_and_hopeless_radii() -> None:
         how.seen(bounds, hits, 100)
         assert how.is_over(bounds)
         last = 0.25 * norm.ppf(max(clopper_pearson(hits, 100, (1 - SHARE) * 0.001), 1e-9))
-        assert how.radius(bounds) == max((r for r in how.radii if last >= r), default=0.0)
+        assert how.result(bounds)[0] == max((r for r in how.radii if last >= r), default=0.0)
     # 0.5 requires a probability of 0.977, which 100 draws cannot show; the others are lost after 30 misses.
     bounds = Bounds()
     how.seen(bounds, 0, 30)
-    assert how.is_over(bounds) and not how.radius(bounds)
+    assert how.is_over(bounds) and not how.result(bounds)[0]
     bounds = Bounds()
     how.seen(bounds, 99, 99)
-    assert how.is_over(bounds) and how.radius(bounds) == 0.25
+    assert how.is_over(bounds) and how.result(bounds)[0] == 0.25
 
 
 @pytest.mark.parametrize("stop", [[0.5, 0.1], [0.1, 0.1], [-0.1], ["a"], 0.1])

@@ -258,8 +258,8 @@ def test_decided_radii_are_those_of_single_clips_and_resume(
         while not decision.is_over(bounds):
             block = range(bounds.draws, min(bounds.draws + 7, 200))
             decision.seen(bounds, int(parts._count(batch, "estimation", block)[0, pred]), len(block))
-        assert (row["radius"], row["draws"]) == (decision.radius(bounds), 20 + bounds.draws)
-        assert row["p_low"] == bounds.low and row["pred"] == (pred if row["radius"] else ABSTAIN)
+        assert (row["radius"], row["draws"]) == (decision.result(bounds)[0], 20 + bounds.draws)
+        assert row["p_low"] == decision.result(bounds)[1] and row["pred"] == (pred if row["radius"] else ABSTAIN)
     assert np.mean([row["draws"] for row in whole]) < 150
     monkeypatch.setattr(deciding, "SAVE_SECONDS", -1.0)
     count, seen = certification.count_blocks, []
