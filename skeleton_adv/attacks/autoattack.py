@@ -87,6 +87,7 @@ class Stages:
 
     @property
     def staged(self) -> Staged:
+        """The attack in stages."""
         return Staged(self._begin, self._advance, self._end, fixed=not self.standard)
 
     def _begin(self, model: Model, batch: SkeletonBatch) -> State:
@@ -101,6 +102,7 @@ class Stages:
             "stage": torch.zeros_like(batch.y),
             **best.as_state("best"),
             **Best.none(batch).as_state("nearest"),  # of FAB
+            **square.Progress(Best.none(batch), torch.zeros_like(batch.x), torch.zeros_like(batch.y)).as_state(),
             "goals": torch.zeros_like(logits, dtype=torch.long),  # classes, from the largest clean logit down
             "member": member,
             "flat": torch.zeros_like(best.found),
@@ -114,7 +116,8 @@ class Stages:
             return [("cross_entropy", 0), ("dlr", 0)]
         many = 1 if self.targeted else min(self.targets, classes - 1)
         aimed = [(member, place) for member in ("targeted_dlr", "fab") for place in range(many)]
-        return [("cross_entropy", 0), *aimed, ("square", 0)]
+        searches = [("square", stage) for stage in range(-(-self.queries // square.STAGE))]
+        return [("cross_entropy", 0), *aimed, *searches]
 
     def _advance(self, model: Model, batch: SkeletonBatch, state: State) -> State:
         """The next run, which is the same for all clips; those that are done do not change."""
@@ -125,12 +128,13 @@ class Stages:
             ranks = self._ranks(model, batch, member)
             new["goals"] = torch.nn.functional.pad(ranks, (0, state["goals"].shape[1] - ranks.shape[1]))
         best = Best.of_state(state, "best")
-        goal = None if self.targeted else new["goals"][:, place]
+        goal = None if self.targeted or member == "square" else new["goals"][:, place]
         if member == "square":
-            own, _, _ = square.Search(
-                model, batch, self.ball.of(batch), self.targeted, self.queries, seed=self.seed
-            ).run(left)
-            best = best.improved(own.x, own.score, own.found, left)
+            search = square.Search(model, batch, self.ball.of(batch), self.targeted, self.queries, seed=self.seed)
+            numbers = square.queries_of(place, self.queries)
+            own = search.part(square.Progress.of_state(state), left, numbers)
+            best = best.improved(own.best.x, own.best.score, own.best.found, left)
+            new |= own.as_state()
         elif member == "fab":
             nearest, best = self._fab(model, batch, Best.of_state(state, "nearest"), best, goal, left)
             new |= nearest.as_state("nearest")

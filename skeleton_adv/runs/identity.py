@@ -21,6 +21,7 @@ NEUTRAL: dict[str, Any] = {
     "recipe.warmup": 0,
     "smoothing.stop": [],
     "skeleton_adv.attacks.admm.admm.stop": 0.0,
+    "skeleton_adv.attacks.cw.cw.warm": False,
 }
 
 
