@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from skeleton_adv.certificates.radii import ABSTAIN, Certificate
-from skeleton_adv.certificates.sequence import Bounds, Decision
+from skeleton_adv.certificates.sequence import Decision, Seen
 from skeleton_adv.certificates.smoothing import Smoothing
 from skeleton_adv.evaluation.state import SAVE_SECONDS, load_counts, save_counts
 
@@ -35,19 +35,19 @@ class Deciding:
         how = self.smoothing
         decision = Decision(how.stop, how.sigma, how.n, how.alpha)
         stored = self._stored(index, state)
-        bounds = _bounds(stored, classes, how.n)
+        seen = _seen(stored, classes, how.n)
         last_save = time.monotonic()
-        while left := [place for place, one in enumerate(bounds) if not decision.is_over(one)]:
-            blocks = scheduled(left, [one.draws for one in bounds], how)
+        while left := [place for place, one in enumerate(seen) if not decision.is_over(one)]:
+            blocks = scheduled(left, [one.draws for one in seen], how)
             for (place, draws), found in zip(blocks, self.count(blocks), strict=True):
-                if not decision.is_over(bounds[place]):
-                    decision.seen(bounds[place], int(found[classes[place]]), len(draws))
+                if not decision.is_over(seen[place]):
+                    decision.add(seen[place], int(found[classes[place]]), len(draws))
             if time.monotonic() - last_save > SAVE_SECONDS:
-                values = {name: np.array([getattr(one, name) for one in bounds]) for name in vars(Bounds())}
+                values = {name: np.array([getattr(one, name) for one in seen]) for name in vars(Seen())}
                 save_counts(state, stored | {"classes": np.array(classes)} | values)
                 last_save = time.monotonic()
-        return [self._certificate(decision, *one) for one in zip(classes, bounds, strict=True)], [
-            one.draws for one in bounds
+        return [self._certificate(decision, *one) for one in zip(classes, seen, strict=True)], [
+            one.draws for one in seen
         ]
 
     def _stored(self, index: list[int], state: Path) -> dict[str, np.ndarray]:
@@ -57,8 +57,8 @@ class Deciding:
             return {"index": np.array(index)}
         return stored
 
-    def _certificate(self, decision: Decision, pred: int, bounds: Bounds) -> Certificate:
-        radius, p_low = decision.result(bounds)
+    def _certificate(self, decision: Decision, pred: int, seen: Seen) -> Certificate:
+        radius, p_low = decision.result(seen)
         return Certificate(pred if radius else ABSTAIN, radius, p_low)
 
 
@@ -73,15 +73,15 @@ def scheduled(left: list[int], done: list[int], how: Smoothing) -> Blocks:
     return blocks
 
 
-def _bounds(stored: dict[str, np.ndarray], classes: list[int], n: int) -> list[Bounds]:
-    """The stored bounds of the clips, if they are complete and of these classes; otherwise those before any draw."""
-    empty = Bounds()
+def _seen(stored: dict[str, np.ndarray], classes: list[int], n: int) -> list[Seen]:
+    """The stored draws of the clips, if they are complete and of these classes; otherwise none."""
+    empty = Seen()
     fits = all(
         name in stored and stored[name].shape == (len(classes),) and stored[name].dtype == np.array(value).dtype
         for name, value in {**vars(empty), "classes": 0}.items()
     )
     if not fits or stored["classes"].tolist() != classes:
-        return [Bounds() for _ in classes]
-    found = [Bounds(*values) for values in zip(*(stored[name].tolist() for name in vars(empty)), strict=True)]
-    valid = all(0 <= one.hits <= one.draws <= n and 0 <= one.low <= one.high <= 1 for one in found)
-    return found if valid else [Bounds() for _ in classes]
+        return [Seen() for _ in classes]
+    found = [Seen(*values) for values in zip(*(stored[name].tolist() for name in vars(empty)), strict=True)]
+    valid = all(0 <= one.hits <= one.draws <= n and 0 <= one.low <= 1 for one in found)
+    return found if valid else [Seen() for _ in classes]

@@ -11,7 +11,7 @@ from scipy.stats import binom, norm
 from torch import Tensor, nn
 
 from skeleton_adv.certificates.radii import ABSTAIN, clopper_pearson, least_draws
-from skeleton_adv.certificates.sequence import Bounds, Decision
+from skeleton_adv.certificates.sequence import Decision, Seen
 from skeleton_adv.certificates.smoothing import Smoothing
 from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import SettingError
@@ -254,12 +254,12 @@ def test_decided_radii_are_those_of_single_clips_and_resume(
     for row in whole:
         batch = load_batch(parts.dataset, parts.prepared, [row["index"]] * 5)
         pred = int(parts._count(batch, "selection", range(20))[0, :-1].argmax())
-        bounds = Bounds()
-        while not decision.is_over(bounds):
-            block = range(bounds.draws, min(bounds.draws + 7, 200))
-            decision.seen(bounds, int(parts._count(batch, "estimation", block)[0, pred]), len(block))
-        assert (row["radius"], row["draws"]) == (decision.result(bounds)[0], 20 + bounds.draws)
-        assert row["p_low"] == decision.result(bounds)[1] and row["pred"] == (pred if row["radius"] else ABSTAIN)
+        seen_so_far = Seen()
+        while not decision.is_over(seen_so_far):
+            block = range(seen_so_far.draws, min(seen_so_far.draws + 7, 200))
+            decision.add(seen_so_far, int(parts._count(batch, "estimation", block)[0, pred]), len(block))
+        assert (row["radius"], row["draws"]) == (decision.result(seen_so_far)[0], 20 + seen_so_far.draws)
+        assert row["p_low"] == decision.result(seen_so_far)[1] and row["pred"] == (pred if row["radius"] else ABSTAIN)
     assert np.mean([row["draws"] for row in whole]) < 150
     monkeypatch.setattr(deciding, "SAVE_SECONDS", -1.0)
     count, seen = certification.count_blocks, []
