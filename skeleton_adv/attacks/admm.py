@@ -85,7 +85,7 @@ def admm(
     main loss and each constraint's term at every inner step.
 
     ``stop`` above 0 is an addition of ours: a clip stops once its margin is met and neither its l2 nor its mean
-    violations have changed by more than this share over 5 outer steps (``lagrangian.Lagrangian``). Raises
+    violation has changed by more than this share over 5 outer steps (``lagrangian.Lagrangian``). Raises
     ``SettingError`` if it is combined with ``trace``.
     """
     if stop and trace:

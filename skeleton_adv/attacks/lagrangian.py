@@ -26,8 +26,8 @@ class Lagrangian:
     """The steps of ADMM, in stages of one outer step; a clip is done once it no longer changes.
 
     A clip stops at the last pass of an outer step if it is a success, its margin is met (``met``), and neither its l2
-    nor the mean violation of a constraint differs by more than a share ``stop`` from ``WINDOW`` outer steps before.
-    Its iterate in this pass is the result. Clips at different outer steps share passes.
+    nor its mean violation (over entries, then over constraints) differs by more than a share ``stop`` from ``WINDOW``
+    outer steps before. Its iterate in this pass is the result. Clips at different outer steps share passes.
     """
 
     constraints: Mapping[str, Constraint]
@@ -57,7 +57,7 @@ class Lagrangian:
             "second": torch.zeros_like(batch.x),
             "best": batch.x,
             "least": nothing,
-            "past": nothing[:, None, None].expand(-1, WINDOW, 1 + len(limits)),
+            "past": nothing[:, None, None].expand(-1, WINDOW, 2),
             **{f"dual {name}": torch.zeros_like(limit.tolerance) for name, limit in limits.items()},
         }
 
@@ -120,9 +120,10 @@ class Lagrangian:
         batch: SkeletonBatch,
         limits: Mapping[str, Limits],
     ) -> tuple[Tensor, Tensor]:
-        """(N,) bool: whether l2 and mean violations are those of ``WINDOW`` outer steps before, and the new past."""
+        """(N,) bool: whether l2 and mean violation are those of ``WINDOW`` outer steps before, and the new past."""
         means = [h.sum(dim=1) / limits[name].exists.sum(dim=1).clamp(min=1) for name, h in violations.items()]
-        now = torch.stack([length(x - batch.x), *means], dim=1)
+        mean = sum(means, torch.zeros_like(batch.dt)) / max(len(means), 1)
+        now = torch.stack([length(x - batch.x), mean], dim=1)
         still = ((now - past[:, 0]).abs() <= self.stop * past[:, 0]).all(dim=1) & past[:, 0].isfinite().all(dim=1)
         return still, torch.cat([past[:, 1:], now[:, None]], dim=1)
 

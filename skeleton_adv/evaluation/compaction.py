@@ -12,6 +12,7 @@ from skeleton_adv.attacks.stages import Staged, State, joined, rows_of
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.models.victim import View
 
+AHEAD = 4  # chunks begun and not ended: a kill loses no more than these
 PER_CLIP = ("x", "y", "mask", "index", "dt", "place")
 
 
@@ -44,8 +45,8 @@ class Slots:
 
     A clip's result is that of ``Staged.whole`` on its own chunk, bit for bit, because a network's rounding depends on
     the shape of a pass but not on the other clips, and draws are numbered by the clip's own passes. The stage that is
-    furthest ahead and has ``size`` clips comes first, then the next chunk, and at the end the least advanced stage.
-    So at most ``size`` clips wait for each kind of stage.
+    furthest ahead and has ``size`` clips comes first, then the next chunk; once ``AHEAD`` chunks are begun, and at the
+    end, the least advanced stage.
     """
 
     staged: Staged
@@ -63,7 +64,7 @@ class Slots:
             while ended in open_chunks and all(clip.done for clip in open_chunks[ended]):
                 yield self._finished(open_chunks.pop(ended))
                 ended += 1
-            group = self._next(waiting, full=more)
+            group = self._next(waiting, full=more and len(open_chunks) < AHEAD)
             if group is None and more:
                 following = next(source, None)
                 more = following is not None

@@ -143,7 +143,7 @@ def counting(needed: dict[int, int], shapes: list[int]) -> Staged:
 
     def begin(model: Any, batch: SkeletonBatch) -> State:
         stage = torch.zeros_like(batch.y)
-        return {"done": torch.tensor([needed[n] == 0 for n in batch.index.tolist()]), "stage": stage, "x": batch.x}
+        return {"done": torch.tensor([needed[n] == 0 for n in batch.index.tolist()]), "stage": stage, "x": 0 * batch.x}
 
     def advance(model: Any, batch: SkeletonBatch, state: State) -> State:
         shapes.append(len(batch))
