@@ -52,7 +52,7 @@ def _staged(
         return {"done": best.found, "stage": torch.zeros_like(batch.y), "goals": goals, **best.as_state("best")}
 
     def advance(model: Model, batch: SkeletonBatch, state: State) -> State:
-        number, best = int(state["stage"][0]), Best.of_state(state, "best")
+        number, best = int(state["stage"].max()), Best.of_state(state, "best")
         search = Search(model, batch, ball.of(batch), targeted, steps, eot, alpha, rho)
         many = state["goals"].shape[1]
         objective = search.objective(loss, state["goals"][:, number % many] if aimed else None)

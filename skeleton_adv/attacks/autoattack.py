@@ -121,7 +121,7 @@ class Stages:
 
     def _advance(self, model: Model, batch: SkeletonBatch, state: State) -> State:
         """The next run, which is the same for all clips; those that are done do not change."""
-        number, left, new = int(state["stage"][0]), ~state["done"], dict(state)
+        number, left, new = int(state["stage"].max()), ~state["done"], dict(state)
         runs = self._runs(state["goals"].shape[1])
         member, place = runs[number]
         if member in ("targeted_dlr", "fab") and not place and not self.targeted:

@@ -36,7 +36,7 @@ def _staged(
         return {"done": found.best.found, "stage": torch.zeros_like(batch.y), **found.as_state()}
 
     def advance(model: Model, batch: SkeletonBatch, state: State) -> State:
-        stage, before = int(state["stage"][0]), Progress.of_state(state)
+        stage, before = int(state["stage"].max()), Progress.of_state(state)
         numbers = queries_of(stage, queries)
         found = search(model, batch).part(before, ~before.best.found, numbers)
         done = found.best.found | (numbers.stop == queries)
