@@ -242,6 +242,7 @@ def test_a_clip_stops_where_its_margin_is_met_and_nothing_changes() -> None:
         "inner_steps": 5,
         "lr": 3e-3,
         "conf": 0.1,
+        "beta": 0.01,
     }
     calls = [0]
 
@@ -249,9 +250,9 @@ def test_a_clip_stops_where_its_margin_is_met_and_nothing_changes() -> None:
         calls[0] += 1
         return model(x)  # type: ignore[no-any-return]
 
-    result = admm(counted, batch, stop=0.3, **settings)
+    result = admm(counted, batch, stop=0.9, **settings)
     assert 6 * 5 <= calls[0] < 60 * 5 and result.found.all()
-    assert (margin(model(result.x_adv), batch.y) <= -0.1).all()
+    assert (margin(model(result.x_adv), batch.y) <= -0.1 + 1e-5).all()
     for n in range(4):
         one = replace(batch, **{name: getattr(batch, name)[n : n + 1] for name in ("x", "y", "mask", "index", "dt")})
-        torch.testing.assert_close(admm(model, one, stop=0.3, **settings).x_adv, result.x_adv[n : n + 1])
+        torch.testing.assert_close(admm(model, one, stop=0.9, **settings).x_adv, result.x_adv[n : n + 1])
