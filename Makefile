@@ -12,6 +12,15 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
 
+page: .venv/.installed
+	$(BIN)/python -m skeleton_adv -m attack=admm,pgd model=hcn batch_size=10 runtime.limit=10 runtime.save_clips=true runtime.output_dir=outputs/page
+	$(BIN)/python -m skeleton_adv.page outputs/reference outputs/page --out page
+
+test-slurm: .venv/.installed  # as root on Debian
+	scripts/slurm_node.sh install
+	trap 'scripts/slurm_node.sh stop' EXIT; scripts/slurm_node.sh start && \
+		SLURM_CONF=$${SLURM_TEST_DIR:-/tmp/slurm-test}/slurm.conf $(BIN)/python -m pytest -m slurm -n 0 tests/launch
+
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,4 +35,4 @@ lint: .venv/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-.PHONY: demo test test-slow lint
+.PHONY: demo test test-slow test-slurm page lint

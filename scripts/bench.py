@@ -25,6 +25,7 @@ from skeleton_adv.attacks.losses import hinge
 from skeleton_adv.attacks.pgd import pgd
 from skeleton_adv.certificates.counts import count_classes
 from skeleton_adv.constraints import BoneLength, JointAngle, Speed
+from skeleton_adv.core.memory import keep_freed_memory
 from skeleton_adv.data.clips import hashed_order, load_batch
 from skeleton_adv.data.store import Generated
 from skeleton_adv.data.synthetic.dataset import SyntheticMotion
@@ -34,7 +35,6 @@ from skeleton_adv.models.hcn import HCN
 from skeleton_adv.models.network import build_network
 from skeleton_adv.models.preprocess import CenterPerFrame, PreNormalize
 from skeleton_adv.models.victim import Victim
-from skeleton_adv.tasks.memory import keep_freed_memory
 
 VICTIMS: dict[str, tuple[Callable[..., nn.Module], Callable[..., nn.Module], dict[str, Any]]] = {
     "hcn": (HCN, CenterPerFrame, {"fc7": 256}),

@@ -76,9 +76,10 @@ BUDGETED = ("fgsm,mi_fgsm,pgd,apgd_ce", "autoattack_short")  # the cheapest firs
 ON_HCN = "fmn_linf,apgd_dlr"  # autoattack_short contains APGD-DLR, so the slower victims do without these
 HUNDRED, FIFTY = " batch_size=50 runtime.limit=100", " batch_size=50 runtime.limit=50"
 TWO_HUNDRED = " batch_size=50 runtime.limit=200"
-FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_projection")
+FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_projection", "denoiser")
 ROBUST = ("adversarial_fast", "pcl", "msvdd", "distillation", "bone_adversarial", "beat")
 FEATURES = ("deep_features", "deep_features_paper", "bim", "cw")
+CARRIERS = ("k_a3", "k_a3_admm")
 DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
 THIRTY, TWENTY_FIVE, TWENTY, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 20, 10))
 
@@ -205,13 +206,17 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
 def defenses(data: str, motion_capture: str, scale: Scale) -> Iterator[str]:
     """Defended victims; after any command, the table is complete for its rows.
 
-    HCN behind each defense on two datasets, a graph network on few clips, and HCN with each robust training.
+    HCN behind each defense on two datasets, a graph network on few clips, certificates of HCN behind the denoiser, and
+    HCN with each robust training.
     """
     own = f"model=hcn {data}{HUNDRED}"
     yield from filtered(own)
     yield f"experiment=defenses_randomised attack=autoattack_rand_short defense.eot=20 {own}"  # a check of 8 draws
     yield from filtered(f"model=stgcn_small {data}{TWENTY}")
     yield from filtered(f"model=hcn {motion_capture}{HUNDRED}")
+    certified = f"smoothing.sigma=0.1,0.25 model=hcn {data}{scale.certified} -m"
+    yield f"task=certify defense=denoiser defense.objective=mse,stability {certified}"
+    yield f"task=certify defense=none {certified}"  # the same victim, not trained with noise either
     for training in (*scale.adversarial, *ROBUST):
         trained = f"defense=none training={training} {own}"
         yield f"task=train training={training} {data}"
@@ -261,9 +266,24 @@ def identification(data: str) -> Iterator[str]:
 
 
 def anonymity(data: str) -> Iterator[str]:
-    """k-anonymity of HCN's test clips, for HCN and for networks that were never attacked."""
-    yield f"experiment=anonymity model=hcn {data}{HUNDRED}"
-    yield f"experiment=anonymity model@surrogate=hcn model=sgn_whole,ctrgcn_small attack.k=5 {data}{HUNDRED}"
+    """k-anonymity of HCN's test clips and of subjects, before networks never attacked and retrained ones."""
+    few = f"runtime.save_clips=false {data}{HUNDRED}"
+    yield f"experiment=anonymity model=hcn {few}"
+    yield f"experiment=anonymity model@surrogate=hcn model=sgn_whole,ctrgcn_small attack.k=5 {few}"
+    people = f"{data} dataset.label=subject"
+    yield f"task=train model=hcn,sgn_whole {people} -m"
+    for split in ("test", "train"):
+        yield f"experiment=anonymity attack.k=4 split={split} model=hcn {people}"
+    for carrier in CARRIERS:
+        made = f"{RUNS}/utd_mhad_subjects/hcn/{carrier}/none"
+        judged, retrained = f"attack=from_file attack.path={made}", f"training=saved training.clips={made}"
+        yield f"task=train model=hcn,sgn_whole {retrained} {people} -m"
+        yield f"{judged} model=hcn,sgn_whole {retrained} {people} -m"
+        yield f"{judged} model=sgn_whole {people}"
+        yield f"{judged} model=hcn,sgn_whole {data} -m"  # utility: the actions in clips that hide the subject
+        # The reverse, with the fewest ranks on all clips, so that this run has the most saved clips in its folder.
+        yield f"attack={carrier} attack.k=2 runtime.save_clips=true model=hcn {data} batch_size=50"
+        yield f"attack=from_file attack.path={RUNS}/utd_mhad/hcn/{carrier}/none model=hcn,sgn_whole {people} -m"
 
 
 def main() -> None:

@@ -63,7 +63,8 @@ def _others(table: Path, runs: Sequence[Run]) -> bool:
     if not table.exists():
         return False
     frame = pd.read_csv(table, dtype=str)
-    return "run" in frame and not {*frame["run"].dropna()} <= {run.identity for run in runs}
+    columns = [name for name in frame if name == "run" or name.endswith("_run")]  # runs may be side by side
+    return not {*frame[columns].stack().dropna()} <= {run.identity for run in runs}
 
 
 def main() -> None:

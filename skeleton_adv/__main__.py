@@ -1,15 +1,10 @@
-"""``python -m skeleton_adv``: compose a configuration with Hydra, run it, show its table."""
+"""``python -m skeleton_adv``: run the jobs of a command line, or show what Hydra knows about it."""
 
 import os
 import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,54 +12,9 @@ from skeleton_adv import __version__
 from skeleton_adv.command import cli
 from skeleton_adv.core.errors import UserError
 
-if TYPE_CHECKING:
-    from skeleton_adv.command.job import Session
-
-
-@dataclass
-class Command:
-    """One command line and what became of its jobs."""
-
-    typed: list[str]
-    finished: list[Path] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    experiment: str | None = None
-    table_dir: Path = Path()
-    figure_dir: Path = Path()
-    session: "Session | None" = None
-
-    def job(self, config: DictConfig) -> None:
-        """Run one job; a user's mistake is reported at once, and the other jobs of a sweep continue."""
-        now = HydraConfig.get()
-        overrides = list(now.overrides.task)
-        try:
-            from skeleton_adv import tasks  # imports torch, which --help does not require
-            from skeleton_adv.command.build import build_job, sweep_of
-            from skeleton_adv.command.job import Session
-
-            self.session = self.session or Session()
-            sweep = sweep_of(now.sweeper.get("params"), self.typed) if now.mode == RunMode.MULTIRUN else None
-            job = build_job(config, now.runtime.choices, overrides, self.typed, tasks.find, sweep, self.session)
-            folder = tasks.run(job)
-            if folder is not None:
-                self.finished.append(folder)
-            self.experiment = config.get("experiment")
-            self.table_dir, self.figure_dir = Path(job.runtime.table_dir), Path(job.runtime.figure_dir)
-        except (UserError, OSError) as error:
-            cli.fail(error, self.typed)
-            self.failed.append(" ".join(overrides))
-
-    def report(self) -> None:
-        """Show the finished runs, with the tables and figures of their experiment."""
-        if self.finished:
-            from skeleton_adv import figures, tables
-
-            tables.report(self.finished, self.experiment, self.table_dir)
-            figures.report(self.finished, self.experiment, self.figure_dir)
-
 
 def main() -> None:
-    """Run the command line; exit code 2 for a user's mistake, 130 after Ctrl-C."""
+    """Run the command line; exit code 2 if a job failed or for a user's mistake, 130 after Ctrl-C."""
     arguments = sys.argv[1:]
     try:
         if {"-h", "--help"} & set(arguments):
@@ -73,13 +23,14 @@ def main() -> None:
         if "--version" in arguments:
             print(f"skeleton_adv {__version__}")
             return
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
         arguments = cli.translated(arguments)
         cli.check_arguments(arguments)
-        sys.argv[1:] = cli.for_hydra(arguments)
-        command = Command(arguments)
-        hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")(command.job)()
-        command.report()
+        if cli.shows_only(arguments):
+            _show(arguments)
+            return
+        from skeleton_adv.launch.run import run  # imports torch, which --help does not require
+
+        succeeded = run(arguments)
     except BrokenPipeError:  # of a reader that has seen enough, such as ``head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -89,10 +40,19 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again to continue", file=sys.stderr)
         sys.exit(130)
-    if command.failed:
-        if len(command.failed) + len(command.finished) > 1:
-            print(f"{len(command.failed)} jobs failed: {'; '.join(command.failed)}", file=sys.stderr)
+    if not succeeded:
         sys.exit(2)
+
+
+def _show(arguments: list[str]) -> None:
+    """Let Hydra show what it knows about a command, which does not run."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print
+    sys.argv[1:] = cli.for_hydra(arguments)
+
+    def nothing(config: DictConfig) -> None:
+        raise AssertionError("a command that only shows something runs nothing")
+
+    hydra.main(version_base="1.3", config_path=str(cli.CONF), config_name="config")(nothing)()
 
 
 if __name__ == "__main__":

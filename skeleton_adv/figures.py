@@ -15,7 +15,8 @@ from skeleton_adv.report.figures.films import FIGURE as FILMS
 from skeleton_adv.report.film import animate, strip
 from skeleton_adv.report.show import finished
 from skeleton_adv.report.trainings import TrainedWeights, load_trainings
-from skeleton_adv.runs.load import Run, load_run
+from skeleton_adv.runs.load import Run, load_folders
+from skeleton_adv.runs.shards import with_shards
 
 NOTHING = (
     "no certificate, no attack with a clip that it can fool, no saved clip (runtime.save_clips=true), and no "
@@ -61,7 +62,7 @@ def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     """Write the figures of an experiment's finished runs and print the files' names."""
     if experiment is None or experiment not in {drawing.after for drawing in FIGURES}:
         return
-    runs = [run for folder in dict.fromkeys(folders) if (run := load_run(folder)) is not None]
+    runs, _ = load_folders(with_shards(folders))
     paths = write_all(runs, out, experiment)
     for path in paths:
         print(f"figure:  {path}")

@@ -10,8 +10,9 @@ from skeleton_adv.report.show import by_dataset, finished, show, show_new
 from skeleton_adv.report.table import Table
 from skeleton_adv.report.tables import TABLES, by_table, plain
 from skeleton_adv.report.write import write
-from skeleton_adv.runs.load import Run, load_run
+from skeleton_adv.runs.load import Run, load_folders
 from skeleton_adv.runs.schema import KINDS
+from skeleton_adv.runs.shards import with_shards
 
 
 def show_and_write(runs: Sequence[Run], out: Path, wide: bool = False) -> list[Path]:
@@ -27,10 +28,13 @@ def show_and_write(runs: Sequence[Run], out: Path, wide: bool = False) -> list[P
 
 def report(folders: Iterable[Path], experiment: str | None, out: Path) -> None:
     """Show finished runs and the names of their files on the screen; write the experiment's table."""
-    runs = [run for folder in dict.fromkeys(folders) if (run := load_run(folder)) is not None]
+    runs, unfinished = load_folders(with_shards(folders))
     show_new(runs)
     for run in runs:
-        print(f"records: {run.folder}/{KINDS[run.kind].file}")
+        parts = "" if run.folder is None or (run.folder / KINDS[run.kind].file).exists() else "shard_*/"
+        print(f"records: {run.folder}/{parts}{KINDS[run.kind].file}")
+    for parent in sorted({folder.parent for folder in unfinished}):
+        print(f"no table yet: {sum(folder.parent == parent for folder in unfinished)} shards are missing in {parent}")
     for here in by_dataset(runs) if experiment else ():
         for table, own in _of_experiment(str(experiment), here):
             for path in write(table, own, table.rows(own), here, out):

@@ -12,6 +12,7 @@ from conftest import Linear, make_batch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
+from torch import nn
 
 from skeleton_adv.attacks import fit_of, wants_pool
 from skeleton_adv.attacks.pgd import pgd
@@ -19,6 +20,7 @@ from skeleton_adv.command import cli
 from skeleton_adv.command.compose import composed
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.skeleton import Skeleton
+from skeleton_adv.defenses import is_fitted
 
 SMALL = {"width": 8, "fc7": 16}  # widths of networks
 SHORT = 16  # frames
@@ -88,12 +90,22 @@ def attack_of(name: str, folder: Path, batch: SkeletonBatch, targeted: bool = Fa
     return partial(attack, **few)
 
 
-def defense_of(name: str, **changes: Any) -> Callable[..., Any]:
-    """A defense with few draws; ``changes`` apply to the settings that it has."""
+def defense_of(name: str, batch: SkeletonBatch | None = None, **changes: Any) -> Callable[..., Any]:
+    """A defense with few draws; ``changes`` apply to the settings that it has.
+
+    One that is fitted is fitted in few steps, on clips like those of ``batch``.
+    """
+    from black_box import pool_like  # which imports this module
+
     settings = chosen("defense", name)
-    few = {"draws": 3, "eot": 2} | changes
+    few = {"draws": 3, "eot": 2, "width": 8, "steps": 3, "clips": 4, "lr": 0.01} | changes
     known = signature(made(settings)).parameters
-    return made(settings | {key: value for key, value in few.items() if key in known})  # type: ignore[no-any-return]
+    defense = made(settings | {key: value for key, value in few.items() if key in known})
+    if not is_fitted(defense) or batch is None:
+        return defense  # type: ignore[no-any-return]
+    made_of: Any = defense(nn.Identity())
+    *_, fitted = made_of.fit(lambda clips, draw=0: Linear(clips), pool_like(batch), None)
+    return partial(defense, fitted=fitted)
 
 
 def network_parts(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

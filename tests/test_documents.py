@@ -160,12 +160,13 @@ def _run(
 
 def _shortened(typed: list[str], mat_folder: Path) -> list[str]:
     """The words of a command with what makes it short; none if a fresh clone lacks its data or weights."""
-    if OWN_PATH.search(" ".join(typed)):
+    if OWN_PATH.search(" ".join(typed)) or any(word.startswith("launcher=") for word in typed):
         return []
     if any(word.startswith("-") and word not in ("-m", "--multirun", "--config-dir") for word in typed):
         return typed
     words = [each_of(parse(word))[0] for word in split(cli.translated(typed))[0]]
-    places = [f"dataset.root={mat_folder}" for word in words if word == "dataset=utd_mhad"]
+    root = _halved(mat_folder) if "dataset.label=subject" in typed else mat_folder
+    places = [f"dataset.root={root}" for word in words if word == "dataset=utd_mhad"]
     if "--config-dir" in typed:
         return [*typed, "runtime.limit=2", "batch_size=2"]
     job = job_of([*words, *places])
@@ -178,17 +179,29 @@ def _shortened(typed: list[str], mat_folder: Path) -> list[str]:
         except CheckpointError:
             return []
     # What makes one attack short may not be a setting of the others.
-    one = [f"attack={job.choices['attack']}"] if _sweeps_attacks(typed) else []
+    one = [f"attack={job.choices['attack']}"] if _swept(typed, "attack") else []
+    defenses = _swept(typed, "defense").replace(",denoiser", "")  # its fit takes 15 s; other commands shorten it
+    one += [f"defense={defenses}"] if defenses else []
     return [*typed, *places, *one, *_changes(job, {word.partition("=")[0] for word in words})]
 
 
-def _sweeps_attacks(typed: list[str]) -> bool:
-    """Whether the experiment of a command sweeps attacks, and the command names none."""
+def _halved(mat_folder: Path) -> Path:
+    """The same clips, whose second trials are called third, so that each subject has training and test clips."""
+    folder = mat_folder.parent / f"{mat_folder.name}_halved"
+    if not folder.exists():
+        folder.mkdir()
+        for path in mat_folder.iterdir():
+            (folder / path.name.replace("_t2_", "_t3_")).symlink_to(path)
+    return folder
+
+
+def _swept(typed: list[str], group: str) -> str:
+    """The options that the experiment of a command sweeps, unless the command chooses; empty: none."""
     names = [word.partition("=")[2] for word in typed if word.startswith("experiment=")]
-    if not names or any(word.startswith("attack=") for word in typed):
-        return False
+    if not names or any(word.startswith(f"{group}=") for word in typed):
+        return ""
     own: Any = OmegaConf.load(cli.CONF / "experiment" / f"{names[0]}.yaml")
-    return "attack" in own.hydra.get("sweeper", {}).get("params", {})
+    return str(own.hydra.get("sweeper", {}).get("params", {}).get(group, ""))
 
 
 def _changes(job: Job, typed: set[str]) -> list[str]:
@@ -198,6 +211,7 @@ def _changes(job: Job, typed: set[str]) -> list[str]:
     changes += [
         f"attack.{key}=1" for key in job.settings.get("attack", {}) if key.endswith("steps") or key == "queries"
     ]
+    changes += ["defense.steps=1"] if "steps" in job.settings.get("defense", {}) else []
     more = {"train": ["recipe.epochs=1"], "certify": ["smoothing.n0=20", "smoothing.n=20"]}
     changes += more.get(job.name, [])
     changes += ["training.epochs=1"] if job.name == "train" and job.settings["training"].get("epochs") else []

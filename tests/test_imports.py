@@ -20,13 +20,16 @@ LAW = [
     ["evaluation"],
     ["command"],
     ["tasks"],
+    ["page"],
+    ["launch"],
     ["__main__", "api"],
 ]
 SCREEN = [
     ["core"],
     ["runs"],
     ["report"],
-    ["tables", "figures", "export", "api"],
+    ["tables", "figures", "export", "page", "status", "api"],
+    ["launch"],
     ["__main__"],
 ]  # what reads finished runs
 DOCUMENTED = {("api", "attack"), ("api", "clips")}
@@ -72,14 +75,14 @@ def hydra_and_torch_are_imported_only_where_allowed(path: Path) -> None:
     names = imported(path)
     roots, place = {name.split(".")[0] for name in names}, top(path)
     assert not roots & {"hydra", "omegaconf"} or place in ("__main__", "command")
-    if place in ("runs", "report", "tables", "figures", "export", "__main__") and path.name != "clips.py":
+    if place in ("runs", "report", "tables", "figures", "export", "status", "__main__") and path.name != "clips.py":
         assert "torch" not in roots
     if place == "attacks":
         assert not {name for name in names if name.startswith(("skeleton_adv.models", "skeleton_adv.data"))}
     if place == "tasks":
         own = f"skeleton_adv.tasks.{path.stem}"
         tasks = {f"skeleton_adv.tasks.{file.stem}" for file in (PACKAGE / "tasks").glob("*.py")}
-        steps = {f"skeleton_adv.tasks.{name}" for name in ("fitting", "memory", "resume", "saved", "weights")}
+        steps = {f"skeleton_adv.tasks.{name}" for name in ("fitting", "judged", "resume", "saved", "weights")}
         assert path.name == "__init__.py" or not {n.rpartition(".")[0] for n in names} & (tasks - steps - {own})
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from skeleton_adv.attacks import strongest_access
-from skeleton_adv.command.compose import composed
 from skeleton_adv.command.options import CONF, about, option_files, title
 from skeleton_adv.core.errors import CheckpointError, SettingError
 from skeleton_adv.core.files import read_json
@@ -60,8 +60,15 @@ def list_options(what: str, checkpoint_dir: str | Path = "outputs/checkpoints") 
 
 def _access(name: str) -> str:
     """The access that an attack or its fit declares."""
-    module, _, function = str(composed((f"attack={name}",)).attack["_target_"]).rpartition(".")
+    module, _, function = _target(name).rpartition(".")
     return strongest_access(getattr(import_module(module), function))
+
+
+def _target(name: str) -> str:
+    """The function that the file of an attack names, or the file that it starts from; Hydra takes half a second."""
+    settings: dict[str, Any] = yaml.safe_load((CONF / "attack" / f"{name}.yaml").read_text(encoding="utf-8"))
+    others = [other for other in settings.get("defaults", ()) if other != "_self_"]
+    return str(settings["_target_"]) if "_target_" in settings else _target(others[0])
 
 
 def _weights(own: Path) -> pd.DataFrame:

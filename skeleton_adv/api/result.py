@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,15 @@ from skeleton_adv.core.errors import RunError, SettingError
 from skeleton_adv.core.ranges import nearest
 from skeleton_adv.report import show, stats
 from skeleton_adv.report.certificates import certified_accuracy
+from skeleton_adv.report.clips_to_draw import skeleton_of
 from skeleton_adv.report.columns import format_rate
 from skeleton_adv.report.export import WRITERS, Format, export
 from skeleton_adv.report.stats import Rate, rate
 from skeleton_adv.runs.clips import SavedClips, read_row
 from skeleton_adv.runs.load import Run
+
+if TYPE_CHECKING:
+    from skeleton_adv.api.victim import Victim
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,13 @@ class _Finished:
 
     def __len__(self) -> int:
         return len(self.run.records)
+
+    def page(self, out: str | Path = "page", *, clips: int = 50, victim: "Victim | None" = None) -> Path:
+        """Write ``out/index.html``, which opens anywhere: the numbers, ``clips`` to play, curves; return its path.
+
+        ``victim``: whose probabilities the player shows over time. None: a victim with the weights of this program.
+        """
+        return _page([self.run], Path(out), clips, victim)
 
 
 class Result(_Finished):
@@ -176,6 +187,10 @@ class Results(Sequence[Result]):
             result.save(Path(folder) / result.run.identity)
         return Path(folder)
 
+    def page(self, out: str | Path = "page", *, clips: int = 50, victim: "Victim | None" = None) -> Path:
+        """Write ``out/index.html`` with all results; see ``Result.page``."""
+        return _page([result.run for result in self.results], Path(out), clips, victim)
+
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.results))
 
@@ -216,6 +231,15 @@ class Certificates(_Finished):
     def __repr__(self) -> str:
         certified = format_rate(self.certified_accuracy(min(self.run.decided, default=0.0)))
         return f"<certificates of {self.run.victim}: {certified} % certified as their true class>"
+
+
+def _page(runs: Sequence[Run], out: Path, clips: int, victim: "Victim | None") -> Path:
+    from skeleton_adv.page.make import Content, write_page
+
+    if type(clips) is not int or clips < 0:
+        raise SettingError(f"clips={clips} must be a whole number of at least 0")
+    given = None if victim is None else lambda run: victim._on(skeleton_of(run))
+    return write_page(Content(runs, clips, victim=given), out)
 
 
 def _check_empty(folder: Path) -> None:

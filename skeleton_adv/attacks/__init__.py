@@ -1,6 +1,6 @@
 """Attacks: functions ``(model, batch, *, targeted=False, **settings) -> AttackResult``."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from inspect import Parameter, Signature, isfunction, signature
@@ -11,6 +11,10 @@ from torch import Tensor
 from skeleton_adv.core.access import Access
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.masks import Joints
+from skeleton_adv.core.pool import Fit as Fit
+from skeleton_adv.core.pool import Model as Model
+from skeleton_adv.core.pool import Pool as Pool
+from skeleton_adv.core.pool import Tensors
 from skeleton_adv.runs.schema import Columns
 
 __all__ = [
@@ -31,33 +35,8 @@ __all__ = [
     "wants_posterior",
 ]
 
-# (N, C, T, V, M) -> logits (N, num_classes); with access to labels only, predicted classes (N,), -1 for no class.
-Model = Callable[[Tensor], Tensor]
 F = TypeVar("F", bound=Callable[..., Any])
 MASKS = ("joints", "frames", "joint_eps")  # the settings that ``needs`` adds to an attack
-Tensors = Mapping[str, Tensor]
-
-
-class Pool(Protocol):
-    """The training clips that an attacker has."""
-
-    def __len__(self) -> int: ...
-
-    @property
-    def labels(self) -> Tensor:
-        """(n,) their classes."""
-        ...
-
-    def batch(self, numbers: Sequence[int]) -> SkeletonBatch:
-        """These clips in the attack space, cropped and resampled as test clips are."""
-        ...
-
-
-# (view, pool, state, **settings) -> states, the last of which is the fitted part. ``view(batch, draw)`` is the
-# attacked network on a batch of pool clips; one that draws noise has other draws for each number ``draw`` (0 if left
-# out). A fit that was interrupted continues from the last ``state`` that it yielded.
-Fit = Callable[..., Iterator[Tensors]]
-
 
 # (x, draws, scale) -> logits (H, N, num_classes) of networks that are drawn from the posterior over the weights.
 Posterior = Callable[[Tensor, int, float], Tensor]

@@ -21,11 +21,12 @@ from skeleton_adv.command.threat import Threat
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import nearest
+from skeleton_adv.data.subjects import labelled
 from skeleton_adv.train.training import Training
 
 GROUPS = {"model": "model", "surrogate": "model@surrogate"}  # the names under which networks are chosen
 # Settings of every task; all others are a task's own.
-COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime")
+COMMON = ("task", "dataset", "model", "training", "surrogate", "surrogate_training", "runtime", "launcher")
 
 
 def build_job(
@@ -43,9 +44,8 @@ def build_job(
     sweeps are left out). ``find_task`` returns a task's class by its name; ``sweep``: see ``sweep_of``.
     """
     config, unit = (threat := Threat.of(choices)).applied(config, overrides)
-    check_values(config)
-    settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    names = {"experiment": settings.pop("experiment", None)}
+    settings = _plain(config)
+    experiment = settings.pop("experiment", None)
     trust = Trust(_typed_targets(overrides, typed), _trusted_modules(settings.pop("trust", None), typed))
     task = find_task(str(settings.get("task")))
     _check_settings(settings, task)
@@ -53,21 +53,28 @@ def build_job(
     objects = _instantiated(settings)
     _check_kinds(objects, settings)
     threat.check_unit(unit, objects["dataset"])
-    names = _names(choices, trust.targets) | names
+    names = _names(choices, trust.targets) | {"experiment": experiment}
     roles = _roles(objects, settings, names, trust, typed)
     return Job(
         name=settings["task"],
         task=_made(task, objects),
-        dataset=objects["dataset"],
+        dataset=labelled(objects["dataset"]),
         victim=roles["model"],
         surrogate=roles.get("surrogate"),
         runtime=Runtime(**objects["runtime"]),
         settings=settings,
         choices=names,
         command=_command(overrides, typed),
+        launcher=objects.get("launcher"),
         sweep=sweep,
         session=session or Session(),
     )
+
+
+def _plain(config: DictConfig) -> Any:
+    """All values of a configuration; raises ``SettingError`` if one is missing."""
+    check_values(config)
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
 def _instantiated(settings: Any) -> Any:
@@ -111,6 +118,7 @@ def sweep_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str
             swept[key] = word.partition("=")[2]
         else:
             swept.pop(key, None)
+    swept.pop("runtime.shard", None)  # shards are parts of one run
     parsed = [OverridesParser.create().parse_override(f"{key}={value}") for key, value in swept.items()]
     counts = [len(list(one.sweep_string_iterator())) if one.is_sweep_override() else 1 for one in parsed]
     of_typed = [key for key in swept if key in words]
@@ -221,12 +229,13 @@ def _names(choices: Mapping[str, str], typed_targets: Mapping[str, str]) -> dict
     named = {
         own[key]: value for typed, value in typed_targets.items() if (key := typed.removesuffix("._target_")) in own
     }
-    return {group: option for group, option in choices.items() if "/" not in group} | named
+    options = {group: option for group, option in choices.items() if "/" not in group and group != "launcher"}
+    return options | named
 
 
 def _command(overrides: list[str], typed: list[str]) -> str:
     """The command that reproduces these numbers, without paths of this machine except a typed ``--config-dir``."""
-    local = ("runtime.", "dataset.root=", "hydra")
+    local = ("runtime.", "dataset.root=", "hydra", "launcher")
     kept = [o for o in overrides if not o.startswith(local) or o.startswith("runtime.limit=")]
     named = [f"model.checkpoint={Path(o).name}" if o.startswith("model.checkpoint=") else o for o in kept]
     flags = split(typed)[1]

@@ -134,8 +134,13 @@ def check_arguments(arguments: list[str]) -> None:
     for words in _variants(chosen, swept, options):
         _check_keys(composed(words, folders), overrides, swept, options, chosen, folders)
     final = composed((*_firsts(overrides), *(each_of(override)[0] for override in swept)), folders)
-    if not SHOWING & {word.partition("=")[0] for word in arguments}:
+    if not shows_only(arguments):
         check_values(final, folders)
+
+
+def shows_only(arguments: Sequence[str]) -> bool:
+    """Whether a command asks Hydra to show something and runs nothing."""
+    return bool(SHOWING & {word.partition("=")[0] for word in arguments})
 
 
 def _is_plain(arguments: list[str], overrides: Sequence[Override]) -> bool:
@@ -163,7 +168,7 @@ def _composes(arguments: list[str], overrides: Sequence[Override]) -> bool:
         config = composed(_firsts(overrides))
     except SettingError:
         return False
-    if not SHOWING & {word.partition("=")[0] for word in arguments}:
+    if not shows_only(arguments):
         check_values(config)
     return True
 
@@ -306,6 +311,9 @@ def check_values(config: DictConfig, folders: tuple[Path, ...] = ()) -> None:
             value()
         except OmegaConfBaseException as error:
             reason = str(error).splitlines()[0]
+            absent = re.search(r"Interpolation key '((\w+)\.[\w.]+)' not found", reason)
+            if absent and absent[2] in config:
+                reason = f"it is {absent[1]}, which does not exist; choose another option of {absent[2]}="
             raise SettingError(f"{key} cannot be resolved: {reason}") from None
 
 
@@ -403,7 +411,12 @@ def _holds(config: DictConfig, key: str) -> bool:
 
 
 def fail(error: BaseException, arguments: Sequence[str] = ()) -> None:
-    """One line on the standard error stream; if a file cannot be written, with the setting that moves it.
+    """Print ``explained`` as one line on the standard error stream."""
+    print(f"error: {explained(error, arguments)}", file=sys.stderr, flush=True)
+
+
+def explained(error: BaseException, arguments: Sequence[str] = ()) -> str:
+    """An error in one line; if a file cannot be written, with the setting that moves it.
 
     ``arguments`` are the command line, which determines where its files are.
     """
@@ -416,7 +429,7 @@ def fail(error: BaseException, arguments: Sequence[str] = ()) -> None:
             text = f"the disk is full: no space is left{where}; free some and run the same command again"
         keys = _keys_of(error.filename, list(arguments)) if isinstance(error.filename, str | Path) else []
         text += f"; {_or(keys)} can name another folder" if keys else ""
-    print(f"error: {text}", file=sys.stderr, flush=True)
+    return text
 
 
 def _keys_of(filename: str | Path, arguments: list[str]) -> list[str]:
@@ -443,8 +456,7 @@ def _places(arguments: list[str]) -> dict[str, str]:
         "surrogate.checkpoint",
         "dataset.root",
         "attack.path",
-        "hydra.run.dir",
-        "hydra.sweep.dir",
+        "launcher.logs",
     ):
         if config.get(key.partition(".")[0]) is not None and not OmegaConf.is_missing(config, key):
             places[key] = OmegaConf.select(config, key, default=None, throw_on_missing=False)

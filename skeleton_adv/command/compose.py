@@ -68,7 +68,12 @@ def groups(*folders: Path) -> dict[str, dict[str, str]]:
 
 @cache
 def composed(words: tuple[str, ...], folders: tuple[Path, ...] = ()) -> DictConfig:
-    """The whole configuration, Hydra's own part included; recipes must be registered."""
+    """The whole configuration, Hydra's own part included, kept for later calls; recipes must be registered."""
+    return fresh(words, folders)
+
+
+def fresh(words: tuple[str, ...], folders: tuple[Path, ...] = ()) -> DictConfig:
+    """Like ``composed``, but not kept: a sweep may have thousands of configurations."""
     listed = ",".join(f"'file://{folder}'" for folder in folders)
     places = [f"hydra.searchpath=[{listed}]"] if folders else []
     try:

@@ -12,9 +12,12 @@ from skeleton_adv.core.batch import WHOLE
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import Count, Whole, check_call
 from skeleton_adv.data.clips import Dataset
+from skeleton_adv.runs.identity import NEUTRAL_OF_DATA
+from skeleton_adv.runs.shards import Shard
 from skeleton_adv.train.training import Training
 
 Answers = dict[tuple[int, ...], Tensor]
+Words = tuple[str, ...]  # of a job: its settings, as on a command line
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Runtime:
     save_clips: bool = False
     save_trace: bool = False
     workers: Count | None = None
+    shard: str | None = None
+    dry_run: bool = False
     output_dir: str = "outputs/runs"
     cache_dir: str = "outputs/prepared"
     checkpoint_dir: str = "outputs/checkpoints"
@@ -38,6 +43,12 @@ class Runtime:
         for name, value in vars(self).items():
             if isinstance(value, str) and not value.strip():
                 raise SettingError(f"runtime.{name} is empty: set a value or remove it")
+        _ = self.part  # refused before work starts
+
+    @property
+    def part(self) -> Shard | None:
+        """The shard, if the job is a part of a run; raises ``SettingError`` if there is no such part."""
+        return None if self.shard is None else Shard.parse(self.shard)
 
     @property
     def saving(self) -> bool:
@@ -108,6 +119,14 @@ class Task(Protocol):
         ...
 
 
+class Launcher(Protocol):
+    """Where the jobs of a command run, if not one after another in its own process."""
+
+    def launch(self, sweep: Any, jobs: "Sequence[Words]") -> "list[Outcome]":
+        """Run these jobs of a ``Sweep``, wait for them, and return what became of each; none stops the others."""
+        ...
+
+
 @dataclass
 class Session:
     """State that the jobs of one command share."""
@@ -131,6 +150,7 @@ class Job:
     settings: Mapping[str, Any]
     choices: Mapping[str, str]
     command: str
+    launcher: Launcher | None = None
     sweep: Mapping[str, Any] | None = None  # that the job is a part of: what it sweeps, and how many jobs it has
     session: Session = field(default_factory=Session)
 
@@ -140,6 +160,9 @@ class Job:
                 f"dataset.num_frames={self.dataset.num_frames} uses clips as recorded, without cropping: "
                 "add dataset.test_crop=1"
             )
+
+        if self.runtime.shard is not None and not hasattr(self.task, "plan"):
+            raise SettingError(f"runtime.shard has no effect on task={self.name}: remove it")
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -151,5 +174,18 @@ class Job:
         """The settings of the data that can change a clip."""
         kept = self.settings["dataset"].items()
         facts = dict(self.dataset.facts())
-        settings = {name: value for name, value in kept if name not in ("root", "on_error")}
+        settings = {
+            name: value
+            for name, value in kept
+            if name not in ("root", "on_error") and (name, value) not in NEUTRAL_OF_DATA
+        }
         return settings | ({"facts": facts} if facts else {})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: its run's folder if it has one, or why it failed, in one line."""
+
+    words: Words
+    folder: Path | None = None
+    error: str | None = None

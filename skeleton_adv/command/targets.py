@@ -51,9 +51,10 @@ PLACES = (
     Place("recipe.", "skeleton_adv.train", partial=False),
     Place("training.", "skeleton_adv.train", partial=False),
     Place("surrogate_training.", "skeleton_adv.train", partial=False),
+    Place("launcher.", "skeleton_adv.launch", partial=False),
 )
 MADE = (  # each of these is one call
-    *("attack.", "dataset.", "defense.", "detector.", "recipe.", "training.", "surrogate_training."),
+    *("attack.", "dataset.", "defense.", "detector.", "recipe.", "training.", "surrogate_training.", "launcher."),
     *("model.architecture.", "model.preprocess.", "surrogate.architecture.", "surrogate.preprocess."),
 )
 

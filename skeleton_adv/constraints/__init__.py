@@ -4,10 +4,13 @@ from skeleton_adv.constraints.ball import Ball, Budget, Norm
 from skeleton_adv.constraints.base import SLACK, Constraint, Limits, Unit
 from skeleton_adv.constraints.body import BoneLength, JointAngle, Speed
 from skeleton_adv.constraints.factor import BoneFactor
+from skeleton_adv.constraints.turns import AngleTurn, BoneDirection, RootPath
 
 __all__ = [
     "SLACK",
+    "AngleTurn",
     "Ball",
+    "BoneDirection",
     "BoneFactor",
     "BoneLength",
     "Budget",
@@ -15,6 +18,7 @@ __all__ = [
     "JointAngle",
     "Limits",
     "Norm",
+    "RootPath",
     "Speed",
     "Unit",
 ]

@@ -10,7 +10,7 @@ from skeleton_adv.constraints.base import SLACK, Constraint, Limits, Unit
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.noise import normal, uniform
-from skeleton_adv.core.ranges import Positive, check_call
+from skeleton_adv.core.ranges import Positive
 
 Norm = Literal["l2", "linf", "rms"]
 _SYMBOLS = {"l2": "ℓ2", "linf": "ℓ∞", "rms": "rms"}
@@ -28,9 +28,6 @@ class Ball(Constraint):
     eps: Positive = 0.01
     name = "ball"
     unit: Unit = "m"
-
-    def __post_init__(self) -> None:
-        check_call(Ball, {"norm": self.norm, "eps": self.eps}, f"constraint.{self.name}.")
 
     @property
     def symbol(self) -> str:  # type: ignore[override]

@@ -8,7 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from skeleton_adv.constraints.split import Split
 from skeleton_adv.core.batch import SkeletonBatch
+from skeleton_adv.core.ranges import check_call
 from skeleton_adv.core.skeleton import Skeleton
 
 SLACK = 1e-6  # metres by which rounding may change a length of a feasible clip
@@ -28,6 +30,12 @@ class Limits:
     scale: Tensor  # (N, K), in the deviation's unit
     slack: Tensor  # (N, K), allowance for rounding, in the deviation's unit
     exists: Tensor  # (N, K) bool: whether the joints of the entry exist
+
+    @staticmethod
+    def within(eps: float, deviation: Callable[[Tensor], Tensor], slack: Tensor, exists: Tensor) -> "Limits":
+        """The same tolerance ``eps`` for all entries, in the deviation's unit, in which tables show the deviation."""
+        ones = torch.ones_like(slack)
+        return Limits(deviation, tolerance=eps * ones, scale=ones, slack=slack, exists=exists)
 
     def measure(self, x_adv: Tensor) -> Tensor:
         """(N, K) relative deviations (radians for angles), 0 for entries that do not exist."""
@@ -53,6 +61,10 @@ class Constraint(ABC):
     symbol: str
     unit: Unit
 
+    def __post_init__(self) -> None:
+        """Raise ``SettingError`` if a value is out of its range; dataclasses call this."""
+        check_call(type(self), vars(self), f"constraint.{self.name}.")
+
     @abstractmethod
     def on(self, batch: SkeletonBatch) -> Limits:
         """The limits for the clean clips of ``batch``."""
@@ -68,6 +80,10 @@ class Constraint(ABC):
     def remark(self, skeleton: Skeleton) -> str:
         """A note on the measure for the readers of a table; usually empty."""
         return ""
+
+    def split(self, batch: SkeletonBatch, tighter: float = 0.0) -> Split | None:
+        """The constraint for a projection, its tolerances lower by the fraction ``tighter``; None if it has none."""
+        return None
 
     def project(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor | None:
         """The nearest clips (N, C, T, V, M) that satisfy the constraint; None if no closed form is known."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from skeleton_adv.constraints.base import SLACK, Constraint, Limits, Unit
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.geometry import joints_last, length
-from skeleton_adv.core.ranges import Probability, check_call
+from skeleton_adv.core.ranges import Probability
 from skeleton_adv.core.tree import bone_vectors, rebuilt
 
 
@@ -25,17 +25,13 @@ class BoneFactor(Constraint):
     symbol = "ΔF"
     unit: Unit = "m"
 
-    def __post_init__(self) -> None:
-        check_call(BoneFactor, vars(self), f"constraint.{self.name}.")
-
     def on(self, batch: SkeletonBatch) -> Limits:
         def deviation(x_adv: Tensor) -> Tensor:
             nearest = rebuilt(batch, self.factors(x_adv, batch))
             return length(joints_last(x_adv, batch.skeleton) - joints_last(nearest, batch.skeleton)).flatten(1)
 
         exists = batch.mask[:, 0].transpose(2, 3).flatten(1)
-        ones = torch.ones(exists.shape, dtype=batch.x.dtype, device=batch.x.device)
-        return Limits(deviation, tolerance=torch.zeros_like(ones), scale=ones, slack=SLACK * ones, exists=exists)
+        return Limits.within(0.0, deviation, torch.full_like(batch.x[:, 0].flatten(1), SLACK), exists)
 
     def factors(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
         """(N, M, E) the factor of each bone whose vectors are nearest to those of ``x_adv``, within the limits.

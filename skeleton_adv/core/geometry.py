@@ -54,7 +54,7 @@ def joints_last(x: Tensor, skeleton: Skeleton) -> Tensor:
 
 def bone_lengths(x: Tensor, skeleton: Skeleton) -> Tensor:
     """(N, T, M, E) lengths of the bones of x (N, C, T, V, M), in the unit of x."""
-    return length(joints_last(x, skeleton) @ _incidence(skeleton, x.device, x.dtype))
+    return length(joints_last(x, skeleton) @ incidence(skeleton, x.device, x.dtype))
 
 
 def bones_exist(batch: SkeletonBatch | Context) -> Tensor:
@@ -62,6 +62,13 @@ def bones_exist(batch: SkeletonBatch | Context) -> Tensor:
     present = batch.mask[:, 0].transpose(2, 3)
     children, parents = _bones(batch.skeleton, present.device)
     return present[..., children] & present[..., parents]
+
+
+def angles_exist(batch: SkeletonBatch | Context) -> Tensor:
+    """(N, T, M, A) bool: whether the three joints of an angle exist."""
+    present = batch.mask[:, 0].transpose(2, 3)
+    ends, middles, others = triples(batch.skeleton, present.device)
+    return present[..., ends] & present[..., middles] & present[..., others]
 
 
 def velocities(x: Tensor, skeleton: Skeleton) -> Tensor:
@@ -82,7 +89,7 @@ def _bones(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _incidence(skeleton: Skeleton, device: torch.device, dtype: torch.dtype) -> Tensor:
+def incidence(skeleton: Skeleton, device: torch.device, dtype: torch.dtype) -> Tensor:
     """(V, E): a bone is its joint minus the parent, so ``x @ incidence`` is the vectors of all bones."""
     matrix = torch.zeros(skeleton.num_joints, len(skeleton.bones), dtype=dtype)
     for bone, (child, parent) in enumerate(skeleton.bones):

@@ -58,7 +58,7 @@ class Progress:
             return
         self._shown = now
         share = self.share
-        left = f"about {_clock((now - self._began) * (1 / share - 1))} left" if share else ""
+        left = f"about {clock((now - self._began) * (1 / share - 1))} left" if share else ""
         of = f" of {self._expected}" if self._expected else ""
         within = f"{self._pulses}{of} passes in the next" if self._pulses else ""
         details = ", ".join(text for text in (left, within) if text)
@@ -85,7 +85,7 @@ class _Bar:
         self._bar.close()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """A duration as text, such as ``5 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.core.batch import Context, SkeletonBatch
-from skeleton_adv.core.geometry import _incidence, bones_exist, joints_last
+from skeleton_adv.core.geometry import bones_exist, incidence, joints_last
 from skeleton_adv.core.skeleton import Skeleton
 
 
@@ -78,7 +78,7 @@ def _paths(skeleton: Skeleton, device: torch.device, dtype: torch.dtype) -> Tens
 
 def bone_vectors(x: Tensor, batch: SkeletonBatch | Context) -> Tensor:
     """(N, C, T, M, E) vectors from the parent to the joint of each bone, 0 for bones that do not exist."""
-    vectors = joints_last(x, batch.skeleton) @ _incidence(batch.skeleton, x.device, x.dtype)
+    vectors = joints_last(x, batch.skeleton) @ incidence(batch.skeleton, x.device, x.dtype)
     return torch.where(bones_exist(batch)[:, None], vectors, 0)
 
 

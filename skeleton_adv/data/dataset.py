@@ -17,9 +17,11 @@ from skeleton_adv.data.files import file_facts
 Split = Literal["train", "test"]
 Space = Literal["camera", "normalised"]  # as recorded, or centred and rotated by 2s-AGCN's pre-normalisation
 OnError = Literal["stop", "skip"]  # what preparation does with a broken file
+Label = Literal["action", "subject"]  # what the classes are
 Unit = Literal["m", "image"]  # metres, or fractions of the image
 PaperSet = Literal["NTU RGB+D, cross-subject", "NTU RGB+D, cross-view", "Kinetics"]  # Zheng et al.'s
-AFTER_READING = ("root", "num_frames", "test_crop", "space", "on_error")  # settings that do not change clips as read
+# Settings that do not change clips as read.
+AFTER_READING = ("root", "label", "num_frames", "test_crop", "space", "on_error")
 LARGEST: dict[Unit, float] = {"m": 100.0, "image": 1000.0}  # a larger coordinate means a damaged file
 
 
@@ -29,6 +31,13 @@ class Clip:
 
     name: str
     label: int
+    split: Split
+
+
+class Take(NamedTuple):
+    """Who performs in a clip, and in which half of this subject's repetitions of the action it is."""
+
+    subject: str
     split: Split
 
 
@@ -57,6 +66,7 @@ class Dataset(ABC):
     - ``num_persons``: M, the number of bodies in a clip; absent bodies are 0;
     - ``test_crop``: the central fraction of a clip that is kept at test time;
     - ``space``: one of ``spaces``;
+    - ``label``: what the classes are; ``subject`` makes ``data.subjects.Subjects`` of the dataset;
     - ``on_error``: what preparation does with a broken file.
 
     Raises ``SettingError`` for a setting out of range.
@@ -68,6 +78,7 @@ class Dataset(ABC):
     num_persons: Annotated[int, Range("[1, 6]")] = 1
     test_crop: Fraction = 0.95
     space: Space = "camera"
+    label: Label = "action"
     on_error: OnError = "stop"
 
     def __post_init__(self) -> None:
@@ -137,6 +148,11 @@ class Dataset(ABC):
         return "complete the dataset's files, or choose another protocol"
 
     @property
+    def repeating(self) -> str:
+        """What a user does if a subject has clips in one half of the repetitions only; empty: nothing."""
+        return ""
+
+    @property
     def generated(self) -> bool:
         """Whether a generator makes the clips, so that there are no files to prepare."""
         return False
@@ -148,6 +164,10 @@ class Dataset(ABC):
     @abstractmethod
     def clips(self) -> tuple[Clip, ...]:
         """All clips of the classes that are used; raises ``DataError`` if the files cannot be listed."""
+
+    def take(self, clip: Clip) -> Take | None:
+        """The subject of a clip, and the half of the subject's repetitions that it belongs to; None: not known."""
+        return None
 
     @abstractmethod
     def read(self, clip: Clip) -> RawClip:

@@ -12,7 +12,7 @@ from skeleton_adv.core.files import digest
 from skeleton_adv.core.ranges import Fraction, Range
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.arrays import to_raw, unit_in_space
-from skeleton_adv.data.dataset import Clip, Dataset, RawClip, Unit, content_facts
+from skeleton_adv.data.dataset import Clip, Dataset, RawClip, Take, Unit, content_facts
 from skeleton_adv.data.folder_clips import read_clip_file
 from skeleton_adv.data.folder_labels import Labels, read_labels
 from skeleton_adv.data.folder_skeleton import About, read_about
@@ -75,6 +75,15 @@ class Folder(Dataset):
 
     def clips(self) -> tuple[Clip, ...]:
         return self._labels.clips
+
+    def take(self, clip: Clip) -> Take | None:
+        """The subject and the split in ``labels.csv``."""
+        subject = self._labels.subjects.get(clip.name)
+        return None if subject is None else Take(subject, clip.split)
+
+    @property
+    def repeating(self) -> str:
+        return "add the columns subject and split to labels.csv"
 
     def path(self, clip: Clip) -> Path:
         return self._folder / self._labels.files[clip.name]

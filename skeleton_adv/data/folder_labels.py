@@ -30,6 +30,7 @@ class Labels:
     clips: tuple[Clip, ...]
     files: Mapping[str, str]  # name of a clip -> its file, relative to the folder
     classes: tuple[str, ...]
+    subjects: Mapping[str, str]  # name of a clip -> its subject; empty without a column ``subject``
 
 
 def read_labels(folder: Path, test_subjects: Sequence[str] = ()) -> Labels:
@@ -56,7 +57,8 @@ def read_labels(folder: Path, test_subjects: Sequence[str] = ()) -> Labels:
     classes, labels = _labels(folder, rows)
     splits = _splits(path, rows, test_subjects)
     clips = tuple(Clip(*facts) for facts in zip(files, labels, splits, strict=True))
-    return Labels(clips, files, classes)
+    subjects = {name: cells["subject"] for name, (_, cells) in zip(files, rows, strict=True) if "subject" in cells}
+    return Labels(clips, files, classes, subjects)
 
 
 def text_of(path: Path) -> str:

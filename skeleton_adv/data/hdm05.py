@@ -13,7 +13,7 @@ from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.ranges import Count, Range
 from skeleton_adv.core.skeleton import HDM31
 from skeleton_adv.data.acclaim import Body, positions, read_amc, read_asf
-from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, Split, outside
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, Split, Take, outside
 from skeleton_adv.data.files import file_facts, matched_files
 
 EVERY = 4  # of the recorded 120 frames per second
@@ -72,6 +72,11 @@ class HDM05(Dataset):
         return tuple(
             Clip(path.stem, labels[action], ACTORS[actor]) for path, actor, action in self._files if action in labels
         )
+
+    def take(self, clip: Clip) -> Take:
+        """The cuts of an actor's action with odd numbers are for training."""
+        _, actor, _, number, _ = clip.name.split("_")
+        return Take(actor, "train" if int(number) % 2 else "test")
 
     def path(self, clip: Clip) -> Path:
         return self._folder / f"{clip.name}.amc"

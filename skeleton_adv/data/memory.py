@@ -38,6 +38,7 @@ class Memory(Dataset):
     recorded_fps: Positive = 30.0
     coordinates: Unit = "m"
     image_size: tuple[float, float] | None = None
+    splitting = "clips from arrays are all test clips; read clips from a folder with sa.load_clips"
     test_crop: Fraction = 1.0
 
     generated = True

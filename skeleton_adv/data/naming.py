@@ -24,4 +24,5 @@ def own_name(title: str) -> str:
     """The name of a user's dataset: lower case, letters, digits and ``_``, and never that of a shipped one."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:LONGEST].rstrip("_") or "own"
-    return f"own_{name}" if name in SHIPPED or not name[0].isalpha() else name
+    shipped = name.removesuffix("_train").removesuffix("_subjects") in SHIPPED
+    return f"own_{name}" if shipped or not name[0].isalpha() else name

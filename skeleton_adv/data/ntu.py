@@ -10,7 +10,8 @@ import numpy as np
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, outside
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, Take, outside
+from skeleton_adv.data.decimals import decimals
 from skeleton_adv.data.files import named_files
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
 
@@ -25,6 +26,7 @@ TRAIN_SUBJECTS_120 = TRAIN_SUBJECTS | frozenset(
 TRAIN_CAMERAS = frozenset((2, 3))
 SETUPS_60 = 17  # NTU RGB+D 120 has 32
 LISTED_BODIES = 4  # a frame lists up to six; the public pipelines read the first four
+NEWLINE, RETURN, SPACE = (ord(character) for character in "\n\r ")
 MISSING = Path(__file__).parent / "ntu_missing_skeletons.txt"
 
 
@@ -82,11 +84,20 @@ class NTU(Dataset):
                 clips.append(Clip(path.stem, action - 1, split_of(self.protocol, setup, camera, subject)))
         return tuple(clips)
 
+    def take(self, clip: Clip) -> Take | None:
+        return take_of(clip.name)
+
     def path(self, clip: Clip) -> Path:
         return Path(self.root).expanduser() / f"{clip.name}.skeleton"
 
     def read(self, clip: Clip) -> RawClip:
         return select_bodies(read_skeleton_file(self.path(clip)), self.num_persons)
+
+
+def take_of(name: str) -> Take | None:
+    """The subject in an official name, and its half: repetitions with odd numbers train; None: another name."""
+    numbers = FILE_NAME.fullmatch(f"{name}.skeleton")
+    return Take(f"P{numbers[3]}", "train" if int(numbers[4]) % 2 else "test") if numbers else None
 
 
 def split_of(protocol: Protocol, setup: int, camera: int, subject: int) -> Split:
@@ -101,10 +112,110 @@ def split_of(protocol: Protocol, setup: int, camera: int, subject: int) -> Split
 
 
 def read_skeleton_file(path: Path) -> RawClip:
-    """The bodies in one file in listed order, (F, 3, 25, 4) in metres; bodies that are not listed are 0."""
+    """The bodies in one file in listed order, (F, 3, 25, 4) in metres; bodies that are not listed are 0.
+
+    A file as the recorder writes it is read at once by NumPy; any other is read line by line, so that messages name
+    the line.
+    """
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except (UnicodeDecodeError, OSError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: not a readable text file ({error})") from None
+    found = _at_once(content)
+    return _line_by_line(path, content) if found is None else found
+
+
+def _at_once(content: bytes) -> RawClip | None:
+    """The bodies of a file, read without a loop over its joints; None if anything about the file is unusual.
+
+    It is unusual if a line is not where the counts of frames and bodies place it, if a body has not 25 joints, or if
+    numbers are not separated by one space.
+    """
+    text = np.frombuffer(content, np.uint8)
+    breaks = np.flatnonzero(text == NEWLINE)
+    returns = np.count_nonzero(text == RETURN)
+    if not len(text) or text.max() > 126 or np.count_nonzero(text < SPACE) != len(breaks) + returns:
+        return None
+    if returns and (returns != len(breaks) or not (text[breaks - 1] == RETURN).all()):
+        return None
+    starts = np.concatenate([[0], breaks + 1])
+    ends = np.concatenate([breaks - (1 if returns else 0), [len(text)]])
+    if starts[-1] == len(text):  # the last line is complete
+        starts, ends = starts[:-1], ends[:-1]
+    layout = _layout(text, starts, ends)
+    if layout is None:
+        return None
+    count, frame, body, first = layout
+    if not len(first) or not _all_25(text, starts[first - 1], ends[first - 1]):
+        return None
+    joints = (first[:, None] + np.arange(NTU25.num_joints)).ravel()
+    try:
+        values = _coordinates(text, starts[joints], ends[joints])
+    except (ValueError, IndexError):
+        return None
+    values = values.reshape(len(first), NTU25.num_joints, 3)
+    if outside(values, "m").any():
+        return None
+    frames = np.zeros((count, 3, NTU25.num_joints, LISTED_BODIES), dtype=np.float32)
+    exists = np.zeros((count, NTU25.num_joints, LISTED_BODIES), dtype=bool)
+    kept = body < LISTED_BODIES
+    frames[frame[kept], :, :, body[kept]] = values[kept].transpose(0, 2, 1)
+    exists[frame[kept], :, body[kept]] = True
+    return RawClip(frames, exists)
+
+
+def _layout(
+    text: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray] | None:
+    """The number of frames, and for each body its frame, its place in the frame, and the line of its first joint.
+
+    Only the first line and the first line of a frame, the number of its bodies, may have less than two characters;
+    they are where the numbers of bodies before them say. None if they are not.
+    """
+    first = text[starts[0] : ends[0]].tobytes()
+    count, step = int(first) if first.isdigit() and len(first) < 10 else 0, 2 + NTU25.num_joints
+    heads = np.flatnonzero(ends[1:] - starts[1:] < 2)[: max(count, 0)] + 1
+    if count < 2 or len(heads) < count or (ends[heads] == starts[heads]).any():
+        return None
+    bodies = text[starts[heads]].astype(np.int64) - ord("0")
+    after = 1 + np.cumsum(1 + step * bodies)  # the line after each frame
+    if (
+        bodies.min() < 0
+        or bodies.max() > 9
+        or heads[0] != 1
+        or (heads[1:] != after[:-1]).any()
+        or after[-1] > len(starts)
+    ):
+        return None
+    frames = np.repeat(np.arange(count), bodies)
+    places = np.arange(len(frames)) - (np.cumsum(bodies) - bodies)[frames]
+    return count, frames, places, 2 + frames + step * np.arange(len(frames)) + 2
+
+
+def _all_25(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether each of these lines is the number of a body's joints, 25."""
+    return bool(
+        (ends - starts == 2).all() and (text[starts] == ord("2")).all() and (text[starts + 1] == ord("5")).all()
+    )
+
+
+def _coordinates(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The first three numbers (N, 3) of these lines; raises ``ValueError`` if there are fewer."""
+    spaces = np.flatnonzero(text == SPACE)
+    after = np.searchsorted(spaces, starts)
+    spaces = np.concatenate([spaces, [len(text)] * 3])
+    stops = np.minimum(np.stack([spaces[after], spaces[after + 1], spaces[after + 2]], axis=1), ends[:, None])
+    begins = np.concatenate([starts[:, None], stops[:, :2] + 1], axis=1)
+    if not (begins < stops).all():
+        raise ValueError("a line has fewer than three numbers")
+    return decimals(text, begins.ravel(), stops.ravel()).reshape(-1, 3)
+
+
+def _line_by_line(path: Path, content: bytes) -> RawClip:
+    """The bodies of a file, read line by line; raises ``DataError`` naming the line of anything wrong."""
+    try:
+        lines = content.decode("ascii").splitlines()
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a readable text file ({error})") from None
     cursor = _Cursor(path, lines)
     count = cursor.number("the number of frames")

@@ -11,8 +11,8 @@ import numpy as np
 from skeleton_adv.core.errors import DataError, SettingError
 from skeleton_adv.core.ranges import Range
 from skeleton_adv.core.skeleton import NTU25, Skeleton
-from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, Unit, outside
-from skeleton_adv.data.ntu import FILE_NAME, NAMES, Protocol, select_bodies, split_of
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, PaperSet, RawClip, Split, Take, Unit, outside
+from skeleton_adv.data.ntu import FILE_NAME, NAMES, Protocol, select_bodies, split_of, take_of
 from skeleton_adv.data.ntu_classes import NTU60_CLASSES, NTU120_CLASSES
 
 
@@ -58,6 +58,9 @@ class PreparedNTU(Dataset):
     @property
     def all_classes(self) -> tuple[str, ...]:
         return NTU120_CLASSES if self.protocol.endswith("120") else NTU60_CLASSES
+
+    def take(self, clip: Clip) -> Take | None:
+        return take_of(clip.name)
 
     def official(self, clip: Clip, where: str) -> Clip:
         """The clip; raises ``DataError`` naming ``where`` if its official name contradicts its label or split."""

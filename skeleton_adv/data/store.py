@@ -4,24 +4,27 @@ import hashlib
 import json
 import shutil
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from math import prod
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import IO
 
 import numpy as np
 from filelock import FileLock
 
 from skeleton_adv.core.errors import DataError
-from skeleton_adv.core.files import digest, whole, write_whole
+from skeleton_adv.core.files import digest, write_whole
+from skeleton_adv.core.memory import keep_freed_memory
+from skeleton_adv.data.building import Building, digest_of
 from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, Prepared, RawClip, Skipped, outside
+from skeleton_adv.data.subjects import Relabelled, Subjects
 
 FORMAT = 2
 LISTING, LISTING_DIGEST, FRAMES, EXISTS = "store.json", "store.sha256", "frames.npy", "exists.npy"
@@ -65,7 +68,7 @@ class Store:
         part = slice(self._starts[index], self._starts[index + 1])
         raw = RawClip(np.asarray(self._frames[part]), np.asarray(self._exists[part]))
         if index not in self._checked:
-            if _digest(raw) != self._digests[index]:
+            if digest_of(raw) != self._digests[index]:
                 raise self._damaged(f"clip {self.clips[index].name} has changed")
             self._checked.add(index)
         return raw
@@ -82,67 +85,82 @@ def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _digest(raw: RawClip) -> str:
-    return hashlib.sha256(raw.frames.tobytes() + raw.exists.tobytes()).hexdigest()
-
-
 def prepare(dataset: Dataset, cache: Path, watch: Watch = lambda clips, total: clips, workers: int = 1) -> Prepared:
     """Read all clips of a dataset into a store below ``cache``, or open the existing store.
 
-    A generator requires no store, because its clips are made on demand.
+    A generator requires no store, because its clips are made on demand. Clips labelled with subjects are in the store
+    of the actions.
 
     The store is written whole or not at all: it is built in a separate folder, which is renamed at the
-    end, so an interrupted preparation leaves nothing behind. Raises ``DataError`` at the first broken
+    end. An interrupted preparation continues where it stopped. Raises ``DataError`` at the first broken
     file; with ``dataset.on_error="skip"``, broken files are left out and listed in ``Store.skipped``.
     """
+    if isinstance(dataset, Subjects):
+        return Relabelled(prepare(dataset.actions, cache, watch, workers), dataset)
     if dataset.generated:
         return Generated(dataset)
-    key = hashlib.sha256(f"{FORMAT} {dataset.on_error} {dataset.fingerprint()}".encode()).hexdigest()[:16]
-    folder = cache / dataset.name / key
+    folder = _folder(dataset, cache)
     if folder.exists():
         return Store(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
             building = folder.with_suffix(".part")
-            shutil.rmtree(building, ignore_errors=True)
-            building.mkdir()
+            building.mkdir(exist_ok=True)
             try:
                 _build(dataset, building, watch, workers)
                 building.replace(folder)
-            finally:
-                shutil.rmtree(building, ignore_errors=True)
+            except DataError as error:
+                if not isinstance(
+                    error, _KilledError
+                ):  # the repaired files will have another digest, and another folder
+                    shutil.rmtree(building, ignore_errors=True)
+                raise
     return Store(folder)
+
+
+def stored(dataset: Dataset, cache: Path) -> Prepared | None:
+    """The prepared clips of a dataset, or None if they are not prepared."""
+    if dataset.generated:
+        return Generated(dataset)
+    folder = _folder(dataset, cache)
+    return Store(folder) if folder.exists() else None
+
+
+def _folder(dataset: Dataset, cache: Path) -> Path:
+    """Where the clips of a dataset with these settings and files are prepared."""
+    key = hashlib.sha256(f"{FORMAT} {dataset.on_error} {dataset.fingerprint()}".encode()).hexdigest()[:16]
+    return cache / dataset.name / key
 
 
 def _build(dataset: Dataset, folder: Path, watch: Watch, workers: int) -> None:
     listed = dataset.clips()
     _check_listed(dataset, listed)
-    shape = _shape(dataset)
-    skipped: list[Skipped] = []
-    kept: dict[Clip, tuple[int, str]] = {}  # number of frames, digest
-    total = hashlib.sha256()
-    with _npy(folder / FRAMES, np.float32, shape) as frames, _npy(folder / EXISTS, np.bool_, shape[1:]) as exists:
-        found = _read_all(dataset, listed, workers)
-        for clip, raw in zip(watch(listed, len(listed)), found, strict=True):
-            if isinstance(raw, DataError):
-                if dataset.on_error == "stop":
-                    raise DataError(f"{raw}; repair or remove the file, or skip such files with dataset.on_error=skip")
-                skipped.append(Skipped(clip.name, str(raw)))
+    building = Building(folder, (FRAMES, EXISTS), _shape(dataset), listed)
+    with building.opened() as known:
+        found = _read_all(dataset, listed, workers, len(known))
+        for number, clip in enumerate(watch(listed, len(listed))):
+            if number < len(known):
+                continue  # an earlier process has read it
+            raw = next(found)
+            if not isinstance(raw, DataError):
+                building.add(clip, raw)
                 continue
-            total.update(repr((clip, raw.frames.shape)).encode() + raw.frames.tobytes() + raw.exists.tobytes())
-            frames.write(raw.frames.tobytes())
-            exists.write(raw.exists.tobytes())
-            kept[clip] = len(raw.frames), _digest(raw)
+            if dataset.on_error == "stop":
+                raise DataError(f"{raw}; repair or remove the file, or skip such files with dataset.on_error=skip")
+            building.skip(Skipped(clip.name, str(raw)))
+    pairs = [*zip(listed, building.entries, strict=True)]
+    kept = [(clip, entry) for clip, entry in pairs if entry.skipped is None]
+    skipped = [Skipped(entry.name, entry.skipped) for _, entry in pairs if entry.skipped is not None]
     if not kept:
         raise DataError(f"{dataset.name}: no clip could be read; the first: {skipped[0].reason if skipped else 'none'}")
     content = {
-        "digest": total.hexdigest(),
+        "digest": building.total.hexdigest(),
         "dataset": dataset.name,
-        "shape": shape,
-        "clips": [asdict(clip) for clip in kept],
-        "lengths": [length for length, _ in kept.values()],
-        "clip_digests": [each for _, each in kept.values()],
+        "shape": _shape(dataset),
+        "clips": [asdict(clip) for clip, _ in kept],
+        "lengths": [entry.frames for _, entry in kept],
+        "clip_digests": [entry.digest for _, entry in kept],
         "skipped": [skip._asdict() for skip in skipped],
     }
     write_whole(folder / LISTING, json.dumps(content))
@@ -159,23 +177,6 @@ def _check_listed(dataset: Dataset, clips: Sequence[Clip]) -> None:
         if not 0 <= clip.label < num_classes:
             raise DataError(f"{dataset.name}: clip {clip.name} has label {clip.label}, not 0 to {num_classes - 1}")
         names.add(clip.name)
-
-
-@contextmanager
-def _npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> Iterator[IO[bytes]]:
-    """A ``.npy`` file for rows of this shape; the number of rows is written into its header at the end."""
-    kind = np.dtype(dtype)
-
-    def header(rows: int) -> None:
-        content = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (rows, *shape)}
-        file.seek(0)
-        np.lib.format.write_array_header_1_0(file, content)  # its length does not depend on the number of rows
-
-    with whole(path) as part, open(part, "wb") as file:
-        header(0)
-        start = file.tell()
-        yield file
-        header((file.tell() - start) // (kind.itemsize * prod(shape)))
 
 
 def read_checked(dataset: Dataset, clip: Clip) -> RawClip:
@@ -205,37 +206,48 @@ def _shape(dataset: Dataset) -> tuple[int, int, int]:
     return dataset.skeleton.channels, dataset.skeleton.num_joints, dataset.num_persons
 
 
-def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int) -> Iterator[RawClip | DataError]:
-    """Each clip in turn, or its error; ``workers`` processes read them if there are many files.
+def _read_all(dataset: Dataset, clips: Sequence[Clip], workers: int, first: int) -> Iterator[RawClip | DataError]:
+    """Each clip from number ``first`` in turn, or its error; ``workers`` processes read them if there are many files.
 
     Files without random access are read in this process, from the start.
     """
     streamed = dataset.one_pass(clips)
     if streamed is not None:
-        yield from (_or_error(dataset, clip, raw) for clip, raw in zip(clips, streamed, strict=True))
+        pairs = islice(zip(clips, streamed, strict=True), first, None)
+        yield from (_or_error(dataset, clip, raw) for clip, raw in pairs)
         return
+    clips = clips[first:]
     workers = min(workers, len(clips) // CLIPS_PER_WORKER)
-    if workers < 2:
+    if workers < 2 or type(dataset).__module__ == "__main__":  # a class of the user's script is unknown to workers
         yield from (_read(dataset, clip) for clip in clips)
         return
     # The processes are not forked, because a fork of a process with active threads may hang.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _keep, (_bare(dataset),))
+
+    def submit(part: Sequence[Clip]) -> Future[list[RawClip | DataError]]:
+        # A worker starts here. It inherits that interrupts are ignored: only the main process handles Ctrl-C.
+        with _interrupts_ignored(), _without_the_users_script():
+            return pool.submit(_read_kept, part)
+
     try:
         parts = [clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK)]
         ahead = 4 * workers  # limits the data that is read but not yet written
-        with _interrupts_ignored():  # workers inherit this, so that only the main process handles Ctrl-C
-            waiting = deque(pool.submit(_read_kept, part) for part in parts[:ahead])
+        waiting = deque(submit(part) for part in parts[:ahead])
         for part in [*parts[ahead:], *([None] * ahead)]:
             if waiting:
                 yield from waiting.popleft().result()
             if part is not None:
-                waiting.append(pool.submit(_read_kept, part))
+                waiting.append(submit(part))
     except BrokenProcessPool:
-        raise DataError(
+        raise _KilledError(
             "a process that reads files was killed, perhaps because memory ran out: try runtime.workers=1"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _KilledError(DataError):
+    """A process that reads files was killed, which is no fault of the files."""
 
 
 @contextmanager
@@ -248,6 +260,22 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _without_the_users_script() -> Iterator[None]:
+    """New processes do not run the user's script from its start.
+
+    A script without ``if __name__ == "__main__"`` would prepare the same clips in each of them, and wait there for the
+    lock that this process holds.
+    """
+    script = vars(sys.modules["__main__"])
+    hidden = {name: script.pop(name) for name in ("__file__", "__spec__") if name in script}
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        script.update({"__spec__": None} | hidden)
 
 
 def _bare(dataset: Dataset) -> Dataset:
@@ -273,6 +301,7 @@ _kept: list[Dataset] = []  # in a worker: its dataset, which is sent once and no
 
 
 def _keep(dataset: Dataset) -> None:
+    keep_freed_memory()
     _kept[:] = [dataset]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from skeleton_adv.core.errors import DataError
 from skeleton_adv.core.ranges import Count, Range
 from skeleton_adv.core.skeleton import KINECT20
-from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, outside
+from skeleton_adv.data.dataset import LARGEST, Clip, Dataset, RawClip, Take, outside
 from skeleton_adv.data.files import named_files
 from skeleton_adv.data.matlab import read_array
 
@@ -21,6 +21,7 @@ CLASSES = (
     *("pickup_and_throw", "jog", "walk", "sit_to_stand", "stand_to_sit", "lunge", "squat"),
 )
 FILE_NAME = re.compile(r"a(0*(?:[1-9]|1\d|2[0-7]))_s(\d+)_t(\d+)_skeleton\.mat")
+TRAINING_TRIALS = 2  # of four, if the classes are subjects
 MOST_FRAMES = 10_000  # the longest clip has 125
 
 
@@ -29,7 +30,8 @@ class UTDMHAD(Dataset):
     """UTD-MHAD (Chen, Jafari, Kehtarnavaz, ICIP 2015): 861 clips, 20 Kinect joints, one person.
 
     ``root`` contains the official files ``a*_s*_t*_skeleton.mat``. The split is by subject: odd subjects train,
-    even subjects test. Raises ``DataError`` if a file has an unexpected name.
+    even subjects test; with ``label=subject``, trials 1 and 2 train. Raises ``DataError`` if a file has an unexpected
+    name.
     """
 
     root: str
@@ -50,6 +52,11 @@ class UTDMHAD(Dataset):
             for path, (action, subject, _) in named_files(self.root, FILE_NAME, "a1_s1_t1_skeleton.mat")
             if action <= self.num_actions
         )
+
+    def take(self, clip: Clip) -> Take:
+        """The first two of a subject's four trials are for training."""
+        _, subject, trial = clip.name.split("_")
+        return Take(subject, "train" if int(trial[1:]) <= TRAINING_TRIALS else "test")
 
     def path(self, clip: Clip) -> Path:
         return Path(self.root).expanduser() / f"{clip.name}_skeleton.mat"

@@ -15,6 +15,23 @@ def none(network: nn.Module) -> nn.Module:
     return network
 
 
+def is_fitted(defense: Callable[[nn.Module], nn.Module]) -> bool:
+    """Whether a defense is fitted on training clips: it takes ``fitted``, the tensors that its method ``fit`` yields.
+
+    ``fit(view, pool, state)`` is a ``core.pool.Fit``. If ``fit_calls_network`` is false, one fit serves every network.
+    """
+    return "fitted" in signature(defense).parameters
+
+
+def check_in_space(name: str, skeleton: Skeleton) -> None:
+    """Raise ``SettingError`` if a defense that needs joints in space receives joints in an image."""
+    if len(skeleton.coords) < 3:
+        raise SettingError(
+            f"defense={name} has no meaning for {skeleton.name}, whose joints are in an image, where bones have no "
+            "constant length: choose another defense, or a dataset with joints in space"
+        )
+
+
 def check_option(defense: Callable[[nn.Module], nn.Module], chosen: str) -> None:
     """Raise ``SettingError`` if the values of a defense describe another option than ``chosen``.
 
@@ -39,11 +56,8 @@ def check_defense(defense: Callable[[nn.Module], nn.Module], chosen: str, skelet
     wrong setting is refused before any work; a user's own may need the network itself.
     """
     target: Any = getattr(defense, "func", defense)
-    if getattr(target, "in_space", False) and len(skeleton.coords) < 3:
-        raise SettingError(
-            f"defense={chosen} has no meaning for {skeleton.name}, whose joints are in an image, where bones have no "
-            "constant length: choose another defense, or a dataset with joints in space"
-        )
+    if getattr(target, "in_space", False):
+        check_in_space(chosen, skeleton)
     check_option(defense, chosen)
     if str(getattr(target, "__module__", "")).startswith("skeleton_adv."):
         defense(nn.Identity())

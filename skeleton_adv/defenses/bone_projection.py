@@ -10,6 +10,7 @@ from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.geometry import bones_exist, length
 from skeleton_adv.core.ranges import Range, checked
 from skeleton_adv.core.tree import bone_vectors, displacement
+from skeleton_adv.defenses import check_in_space
 from skeleton_adv.defenses.median import median
 
 
@@ -21,7 +22,7 @@ class BoneProjection(nn.Module):
     gradient through it is exact. ``share`` is the part of the way from each length to the median, 1: all of it. A bone
     exists in the frames in which both of its joints do; the joints beyond a missing one move with those before it. A
     bone of length 0 has no direction and stays. The lengths are those of the clip's coordinates, so the defense has
-    no meaning for joints in an image.
+    no meaning for joints in an image: it raises ``SettingError``.
     """
 
     in_space: ClassVar[bool] = True
@@ -33,6 +34,7 @@ class BoneProjection(nn.Module):
         self.network, self.share = network, share
 
     def forward(self, x: Tensor, context: Context) -> Tensor:  # (N, C, T, V, M) -> (N, K)
+        check_in_space("bone_projection", context.skeleton)
         moved = x + self.share * correction(x, context)
         logits: Tensor = self.network(torch.where(context.movable, moved, x), context)
         return logits

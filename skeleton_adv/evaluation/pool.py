@@ -1,4 +1,4 @@
-"""The training clips that an attacker has."""
+"""The training clips that an attacker or a defender has."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,6 +46,6 @@ class TrainingPool:
         numbers = hashed_order(self.prepared.clips, "train")
         if not numbers:
             raise DataError(
-                f"{self.dataset.name}: the attack requires training clips, but there are none: {self.dataset.splitting}"
+                f"{self.dataset.name}: the method requires training clips, but has none: {self.dataset.splitting}"
             )
         return numbers

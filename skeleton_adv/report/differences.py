@@ -31,11 +31,33 @@ def differences(runs: Sequence[Run], shown: Collection[str]) -> list[str]:
     for run, one in zip(runs, settings, strict=True):
         for key, group in groups.items():
             values.setdefault((key, _option(run, group)), set()).add(repr(one.get(key)))
-    found = []
-    for run, one in zip(runs, settings, strict=True):
+    found, limits = [], _limits(runs, settings)
+    for run, one, named in zip(runs, settings, limits, strict=True):
         apart = [key for key, group in groups.items() if len(values[key, _option(run, group)]) > 1]
-        found.append(", ".join(f"{key}={_short(one[key])}" for key in apart if one.get(key) is not None))
+        parts = [f"{key}={_short(one[key])}" for key in apart if one.get(key) is not None]
+        if named and any(key.startswith("constraint.") for key in apart):
+            parts = [named, *(part for part in parts if not part.startswith("constraint."))]
+        found.append(", ".join(parts))
     return found
+
+
+def _limits(runs: Sequence[Run], settings: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """For each run, ``constraint=`` and the option that its limits on the body are from; None if it is not known.
+
+    A threat model may replace the limits of ``constraint=``, and single values may be set, so a name counts only if
+    all runs that have it have the same limits, and no others have them.
+    """
+    ours = [repr({key: one[key] for key in sorted(one) if key.startswith("constraint.")}) for one in settings]
+    names = [run.choices.get("constraint") for run in runs]
+    without = {
+        name: values for run, name, values in zip(runs, names, ours, strict=True) if not run.choices.get("threat")
+    }
+    for place, run in enumerate(runs):
+        if run.choices.get("threat") and without.get(names[place], ours[place]) != ours[place]:
+            names[place] = run.choices["threat"]
+    pairs = {*zip(names, ours, strict=True)}
+    clear = {name for name, values in pairs if sum(name == n or values == v for n, v in pairs) == 1}
+    return [f"constraint={name}" if name in clear and name is not None else None for name in names]
 
 
 def _copies(settings: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -62,12 +62,13 @@ def show_new(runs: Sequence[Run]) -> None:
         print(new_runs(runs))
 
 
-def finished(root: Path, strict: bool, required: bool = True) -> list[Run]:
+def finished(root: Path, strict: bool, required: bool = True, once: bool = False) -> list[Run]:
     """All finished runs below a folder; unfinished ones are named on the error stream.
 
-    Raises ``RunError`` if there is none, unless they are not ``required``.
+    ``once``: whether copies of one run with the same rows count once. Raises ``RunError`` if there is no run, unless
+    they are not ``required``.
     """
-    runs, unfinished = load_runs(root, strict)
+    runs, unfinished = load_runs(root, strict, once)
     for folder in unfinished:
         print(f"left out, because it is unfinished: {folder}", file=sys.stderr)
     if required and not runs:

@@ -56,7 +56,7 @@ class SavedClips:
         from safetensors import SafetensorError, safe_open
 
         locations: dict[int, Location] = {}
-        for path in sorted(self.folder.glob("*.safetensors")):
+        for path in self._files:
             try:
                 with safe_open(path, framework="np") as file:
                     numbers = file.get_tensor("index").tolist() if {*arrays} <= {*file.keys()} else []
@@ -69,7 +69,7 @@ class SavedClips:
         """The names of the arrays in the first file of the run."""
         from safetensors import safe_open
 
-        with safe_open(min(self.folder.glob("*.safetensors")), framework="np") as file:
+        with safe_open(self._files[0], framework="np") as file:
             return list(file.keys())
 
     def load(self, index: Sequence[int]) -> np.ndarray:
@@ -88,6 +88,11 @@ class SavedClips:
         for number in sorted(self._adversarial):
             total.update(number.to_bytes(8) + self.load([number]).tobytes())
         return total.hexdigest()
+
+    @property
+    def _files(self) -> list[Path]:
+        """The files of the run, and those of its shards."""
+        return sorted([*self.folder.glob("*.safetensors"), *self.run.glob("shard_*/clips/*.safetensors")])
 
     @cached_property
     def _adversarial(self) -> dict[int, Location]:

@@ -97,6 +97,11 @@ class RunFolder:
             write_json(self._begun, {**self._read_begun(), "with": known})
         return known
 
+    def announce(self, facts: Mapping[str, Any]) -> None:
+        """Record in ``begun.json`` what is being done, for those who watch an unfinished run."""
+        if self._read_begun().get("doing") != dict(facts):
+            write_json(self._begun, {**self._read_begun(), "doing": dict(facts)})
+
     def compare(self, rows: Sequence[Row]) -> None:
         """Raise ``RunError`` if clips that were attacked again do not match their rows.
 

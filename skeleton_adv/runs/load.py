@@ -19,6 +19,7 @@ from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.runs.identity import effective
 from skeleton_adv.runs.legacy import completed
 from skeleton_adv.runs.schema import KINDS, RowKind, constraint_columns
+from skeleton_adv.runs.shards import Shard
 
 READ_AS = {"int": "i", "float": "fi", "bool": "b", "text": "O"}  # numpy's type letters that a column may be read as
 Facts = Mapping[str, Any]
@@ -62,7 +63,9 @@ class Run:
     image_size: Sequence[float] | None = None  # width and height in pixels, if they are known
     minimises: str | None = None  # the norm that the attack minimises: l2, linf, rms or l0
     members: Sequence[str] = ()  # of a surrogate that is an ensemble: the names of their options
+    origin: Facts | None = None  # the run whose saved clips the victim judges, if it does
     remarks: Sequence[str] = ()  # what a reader must know about the networks, one sentence each
+    shard: Facts | None = None  # of which the rows are a part of the run: part, of, and the clips of all parts
 
     @property
     def victim(self) -> str:
@@ -93,6 +96,11 @@ class Run:
     @property
     def targeted(self) -> bool:
         return bool(self.settings.get("targeted", False))
+
+    @property
+    def split(self) -> str:
+        """The clips that are attacked: test or train."""
+        return str(self.settings.get("split", "test"))
 
     @property
     def target(self) -> str | None:
@@ -188,7 +196,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("remarks", "members"), (list, type(None))),
     "minimises": (str, type(None)),
     "trained_here": (bool, type(None)),
-    **dict.fromkeys(("sweep", "surrogate_training", "body"), (dict, type(None))),
+    **dict.fromkeys(("sweep", "surrogate_training", "body", "origin", "shard"), (dict, type(None))),
 }
 DEFAULTS: dict[str, Any] = {"seeds": {}, "classes": [], "skeleton": "", "surrogate_training": {}}
 
@@ -363,31 +371,104 @@ def _may_be_empty(values: pd.Series, kind: str) -> bool:
     return kind == "bool" and len(filled) < len(values) and bool(filled.isin([True, False]).all())
 
 
-def load_runs(root: Path, strict: bool = False) -> tuple[list[Run], list[Path]]:
+def load_runs(root: Path, strict: bool = False, once: bool = False) -> tuple[list[Run], list[Path]]:
     """All finished runs below a folder, in a fixed order, and the folders of unfinished runs.
+
+    ``once``: whether copies of one run with the same rows count once.
 
     Raises ``RunError`` as ``load_run`` does, for two copies of one run, and with ``strict`` for an unfinished run.
     """
     files = [f"{kind.file}{end}" for kind in KINDS.values() for end in ("", ".gz")]
     folders = sorted({path.parent for name in files for path in root.rglob(name)})
-    loaded = [(folder, load_run(folder)) for folder in folders]
-    unfinished = [folder for folder, run in loaded if run is None]
+    runs, unfinished = load_folders(folders, once)
     if strict and unfinished:
         raise RunError(
             f"{unfinished[0]} has no run.json, so it is unfinished: run its command again, "
             "delete the folder, or leave out --strict"
         )
-    return without_duplicates(run for _, run in loaded if run is not None), unfinished
+    return runs, unfinished
 
 
-def without_duplicates(runs: Iterable[Run]) -> list[Run]:
-    """These runs as a list; raises ``RunError`` if two of them are the same run, which would count twice."""
-    folders: dict[tuple[str, str, str], Path | None] = {}
-    checked = []
+def load_folders(folders: Iterable[Path], once: bool = False) -> tuple[list[Run], list[Path]]:
+    """The finished runs in these folders, and the unfinished folders; shards are joined to the runs that they are of.
+
+    Shards that are missing count as unfinished; ``once``: whether copies with the same rows count once. Raises
+    ``RunError`` as ``load_runs`` does.
+    """
+    whole: list[Run] = []
+    unfinished: list[Path] = []
+    shards: dict[Path, list[Path]] = {}
+    for folder in folders:
+        if Shard.of_folder(folder) is not None:
+            shards.setdefault(folder.parent, []).append(folder)
+        elif (run := load_run(folder)) is not None:
+            whole.append(run)
+        else:
+            unfinished.append(folder)
+    for folder, parts in shards.items():
+        joined, missing = join(folder, parts)
+        same = next((run for run in whole if run.folder == folder), None)
+        if same is not None and (joined is None or joined.done <= same.done):
+            continue  # the run was also made as a whole
+        unfinished += missing
+        whole += [] if joined is None else [joined]
+    return without_duplicates(whole, once), sorted(unfinished)
+
+
+def join(folder: Path, parts: Sequence[Path]) -> tuple[Run | None, list[Path]]:
+    """A run from its shards, or None and the folders of the shards that are missing or unfinished.
+
+    Raises ``RunError`` if the shards are not those of one run, if two of them contain a clip, or if a clip is missing.
+    """
+    shards = {shard: part for part in parts if (shard := Shard.of_folder(part)) is not None}
+    of = sorted({shard.of for shard in shards})
+    if len(of) > 1:
+        raise RunError(
+            f"{folder} contains shards of {of[0]} and of {of[1]} parts, which overlap: keep those of one number of "
+            "parts, and delete the others"
+        )
+    runs = {shard.part: run for shard, part in shards.items() if (run := load_run(part)) is not None}
+    missing = [folder / Shard(part, of[0]).folder for part in range(1, of[0] + 1) if part not in runs]
+    if missing:
+        return None, missing
+    records = _records([runs[part] for part in sorted(runs)])
+    twice = records["name"][records["index"].duplicated()]
+    if len(twice):
+        raise RunError(f"two shards in {folder} contain clip {twice.iloc[0]}: delete the shards, and run them again")
+    clips = {run.shard.get("clips") for run in runs.values() if run.shard is not None}
+    if clips != {len(records)}:
+        raise RunError(
+            f"the shards in {folder} contain {len(records)} clips, but the run has "
+            f"{' or '.join(sorted(map(str, clips)))}: run all of them with the same runtime.limit"
+        )
+    return replace(runs[1], records=records, folder=folder, done=len(records), shard=None), []
+
+
+def _records(runs: Sequence[Run]) -> pd.DataFrame:
+    """The rows of all shards in the order of the dataset; raises ``RunError`` if one is of another run."""
+    for run in runs[1:]:
+        for name in ("identity", "kind", "columns", "settings", "total"):
+            if getattr(run, name) != getattr(runs[0], name):
+                raise RunError(f"{run.folder} has another {name} than {runs[0].folder}: they are not shards of one run")
+    return pd.concat([run.records for run in runs]).sort_values("index", ignore_index=True)
+
+
+def _same_rows(one: Run, other: Run) -> bool:
+    """Whether two copies of a run have equal values in the columns that both have, apart from the time they took."""
+    common = [name for name in one.records if name in other.records and name != "seconds"]
+    return one.records[common].equals(other.records[common])
+
+
+def without_duplicates(runs: Iterable[Run], once: bool = False) -> list[Run]:
+    """These runs as a list; raises ``RunError`` if two of them are the same run, which would count twice.
+
+    ``once``: whether copies with the same rows are allowed, of which the one with the most columns stays.
+    """
+    found: dict[tuple[str, str, str], Run] = {}
     for run in runs:
         key = (run.dataset, run.kind, run.identity)
-        if key in folders:
-            raise RunError(f"{folders[key]} and {run.folder} are the same run: use a folder that contains one of them")
-        folders[key] = run.folder
-        checked.append(run)
-    return checked
+        other = found.get(key)
+        if other is not None and not (once and _same_rows(other, run)):
+            raise RunError(f"{other.folder} and {run.folder} are the same run: use a folder that contains one of them")
+        found[key] = run if other is None or len(run.columns) > len(other.columns) else other
+    return list(found.values())

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from skeleton_adv.command.job import Job, Task
 from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.memory import keep_freed_memory
 from skeleton_adv.core.ranges import nearest
-from skeleton_adv.tasks.memory import keep_freed_memory
 
-HELPERS = ("__init__", "fitting", "memory", "resume", "weights")  # what several tasks need
+HELPERS = ("__init__", "fitting", "resume", "weights")  # what several tasks need
 
 
 def names() -> list[str]:

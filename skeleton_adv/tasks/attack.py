@@ -1,7 +1,7 @@
-"""``task=attack``: attack the test clips, one row per clip."""
+"""``task=attack``: attack the test or the training clips, one row per clip."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -15,11 +15,10 @@ from skeleton_adv.attacks import Attack, AttackResult
 from skeleton_adv.command.job import Job
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.errors import RunError, SettingError
-from skeleton_adv.core.files import read_json
 from skeleton_adv.core.masks import allowed, joint_budgets
 from skeleton_adv.core.progress import Progress
 from skeleton_adv.core.ranges import Count, Range, Whole
-from skeleton_adv.data.clips import Prepared, hashed_order
+from skeleton_adv.data.clips import Prepared, Split, hashed_order
 from skeleton_adv.defenses import check_defense, none
 from skeleton_adv.evaluation.attack import Evaluation
 from skeleton_adv.evaluation.made import Kept
@@ -28,13 +27,23 @@ from skeleton_adv.evaluation.pool import TrainingPool, batches
 from skeleton_adv.evaluation.targets import Target, resolve_class
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.clips import PAIR, SavedClips
+from skeleton_adv.runs.costs import JUDGING
 from skeleton_adv.runs.identity import REVISIONS, identity, source_of
 from skeleton_adv.runs.schema import ATTACK
-from skeleton_adv.tasks.fitting import fitted_part
-from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.fitting import fitted_defense, fitted_part
+from skeleton_adv.tasks.judged import Origin, origin_folder, read_origin, reading, with_label
+from skeleton_adv.tasks.resume import (
+    Chunks,
+    Plan,
+    carry_out,
+    facts_of,
+    is_done,
+    prepared_clips,
+    test_clips,
+    training_clips,
+)
 from skeleton_adv.tasks.weights import Weights, check_victim, gives_features, role_settings, weights_of
 
-JUDGING = 4  # minimum passes per chunk besides the attack's: clean, adversarial, noise, gradient
 SEEDED = ("random", "least_likely")  # targets that are not class names
 OF_THE_ATTACK = ("attack", "constraint", "targeted", "target", "adaptive", "surrogate", "surrogate_checkpoint")
 
@@ -53,48 +62,77 @@ class Task:
     seed: Whole
     batch_size: Annotated[int, Range("[1, 4096]")]
     plausibility: bool = False
+    split: Split = "test"
 
     def run(self, job: Job) -> Path:
-        """Attack the test clips; resume an unfinished run; do nothing if all clips are done."""
+        """Attack the clips; resume an unfinished run; do nothing if all clips are done."""
         self.check(job)
+        task, job = self._found(job)
+        if task is not self:
+            return task.run(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
-        self._check_origin(job, prepared)
-        weights: dict[str, Weights] = {role.key: weights_of(job, role) for role in job.roles}
-        settings = self.settings(job, prepared, weights)
-        folder = run_folder(job, str(job.choices["attack"]), settings, ATTACK)
-        everything = test_clips(job, prepared)
-        order = everything[: job.runtime.limit]
+        weights = self._weights(job)
+        plan = self.plan(job, prepared)
+        folder, order = plan.folder, plan.order
         clips_saved = partial(self._clips_saved, job, folder.path, order)
         if is_done(folder, order, clips_saved):
             return folder.path
         name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
-        # An ensemble counts the passes of its members, of which an attack may call each alone.
-        together = job.surrogate is not None and job.surrogate.members
-        passes = None if together else attacks.passes_of(self.attack)
-        progress = Progress(name, None if passes is None else passes + JUDGING)
-        facts = facts_of(job, settings, folder.path.name, device)
+        progress = Progress(name, plan.passes)
+        facts = facts_of(job, plan, device)
         evaluation, training = self._evaluation(job, prepared, weights, facts, device, progress)
         facts |= training | self._facts(job, evaluation)
-        facts |= {"total": len(everything), "skipped_files": len(prepared.skipped)}
-        origin = {"run": folder.path.name, "dataset": job.dataset.name, "prepared": prepared.digest}
-        origin |= {key: str(facts[key]) for key in ("device", "git_commit", "versions")}
+        facts |= {"skipped_files": len(prepared.skipped), **self._source(job, self._read_origin(job))}
+        made_by = {"run": plan.identity, "dataset": job.dataset.name, "prepared": prepared.digest}
+        made_by |= {key: str(facts[key]) for key in ("device", "git_commit", "versions")}
 
         def work(done: set[int]) -> None:
             def keep(numbers: list[int], rows: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
                 folder.compare(rows)
                 # Clips of a process that died before writing their rows may come from another machine.
-                SavedClips(folder.path).save(numbers, arrays, origin, overwrite=not done.issuperset(numbers))
+                SavedClips(folder.path).save(numbers, arrays, made_by, overwrite=not done.issuperset(numbers))
 
             saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
             evaluation.run(order, done, folder.append, progress.over, *saving)
 
-        return carry_out(folder, order, evaluation.columns, prepared, facts, work, clips_saved)
+        return carry_out(plan, evaluation.columns, prepared, facts, work, clips_saved)
+
+    def plan(self, job: Job, prepared: Prepared) -> Plan:
+        """The rows that the job makes; nothing is computed or written."""
+        task, job = self._found(job)
+        if task is not self:
+            return task.plan(job, prepared)
+        everything, usable = self._clips(job, prepared, self._read_origin(job))
+        settings = self.settings(job, prepared, self._weights(job))
+        # An ensemble counts the passes of its members, of which an attack may call each alone.
+        together = job.surrogate is not None and job.surrogate.members
+        passes = None if together else attacks.passes_of(self.attack)
+        return Plan.of(
+            job,
+            (str(job.choices["attack"]), settings, ATTACK),
+            usable,
+            Chunks(self.batch_size, None if passes is None else passes + JUDGING, self.batch_size, backward=True),
+            total=len(everything),
+        )
+
+    def _found(self, job: Job) -> "tuple[Task, Job]":
+        """The task and the job, with the run whose clips are read if a folder above it is given."""
+        path = self._origin(job)
+        if path is None or (found := origin_folder(path, self.split)) == path:
+            return self, job
+        reads: Callable[..., AttackResult] = self.attack
+        return replace(self, attack=partial(reads, path=str(found))), reading(job, found)
+
+    def _weights(self, job: Job) -> dict[str, Weights]:
+        return {role.key: weights_of(job, role) for role in job.roles}
 
     def settings(self, job: Job, prepared: Prepared, weights: Mapping[str, Weights]) -> dict[str, Any]:
         """Every setting that can change a number of a row."""
         more: dict[str, Any] = {}
         if job.surrogate is not None:
             more |= role_settings(job, job.surrogate) | {"surrogate_checkpoint": weights["surrogate"].digest}
+        if self.split != "test":
+            more |= {"split": self.split}
         if job.choices["defense"] != "none":
             more |= {"adaptive": self.adaptive, "judgements": self.judgements}
         return {
@@ -192,6 +230,10 @@ class Task:
         path = job.settings["attack"].get("path")
         return None if path is None else Path(path)
 
+    def _read_origin(self, job: Job) -> Origin | None:
+        path = self._origin(job)
+        return None if path is None else read_origin(path)
+
     def _attack_settings(self, job: Job) -> dict[str, Any]:
         """An attack's settings, with saved clips identified by content, not by path; and its revision."""
         own, origin = dict(job.settings["attack"]), self._origin(job)
@@ -200,23 +242,58 @@ class Task:
         own |= source_of(self.attack)
         return own | {"path": SavedClips(origin).digest()} if origin else own
 
-    def _check_origin(self, job: Job, prepared: Prepared) -> None:
-        """Raise ``RunError`` if clips come from a run on other data or with another goal."""
-        run = self._origin(job)
-        if run is None:
-            return
-        if not (run / "run.json").exists():
-            raise RunError(f"attack.path={run} is not a finished run: it contains no run.json")
-        made = read_json(run / "run.json").get("settings")
-        if not isinstance(made, dict) or not isinstance(made.get("dataset"), dict):
-            raise RunError(f"attack.path={run}: its run.json does not say with which settings its clips were made")
+    def _clips(self, job: Job, prepared: Prepared, origin: Origin | None) -> tuple[list[int], list[int]]:
+        """The clips to attack, and those of them that can be attacked, which differ for saved clips of other labels.
+
+        Raises ``RunError`` if the saved clips are from a run on other data or with another goal.
+        """
+        clips = test_clips(job, prepared) if self.split == "test" else training_clips(job, prepared)
+        if origin is None:
+            return clips, clips
         ours: dict[str, Any] = {"prepared": prepared.digest, "target": self._target_name(job)}
-        ours |= {"targeted": self.targeted, "seed": self.seed}
-        ours |= {f"dataset.{name}": value for name, value in job.dataset_settings.items()}
-        theirs = {**made, **{f"dataset.{name}": value for name, value in made["dataset"].items()}}
-        for name, value in ours.items():
-            if theirs.get(name) != value:
-                raise RunError(f"attack.path={run} was made with {name}={theirs.get(name)}, not {value}")
+        ours |= {"targeted": self.targeted, "seed": self.seed, "split": self.split}
+        settings, foreign = dict(job.dataset_settings), origin.label != job.dataset.label
+        if foreign:
+            self._check_labels(job, origin)
+            relabelled = prepared_clips(with_label(job, origin.label))
+            ours["prepared"] = relabelled.digest
+            settings.pop("label", None)
+        origin.check(ours | {f"dataset.{name}": value for name, value in settings.items()})
+        if not foreign:
+            return clips, clips
+        common = origin.common(clips, relabelled)
+        return common, self._some(origin.saved(common), job, origin)
+
+    def _check_labels(self, job: Job, origin: Origin) -> None:
+        """Raise ``SettingError`` if clips that were attacked with other labels cannot be judged in this way."""
+        if self.targeted or self.split != "test":
+            raise SettingError(
+                f"attack.path={origin.folder} attacks a recogniser of {origin.label}s, but dataset.label="
+                f"{job.dataset.label}: its clips can be judged with targeted=false split=test only"
+            )
+
+    def _some(self, numbers: list[int], job: Job, origin: Origin) -> list[int]:
+        """The clips; raises ``RunError`` if there are none."""
+        if not numbers:
+            raise RunError(
+                f"attack.path={origin.folder} has saved no clip that is also a test clip with dataset.label="
+                f"{job.dataset.label}: attack more clips"
+            )
+        return numbers
+
+    def _source(self, job: Job, origin: Origin | None) -> dict[str, Any]:
+        """The facts about the origin of the clips.
+
+        Runs on other clips than the dataset's test clips belong to a dataset of their own in the tables.
+        """
+        name = job.dataset.name if self.split == "test" else f"{job.dataset.name}_train"
+        if origin is None:
+            return {"dataset": name}
+        facts = origin.facts()
+        if origin.label == job.dataset.label:
+            return {"dataset": name, "origin": facts}
+        theirs = {"dataset": facts["dataset"], "stands_for": origin.about.get("stands_for")}
+        return theirs | {"origin": facts}
 
     def _saved(self, job: Job, run: Path) -> set[int]:
         """The clips that are saved with everything that the job keeps."""
@@ -272,7 +349,7 @@ class Task:
         """The victim, the network that is attacked, and the facts about their trainings."""
         defended = partial(Victim, device=device, on_call=progress.pulse)
         network, training = weights["model"].load(prepared)
-        victim = defended(network, self.defense)
+        victim = defended(network, fitted_defense(job, self.defense, network, prepared, weights["model"], device))
         if job.surrogate is None:
             return victim, victim if self.adaptive else defended(network, none), training
         source, theirs = weights["surrogate"].load(prepared)

@@ -19,7 +19,8 @@ from skeleton_adv.evaluation.certify import Certification
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.identity import REVISIONS, source_of
 from skeleton_adv.runs.schema import CERTIFICATE
-from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.fitting import fitted_defense
+from skeleton_adv.tasks.resume import Chunks, Plan, carry_out, facts_of, is_done, prepared_clips, test_clips
 from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 
 
@@ -35,20 +36,18 @@ class Task:
         """Certify the test clips; resume an unfinished run, even within a clip; do nothing if all clips are done."""
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
-        weights = weights_of(job, job.victim)
-        settings = self.settings(job, prepared, weights)
-        folder = run_folder(job, "certify", settings, CERTIFICATE)
-        everything = test_clips(job, prepared)
-        order = everything[: job.runtime.limit]
+        plan = self.plan(job, prepared)
+        folder, order = plan.folder, plan.order
         if is_done(folder, order):
             return folder.path
+        weights = weights_of(job, job.victim)
         network, training = weights.load(prepared)
-        self._warn(training["trained_noise"])
+        defense = fitted_defense(job, self.defense, network, prepared, weights, device)
         how = self.smoothing
-        passes = -(-how.n0 // how.at_once) + -(-how.n // how.at_once) + 1
         what = f"certifying {job.victim.option}, {how.clips} clips at once"
-        progress = Progress(what, None if how.stop else passes)
-        victim = Victim(network, self.defense, device, progress.pulse)
+        progress = Progress(what, None if how.stop else plan.passes)
+        victim = Victim(network, defense, device, progress.pulse)
+        self._warn(training["trained_noise"], getattr(victim.module, "removes", None))
         if victim.randomised:
             raise SettingError(
                 f"defense={job.choices['defense']} draws its own noise: certify with defense=none or temporal_filter"
@@ -58,9 +57,20 @@ class Task:
         def work(done: set[int]) -> None:
             certification.run(order, done, folder.append, progress.over, folder.path / ".counts.npz")
 
-        facts = facts_of(job, settings, folder.path.name, device) | training
-        facts |= {"total": len(everything), "access": "none", "randomised": False, "constraints": {}}
-        return carry_out(folder, order, certification.columns, prepared, facts, work)
+        facts = facts_of(job, plan, device) | training
+        facts |= {"access": "none", "randomised": False, "constraints": {}}
+        return carry_out(plan, certification.columns, prepared, facts, work)
+
+    def plan(self, job: Job, prepared: Prepared) -> Plan:
+        """The rows that the job makes; nothing is computed or written."""
+        how = self.smoothing
+        passes = -(-how.n0 // how.at_once) + -(-how.n // how.at_once) + 1
+        return Plan.of(
+            job,
+            ("certify", self.settings(job, prepared, weights_of(job, job.victim)), CERTIFICATE),
+            test_clips(job, prepared),
+            Chunks(how.clips, passes, how.clips * how.at_once, backward=False),
+        )
 
     def settings(self, job: Job, prepared: Prepared, weights: Weights) -> dict[str, Any]:
         """Every setting that can change a certificate."""
@@ -85,10 +95,14 @@ class Task:
             )
         check_defense(self.defense, str(job.choices["defense"]), job.dataset.skeleton)
 
-    def _warn(self, trained: float | None) -> None:
-        """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded."""
-        if trained != self.smoothing.sigma:
+    def _warn(self, trained: float | None, removed: float | None) -> None:
+        """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded.
+
+        ``removed`` is the noise that its defense was fitted to remove, if it removes any.
+        """
+        if self.smoothing.sigma not in (trained, removed):
             known = "the noise of the victim's training is not recorded"
             known = known if trained is None else f"the victim was trained with noise of {trained:g}"
+            known = known if removed is None else f"the defense removes noise of {removed:g}"
             here = f"it is certified with noise of {self.smoothing.sigma:g}"
             log(f"warning: {known}; {here}: certified accuracy may be low")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from skeleton_adv.runs.identity import identity, source_of
 from skeleton_adv.runs.load import Run
 from skeleton_adv.runs.schema import DETECTION
 from skeleton_adv.tasks.fitting import load_part, save_part
-from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.resume import Chunks, Plan, carry_out, facts_of, is_done, prepared_clips, test_clips
 from skeleton_adv.tasks.saved import Ours, attack_run, attacked, of_run
 from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 from skeleton_adv.train.fitted import Fitted
@@ -62,14 +62,8 @@ class Task:
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         weights = weights_of(job, job.victim)
-        ours = Ours(weights.digest, prepared.digest, job.dataset_settings, self.targeted)
-        run = attack_run(Path(self.judged), "judged", ours)
-        fit_on = [attack_run(Path(path), "fit_on", ours) for path in self._fit_on]
-        job = replace(job, choices={**job.choices, "attack": run.attack, "defense": "none"})
-        settings = self.settings(job, prepared, weights, run, fit_on)
-        folder = run_folder(job, f"{job.choices['detector']}_on_{run.attack}", settings, DETECTION)
-        parts = self._parts(job, prepared, run)
-        order = list(parts.judged)[: job.runtime.limit]
+        job, plan, run, fit_on, parts = self._begun(job, prepared, weights)
+        folder, order, settings = plan.folder, plan.order, plan.settings
         if is_done(folder, order):
             return folder.path
         network, training = weights.load(prepared)
@@ -78,11 +72,27 @@ class Task:
         score, threshold = self._fitted(job, Fitting(job.dataset, prepared, victim), parts, fit_on, settings)
         joint = self._joint(run) if self.adaptive else None
         detection = Detection(job.dataset, prepared, victim, score, threshold, attacked(run), joint, self.batch_size)
-        facts = facts_of(job, settings, folder.path.name, device) | training
-        facts |= {"total": len(parts.judged), "access": "adaptive" if self.adaptive else "oblivious"}
+        facts = facts_of(job, plan, device) | training
+        facts |= {"access": "adaptive" if self.adaptive else "oblivious"}
         facts |= {"randomised": False, "constraints": {}}
         work = partial(detection.run, order, append=folder.append, over=progress.over)
-        return carry_out(folder, order, detection.columns, prepared, facts, work)
+        return carry_out(plan, detection.columns, prepared, facts, work)
+
+    def plan(self, job: Job, prepared: Prepared) -> Plan:
+        """The rows that the job makes; nothing is computed or written."""
+        return self._begun(job, prepared, weights_of(job, job.victim)).plan
+
+    def _begun(self, job: Job, prepared: Prepared, weights: Weights) -> "_Begun":
+        """What is known before anything is computed."""
+        ours = Ours(weights.digest, prepared.digest, job.dataset_settings, self.targeted)
+        run = attack_run(Path(self.judged), "judged", ours)
+        fit_on = [attack_run(Path(path), "fit_on", ours) for path in self._fit_on]
+        job = replace(job, choices={**job.choices, "attack": run.attack, "defense": "none"})
+        settings = self.settings(job, prepared, weights, run, fit_on)
+        parts = self._parts(job, prepared, run)
+        what = f"{job.choices['detector']}_on_{run.attack}"
+        plan = Plan.of(job, (what, settings, DETECTION), list(parts.judged), Chunks(self.batch_size))
+        return _Begun(job, plan, run, fit_on, parts)
 
     @property
     def _fit_on(self) -> Sequence[str]:
@@ -206,6 +216,16 @@ class Task:
                 f"fit_on={[*self.fit_on]}: none of these attacks fools the victim on a clip of fit_clips that it "
                 "classifies correctly: use stronger attacks, or save more clips"
             )
+
+
+class _Begun(NamedTuple):
+    """A job with the options of the judged attack, and what it works on."""
+
+    job: Job
+    plan: Plan
+    run: Run
+    fit_on: Sequence[Run]
+    parts: _Parts
 
 
 _FIT = ("detector", "fit_on", "fit_clips", "per_class", "seed", "checkpoint", "prepared")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
@@ -25,7 +25,7 @@ from skeleton_adv.evaluation.identify import (
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.load import Run
 from skeleton_adv.runs.schema import IDENTIFICATION
-from skeleton_adv.tasks.resume import carry_out, facts_of, is_done, prepared_clips, run_folder, test_clips
+from skeleton_adv.tasks.resume import Chunks, Plan, carry_out, facts_of, is_done, prepared_clips, test_clips
 from skeleton_adv.tasks.saved import Ours, attack_run, attacked, of_run
 from skeleton_adv.tasks.weights import Weights, check_victim, role_settings, weights_of
 
@@ -50,13 +50,8 @@ class Task:
         self.check(job)
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
         weights = weights_of(job, job.victim)
-        ours = Ours(weights.digest, prepared.digest, job.dataset_settings, self.targeted)
-        run = attack_run(Path(self.judged), "judged", ours)
-        job = replace(job, choices={**job.choices, "attack": run.attack, "defense": "none"})
-        settings = self.settings(job, prepared, weights, run)
-        folder = run_folder(job, f"{self.of}_after_{run.attack}", settings, IDENTIFICATION)
-        gallery, probes = self._parts(job, prepared, run)
-        order = probes[: job.runtime.limit]
+        job, plan, run, gallery = self._begun(job, prepared, weights)
+        folder, order = plan.folder, plan.order
         if is_done(folder, order):
             return folder.path
         network, training = weights.load(prepared)
@@ -65,11 +60,26 @@ class Task:
         usual = gallery.usual(victim.device) if self.bones == "normalised" else None
         extractor = Extractor(victim, self.layer, self.distance, self.bones, usual)
         made = Identification(gallery, extractor, gallery.templates(extractor), attacked(run), self.of, self.batch_size)
-        facts = facts_of(job, settings, folder.path.name, device) | training
-        facts |= {"total": len(probes), "access": run.access, "randomised": False, "constraints": {}}
+        facts = facts_of(job, plan, device) | training
+        facts |= {"access": run.access, "randomised": False, "constraints": {}}
         facts |= {"identities": gallery.names}
         work = partial(made.run, order, append=folder.append, over=progress.over)
-        return carry_out(folder, order, made.columns, prepared, facts, work)
+        return carry_out(plan, made.columns, prepared, facts, work)
+
+    def plan(self, job: Job, prepared: Prepared) -> Plan:
+        """The rows that the job makes; nothing is computed or written."""
+        return self._begun(job, prepared, weights_of(job, job.victim)).plan
+
+    def _begun(self, job: Job, prepared: Prepared, weights: Weights) -> "_Begun":
+        """What is known before anything is computed."""
+        ours = Ours(weights.digest, prepared.digest, job.dataset_settings, self.targeted)
+        run = attack_run(Path(self.judged), "judged", ours)
+        job = replace(job, choices={**job.choices, "attack": run.attack, "defense": "none"})
+        settings = self.settings(job, prepared, weights, run)
+        gallery, probes = self._parts(job, prepared, run)
+        what = f"{self.of}_after_{run.attack}"
+        plan = Plan.of(job, (what, settings, IDENTIFICATION), probes, Chunks(self.batch_size))
+        return _Begun(job, plan, run, gallery)
 
     def settings(self, job: Job, prepared: Prepared, weights: Weights, run: Run) -> dict[str, Any]:
         """Every setting that can change a number of a row."""
@@ -121,3 +131,12 @@ class Task:
         found = Gallery(job.dataset, prepared, gallery, who)
         check_gallery(found.names, [who[number] for number in probes], self.gallery, self.of)
         return found, probes
+
+
+class _Begun(NamedTuple):
+    """A job with the options of the attack, and what it works on."""
+
+    job: Job
+    plan: Plan
+    run: Run
+    gallery: Gallery

@@ -8,7 +8,8 @@ from typing import Any
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.evaluation.detect import Attacked
 from skeleton_adv.runs.clips import PAIR, SavedClips
-from skeleton_adv.runs.load import Run, load_run
+from skeleton_adv.runs.load import Run
+from skeleton_adv.runs.saved import runs_below, with_most
 
 NO_ATTACK = "is not a finished attack: name the folder that contains its run.json"
 
@@ -35,6 +36,8 @@ class Ours:
                     f"was made with another {name} than this job has: run the attack again with the same model and "
                     "dataset"
                 )
+        if run.split != "test":
+            return "attacks training clips: use a run with split=test"
         if run.defense is not None:
             return f"attacks a victim behind {run.defense}: use a run with defense=none"
         if not attacked(run).targets:
@@ -47,22 +50,15 @@ def attack_run(folder: Path, key: str, ours: Ours) -> Run:
 
     ``key`` is the setting that names the folder. Raises ``RunError`` if there is none, or if several have as many.
     """
-    here = (folder / "run.json").is_file()
-    folders = [folder] if here else sorted(path.parent for path in folder.rglob("run.json"))
-    runs = [run for one in folders if (run := load_run(one)) is not None]
+    runs = runs_below(folder)
     objections = [ours.objection(run) for run in runs]
     usable = [run for run, why in zip(runs, objections, strict=True) if not why]
-    usable = usable if here else [run for run in usable if run.targeted is ours.targeted]
-    most = max((len(attacked(run).targets) for run in usable), default=0)
-    found = [run for run in usable if len(attacked(run).targets) == most]
-    if not found:
+    if folder not in (run.folder for run in runs):
+        usable = [run for run in usable if run.targeted is ours.targeted]
+    found = with_most({run: len(attacked(run).targets) for run in usable}, folder, key)
+    if found is None:
         raise RunError(f"{key}={folder} {(objections[0] if len(objections) == 1 else '') or NO_ATTACK}")
-    if len(found) > 1:
-        raise RunError(
-            f"{key}={folder} contains {len(found)} attacks with saved clips of this victim: name the folder of one, "
-            f"such as {found[0].folder}"
-        )
-    return found[0]
+    return found
 
 
 def attacked(run: Run) -> Attacked:

@@ -16,7 +16,7 @@ from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.models.weights import as_stored, save_weights
 from skeleton_adv.runs.identity import identity
 from skeleton_adv.runs.provenance import now
-from skeleton_adv.tasks.resume import facts_of, prepared_clips, test_clips, times
+from skeleton_adv.tasks.resume import job_facts, prepared_clips, test_clips, times
 from skeleton_adv.tasks.weights import Weights, checkpoint_name, clean_weights, gives_features, role_settings
 from skeleton_adv.train.fit import correct, fit
 from skeleton_adv.train.fitted import Fitted
@@ -38,20 +38,21 @@ class Task:
         recipe = self.check(job)
         clean = clean_weights(job) if job.victim.training.starts_clean else None
         device, prepared = job.runtime.torch_device(), prepared_clips(job)
+        learnt = job.victim.training.learns_from(job.dataset, prepared, job.dataset_settings)
         settings = self.settings(job, prepared, clean)
-        part = Fitted(self._path(job), identity(settings, TRAINING))
+        part = Fitted(self.path(job), identity(settings, TRAINING))
 
         def work(scratch: Path) -> Mapping[str, Any]:
             start, began = now(), time.monotonic()
             clips = test_clips(job, prepared)  # an empty split is an error before hours of training
-            network, state = _fit(job, recipe, prepared, device, scratch, _builder(job, prepared, clean))
+            network, state = _fit(job, recipe, learnt, device, scratch, _builder(job, prepared, clean))
             facts: dict[str, Any] = {
                 "epochs": state.chosen or recipe.epochs,
                 "held_out_accuracy": state.held_out[state.chosen - 1] if state.held_out else None,
                 **self._tested(job, network, prepared, clips),
                 "history": [asdict(epoch) for epoch in state.history],
             }
-            facts = {**facts_of(job, settings, part.identity, device), **facts, **times(start, began)}
+            facts = {**job_facts(job, settings, part.identity, device), **facts, **times(start, began)}
             save_weights(network, part.path, facts, half=recipe.half)
             return facts
 
@@ -104,7 +105,7 @@ class Task:
             )
         return job.victim.training.recipe(self.recipe)
 
-    def _path(self, job: Job) -> Path:
+    def path(self, job: Job) -> Path:
         """Where the weights are written."""
         named = job.victim.model.checkpoint
         path = Path(named or Path(job.runtime.checkpoint_dir) / checkpoint_name(job, job.victim)).expanduser()

@@ -1,7 +1,7 @@
 """The part of a victim's training beyond its recipe: the group ``training``."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import check_call
-from skeleton_adv.data.clips import Dataset
+from skeleton_adv.data.clips import Dataset, Prepared
 from skeleton_adv.models.network import Network
 from skeleton_adv.train.losses import stream_cross_entropy
 from skeleton_adv.train.recipe import Recipe
@@ -48,6 +48,10 @@ class Training:
 
     def check(self, recipe: Recipe) -> None:
         """Raise ``SettingError`` if it does not fit this recipe."""
+
+    def learns_from(self, dataset: Dataset, prepared: Prepared, settings: Mapping[str, Any]) -> Prepared:
+        """The clips whose training half it learns from; ``settings`` are those of the dataset that change clips."""
+        return prepared
 
     @property
     def starts_clean(self) -> bool:

@@ -132,6 +132,7 @@ def attacks() -> list[Any]:
 def test_every_attack_runs_on_own_clips(name: str) -> None:
     rounds, one = {"outer_steps": 1, "inner_steps": 1}, {"search_steps": 1, "steps": 2}
     few: dict[str, dict[str, int]] = {"admm": rounds, "cwa": {}, "cw_l": rounds, "cw": one, "lbfgs": one}
+    few = {"admm_feasible": {"steps": 2}, "square": {"queries": 200}, "one_joint_de": {"queries": 200}} | few
     few |= {"k_a3_admm": rounds | {"k": 2}, "k_a3": {"k": 2, "steps": 2}}
     settings = next((value for key, value in few.items() if name.startswith(key)), {})
     result = sa.attack(victim(), clips(), name, **settings)
@@ -304,6 +305,12 @@ def _image(**changes: Any) -> sa.Clips:
     return sa.clips(pixels, [0, 1, 2], **{"skeleton": "coco17", "unit": "px", "image_size": (640, 480)} | changes)
 
 
+def _in_an_image(call: Callable[..., object], *arguments: Any) -> object:
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(2 * T * 17, 3))
+    own = sa.Victim(flat, skeleton="coco17", num_frames=T, unit="px", image_size=(640, 480))
+    return call(own, _image(), *arguments, defense="bone_projection")
+
+
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "attack": (lambda: sa.attack(victim(), clips(), "pgdd"), "did you mean 'pgd'"),
     "setting": (lambda: sa.attack(victim(), clips(), "pgd", step_size=1), r"attack\.step_size"),
@@ -312,6 +319,12 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "no values": (lambda: sa.attack(victim(), clips(), "pgd", eps=[]), r"eps=\[\]"),
     "target": (lambda: sa.attack(victim(), clips(), "pgd", target="0"), "targeted=true"),
     "defense": (lambda: sa.attack(victim(), clips(), "pgd", defense="filter"), "temporal_filter"),
+    "a fitted defense": (
+        lambda: sa.attack(victim(), clips(), "pgd", defense="denoiser", **FAST),
+        "read clips from a folder",
+    ),
+    "defense in an image": (lambda: _in_an_image(sa.attack, "pgd"), "bone_projection has no meaning for coco17"),
+    "certificate in an image": (lambda: _in_an_image(sa.certify), "bone_projection has no meaning for coco17"),
     "device": (lambda: sa.attack(victim(), clips(), "pgd", device="gpu9"), r"runtime\.device=gpu9"),
     "override": (lambda: sa.attack(victim(), clips(), "pgd", overrides=["attack.nope=1"]), r"attack\.nope"),
     "sigma": (lambda: sa.certify(victim(), clips(), sigma=0), r"smoothing\.sigma=0"),

@@ -55,16 +55,18 @@ def commands() -> list[str]:
         "attack=from_file": "attack=from_file attack.path=somewhere",
         "model=own": "model=own model.architecture._target_=own.Net",
         "model=ensemble": "model=ensemble model.members=[hcn,agcn]",
+        "training=saved": "training=saved training.clips=somewhere",
     }
     groups = {
         group: [own.get(f"{group}={name}", f"{group}={name}") for name in found]
         for group, found in cli.groups().items()
-        if group not in ("detector", "experiment", "recipe", "task", "threat")
+        if group not in ("constraint", "detector", "experiment", "recipe", "task", "threat")
     }
     rows = zip_longest(*groups.values())
     images = "dataset=synthetic_kinetics"
     judged = {"detect": " judged=RUN", "identify": " judged=RUN"}
     alone = [f"task={name}{judged.get(name, '')}" for name in cli.groups()["task"]]
+    alone += [f"constraint={name}" for name in cli.groups()["constraint"]]
     alone += [f"task=detect judged=RUN detector={name}" for name in cli.groups()["detector"]]
     alone += [f"threat={name}" + f" {images}" * name.startswith("image") for name in cli.groups()["threat"]]
     return [" ".join(filter(None, row)) for row in rows] + alone
@@ -239,6 +241,7 @@ ONE_LINERS = [
     (["task=train", "recipe.rotation=[a,b,c]", "recipe=hcn/utd_mhad"], "recipe.rotation"),
     (["model.architecture=null"], "model.architecture is not set"),
     (["~dataset.root"], "dataset.root is missing"),
+    (["attack=admm_released", "constraint=paper_true"], "choose another option of constraint="),
     (["runtime=null"], "runtime=None must contain settings"),
     (["hydra.verbos=1"], "hydra.verbos"),
     (["--config-dir", "/nowhere"], "--config-dir /nowhere is not a folder"),

@@ -134,7 +134,7 @@ PLACED = [
     (None, [], []),
 ]
 KEYS = [f"runtime.{name}_dir" for name in ("output", "cache", "checkpoint", "table", "figure", "export")]
-KEYS += ["model.checkpoint", "dataset.root", "hydra.sweep.dir"]
+KEYS += ["model.checkpoint", "dataset.root", "launcher.logs"]
 
 
 @pytest.mark.parametrize(("path", "arguments", "keys"), PLACED, ids=str)
@@ -153,17 +153,17 @@ def test_a_full_disk_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
         assert "disk is full" in shown and key in shown and shown.count("\n") == 1
 
 
-def test_errors_of_hydra_give_one_line_too(
+def test_errors_of_a_launcher_give_one_line_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     (tmp_path / "file").touch()
-    monkeypatch.setattr("sys.argv", ["skeleton_adv", "-m", "attack.beta=1,2", "hydra.sweep.dir=file/x"])
+    words = ["-m", "attack.beta=1,2", "launcher=joblib", "launcher.logs=file/x"]
+    monkeypatch.setattr("sys.argv", ["skeleton_adv", *words])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     shown = capsys.readouterr().err
-    assert ended.value.code == 2 and shown.count("\n") == 1 and "hydra.sweep.dir" in shown
+    assert ended.value.code == 2 and shown.count("\n") == 1 and "launcher.logs" in shown
 
 
 def test_help_shows_the_settings_of_every_task() -> None:

@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,17 +60,60 @@ def test_digest_is_of_the_content_and_survives_a_copy(mat_folder: Path, tmp_path
     assert store_of(copy, tmp_path / "cache").digest != first.digest
 
 
-def test_an_interrupted_preparation_leaves_nothing_and_starts_again(mat_folder: Path, tmp_path: Path) -> None:
-    def interrupted(clips: Any, total: int) -> Any:
-        for number, clip in enumerate(clips):
-            if number == total // 2:
-                raise KeyboardInterrupt
-            yield clip
+def interrupted(clips: Any, total: int) -> Any:
+    for number, clip in enumerate(clips):
+        if number == total // 2:
+            raise KeyboardInterrupt
+        yield clip
 
+
+@dataclass(frozen=True)
+class Counted(UTDMHAD):
+    """Lists the clips that are read; one of them is broken."""
+
+    def read(self, clip: Clip) -> RawClip:
+        READ.append(clip.name)
+        if clip.name == "a1_s2_t1":
+            raise DataError(f"{clip.name} is broken")
+        return super().read(clip)
+
+
+READ: list[str] = []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix in (".npy", ".json")}
+
+
+@pytest.mark.parametrize("damage", ["none", "cut", "flipped", "journal", "no journal", "longer"])
+def test_an_interrupted_preparation_continues(damage: str, mat_folder: Path, tmp_path: Path) -> None:
+    """Clips that were read are not read again, unless they were damaged; the store is the same in any case."""
+    dataset = Counted(str(mat_folder), on_error="skip")
+    whole = prepare(dataset, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        prepare(UTDMHAD(str(mat_folder)), tmp_path, interrupted)
-    assert not list(tmp_path.rglob("*.npy")) and not list(tmp_path.rglob("*.raw"))
-    assert len(store_of(mat_folder, tmp_path).clips) == 24
+        prepare(dataset, tmp_path / "cut", interrupted)
+    (part,) = tmp_path.rglob("*.part")
+    assert not [*tmp_path.glob("cut/**/store.json")]
+    frames, journal = part / "frames.npy", part / "journal.jsonl"
+    assert len(journal.read_text().splitlines()) == 12
+    if damage == "cut":
+        frames.write_bytes(frames.read_bytes()[:-5])
+    elif damage == "flipped":
+        content = bytearray(frames.read_bytes())
+        content[len(content) // 2] ^= 1
+        frames.write_bytes(content)
+    elif damage == "journal":
+        journal.write_text(journal.read_text()[:-9])
+    elif damage == "no journal":
+        journal.unlink()
+    elif damage == "longer":  # clips that were written after the last entry
+        (part / "exists.npy").write_bytes((part / "exists.npy").read_bytes() + b"\x01" * 100)
+    READ.clear()
+    again = prepare(dataset, tmp_path / "cut")
+    assert again.digest == whole.digest and again.clips == whole.clips and again.skipped == whole.skipped
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole") and not [*tmp_path.rglob("*.part")]
+    read = {"none": 12, "longer": 12, "cut": 13, "journal": 13, "no journal": 24}
+    assert len(READ) == read.get(damage, len(READ)) and 12 <= len(READ) <= 24
 
 
 def test_the_remains_of_a_killed_preparation_are_removed(mat_folder: Path, tmp_path: Path) -> None:
@@ -232,8 +277,8 @@ def test_a_changed_clip_is_refused_when_it_is_loaded_and_no_other(file: str, mat
 
 def test_a_clip_is_hashed_once(mat_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = store_of(mat_folder, tmp_path)
-    hashed, digest = [], store_module._digest
-    monkeypatch.setattr(store_module, "_digest", lambda raw: hashed.append(raw) or digest(raw))
+    hashed, digest = [], store_module.digest_of
+    monkeypatch.setattr(store_module, "digest_of", lambda raw: hashed.append(raw) or digest(raw))
     for number in (3, 5, 3, 3, 5):
         store.raw(number)
     assert len(hashed) == 2
@@ -323,6 +368,22 @@ def test_many_processes_make_the_same_store(mat_folder: Path, tmp_path: Path, mo
     assert not list((tmp_path / "stopped").rglob("*.npy"))
 
 
+@pytest.mark.parametrize("own", ["", "class UTDMHAD(UTDMHAD):\n    pass\n"])
+def test_a_script_without_a_main_guard_reads_files_in_many_processes(
+    own: str, mat_folder: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from skeleton_adv.data import store\n"
+        "from skeleton_adv.data.utd_mhad import UTDMHAD\n"
+        f"{own}store.CLIPS_PER_WORKER = 8\n"
+        f"print(len(store.prepare(UTDMHAD({str(mat_folder)!r}), Path({str(tmp_path)!r}), workers=2).clips))\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0 and ended.stdout == "24\n", ended.stderr
+
+
 class Dying(UTDMHAD):
     """Reading the fifth clip kills the process."""
 
@@ -336,7 +397,7 @@ def test_a_killed_reader_is_reported_at_once(mat_folder: Path, tmp_path: Path, m
     monkeypatch.setattr(store_module, "CLIPS_PER_WORKER", 8)
     with pytest.raises(DataError, match=r"was killed.*runtime\.workers=1"):
         prepare(Dying(str(mat_folder)), tmp_path, workers=2)
-    assert not list(tmp_path.rglob("*.npy"))
+    assert not list(tmp_path.rglob("store.json"))
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:

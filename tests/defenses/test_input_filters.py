@@ -16,7 +16,7 @@ from skeleton_adv.attacks.pgd import pgd
 from skeleton_adv.core.batch import Context, SkeletonBatch
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.geometry import bone_lengths, bones_exist
-from skeleton_adv.core.skeleton import NTU25, OPENPOSE18, Skeleton
+from skeleton_adv.core.skeleton import KINECT20, NTU25, OPENPOSE18, Skeleton
 from skeleton_adv.defenses import savitzky_golay
 from skeleton_adv.defenses.bone_projection import BoneProjection
 from skeleton_adv.defenses.median import TemporalMedian, median
@@ -104,7 +104,7 @@ def test_the_fit_over_existing_frames_agrees_with_numpy() -> None:
         assert y[clip, 1, frame, joint, 0].item() == pytest.approx(expected, abs=1e-10)
 
 
-@bodies
+@pytest.mark.parametrize("skeleton", [NTU25, KINECT20], ids=lambda s: s.name)
 def test_projected_bones_have_their_median_length(skeleton: Skeleton) -> None:
     batch = with_gaps(skeleton)
     exists, before = bones_exist(batch), bone_lengths(batch.x, batch.skeleton)
@@ -138,6 +138,10 @@ def test_a_body_of_constant_bones_and_a_bone_of_length_0_stay() -> None:
 @bodies
 def test_absent_joints_neither_change_nor_count(defense: Any, skeleton: Skeleton) -> None:
     batch = with_gaps(skeleton)
+    if defense is BoneProjection and len(skeleton.coords) < 3:
+        with pytest.raises(SettingError, match="bone_projection has no meaning for openpose18"):
+            filtered(defense, batch)
+        return
     for filler in (1e6, torch.nan):
         x = torch.where(batch.mask, batch.x, filler).requires_grad_()
         y = filtered(defense, batch, x)

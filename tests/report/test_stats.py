@@ -11,6 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from skeleton_adv.report.columns import format_rate
 from skeleton_adv.report.differences import differences
 from skeleton_adv.report.stats import Rate, Spread, maximum, measure, rates, without_motion
+from skeleton_adv.runs.load import Run
 
 
 def test_rates_by_hand() -> None:
@@ -77,6 +78,18 @@ def test_settings_are_compared_where_they_mean_the_same() -> None:
     assert differences(frames, ()) == ["", ""]  # the title names each victim's
     frames[1] = run(settings={"dataset": {"num_frames": 64}}, choices={"model": "a"})
     assert differences(frames, ()) == ["dataset.num_frames=32", "dataset.num_frames=64"]
+
+
+def test_limits_on_the_body_are_named_if_the_name_says_which() -> None:
+    def limited(eps: float, **choices: str) -> Run:
+        constraint = {"bone": {"_target_": "x", "eps": eps}}
+        return run(choices={"constraint": "paper", **choices}, settings={"constraint": constraint})
+
+    runs = [limited(0.01), limited(0.1, threat="bone10"), limited(0.01, threat="linf_2mm")]
+    assert differences(runs, ()) == ["constraint=paper", "constraint=bone10", "constraint=paper"]
+    runs = [limited(0.01), limited(0.02)]
+    assert differences(runs, ()) == ["constraint.bone.eps=0.01", "constraint.bone.eps=0.02"]
+    assert differences(runs[:1] * 2, ()) == ["", ""]
 
 
 def test_comparing_runs_takes_linear_time() -> None:

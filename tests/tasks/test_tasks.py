@@ -20,6 +20,7 @@ from skeleton_adv.core.files import read_json
 from skeleton_adv.data.store import prepare
 from skeleton_adv.models.network import build_network
 from skeleton_adv.models.weights import save_weights
+from skeleton_adv.runs.load import load_runs
 from skeleton_adv.tasks import train
 from skeleton_adv.tasks.weights import find_checkpoint, trained_network
 
@@ -305,3 +306,26 @@ def test_the_trace_of_an_attack_is_saved_and_drawn(place: tuple[Path, list[str]]
     assert film.returncode == 0 and film.stdout.count("\n") == 4 and ".gif" in film.stdout, film.stderr
     refused = forked(folder, *[a for a in short if "attack." not in a], "attack=cw", "runtime.save_trace=true")
     assert refused.returncode == 2 and "attack=cw keeps no trace" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_shards_in_any_order_are_the_whole_run(place: tuple[Path, list[str]]) -> None:
+    """The rows of the shards are bit for bit those of the run, for an attack and for certificates."""
+    folder, arguments = place
+    certify = [word for word in arguments if not word.startswith(("attack", "batch_size"))] + ["task=certify"]
+    certify += ["smoothing.n0=8", "smoothing.n=16", "smoothing.clips=2", "smoothing.at_once=8"]
+    short = [*arguments, "attack.outer_steps=1"]
+    for words, file in ((short, "records.csv"), (certify, "certificates.csv")):
+        for name, more in (("one", []), ("cut", ["-m", "runtime.shard=2/3,1/3,3/3"])):
+            answer = forked(folder, *words, "runtime.limit=7", f"runtime.output_dir={name}", *more)
+            assert (answer.returncode == 0 and "(7" in answer.stdout) or "7 of" in answer.stdout, answer.stderr
+        found = [
+            pd.concat([pd.read_csv(path, dtype=str) for path in (folder / name).rglob(file)])
+            .drop(columns="seconds")
+            .sort_values("name", ignore_index=True)
+            for name in ("one", "cut")
+        ]
+        pd.testing.assert_frame_equal(*found)
+        method = "certify" if file == "certificates.csv" else "admm"
+        (whole,), (cut,) = (load_runs(next((folder / name).rglob(method)))[0] for name in ("one", "cut"))
+        assert cut.done == whole.done == 7 and cut.identity == whole.identity
+    assert "has no effect on task=train" in forked(folder, *arguments[:2], "task=train", "runtime.shard=1/2").stderr

@@ -11,8 +11,15 @@ import numpy as np
 
 from skeleton_adv.core.ranges import Range, Whole
 from skeleton_adv.core.skeleton import NTU25
-from skeleton_adv.data.dataset import Clip, Dataset, PaperSet, RawClip, Split
-from skeleton_adv.data.ntu import LISTED_BODIES, TRAIN_CAMERAS, TRAIN_SUBJECTS, select_bodies, write_skeleton_file
+from skeleton_adv.data.dataset import Clip, Dataset, PaperSet, RawClip, Split, Take
+from skeleton_adv.data.ntu import (
+    LISTED_BODIES,
+    TRAIN_CAMERAS,
+    TRAIN_SUBJECTS,
+    select_bodies,
+    take_of,
+    write_skeleton_file,
+)
 from skeleton_adv.data.synthetic.camera import Camera, draw_camera, sense, tracked
 from skeleton_adv.data.synthetic.kinematics import heading, pose
 from skeleton_adv.data.synthetic.motions import ACTIONS
@@ -87,6 +94,13 @@ class SyntheticMotion(Dataset):
             for action in range(1, self.num_actions + 1)
         ]
         return tuple(Clip(code.name, code.action - 1, self._split(code)) for code in codes)
+
+    def take(self, clip: Clip) -> Take | None:
+        return take_of(clip.name)
+
+    @property
+    def repeating(self) -> str:
+        return f"set dataset.repetitions={max(2, self.repetitions)}"
 
     def read(self, clip: Clip) -> RawClip:
         seen, found = self._recorded(clip)

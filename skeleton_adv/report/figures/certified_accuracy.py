@@ -28,7 +28,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Picture]:
     were trained with the noise that certifies them; the title states how ours were trained.
     """
     runs = sorted(runs, key=lambda run: (run.smoothing["sigma"], run.identity))
-    paper = _published(runs[0])
+    paper = published_radii(runs[0])
     radii = _radii(max([1.2 if len(paper) else 0.001, *(float(run.array("radius").max()) for run in runs)]))
     figure = new_figure(5.2, 3.9)
     axes = figure.subplots()
@@ -77,7 +77,7 @@ def _draw_run(axes: "Axes", run: Run, radii: Sequence[float], colour: str, name:
     return frames
 
 
-def _published(run: Run) -> pd.DataFrame:
+def published_radii(run: Run) -> pd.DataFrame:
     """The published radii beside a run; none for other networks or data."""
     paper = read("figure5")
     there = paper_name("model", run.victim) == "hcn"

@@ -79,7 +79,8 @@ def notes(runs: Sequence[Run]) -> str:
         "observer who assumes this rank is right for this share of the clips. Outside: the rank is none of the k. "
         "Accuracy is that of the victim of the row, which for transfer is another network than the attacked one: "
         "anonymity holds for a network that was never attacked only if its accuracy is near 1 / k, or near 0 for an "
-        "attack whose ranks begin at 2 (attack.hide=true)."
+        "attack whose ranks begin at 2 (attack.hide=true). The table anonymity_judged compares all judges, also "
+        "retrained ones."
     )
 
 

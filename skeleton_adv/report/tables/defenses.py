@@ -90,7 +90,7 @@ def _row(group: Sequence[Run]) -> dict[str, Any]:
         if name in by_kind:
             row |= min((kept(run) for run in _alike(by_kind[name])), key=float).columns(name)
     inside = [run for run in group if run.threat]
-    if inside:
+    if any(run.access in SEES_ALL for run in inside):  # without an attack that sees the defense, it would mislead
         row |= _worst(inside).columns("worst_case")
     seeing = [run for run in group if run.access in SEES_ALL]
     return row | {"attacks": len(group), "sign": _sign(group) if seeing else "not known: no attack used its gradient"}

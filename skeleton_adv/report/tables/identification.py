@@ -12,7 +12,7 @@ from skeleton_adv.report.stats import mean
 from skeleton_adv.report.table import FurtherPage, Table
 from skeleton_adv.runs.load import Run
 
-OF = Column("of", "identities", lambda run: run.settings["of"], covers=("of", "subject"))
+OF = Column("of", "identities", lambda run: identities(run), covers=("of", "subject"))
 FEATURES = Column(
     "features",
     "features",
@@ -24,6 +24,12 @@ FEATURES = Column(
     covers=("layer", "distance", "bones"),
 )
 JUDGED = ("judged.run", "judged.attack", "judged.clips")
+
+
+def identities(run: Run) -> str:
+    """What the templates belong to: actions or subjects, which are the classes with ``dataset.label=subject``."""
+    people = (run.settings.get("dataset") or {}).get("label") == "subject"
+    return "subjects" if people else str(run.settings["of"])
 
 
 def published(runs: Sequence[Run]) -> list[dict[str, Any]]:

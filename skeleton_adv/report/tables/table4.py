@@ -45,10 +45,17 @@ def _either(values: Sequence[Any]) -> str:
     return " or ".join(map(str, values))
 
 
+def takes(run: Run) -> bool:
+    """Whether a run belongs in the table: the benchmark of defenses has its own table."""
+    if run.access in ("transfer", "none") or str(run.experiment).startswith("defenses"):
+        return False
+    return run.defense is not None and is_for_tables(run)
+
+
 TABLE = Table(
     name="table4",
     title="Table 4: defense by noise and temporal filter",
-    takes=lambda run: run.defense is not None and run.access not in ("transfer", "none") and is_for_tables(run),
+    takes=takes,
     lead=(GOAL, VICTIM, DEFENSE, SIGMA, TAPS, DRAWS, *METHOD),
     beside=Beside(lambda run: run.access, ("adaptive",)),
     columns=(

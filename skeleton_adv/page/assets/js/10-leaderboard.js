@@ -1,0 +1,271 @@
+// The leaderboard: attacks as a list or a matrix, the most robust victims, and certificates.
+
+const RATES = [
+  ["clean_accuracy", "Clean accuracy", "Share of clips that the victim classifies correctly before the attack."],
+  ["success_if_right", "Success", "Of the clips that are correct before, the share that fools the victim."],
+  ["feasible_success_if_right", "Feasible success", "Success within the threat model, or within the limits of the body."],
+];
+const ALL = "all";
+const board = { view: "list", sort: "feasible_success_if_right", down: true, text: "", metric: "feasible_success_if_right" };
+const FILTERS = [["dataset", "Dataset"], ["threat", "Threat model"], ["victim", "Victim"], ["defense", "Defense"], ["attack", "Attack"], ["goal", "Goal"]];
+for (const [name] of FILTERS) board[name] = ALL;
+
+// A rate: its text is that of the tables; the bar shows the value, its interval, and an end at 100 %.
+function rateCell(rate, extra = "") {
+  if (!rate || rate.value === null || rate.value === undefined) return el("span", { class: "none" }, rate ? rate.text : "");
+  const cut = rate.text.indexOf(" ");
+  return el("div", { class: `rate ${extra}` },
+    el("span", { class: "number" }, el("b", {}, rate.text.slice(0, cut)), el("small", {}, rate.text.slice(cut))),
+    el("span", { class: "bar", "aria-hidden": "true", "--value": rate.value, "--low": rate.low, "--high": rate.high }));
+}
+
+function nameOf(attack) {
+  const notes = [];
+  if (attack.surrogate) notes.push(`made on ${attack.surrogate}`);
+  else if (attack.access && attack.access !== "white box") notes.push(attack.access);
+  if (attack.goal && attack.goal !== "untargeted") notes.push(attack.goal);
+  return [attack.attack, notes.join(", ")];
+}
+
+function victimOf(row) {
+  return row.victim + (row.defense ? ` behind ${row.defense}` : "");
+}
+
+function threatText(name) {
+  return core.threats[name] || name;
+}
+
+function kept(skip = "") {
+  const words = board.text.toLowerCase().split(/\s+/).filter(Boolean);
+  return core.attacks.filter((row) =>
+    FILTERS.every(([name]) => name === skip || board[name] === ALL || (row[name] || "none") === board[name]) &&
+    words.every((word) => `${row.attack} ${row.victim} ${row.defense} ${row.threat} ${row.access} ${row.goal} ${row.surrogate} ${row.dataset}`.toLowerCase().includes(word)));
+}
+
+function valueOf(row, key) {
+  const value = row[key];
+  if (value && typeof value === "object") return value.value === undefined ? null : value.value;
+  return key === "attack" ? nameOf(row).join(" ") : key === "victim" ? victimOf(row) : value;
+}
+
+function sorted(rows, key, down) {
+  const empty = (value) => value === null || value === undefined || value === "";
+  return [...rows].sort((a, b) => {
+    const x = valueOf(a, key), y = valueOf(b, key);
+    if (empty(x) || empty(y)) return empty(x) - empty(y);
+    const order = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), "en", { numeric: true });
+    return down ? -order : order;
+  });
+}
+
+function header(key, text, title, state, redraw) {
+  const active = state.sort === key;
+  return el("th", { scope: "col", "aria-sort": active ? (state.down ? "descending" : "ascending") : "none", title },
+    el("button", {
+      type: "button", "data-sort": key,
+      onclick: () => {
+        state.down = state.sort === key ? !state.down : typeof valueOf(core.attacks[0] || {}, key) === "number";
+        state.sort = key;
+        redraw();
+      },
+    }, text, el("span", { class: "arrow", "aria-hidden": "true" }, active ? (state.down ? " ↓" : " ↑") : "")));
+}
+
+function leaderboard() {
+  const root = el("section", { class: "leaderboard", "aria-label": "Leaderboard" });
+  const bar = el("div", { class: "controls" });
+  const list = el("div", { class: "results" });
+  const draw = () => {
+    drawFilters(bar, draw);
+    const rows = kept();
+    const views = { list: drawList, matrix: drawMatrix, victims: drawVictims };
+    list.replaceChildren(...views[board.view](rows, draw));
+    say(`${rows.length} attacks`);
+  };
+  root.append(intro(), bar, list);
+  draw();
+  return root;
+}
+
+function intro() {
+  const victims = new Set(core.attacks.map((row) => row.victim)), attacks = new Set(core.attacks.map((row) => row.attack.split(" ")[0]));
+  const many = (count, word) => [count, count === 1 ? word : `${word}s`];
+  const facts = [many(core.runs, "run"), many(victims.size, "victim"), many(attacks.size, "attack"), [core.clips.length, core.clips.length === 1 ? "clip to play" : "clips to play"]];
+  const stand = core.datasets.filter((one) => one.stand_in).map((one) => `${one.name} is a stand-in for the paper's ${one.stands_for ? one.stands_for.split(",")[0] : "data"}`);
+  return el("div", { class: "intro" },
+    el("p", { class: "lead" }, "Which small changes of a body's joints fool a recogniser of actions, and could a body move like that?"),
+    el("dl", { class: "facts" }, facts.filter(([count]) => count).map(([count, text]) => el("div", {}, el("dd", {}, count), el("dt", {}, text)))),
+    stand.length ? el("p", { class: "note" }, `${stand.join("; ")}.`) : null);
+}
+
+function drawFilters(bar, draw) {
+  const change = (name) => (value) => { board[name] = value; draw(); };
+  const focus = document.activeElement, again = focus && bar.contains(focus) ? focus.getAttribute("aria-label") : null;
+  const search = el("input", {
+    type: "search", placeholder: "Search", "aria-label": "Search attacks",
+    oninput: (event) => { board.text = event.target.value; draw(); },
+  });
+  search.value = board.text;
+  const selects = FILTERS.map(([name, label]) => {
+    const values = [...new Set(kept(name).map((row) => row[name] || "none"))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    if (!values.includes(board[name]) && board[name] !== ALL) values.push(board[name]);
+    if (values.length < 2 && board[name] === ALL) return null;
+    const texts = values.map((value) => [value, name === "threat" && core.threats[value] ? `${value}: ${threatText(value)}` : value]);
+    return select(label, [[ALL, "all"], ...texts], board[name], change(name));
+  });
+  const orders = [["feasible_success_if_right", "feasible success"], ["success_if_right", "success"], ["clean_accuracy", "clean accuracy"], ["rms_mm", "rms"], ["attack", "attack"], ["victim", "victim"]];
+  const order = el("div", { class: "phone" }, select("Sort by", orders, board.sort, (value) => {
+    board.sort = value;
+    board.down = !["attack", "victim", "rms_mm"].includes(value);
+    draw();
+  }));
+  const used = board.text || FILTERS.some(([name]) => board[name] !== ALL);
+  const clear = el("button", { type: "button", class: "quiet", disabled: !used, onclick: () => {
+    for (const [name] of FILTERS) board[name] = ALL;
+    board.text = "";
+    draw();
+  } }, "Clear");
+  const views = [["list", "Attacks"], ["matrix", "Matrix"]];
+  if (core.victims.length || core.certificates.length) views.push(["victims", "Robust victims"]);
+  bar.replaceChildren(segmented("View", views, board.view, change("view")), el("div", { class: "filters" }, selects, field("Search", search), board.view === "list" ? order : null, clear));
+  if (again) {
+    const target = [...bar.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === again);
+    if (target) {
+      target.focus();
+      if (target === search) search.setSelectionRange(search.value.length, search.value.length);
+    }
+  }
+}
+
+function drawList(rows, draw) {
+  const columns = [["attack", "Attack"], ["victim", "Victim"], ["threat", "Threat model"]];
+  const several = core.datasets.length > 1;
+  const papers = rows.some((row) => row.paper);
+  const head = el("tr", {}, columns.map(([key, text]) => header(key, text, "", board, draw)),
+    several ? header("dataset", "Dataset", "", board, draw) : null,
+    RATES.map(([key, text, title]) => header(key, text, title, board, draw)),
+    papers ? header("paper", "Paper", "The published value of this cell", board, draw) : null,
+    header("rms_mm", "rms", "Root mean square of the change per joint and frame", board, draw),
+    header("count", "Clips", "", board, draw));
+  const body = el("tbody", {}), order = sorted(rows, board.sort, board.down);
+  inPieces(body, order, (row) => listRow(row, several, papers));
+  const table = el("table", { class: "board" }, el("caption", { class: "hidden" }, "Attacks"), el("thead", {}, head), body);
+  return [el("p", { class: "count" }, `${rows.length} of ${core.attacks.length} attacks. `,
+    "Numbers are per cent with 95 % intervals and counts; open a row to see how it was made. ",
+    el("button", { type: "button", class: "link", onclick: () => download("leaderboard.csv", boardCsv(rows)) }, "Download as CSV")),
+  rows.length ? el("div", { class: "scroll" }, table) : el("p", { class: "empty" }, "No attack fits these filters.")];
+}
+
+// The first rows at once, the others while the page is already seen.
+function inPieces(body, rows, draw, first = 30) {
+  body.append(...rows.slice(0, first).map(draw));
+  body.dataset.rows = Math.min(first, rows.length);
+  if (rows.length > first) setTimeout(() => inPieces(body, rows.slice(first), draw, 60), 16);
+  else body.dataset.complete = "";
+}
+
+function listRow(row, several, papers) {
+  const [name, note] = nameOf(row);
+  const cell = (label, ...content) => el("td", { "data-label": label }, content);
+  const title = el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); row.run ? openRuns([row.run]) : openReported(row); } },
+    name, row.weak ? el("span", { class: "warn", title: "This attack may be weaker than it could be" }, " ⚠", el("span", { class: "hidden" }, " may be weak")) : null);
+  const badge = row.reported ? el("span", { class: "badge" }, `reported by ${row.reported.by}, not checked`) : null;
+  return el("tr", { class: row.reported ? "reported" : "", "data-run": row.run, onclick: () => { row.run ? openRuns([row.run]) : openReported(row); } },
+    el("th", { scope: "row", "data-label": "Attack" }, title, note ? el("small", {}, note) : null, badge),
+    cell("Victim", el("span", { class: "once" }, row.victim), row.defense ? el("small", {}, `behind ${row.defense}`) : null),
+    el("td", { "data-label": "Threat model", title: threatText(row.threat) }, row.threat),
+    several ? cell("Dataset", row.dataset) : null,
+    RATES.map(([key, text]) => el("td", { "data-label": text, "data-key": key }, rateCell(row[key], key === "clean_accuracy" ? "calm" : ""))),
+    papers ? cell("Paper", row.paper) : null,
+    el("td", { "data-label": "rms", "data-key": "rms_mm" }, row.rms_mm.text, row.rms_mm.text ? el("small", { class: "unit" }, ` ${row.small}`) : null),
+    el("td", { "data-label": "Clips", class: "once" }, row.clips));
+}
+
+function boardCsv(rows) {
+  const names = ["dataset", "threat", "victim", "defense", "attack", "goal", "access", "surrogate", "clips"];
+  const rates = RATES.map(([key]) => key);
+  const head = [...names, ...rates.flatMap((key) => [`${key}_percent`, `${key}_low`, `${key}_high`]), "rms_mm", "paper", "run", "reported_by"];
+  return csv([head, ...sorted(rows, board.sort, board.down).map((row) => [...names.map((name) => row[name]),
+    ...rates.flatMap((key) => [row[key].value, row[key].low, row[key].high]), row.rms_mm.value, row.paper, row.run, row.reported ? row.reported.by : ""])]);
+}
+
+// A matrix of attacks by victims: the strongest run of each cell; a click lists all its runs.
+function drawMatrix(rows, draw) {
+  const metric = segmented("Number", RATES.map(([key, text]) => [key, text]), board.metric, (value) => { board.metric = value; draw(); });
+  const groups = new Map();
+  for (const row of rows.filter((one) => one.run)) {
+    const key = `${row.dataset} · ${core.threats[row.threat] ? `${row.threat}: ${threatText(row.threat)}` : row.threat}`;
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(row);
+  }
+  const tables = [...groups].map(([title, own]) => el("section", {}, el("h3", {}, title), matrixOf(title, own)));
+  return [el("div", { class: "line" }, metric, scale()), ...(tables.length ? tables : [el("p", { class: "empty" }, "No attack fits these filters.")])];
+}
+
+function scale() {
+  return el("div", { class: "scale", "aria-hidden": "true" }, "0 %", el("span", {}), "100 %");
+}
+
+function matrixOf(title, rows) {
+  const columns = [...new Set(rows.map(victimOf))].sort(), cells = new Map();
+  for (const row of rows) {
+    const key = nameOf(row).filter(Boolean).join(", ");
+    if (!cells.has(key)) cells.set(key, new Map());
+    const own = cells.get(key);
+    own.set(victimOf(row), [...(own.get(victimOf(row)) || []), row]);
+  }
+  const best = (own) => Math.max(...[...own.values()].flat().map((row) => row[board.metric].value ?? -1));
+  const body = [...cells].sort((a, b) => best(b[1]) - best(a[1])).map(([name, own]) => el("tr", {}, el("th", { scope: "row" }, name),
+    columns.map((column) => el("td", {}, matrixCell(own.get(column), name, column)))));
+  return el("div", { class: "scroll" }, el("table", { class: "matrix" }, el("caption", { class: "hidden" }, title),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "attack"), columns.map((column) => el("th", { scope: "col" }, column)))), el("tbody", {}, body)));
+}
+
+function matrixCell(rows, name, column) {
+  if (!rows) return "";
+  const top = rows.reduce((a, b) => ((b[board.metric].value ?? -1) > (a[board.metric].value ?? -1) ? b : a));
+  const rate = top[board.metric];
+  if (rate.value === null) return "";
+  return el("button", { type: "button", class: "heat", "--heat": rate.value, "data-dark": rate.value > 55 ? "" : null,
+    "aria-label": `${name} on ${column}: ${rate.text}${rows.length > 1 ? `, the strongest of ${rows.length} runs` : ""}`,
+    title: rate.text, onclick: () => openRuns(rows.map((row) => row.run)) },
+  rate.text.split(" ")[0], rows.length > 1 ? el("sup", {}, rows.length) : null);
+}
+
+function drawVictims(rows, draw) {
+  const fits = (row, names) => names.every((name) => board[name] === ALL || (row[name] || "none") === board[name]);
+  const victims = core.victims.filter((row) => fits(row, ["dataset", "threat", "victim", "defense"]));
+  const groups = new Map();
+  for (const row of victims) {
+    const key = `${row.dataset} · ${core.threats[row.threat] ? `${row.threat}: ${threatText(row.threat)}` : row.threat}`;
+    groups.set(key, [...(groups.get(key) || []), row]);
+  }
+  const found = [...groups].map(([title, own]) => el("section", {}, el("h3", {}, title), victimTable(title, own)));
+  const certified = core.certificates.filter((row) => fits(row, ["dataset", "defense"]));
+  if (certified.length) found.push(el("section", {}, el("h3", {}, "Certified accuracy by radius (ℓ2)"), certifiedTable(certified)));
+  return [el("p", { class: "count" }, "Accuracy in the worst case: the share of clips that stay correct under every white-box attack, of those that are correct before and that all of them attack. The most robust victim is first."), ...found];
+}
+
+function victimTable(title, rows) {
+  const heads = ["Victim", "Accuracy in the worst case", "Accuracy under AutoAttack", "Strongest attack", "Its success", "Attacks", "Clips"];
+  const cell = (label, ...content) => el("td", { "data-label": label }, content);
+  return el("div", { class: "scroll" }, el("table", { class: "board" }, el("caption", { class: "hidden" }, title),
+    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+    el("tbody", {}, rows.map((row, place) => el("tr", {},
+      el("th", { scope: "row", "data-label": "Victim" }, el("span", { class: "place" }, place + 1), victimOf(row)),
+      el("td", { "data-label": heads[1], "data-key": "worst_case" }, rateCell(row.worst_case, "good")),
+      el("td", { "data-label": heads[2], "data-key": "autoattack" }, rateCell(row.autoattack, "good"), row.autoattack.run ? el("button", { type: "button", class: "link", onclick: () => openRuns([row.autoattack.run]) }, "open") : null),
+      cell(heads[3], row.strongest), el("td", { "data-label": heads[4] }, rateCell(row.strongest_success)), cell(heads[5], row.attacks), cell(heads[6], row.clips))))));
+}
+
+function certifiedTable(rows) {
+  const radii = Object.keys(rows[0]).filter((key) => key.startsWith("standard_"));
+  const heads = ["Victim", "σ", "Clean accuracy", ...radii.map((key) => `r = ${key.slice(9)} ${rows[0].unit}`), "n", "Clips"];
+  return el("div", { class: "scroll" }, el("table", { class: "board" }, el("caption", { class: "hidden" }, "Certificates"),
+    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+    el("tbody", {}, rows.map((row) => el("tr", { onclick: () => openRuns([row.run]) },
+      el("th", { scope: "row", "data-label": "Victim" }, el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); openRuns([row.run]); } }, row.victim), el("small", {}, row.dataset)),
+      el("td", { "data-label": "σ" }, row.sigma), el("td", { "data-label": "Clean accuracy" }, rateCell(row.clean_accuracy, "calm")),
+      radii.map((key, place) => el("td", { "data-label": heads[place + 3], "data-key": key }, rateCell(row[key], "good"))),
+      el("td", { "data-label": "n" }, row.n), el("td", { "data-label": "Clips" }, row.clips))))));
+}

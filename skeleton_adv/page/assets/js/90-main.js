@@ -1,0 +1,59 @@
+// Sections by the address: #leaderboard, #player/clip-3, #study, #curves/…, #tables/…, #about
+
+const SECTIONS = [["leaderboard", "Leaderboard"], ["player", "Player"], ["curves", "Curves"], ["tables", "Tables"], ["about", "About"]];
+const VIEWS = { leaderboard: () => leaderboard(), player: playerView, study: studyView, curves: curvesView, tables: tablesView, about: () => aboutView() };
+let shown = 0;
+
+function go(address) {
+  if (location.hash === `#${address}`) route();
+  else location.hash = address;
+}
+
+async function route() {
+  const turn = ++shown;
+  const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const section = VIEWS[name] ? name : core.attacks.length ? "leaderboard" : "player";
+  for (const link of byId("tabs").children) {
+    const here = link.dataset.section === section || (section === "study" && link.dataset.section === "player");
+    here ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
+  }
+  tip("");
+  try {
+    const view = await VIEWS[section](rest.join("/"));
+    if (turn === shown) byId("main").replaceChildren(view);
+  } catch (error) {
+    const old = typeof DecompressionStream === "undefined";
+    byId("main").replaceChildren(el("p", { class: "empty", role: "alert" }, old ? "This browser is too old for this page: use a version from 2023 or later." : `This part cannot be shown: ${error.message}`));
+    if (!old) throw error;
+  }
+}
+
+function aboutView() {
+  const keys = [["space", "play or pause"], ["← →", "one frame back or on"], ["Home, End", "first or last frame"], ["shift + arrows", "turn the camera"], ["+ − 0", "zoom, reset the view"]];
+  const data = core.datasets.map((one) => `${one.name}: ${one.runs} runs${one.stand_in ? `, a stand-in for the paper's ${one.stands_for || "data"}` : ""}`);
+  return el("section", { class: "about", "aria-label": "About" }, el("h2", {}, "What this page shows"),
+    el("p", {}, "Attacks on recognisers that read the positions of a body's joints over time. Every number is computed from rows, one per clip, which are stored with the settings, versions and digests that made them."),
+    el("ul", {},
+      el("li", {}, el("b", {}, "Success"), ": of the clips that the victim classifies correctly before the attack, the share that fools it. Intervals are 95 % Wilson intervals; the counts are in brackets."),
+      el("li", {}, el("b", {}, "Feasible success"), ": the same, but a clip counts only if it obeys the threat model, or, without one, if every bone, angle and speed stays within its limit in every frame."),
+      el("li", {}, el("b", {}, "rms"), ": the root mean square of the displacement per joint and frame."),
+      el("li", {}, el("b", {}, "Worst case"), ": a clip is safe only if none of the white-box attacks fools the victim on it."),
+      el("li", {}, el("b", {}, "⚠"), ": the rows themselves show signs that an attack is weaker than it could be; open the row to read them."),
+      el("li", {}, el("b", {}, "Reported"), ": numbers of others, which were not checked here; they never enter a worst case.")),
+    el("h3", {}, "Data"), el("ul", {}, data.map((text) => el("li", {}, text))),
+    el("h3", {}, "Keys of the player"), pairs(Object.fromEntries(keys)),
+    el("p", { class: "note" }, `Made with skeleton_adv ${core.version}. This file needs no network and sends nothing.`));
+}
+
+function start() {
+  byId("tabs").append(...SECTIONS.filter(([name]) => name !== "leaderboard" && name !== "curves" && name !== "tables" || core.attacks.length || core.runs)
+    .map(([name, text]) => el("a", { href: `#${name}`, "data-section": name }, text)));
+  byId("tagline").textContent = core.runs ? "Attacks on skeleton-based action recognition" : "Clips of moving skeletons";
+  startTheme();
+  addEventListener("hashchange", route);
+  document.addEventListener("scroll", () => tip(""), { passive: true });
+  byId("drawer").addEventListener("click", (event) => { if (event.target === byId("drawer")) byId("drawer").close(); });
+  route();
+}
+
+start();

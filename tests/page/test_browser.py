@@ -1,0 +1,340 @@
+"""The page in headless Chromium, as a reader uses it."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paged import HOSTILE, NAMES, runs
+
+from skeleton_adv.page.board import attacks
+from skeleton_adv.page.make import Content, write_page
+from skeleton_adv.page.tables import tables
+from skeleton_adv.runs.load import Run
+
+MISSING = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+if MISSING:
+    pytest.skip(f"requires {MISSING[0]}: apt-get install chromium chromium-driver", allow_module_level=True)
+pytest.importorskip("selenium", reason="requires selenium: pip install selenium")
+
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.chrome.options import Options  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1000")
+PATIENCE = 30  # seconds; a busy machine is slow
+
+
+class Reader:
+    """A browser with the page, and what a reader does with it."""
+
+    def __init__(self, path: Path, downloads: Path) -> None:
+        options = Options()
+        options.binary_location = str(shutil.which("chromium"))
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        self.driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)}
+        )
+        self.path, self.downloads = path, downloads
+
+    def go(self, section: str) -> None:
+        """Open a section, loading the page again, so that no test depends on another one."""
+        self.driver.get("about:blank")
+        self.driver.get(f"{self.path.as_uri()}#{section}")
+        self.until(lambda: self.all("main > *"))
+
+    def run(self, script: str, *values: Any) -> Any:
+        return self.driver.execute_script(script, *values)
+
+    def all(self, selector: str) -> list[Any]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector: str) -> Any:
+        self.until(lambda: self.all(selector))
+        return self.all(selector)[0]
+
+    def click(self, selector: str) -> None:
+        self.run("arguments[0].click()", self.one(selector))
+
+    def texts(self, selector: str) -> list[str]:
+        found: list[str] = self.run(
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent)", selector
+        )
+        return found
+
+    def choose(self, label: str, value: str) -> None:
+        self.run(
+            "const one = document.querySelector(`select[aria-label='${arguments[0]}']`); one.value = arguments[1];"
+            "one.dispatchEvent(new Event('change'))",
+            label,
+            value,
+        )
+
+    def until(self, holds: Callable[[], Any]) -> Any:
+        end = time.monotonic() + PATIENCE
+        while not (found := holds()):
+            assert time.monotonic() < end, "it did not happen"
+            time.sleep(0.05)
+        return found
+
+    def saved(self, name: str) -> str:
+        self.until(lambda: (self.downloads / name).exists())
+        text = (self.downloads / name).read_text()
+        (self.downloads / name).unlink()
+        return text
+
+    def pixels(self) -> str:
+        found: str = self.run("return document.querySelector('.stage canvas').toDataURL()")
+        return found
+
+    def frame(self) -> int:
+        return int(self.run("return document.querySelector('input[type=range]').value"))
+
+    def press(self, *keys: str) -> None:
+        self.one(".stage canvas").send_keys(*keys)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    return runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def reader(made: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    folder = tmp_path_factory.mktemp("page")
+    theirs = {"by": HOSTILE, "reference": "a paper"}
+    row = {**attacks(made)[0], "attack": "theirs", "run": "", "reported": theirs}
+    found = Reader(write_page(Content(made, reported=[row]), folder), tmp_path_factory.mktemp("downloads"))
+    yield found
+    found.driver.quit()
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_wrong(reader: Reader) -> Iterator[None]:
+    """No test leaves a message in the console, and no name has run as a script."""
+    yield
+    assert [entry for entry in reader.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert reader.run("return window.hacked === undefined")
+
+
+def test_first_paint_takes_less_than_a_second_of_the_processor(reader: Reader) -> None:
+    reader.driver.get("about:blank")
+    reader.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    reader.driver.get(reader.path.as_uri())
+    reader.until(lambda: reader.run("return performance.getEntriesByName('first-contentful-paint').length"))
+    found = reader.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    assert {one["name"]: one["value"] for one in found}["TaskDuration"] < 1
+    reader.driver.execute_cdp_cmd("Performance.disable", {})
+
+
+def test_leaderboard_sorts_and_filters(reader: Reader) -> None:
+    reader.go("leaderboard")
+    reader.click("[data-sort=rms_mm]")
+    sizes = [float(text.split()[0]) for text in reader.texts("td[data-key=rms_mm]")]
+    assert sizes == sorted(sizes, reverse=sizes[0] > sizes[-1]) and len(sizes) == 6
+    reader.click("[data-sort=attack]")
+    assert reader.one("th:has([data-sort=attack])").get_attribute("aria-sort") == "ascending"
+    reader.choose("Threat model", "linf_10mm")
+    assert reader.run("return [...document.querySelectorAll('tr[data-run]')].map((one) => one.dataset.run)") == [
+        "utd_mhad/attack/bbb"
+    ]
+    search = reader.one("input[type=search]")
+    search.send_keys("no such attack")
+    assert reader.texts(".empty") and not reader.all("tr[data-run]")
+    assert reader.run("return document.activeElement.type") == "search"
+
+
+def test_every_number_of_the_leaderboard_is_that_of_the_tables(reader: Reader, made: list[Run]) -> None:
+    reader.go("leaderboard")
+    cells = "[...row.querySelectorAll('td[data-key]')].map((one) => [one.dataset.key, one.textContent])"
+    shown = reader.run(
+        "return Object.fromEntries([...document.querySelectorAll('tr[data-run]')].map((row) => [row.dataset.run,"
+        f"Object.fromEntries({cells})]))"
+    )
+    del shown[""]
+    rows = {row["run"]: row for row in attacks(made)}
+    assert {*shown} == {*rows}
+    for key, texts in shown.items():
+        for name in ("clean_accuracy", "success_if_right", "feasible_success_if_right"):
+            assert texts[name] == rows[key][name]["text"] != ""
+        assert texts["rms_mm"] == f"{rows[key]['rms_mm']['text']} mm"
+
+
+def test_every_cell_of_every_table_is_that_of_the_command_line(reader: Reader, made: list[Run]) -> None:
+    for table in tables(made):
+        name = f"{table['dataset']}/{table['name']}"
+        reader.go(f"tables/{name}")
+        reader.one(f"article[data-table='{name}']")
+        shown = reader.run(
+            "return [...document.querySelectorAll('article table')].map((table) => [...table.rows].map((row) =>"
+            "[...row.cells].map((cell) => cell.textContent)))"
+        )
+        for found, wanted in zip(shown, [table, *table["further"]], strict=True):
+            assert found == [wanted["heads"], *[[str(cell) for cell in row] for row in wanted["rows"]]]
+
+
+def test_a_cell_opens_its_run(reader: Reader, made: list[Run]) -> None:
+    reader.go("leaderboard")
+    reader.click("tr[data-run$=aaa] .open")
+    reader.until(lambda: HOSTILE in "".join(reader.texts("dialog td")))  # the class of the clips, as text
+    drawer = reader.texts("dialog")[0]
+    run = next(run for run in made if run.identity == "aaa")
+    assert run.command in drawer and "weights" in drawer and all(name in drawer for name in NAMES)
+    reader.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    reader.until(lambda: not reader.run("return document.querySelector('dialog').open"))
+    reader.click("tr[data-run$=ccc] .open")
+    reader.until(lambda: "weaker than it could be" in reader.texts("dialog")[0])
+
+
+def test_matrix_and_victims_open_runs(reader: Reader) -> None:
+    reader.go("leaderboard")
+    reader.click("[data-value=matrix]")
+    reader.click(".heat")
+    reader.until(lambda: reader.run("return document.querySelector('dialog').open"))
+    reader.go("leaderboard")
+    reader.click("[data-value=victims]")
+    assert reader.texts("td[data-key=worst_case]")[0].endswith("(1/4)")
+
+
+def test_reported_results_are_marked(reader: Reader) -> None:
+    reader.go("leaderboard")
+    assert reader.texts(".reported .badge") == [f"reported by {HOSTILE}, not checked"]
+
+
+def test_player_plays_scrubs_and_steps(reader: Reader) -> None:
+    reader.go("player/clip-0")
+    reader.one(".stage canvas")
+    assert reader.frame() == 0
+    reader.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert reader.frame() == 2
+    reader.press(Keys.END)
+    assert reader.frame() == 15
+    before = reader.pixels()
+    reader.run(
+        "const one = arguments[0]; one.value = 9; one.dispatchEvent(new Event('input'))",
+        reader.one("input[type=range]"),
+    )
+    assert reader.frame() == 9 and reader.pixels() != before
+    reader.press(Keys.HOME)
+    reader.press(" ")
+    reader.until(lambda: reader.frame() > 0)
+    reader.press(" ")
+    assert reader.texts(".play") == ["▶ Play"]
+
+
+def test_player_turns_and_zooms(reader: Reader) -> None:
+    reader.go("player/clip-0")
+    canvas = reader.one(".stage canvas")
+    before = reader.pixels()
+    ActionChains(reader.driver).drag_and_drop_by_offset(canvas, 120, 30).perform()
+    turned = reader.pixels()
+    assert turned != before
+    ActionChains(reader.driver).scroll_from_origin(_origin(canvas), 0, -300).perform()
+    reader.until(lambda: reader.pixels() != turned)
+    reader.press("0")
+    reader.until(lambda: reader.pixels() == before)
+    reader.press(Keys.SHIFT, Keys.ARROW_LEFT)
+    assert reader.pixels() != before
+
+
+def _origin(element: Any) -> Any:
+    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+
+    return ScrollOrigin.from_element(element)
+
+
+def test_violations_are_found_where_they_are(reader: Reader) -> None:
+    """The attack moves the left elbow from the tenth frame on; in the ninth it does not exist."""
+    reader.go("player/clip-0")
+    reader.until(lambda: reader.texts(".measure button"))
+    text = reader.run("return document.querySelector('.measure button[data-kind=bone]').textContent")
+    assert "left elbow" in text and "in 7 of 16 frames" in text
+    reader.click(".measure button[data-kind=bone]")
+    assert reader.frame() >= 9
+    assert reader.texts(".joints tbody th")[0] == "left elbow"
+    reader.choose("Violations of", "20")  # the middle of the spine
+    assert "within" in reader.run("return document.querySelector('.measure button[data-kind=bone]').textContent")
+    reader.press(Keys.HOME)
+    cells = reader.one("canvas[data-kind=speed]")
+    ActionChains(reader.driver).move_to_element(cells).click().perform()
+    assert reader.frame() in (7, 8)
+
+
+def test_layouts_arrows_and_comparison_change_the_picture(reader: Reader) -> None:
+    reader.go("player/clip-0")
+    reader.one(".stage canvas")
+    reader.press(Keys.END)
+    pictures = {reader.pixels()}
+    reader.click("[data-value=over]")
+    pictures.add(reader.pixels())
+    reader.choose("Displacement", "10")
+    pictures.add(reader.pixels())
+    reader.choose("Colour by", "speed")
+    pictures.add(reader.pixels())
+    reader.choose("Compare with", "clip-1")
+    reader.until(lambda: reader.pixels() not in pictures)
+    assert len(pictures) == 4 and "pgd" in reader.texts(".panes")[0]
+
+
+def test_blind_test_writes_answers(reader: Reader) -> None:
+    reader.go("study")
+    reader.run("arguments[0].value = '=name'", reader.one("input[aria-label=Participant]"))
+    reader.run("arguments[0].value = 3", reader.one("input[aria-label=Trials]"))
+    reader.click(".study .play")
+    for trial in range(1, 4):
+        reader.until(lambda now=trial: f"Trial {now} of 3" in reader.texts(".study")[0])
+        assert not any(word in reader.texts(".study")[0] for word in ("admm", "pgd", "Clean", "Adversarial"))
+        reader.one(".study").send_keys(Keys.ARROW_LEFT)
+    reader.until(lambda: "of 3 correct" in reader.texts(".study")[0])
+    reader.click(".study .play")
+    lines = reader.saved("study__name.csv").splitlines()
+    assert lines[0].startswith("participant,trial,clip") and len(lines) == 4
+    assert all(line.startswith("'=name,") for line in lines[1:])  # no formula for a spreadsheet
+
+
+def test_curves_show_their_numbers_and_save_them(reader: Reader) -> None:
+    reader.go("curves")
+    kinds = reader.run("return [...document.querySelectorAll('.segments button')].map((one) => one.dataset.value)")
+    assert {*kinds} == {"size", "certified", "convergence", "transfer"}
+    ActionChains(reader.driver).move_to_element(reader.one(".chart svg")).perform()
+    reader.until(lambda: "admm" in reader.texts("#tip")[0])
+    reader.click(".segments [data-value=certified]")
+    name = reader.one("article.chart").get_attribute("data-chart")
+    reader.click("article.chart > .link")
+    text = reader.saved(f"{name}.csv")
+    assert text.startswith("curve,") and "Zheng et al." in text  # the paper's points are beside ours
+    reader.click(".segments [data-value=transfer]")
+    assert len(reader.all(".heat")) == 2
+
+
+def test_theme_and_phone(reader: Reader) -> None:
+    reader.go("leaderboard")
+    before = reader.run("return getComputedStyle(document.body).backgroundColor")
+    reader.click("#theme")
+    assert reader.run("return getComputedStyle(document.body).backgroundColor") != before
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    for section in ("leaderboard", "player/clip-0", "curves", "tables", "about"):
+        reader.go(section)
+        assert reader.run("return document.documentElement.scrollWidth") <= 390
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_every_control_has_a_name(reader: Reader) -> None:
+    for section in ("leaderboard", "player/clip-0", "curves", "tables"):
+        reader.go(section)
+        nameless = reader.run(
+            "return [...document.querySelectorAll('button, select, input, canvas[role], svg[role]')].filter((one) =>"
+            "!(one.getAttribute('aria-label') || one.textContent.trim() || one.closest('label'))).length"
+        )
+        assert nameless == 0, section
+    assert json.loads(reader.run("return document.getElementById('core').textContent"))["runs"] == 6
