@@ -13,7 +13,7 @@ from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.best import Best
 from skeleton_adv.attacks.dlr import clean_logits, dlr, ranked, targeted_dlr
 from skeleton_adv.attacks.losses import cross_entropy, fooled, margin
-from skeleton_adv.attacks.stages import Staged, State, kept
+from skeleton_adv.attacks.stages import Staged, State, charge, kept
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import Budget, broadcast
 from skeleton_adv.core.batch import SkeletonBatch
@@ -66,7 +66,13 @@ def _staged(
     return Staged(begin, advance, end, fixed=True)
 
 
-@needs("gradients", passes=_passes, stages=_staged)
+def _shared(*, targeted: bool, restarts: int, loss: Loss, **others: Any) -> Staged | None:
+    """The stages; None if there is only one."""
+    one = restarts == 1 and (targeted or loss != "targeted_dlr")
+    return None if one else _staged(targeted=targeted, restarts=restarts, loss=loss, **others)
+
+
+@needs("gradients", passes=_passes, stages=_shared)
 @checked
 def apgd(
     model: Model,
@@ -158,9 +164,14 @@ class Search:
                 length = torch.where(broadcast(halved), length / 2, length)
                 here, delta = lowest.or_else(halved, here), torch.where(broadcast(halved), at_lowest, delta)
                 falls, checked, last = torch.zeros_like(falls), lowest.loss, step
-                if self.stops and bool((best.found | ~among).all()):
+                if self.stops and not self._charged(among & ~best.found):
                     break
         return best, flat
+
+    def _charged(self, left: Tensor) -> bool:
+        """Charge the next passes to the clips that are left; false if there are none."""
+        charge(self.model, left)
+        return bool(left.any())
 
     def _look(
         self, delta: Tensor, objective: Objective, best: Best, among: Tensor, differentiate: bool = True

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model
 from skeleton_adv.attacks.shortest import length, per_clip
-from skeleton_adv.attacks.stages import Staged, State, kept
+from skeleton_adv.attacks.stages import Staged, State, charge, kept
 from skeleton_adv.constraints import Constraint, Limits
 from skeleton_adv.core.batch import SkeletonBatch
 
@@ -103,7 +103,9 @@ class Lagrangian:
         new["found"] = over
         for name, limit in limits.items():
             new[f"dual {name}"] = new[f"dual {name}"] + self.beta * limit.violation(new["x"])
-        if bool((last & ~over & ~state["done"]).any()):
+        left = last & ~over & ~state["done"]
+        if bool(left.any()):
+            charge(model, left)
             found = self.success(model(new["x"]), batch.y)
             new["found"] = torch.where(over, new["found"], found)
             if self.keep == "best":

@@ -8,7 +8,7 @@ from torch import Tensor
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.best import Best
 from skeleton_adv.attacks.losses import fooled, margin
-from skeleton_adv.attacks.stages import Staged, State, kept
+from skeleton_adv.attacks.stages import Staged, State, charge, kept
 from skeleton_adv.attacks.windows import Windows
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import Budget, broadcast, unit
@@ -144,8 +144,11 @@ class Search:
                 best, used = best.improved(x, score, success, left), used + left
                 if history is not None:
                     history.append(best.score)
-                elif query % 10 == 9 and bool((best.found | ~among).all()):
-                    break
+                elif query % 10 == 9:
+                    left = among & ~best.found
+                    charge(self.model, left)
+                    if not bool(left.any()):
+                        break
         return Progress(best, delta, used)
 
     def _start(self) -> Tensor:

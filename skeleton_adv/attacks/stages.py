@@ -32,8 +32,16 @@ class Staged:
         """The attack on one batch, in which clips that are done wait for the others."""
         state = self.begin(model, batch)
         while not bool(state["done"].all()):
+            charge(model, ~state["done"])
             state = self.advance(model, batch, state)
         return self.end(batch, state)
+
+
+def charge(model: Model, clips: Tensor) -> None:
+    """Charge the next passes of a model to these clips (N,) only; the others merely share them."""
+    to = getattr(model, "__charge__", None)
+    if to is not None:
+        to(clips)
 
 
 def kept(state: State, new: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from skeleton_adv.attacks import (
     stages_of,
     wants_pool,
 )
+from skeleton_adv.attacks.losses import margin
 from skeleton_adv.attacks.stages import Staged
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.batch import SkeletonBatch
@@ -34,7 +36,7 @@ from skeleton_adv.evaluation.made import Kept, Made
 from skeleton_adv.evaluation.metrics import measure
 from skeleton_adv.evaluation.plausibility import COLUMNS as PLAUSIBILITY
 from skeleton_adv.evaluation.plausibility import Plausibility
-from skeleton_adv.evaluation.sanity import gradient_norm, noise_control, still_falling
+from skeleton_adv.evaluation.sanity import gradient_norm, margins_fall, noise_control, still_falling
 from skeleton_adv.evaluation.targets import Target, targets
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import ATTACK, ColumnKind, Columns, constraint_columns
@@ -92,21 +94,26 @@ class Evaluation:
         progress: Callable[[Iterable[int], int], Iterable[int]],
         save: Callable[[list[int], list[Row], Mapping[str, np.ndarray]], None] | None = None,
         saved: Container[int] = (),
+        state: Path | None = None,
     ) -> None:
         """Attack the clips of ``order`` that are not ``done``, and append their rows chunk by chunk.
+
+        The file ``state`` keeps the clips of chunks that an attack in stages has begun and not ended.
 
         With ``save``, the clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask`` and ``dt``, and the attack's
         trace, ``trace.*`` (n, steps), are saved before their rows, unless they are already ``saved``.
         """
         finished = (done,) if save is None else (done, saved)
         chunks = chunks_left(order, self.batch_size, *finished)
-        attacked = self._attacked_chunks(chunks)
+        attacked = self._attacked_chunks(chunks, state)
         for chunk in progress(range(len(chunks)), len(chunks)):
             numbers = chunks[chunk]
             rows, tensors = self._attack(numbers, *next(attacked))
             if save is not None:
                 save(numbers, rows, {name: _array(values) for name, values in tensors.items()})
             append([row for row in rows if row["index"] not in done])
+        if state is not None:
+            state.unlink(missing_ok=True)
 
     @cached_property
     def _places(self) -> dict[int, int]:
@@ -114,32 +121,32 @@ class Evaluation:
         orders = (hashed_order(self.prepared.clips, split) for split in ("train", "test"))
         return {number: place for order in orders for place, number in enumerate(order)}
 
-    def _attacked_chunks(self, chunks: Sequence[list[int]]) -> Iterator[Chunk]:
+    def _attacked_chunks(self, chunks: Sequence[list[int]], state: Path | None) -> Iterator[Chunk]:
         """The attack on each of these chunks, in order."""
         missing = [numbers for numbers in chunks if not self.kept or not self.kept.has(numbers)]
-        made, waiting = self._all_made(missing), deque(missing)
+        made, waiting = self._all_made(missing, state), deque(missing)
         for numbers in chunks:
             is_missing = bool(waiting) and waiting[0] == numbers
             kept = None if is_missing or not self.kept else self.kept.get(numbers, self.victim.device)
             if kept is not None:
                 yield *self._loaded(numbers), kept
                 continue
-            chunk = next(made) if is_missing else next(self._all_made([numbers]))  # its file is damaged
+            chunk = next(made) if is_missing else next(self._all_made([numbers], None))  # its file is damaged
             if is_missing:
                 waiting.popleft()
             if self.kept:
                 self.kept.put(numbers, chunk[-1])
             yield chunk
 
-    def _all_made(self, chunks: Sequence[list[int]]) -> Iterator[Chunk]:
+    def _all_made(self, chunks: Sequence[list[int]], state: Path | None) -> Iterator[Chunk]:
         """The attack on each of these chunks, in order, none of which is kept."""
         staged: Staged | None = stages_of(self.attack, self.targeted)
         if staged is None or not self.compact or (self.attacked.randomised and not staged.fixed):
             loaded = (self._loaded(numbers) for numbers in chunks)
             return ((batch, goal, self._made(batch, goal)) for batch, goal in loaded)
-        return self._compacted(staged, chunks)
+        return self._compacted(staged, chunks, state)
 
-    def _compacted(self, staged: Staged, chunks: Sequence[list[int]]) -> Iterator[Chunk]:
+    def _compacted(self, staged: Staged, chunks: Sequence[list[int]], state: Path | None) -> Iterator[Chunk]:
         """The attack in stages on each of the chunks, in order, in passes that clips of several chunks share."""
         access, loaded = access_of(self.attack), deque[tuple[SkeletonBatch, SkeletonBatch]]()
 
@@ -152,13 +159,19 @@ class Evaluation:
             staged,
             view=lambda batch, first: self.attacked.view(batch, "attack", self.seed, first),
             limited=lambda view: view.limited(access),
+            margin=self._margin,
             size=self.batch_size,
+            path=state,
         )
         began = time.perf_counter()
         for finished in slots.run(source()):
             batch, goal = loaded.popleft()
             yield batch, goal, self._made_in_stages(batch, goal, finished, time.perf_counter() - began)
             began = time.perf_counter()
+
+    def _margin(self, logits: Tensor, y: Tensor) -> Tensor:
+        """(N,) the margins; 0 if the attacked network returns features."""
+        return margin(logits, y, self.targeted) if self.attacked.classifies else logits.new_zeros(len(logits))
 
     def _loaded(self, numbers: list[int]) -> tuple[SkeletonBatch, SkeletonBatch]:
         """The clips of a chunk, repeated until there are ``batch_size``, and with the labels that the attack gets."""
@@ -211,14 +224,15 @@ class Evaluation:
             if stages_of(self.attack, self.targeted):  # a clip that is done leaves, so its last margins are unknown
                 falling &= ~result.found
             gradient = gradient_norm(self.attacked.view(batch, "attack", self.seed), batch)
+        forwards, gradients = view.own_passes(batch.y)
         return Made(
             x_adv=self._checked(result, batch),
             found=result.found,
             falling=falling,
             gradient=gradient,
             columns=result.columns,
-            forwards=torch.full_like(batch.y, view.forwards),
-            gradients=torch.full_like(batch.y, view.gradients),
+            forwards=forwards,
+            gradients=gradients,
             seconds=time.perf_counter() - began,
             trace=result.trace,
         )
@@ -228,9 +242,7 @@ class Evaluation:
         result = finished.result
         falling, gradient = torch.zeros_like(result.found), torch.full_like(batch.dt, torch.nan)
         if self.attacked.classifies:
-            for row in (~result.found).nonzero()[:, 0].tolist():
-                answers = [answer[None] for answer in finished.answers[row]]
-                falling[row] = still_falling(answers, goal.y[row : row + 1], self.targeted)[0]
+            falling = margins_fall(finished.margins, batch.dt) & ~result.found
             gradient = gradient_norm(self.attacked.view(batch, "attack", self.seed), batch)
         return Made(
             x_adv=self._checked(result, batch),

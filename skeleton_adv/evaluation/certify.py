@@ -19,7 +19,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.evaluation.chunks import Append, Over, Row, in_chunks, padded
 from skeleton_adv.evaluation.decide import Blocks, Deciding
-from skeleton_adv.evaluation.state import SAVE_SECONDS, load_counts, save_counts
+from skeleton_adv.evaluation.state import Due, load_state, save_state
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import CERTIFICATE, Columns
 
@@ -131,19 +131,19 @@ class Certification:
         """(N, K + 1) counts of the predicted classes, on the CPU; resumes from the counts in ``state``."""
         at_once, index = self.smoothing.at_once, batch.index.tolist()
         counts, first = torch.zeros(len(batch), len(self.dataset.classes) + 1, dtype=torch.long), 0
-        stored = load_counts(state)
+        stored = load_state(state)
         if stored is None or stored["index"].tolist() != index:
             stored = {"index": np.array(index)}
         elif _are_valid(stored, purpose, counts, draws):
             counts, first = torch.from_numpy(stored[purpose]), int(stored[f"{purpose}_done"])
-        last_save = time.monotonic()
+        due = Due()
         for start in range(first, draws, at_once):
             numbers = range(start, min(start + at_once, draws))
             counts = counts + self._count(batch, purpose, numbers).cpu()
-            if time.monotonic() - last_save > SAVE_SECONDS or numbers.stop == draws:
+            if due or numbers.stop == draws:
                 stored |= {purpose: counts.numpy(), f"{purpose}_done": np.array(numbers.stop)}
-                save_counts(state, stored)
-                last_save = time.monotonic()
+                save_state(state, stored)
+                due.saved()
         return counts
 
     def _count(self, batch: SkeletonBatch, purpose: str, draws: range) -> Tensor:

@@ -1,6 +1,5 @@
 """Certification at given radii: a clip is over once each radius is decided, and others take its part of a pass."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import Tensor
 from skeleton_adv.certificates.radii import ABSTAIN, Certificate
 from skeleton_adv.certificates.sequence import Decision, Seen
 from skeleton_adv.certificates.smoothing import Smoothing
-from skeleton_adv.evaluation.state import SAVE_SECONDS, load_counts, save_counts
+from skeleton_adv.evaluation.state import Due, load_state, save_state
 
 Blocks = list[tuple[int, range]]  # places of clips, and draws of each
 
@@ -36,23 +35,23 @@ class Deciding:
         decision = Decision(how.stop, how.sigma, how.n, how.alpha)
         stored = self._stored(index, state)
         seen = _seen(stored, classes, how.n)
-        last_save = time.monotonic()
+        due = Due()
         while left := [place for place, one in enumerate(seen) if not decision.is_over(one)]:
             blocks = scheduled(left, [one.draws for one in seen], how)
             for (place, draws), found in zip(blocks, self.count(blocks), strict=True):
                 if not decision.is_over(seen[place]):
                     decision.add(seen[place], int(found[classes[place]]), len(draws))
-            if time.monotonic() - last_save > SAVE_SECONDS:
+            if due:
                 values = {name: np.array([getattr(one, name) for one in seen]) for name in vars(Seen())}
-                save_counts(state, stored | {"classes": np.array(classes)} | values)
-                last_save = time.monotonic()
+                save_state(state, stored | {"classes": np.array(classes)} | values)
+                due.saved()
         return [self._certificate(decision, *one) for one in zip(classes, seen, strict=True)], [
             one.draws for one in seen
         ]
 
     def _stored(self, index: list[int], state: Path) -> dict[str, np.ndarray]:
         """The content of ``state`` if it belongs to these clips, otherwise a new one."""
-        stored = load_counts(state)
+        stored = load_state(state)
         if stored is None or stored["index"].tolist() != index:
             return {"index": np.array(index)}
         return stored

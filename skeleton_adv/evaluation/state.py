@@ -1,5 +1,7 @@
-"""Counts of draws that a certification keeps in a file, so that it can resume within a clip."""
+"""Arrays that a run keeps in a file, so that it can resume within a chunk."""
 
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -7,10 +9,26 @@ import numpy as np
 
 from skeleton_adv.core.files import whole
 
-SAVE_SECONDS = 30.0  # between saves of a clip's counts
+SAVE_SECONDS = 30.0  # between two saves
+
+Arrays = dict[str, np.ndarray]
 
 
-def load_counts(state: Path) -> dict[str, np.ndarray] | None:
+@dataclass
+class Due:
+    """Whether it is time to save again."""
+
+    last: float = field(default_factory=time.monotonic)
+
+    def __bool__(self) -> bool:
+        return time.monotonic() - self.last > SAVE_SECONDS
+
+    def saved(self) -> None:
+        """Begin to wait for the next save."""
+        self.last = time.monotonic()
+
+
+def load_state(state: Path) -> Arrays | None:
     """The content of the file ``state``; None if it does not exist or is damaged."""
     if not state.exists():
         return None
@@ -21,7 +39,7 @@ def load_counts(state: Path) -> dict[str, np.ndarray] | None:
         return None
 
 
-def save_counts(state: Path, stored: dict[str, np.ndarray]) -> None:
-    """Write the file ``state`` as a whole."""
+def save_state(state: Path, stored: Arrays) -> None:
+    """Write the file ``state`` as a whole; ``index`` has the clips to which the arrays belong."""
     with whole(state) as part, open(part, "wb") as file:
         np.savez(file, **stored)  # type: ignore[arg-type]

@@ -45,7 +45,8 @@ class View:
 
     ``forwards`` and ``gradients`` count passes over the batch, which is passes over each clip; a pass of an ensemble
     counts once per member;
-    ``answers`` are the returned logits, (N, K) each. An attack receives the result of ``limited``.
+    ``answers`` are the returned logits, (N, K) each, and ``payers`` (N,) the clips to which each pass is charged; None:
+    all. An attack receives the result of ``limited``.
     """
 
     def __init__(
@@ -54,11 +55,37 @@ class View:
         self._module, self._context, self._on_call, self._first = module, context, on_call, first
         self.forwards = self.gradients = 0
         self.answers: list[Tensor] = []
+        self.payers: list[Tensor | None] = []
+        self._payers: Tensor | None = None
+        self._charged: list[tuple[int, int, Tensor | None]] = []  # forwards, gradients and their payers
 
     def __call__(self, x: Tensor) -> Tensor:
         logits = self._passed(self._module, x, len(self._members) or 1)
-        self.answers.append(logits.detach().clone())  # the caller may write into its own
+        self._answered(logits.detach().clone())  # the caller may write into its own
         return logits
+
+    def charge(self, clips: Tensor) -> None:
+        """Charge the next passes to these clips (N,) only."""
+        self._settle()
+        self._payers = clips
+
+    def own_passes(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The forward and backward passes of each clip, (N,) int; ``like`` is (N,) int."""
+        self._settle()
+        forwards, gradients = torch.zeros_like(like), torch.zeros_like(like)
+        for forward, gradient, clips in self._charged:
+            forwards += forward if clips is None else forward * clips
+            gradients += gradient if clips is None else gradient * clips
+        return forwards, gradients
+
+    def _settle(self) -> None:
+        """Charge the passes since the last time."""
+        before = [sum(one[place] for one in self._charged) for place in (0, 1)]
+        self._charged.append((self.forwards - before[0], self.gradients - before[1], self._payers))
+
+    def _answered(self, logits: Tensor) -> None:
+        self.answers.append(logits)
+        self.payers.append(self._payers)
 
     @property
     def _members(self) -> tuple[nn.Module, ...]:
@@ -88,7 +115,7 @@ class View:
         passes = network.passes(draws)
         self.forwards += passes
         self._on_call()
-        self.answers.append(logits.detach().mean(dim=0))
+        self._answered(logits.detach().mean(dim=0))
         if logits.requires_grad:
             logits.register_hook(partial(self._count_gradient, passes))  # type: ignore[no-untyped-call]
         return logits
@@ -105,7 +132,7 @@ class View:
         found = deep(self._module, seen, replace(self._context, draw=self._first + self.forwards))
         self.forwards += 1
         self._on_call()
-        self.answers.append(found.logits.detach().clone())
+        self._answered(found.logits.detach().clone())
         if seen.requires_grad:
             seen.register_hook(partial(self._count_gradient, 1))  # type: ignore[no-untyped-call]
         return found.stages, found.logits
@@ -134,6 +161,9 @@ class View:
                 )
             with torch.no_grad():
                 return self(x)
+
+        for view in (gradients, scores):
+            view.__charge__ = self.charge  # type: ignore[attr-defined]  # see attacks.stages
 
         def labels(x: Tensor) -> Tensor:
             logits = scores(x)

@@ -11,7 +11,8 @@ from typing import Any
 from skeleton_adv.core.files import digest
 
 # Raise an entry when its method gives different numbers, or rows with another meaning, for the same settings.
-REVISIONS = {"cw": 3, "pgd": 2, "k_a3": 2, "k_a3_admm": 2, "certificate": 3}
+# ``stages``: attacks in stages, whose rows count the passes of a clip instead of those of its chunk.
+REVISIONS = {"stages": 2, "cw": 3, "pgd": 2, "k_a3": 2, "k_a3_admm": 2, "certificate": 3}
 
 # Keys that were added after the first runs, with their neutral values. A key with its neutral value is left out
 # of the hash, so that older runs are still found. A key is written with the ``_target_`` whose argument it is,

@@ -21,6 +21,7 @@ from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.defenses import none
 from skeleton_adv.evaluation import certify as certification
 from skeleton_adv.evaluation import decide as deciding
+from skeleton_adv.evaluation import state
 from skeleton_adv.evaluation.certify import Certification
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import CERTIFICATE
@@ -100,7 +101,7 @@ def test_a_kill_within_a_clip_loses_and_repeats_no_count(
     parts = changed(parts, victim=Victim(Moody(), none, "cpu"))
     whole = rows(parts, tmp_path / "a.npz")
     assert not (tmp_path / "a.npz").exists() and len(whole) == 12
-    monkeypatch.setattr(certification, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(state, "SAVE_SECONDS", -1.0)
     count, seen = certification.count_classes, []
 
     def killed(*arguments: Any, **settings: Any) -> Tensor:
@@ -261,7 +262,7 @@ def test_decided_radii_are_those_of_single_clips_and_resume(
         assert (row["radius"], row["draws"]) == (decision.result(seen_so_far)[0], 20 + seen_so_far.draws)
         assert row["p_low"] == decision.result(seen_so_far)[1] and row["pred"] == (pred if row["radius"] else ABSTAIN)
     assert np.mean([row["draws"] for row in whole]) < 150
-    monkeypatch.setattr(deciding, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(state, "SAVE_SECONDS", -1.0)
     count, seen = certification.count_blocks, []
 
     def killed(*arguments: Any, **settings: Any) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,12 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.noise import normal
 from skeleton_adv.data.clips import hashed_order, load_batch
 from skeleton_adv.defenses import none
+from skeleton_adv.evaluation import state as kept_state
 from skeleton_adv.evaluation.compaction import Slots, clips_of
 from skeleton_adv.evaluation.made import Kept
 from skeleton_adv.models.victim import Victim
 
-COST = ("seconds", "forwards", "gradients")
+COST = ("seconds",)
 ATTACKS: dict[str, Callable[..., Any]] = {
     "autoattack": partial(autoattack, steps=6, targets=2, queries=70),
     "autoattack_rand": partial(autoattack, steps=4, version="rand", eot=2),
@@ -78,13 +80,29 @@ def victims(data: Any) -> tuple[dict[str, Victim], float]:
     return {name: Victim(network, none, "cpu") for name, network in networks.items()}, eps
 
 
-def run(data: Any, attack: Any, done: tuple[int, ...] = (), **changes: Any) -> tuple[dict[int, Any], int, Any]:
-    """The rows by clip without their cost, the number of passes over a chunk, and the saved clips."""
+class Killed(BaseException):
+    """The end of a process."""
+
+
+def run(
+    data: Any,
+    attack: Any,
+    done: tuple[int, ...] = (),
+    state: Path | None = None,
+    kill_at: int | None = None,
+    **changes: Any,
+) -> tuple[dict[int, Any], int, Any]:
+    """The rows by clip without their seconds, the number of passes over a chunk, and the saved clips.
+
+    With ``kill_at``, the run ends before this pass; the rows are then those so far.
+    """
     found: list[dict[str, Any]] = []
     saved: dict[int, Any] = {}
     passes = [0]
 
     def count() -> None:
+        if passes[0] == kill_at:
+            raise Killed
         passes[0] += 1
 
     victim = changes["victim"]
@@ -95,8 +113,13 @@ def run(data: Any, attack: Any, done: tuple[int, ...] = (), **changes: Any) -> t
         saved.update(zip(numbers, arrays["x_adv"], strict=True))
 
     made = evaluation(data, attack, attacked=attacked, **changes)
-    made.run(order, set(done), found.extend, lambda starts, _: starts, save)
-    assert [row["index"] for row in found] == [number for number in order if number not in done]
+    left = [number for number in order if number not in done]
+    try:
+        made.run(order, set(done), found.extend, lambda starts, _: starts, save, state=state)
+        assert len(found) == len(left) and not (state and state.exists())
+    except Killed:
+        assert kill_at is not None
+    assert [row["index"] for row in found] == left[: len(found)]
     rows = {row["index"]: {name: value for name, value in row.items() if name not in COST} for row in found}
     return rows, passes[0], saved
 
@@ -124,6 +147,42 @@ def test_rows_are_those_without_in_fewer_passes(
     if name == "apgd_t":
         resumed, _, _ = run(data, attack, done=tuple(rows)[:3], compact=True, **changes)
         assert repr(resumed) == repr(dict(list(rows.items())[3:]))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_killed_run_continues_within_its_chunks(
+    data: Any, victims: tuple[dict[str, Victim], float], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at five moments, each a third of the way through what is left, it has the rows of a whole run."""
+    monkeypatch.setattr(kept_state, "SAVE_SECONDS", -1.0)
+    attack = partial(ATTACKS[name], **({} if name == "admm" else {"eps": victims[1]}))
+    changes = {"victim": victims[0]["plain"], "batch_size": 5}
+    wanted, whole, _ = run(data, attack, **changes)
+    rows, passes, state = dict[int, Any](), 0, tmp_path / "stages.npz"
+    for _ in range(5):
+        found, taken, _ = run(data, attack, tuple(rows), state, (whole - passes) // 3 + 1, **changes)
+        rows, passes = rows | found, passes + taken
+    if state.exists():
+        state.write_bytes(state.read_bytes()[:-100])  # a damaged file is not used
+    found, _, _ = run(data, attack, tuple(rows), state, **changes)
+    assert repr(rows | found) == repr(wanted)
+
+
+def test_a_kill_loses_no_more_than_a_stage(
+    data: Any, victims: tuple[dict[str, Victim], float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_state, "SAVE_SECONDS", -1.0)
+    attack, changes = partial(ATTACKS["apgd_t"], eps=victims[1]), {"victim": victims[0]["plain"], "batch_size": 5}
+    wanted, whole, _ = run(data, attack, **changes)
+    rows, passes, state = dict[int, Any](), 0, tmp_path / "stages.npz"
+    for _ in range(20):
+        found, taken, _ = run(data, attack, tuple(rows), state, whole // 3, **changes)
+        rows, passes = rows | found, passes + taken
+        if len(rows) == len(wanted):
+            break
+    assert repr(rows) == repr(wanted)
+    stage, again = 5, 2  # passes of a stage; a chunk that was begun after the last stage begins again
+    assert passes <= whole + 4 * (stage + again + 3)
 
 
 def test_kept_clips_are_those_without_and_a_damaged_file_is_made_again(
@@ -168,7 +227,7 @@ def test_passes_are_full_while_clips_are_left_and_draws_are_a_clips_own() -> Non
         firsts.append(first)
         return victim.view(clips, "attack", 0, first)
 
-    slots = Slots(counting(needed, shapes), view, lambda seen: seen, size=4)
+    slots = Slots(counting(needed, shapes), view, lambda seen: seen, lambda logits, y: logits[:, 0], size=4)
     chunks = [(clips_of(batch, slice(start, start + 4)), 4) for start in (0, 4, 8)]
     found = list(slots.run(chunks))
     x_adv = torch.cat([one.result.x_adv for one in found])
@@ -176,7 +235,7 @@ def test_passes_are_full_while_clips_are_left_and_draws_are_a_clips_own() -> Non
     assert torch.equal(x_adv, moved.expand_as(batch.x).to(batch.x.dtype))
     assert torch.cat([one.forwards for one in found]).tolist() == [*needed.values()]
     assert {*shapes} == {4} and len(shapes) == sum(-(-sum(k > s for k in needed.values()) // 4) for s in range(5))
-    assert max(firsts) == 4 and [len(one) for one in found[0].answers] == [needed[n] for n in range(4)]
+    assert max(firsts) == 4 and [len(one) for one in found[0].margins] == [needed[n] for n in range(4)]
 
 
 class Still(nn.Module):
