@@ -1,4 +1,4 @@
-"""ADMM with a stop: dual ascent on the multipliers of constraints, until a clip no longer changes."""
+"""ADMM with a stop: dual ascent on the multipliers of constraints, until a clip hardly changes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,16 +18,19 @@ Keep = Literal["last", "best"]
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (N, K), classes (N,) -> (N,)
 
 WINDOW = 5  # outer steps over which a clip may not change
+LAST = 5  # outer steps in which the learning rate falls
 BETAS, TINY = (0.9, 0.999), 1e-8  # of Adam
 
 
 @dataclass(frozen=True)
 class Lagrangian:
-    """The steps of ADMM, in stages of one outer step; a clip is done once it no longer changes.
+    """The steps of ADMM, in stages of one outer step; a clip is done soon after it hardly changes.
 
-    A clip stops at the last pass of an outer step if it is a success, its margin is met (``met``), and neither its l2
-    nor its mean violation (over entries, then over constraints) differs by more than a share ``stop`` from ``WINDOW``
-    outer steps before. Its iterate in this pass is the result. Clips at different outer steps share passes.
+    A clip is *still* if, at the last pass of an outer step, it is a success, its margin is met (``met``), and neither
+    its l2 nor its mean violation (over entries, then over constraints) differs by more than a share ``stop`` from
+    ``WINDOW`` outer steps before. A constant learning rate keeps shaking its joints, so its last ``LAST`` outer steps,
+    or those that are left, follow, in which the learning rate falls to 0. If the last iterate is no success, the last
+    one of these steps that is a success is the result. Clips at different outer steps share passes.
     """
 
     constraints: Mapping[str, Constraint]
@@ -55,6 +58,9 @@ class Lagrangian:
             "x": batch.x,
             "first": torch.zeros_like(batch.x),  # Adam's moments
             "second": torch.zeros_like(batch.x),
+            "still": torch.zeros_like(batch.y),  # 0, or the number of the outer step in which the clip is still
+            "good": batch.x,  # the last success after it
+            "has_good": torch.zeros_like(batch.y, dtype=torch.bool),
             "best": batch.x,
             "least": nothing,
             "past": nothing[:, None, None].expand(-1, WINDOW, 2),
@@ -78,40 +84,42 @@ class Lagrangian:
                 success = self.success(logits, batch.y)
                 if self.keep == "best":
                     new["best"], new["least"] = better(new["best"], new["least"], x, violations, success)
+                good = success & (state["still"] > 0)
+                new["good"] = torch.where(per_clip(good), x.detach(), new["good"])
+                new["has_good"] = new["has_good"] | good
                 if inner == self.inner_steps - 1:
                     still, new["past"] = self._still(new["past"], x, violations, batch, limits)
-                    over = still & success & self.met(logits, batch.y)
-                step = new["stage"] * self.inner_steps + inner + 1
-                moved = self._adam(new, torch.where(batch.movable, gradient, 0), step)
-            new["x"] = x.detach() if inner == self.inner_steps - 1 else moved
+                    begins = still & success & self.met(logits, batch.y) & (state["still"] == 0)
+                    new["still"] = torch.where(begins, new["stage"] + 1, state["still"])
+                new["x"] = self._adam(new, torch.where(batch.movable, gradient, 0), inner, self._rate(state, inner))
         with torch.no_grad():
-            return self._after(model, batch, state, new, moved, over, limits)
+            return self._after(model, batch, state, new, limits)
+
+    def _rate(self, state: State, inner: int) -> Tensor:
+        """(N,) the learning rate of a step."""
+        gone = (state["stage"] - state["still"]).double() * self.inner_steps + inner
+        share = torch.where(state["still"] > 0, 1 - gone / (LAST * self.inner_steps), 1.0)
+        return self.lr * share
 
     def _after(
-        self,
-        model: Model,
-        batch: SkeletonBatch,
-        state: State,
-        new: dict[str, Tensor],
-        moved: Tensor,
-        over: Tensor,
-        limits: Mapping[str, Limits],
+        self, model: Model, batch: SkeletonBatch, state: State, new: dict[str, Tensor], limits: Mapping[str, Limits]
     ) -> State:
-        """The state after an outer step, for clips that are ``over`` at its last pass, and for those that move on."""
-        last = new["stage"] == self.outer_steps - 1
-        new |= {"x": torch.where(per_clip(over), new["x"], moved), "stage": new["stage"] + 1, "done": over | last}
-        new["found"] = over
+        """The state after an outer step; clips that are at their end are judged in a pass of their own."""
+        new["stage"] = state["stage"] + 1
+        settled = (new["still"] > 0) & (new["stage"] == new["still"] + LAST)
+        new["done"] = settled | (new["stage"] == self.outer_steps)
         for name, limit in limits.items():
             new[f"dual {name}"] = new[f"dual {name}"] + self.beta * limit.violation(new["x"])
-        left = last & ~over & ~state["done"]
+        left = new["done"] & ~state["done"]
         if bool(left.any()):
             charge(model, left)
             found = self.success(model(new["x"]), batch.y)
-            new["found"] = torch.where(over, new["found"], found)
             if self.keep == "best":
                 violations = {name: limit.violation(new["x"]) for name, limit in limits.items()}
-                judged = found & last & ~over
-                new["best"], new["least"] = better(new["best"], new["least"], new["x"], violations, judged)
+                new["best"], new["least"] = better(new["best"], new["least"], new["x"], violations, found & left)
+            earlier = ~found & new["has_good"]
+            new["x"] = torch.where(per_clip(left & earlier), new["good"], new["x"])
+            new["found"] = left & (found | earlier)
         return kept(state, new)
 
     def _still(
@@ -129,12 +137,15 @@ class Lagrangian:
         still = ((now - past[:, 0]).abs() <= self.stop * past[:, 0]).all(dim=1) & past[:, 0].isfinite().all(dim=1)
         return still, torch.cat([past[:, 1:], now[:, None]], dim=1)
 
-    def _adam(self, new: dict[str, Tensor], gradient: Tensor, step: Tensor) -> Tensor:
-        """The clips after a step of Adam, whose number (N,) is each clip's own; changes the moments."""
+    def _adam(self, new: dict[str, Tensor], gradient: Tensor, inner: int, rate: Tensor) -> Tensor:
+        """The clips after a step of Adam, whose ``rate`` (N,) and number are each clip's own; changes the moments."""
+        step = new["stage"] * self.inner_steps + inner + 1
         new["first"] = BETAS[0] * new["first"] + (1 - BETAS[0]) * gradient
         new["second"] = BETAS[1] * new["second"] + (1 - BETAS[1]) * gradient.square()
         one, two = (per_clip((1 - beta ** step.double()).to(gradient.dtype)) for beta in BETAS)
-        return new["x"] - self.lr / one * new["first"] / ((new["second"] / two).sqrt() + TINY)
+        return new["x"].detach() - per_clip(rate.to(gradient.dtype)) / one * new["first"] / (
+            (new["second"] / two).sqrt() + TINY
+        )
 
     def _end(self, batch: SkeletonBatch, state: State) -> AttackResult:
         if self.keep == "last":

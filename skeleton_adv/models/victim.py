@@ -80,8 +80,9 @@ class View:
 
     def _settle(self) -> None:
         """Charge the passes since the last time."""
-        before = [sum(one[place] for one in self._charged) for place in (0, 1)]
-        self._charged.append((self.forwards - before[0], self.gradients - before[1], self._payers))
+        forwards = self.forwards - sum(forwards for forwards, _, _ in self._charged)
+        gradients = self.gradients - sum(gradients for _, gradients, _ in self._charged)
+        self._charged.append((forwards, gradients, self._payers))
 
     def _answered(self, logits: Tensor) -> None:
         self.answers.append(logits)

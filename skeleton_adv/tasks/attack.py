@@ -92,8 +92,8 @@ class Task:
                 # Clips of a process that died before writing their rows may come from another machine.
                 SavedClips(folder.path).save(numbers, arrays, made_by, overwrite=not done.issuperset(numbers))
 
-            saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
-            evaluation.run(order, done, folder.append, progress.over, *saving, state=folder.path / ".stages.npz")
+            save, saved = (keep, self._saved(job, folder.path)) if job.runtime.saving else (None, set[int]())
+            evaluation.run(order, done, folder.append, progress.over, save, saved, folder.path / ".stages.npz")
 
         return carry_out(plan, evaluation.columns, prepared, facts, work, clips_saved)
 

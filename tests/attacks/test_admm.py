@@ -234,7 +234,7 @@ def test_a_stop_that_never_comes_takes_the_same_steps(keep: Any) -> None:
 
 
 def test_a_clip_stops_where_its_margin_is_met_and_nothing_changes() -> None:
-    """The returned iterate is one that the model has judged, and no clip waits for the others."""
+    """The last steps are short, and no clip waits for the others."""
     model, batch = linear_case(n=4, t=4)
     settings: dict[str, Any] = {
         "constraints": CONSTRAINTS,
@@ -251,8 +251,8 @@ def test_a_clip_stops_where_its_margin_is_met_and_nothing_changes() -> None:
         return model(x)  # type: ignore[no-any-return]
 
     result = admm(counted, batch, stop=0.9, **settings)
-    assert 6 * 5 <= calls[0] < 60 * 5 and result.found.all()
-    assert (margin(model(result.x_adv), batch.y) <= -0.1 + 1e-5).all()
+    assert 11 * 5 < calls[0] < 60 * 5 and result.found.all()
+    assert torch.equal(result.found, fooled(model(result.x_adv), batch.y, False))
     for n in range(4):
         one = replace(batch, **{name: getattr(batch, name)[n : n + 1] for name in ("x", "y", "mask", "index", "dt")})
         torch.testing.assert_close(admm(model, one, stop=0.9, **settings).x_adv, result.x_adv[n : n + 1])
