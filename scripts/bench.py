@@ -66,17 +66,17 @@ class Bench(NamedTuple):
 
     work: str
     victim: str
-    clips: int = 16
+    clips: int = 8
     steps: int = 20
-    rounds: int = 5
+    rounds: int = 3
 
 
 ALL = (
     *(Bench(work, "hcn") for work in ("admm", "cw", "pgd")),
-    Bench("certify", "hcn", clips=8, steps=10),
-    Bench("judging", "hcn", rounds=3),
-    Bench("admm", "agcn_small", clips=8, steps=10, rounds=3),
-    Bench("judging", "agcn_small", clips=4, rounds=3),
+    Bench("certify", "hcn", steps=10),
+    Bench("judging", "hcn"),
+    Bench("admm", "agcn_small", clips=4, steps=10),
+    Bench("judging", "agcn_small", clips=4),
 )
 
 

@@ -1,28 +1,32 @@
-"""A confidence sequence for a probability, which decides given radii before all draws are made."""
+"""Sequential tests of a probability, which decide given radii before all draws are made."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-SHARE = 0.5  # the share of alpha for the sequence; the rest is for the last look, at all n draws
+import numpy as np
+
+SHARE = 0.5  # the share of alpha for the looks before the last
 PRIOR = (1.0, 0.15)  # the mixture over the probability: most of it near 1, as the probabilities that are certified
-HOPELESS = 2.33  # deviations: a radius is refused if its last look would succeed in 1 % of cases
+HOPELESS = 2.05  # deviations: a radius is refused if its last look would succeed in 2 % of cases
+TINY = 1e-18  # a probability that may be counted as an error
 
 
-def lower(hits: int, draws: int, alpha: float) -> float:
-    """The lower end of a confidence sequence at ``draws``, of which ``hits`` succeed: the beta-binomial mixture.
+def early(p: float, draws: int, alpha: float) -> int:
+    """The smallest number of hits in ``draws`` that shows a probability of at least ``p``; draws + 1 if none does.
 
     Statistical methods related to the law of the iterated logarithm (Robbins, 1970); Time-uniform, nonparametric,
     nonasymptotic confidence sequences (Howard et al., arXiv 1810.08240). The likelihood of the mixture, here Beta(1,
-    0.15), divided by that of the true p is a martingale that begins at 1, so by Ville's inequality the probability that
-    it ever reaches 1 / alpha is at most alpha. The bound is the smallest p for which it is below 1 / alpha.
+    0.15), divided by that of p is a martingale that begins at 1 if p is true, so by Ville's inequality the probability
+    that it ever reaches 1 / alpha is at most alpha.
     """
-    low, high = 0.0, hits / draws if draws else 0.0
-    mixed = _log_beta(hits + PRIOR[0], draws - hits + PRIOR[1]) - _log_beta(*PRIOR)
-    while high - low > 1e-12:  # bisection: the quotient falls with p below the observed frequency
-        p = (low + high) / 2
-        likelihood = hits * math.log(p) + (draws - hits) * math.log1p(-p)
-        low, high = (p, high) if mixed - likelihood >= -math.log(alpha) else (low, p)
+    low, high = math.ceil(p * draws), draws + 1
+    while low < high:  # bisection: above a share of p, the quotient grows with the hits
+        hits = (low + high) // 2
+        mixed = _log_beta(hits + PRIOR[0], draws - hits + PRIOR[1]) - _log_beta(*PRIOR)
+        shown = mixed - hits * math.log(p) - (draws - hits) * math.log1p(-p) >= -math.log(alpha)
+        low, high = (low, hits) if shown else (hits + 1, high)
     return low
 
 
@@ -30,55 +34,84 @@ def _log_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
+def thresholds(p: float, n: int, block: int, alpha: float) -> list[int]:
+    """The numbers of hits that show a probability of at least ``p``, at each look: after each block, and all n draws.
+
+    The looks before the last have ``SHARE`` of alpha (``early``). The last look has the smallest number for which the
+    probability of any error, computed exactly for p, is at most alpha; for a smaller probability it is smaller.
+    """
+    from scipy.stats import binom
+
+    looks, found = [0, *range(block, n, block), n], list[int]()
+    if p >= 1:
+        return [draws + 1 for draws in looks[1:]]
+    alive, first, errors = np.ones(1), 0, 0.0  # the probabilities of ``first``, first + 1, ... hits without an error
+    for before, draws in pairwise(looks):
+        alive = np.convolve(alive, binom.pmf(np.arange(draws - before + 1), draws - before, p))
+        tails = alive[::-1].cumsum()[::-1]
+        bound = early(p, draws, SHARE * alpha) if draws < n else first + int((errors + tails > alpha).sum())
+        kept = max(bound - first, 0)
+        errors, alive = errors + float(alive[kept:].sum()), alive[:kept]
+        rare = int((alive.cumsum() < TINY).sum())  # counted as errors, so that n may be large
+        errors, alive, first = errors + float(alive[:rare].sum()), alive[rare:], first + rare
+        found.append(bound)
+    return found
+
+
 @dataclass
 class Seen:
-    """The draws of one clip so far, how many of them predict its class, and the largest lower bound that they gave."""
+    """The draws of one clip so far, how many of them predict its class, and how many radii they certify."""
 
     hits: int = 0
     draws: int = 0
-    low: float = 0.0
+    certified: int = 0
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Decides for each of ``radii`` whether a class is certified there, with at most ``n`` draws.
+    """Decides for each of ``radii`` whether a class is certified there, with at most ``n`` draws in blocks.
 
     A class is certified at radius r if its probability is at least Phi(r / sigma) (Cohen et al., arXiv 1902.02918).
-    ``SHARE`` of ``alpha`` is for the sequence, which may certify at any time, and the rest for Clopper and Pearson's
-    bound at all ``n`` draws, the last look. By the union bound, a radius is certified wrongly with probability at most
-    alpha, whenever a clip stops. A radius is refused, which claims nothing, once the last look is unlikely to certify
-    it, as predicted from the draws so far.
+    Each radius has ``thresholds`` at level ``alpha``, which grow with the radius. A wrong radius is therefore certified
+    only if the smallest wrong one is, with probability at most alpha, whenever a clip stops. A radius is refused, which
+    claims nothing, once the last look is unlikely to certify it, as predicted from the draws so far.
     """
 
     radii: Sequence[float]
     sigma: float
     n: int
     alpha: float
-    _least: list[tuple[float, int]] = field(init=False, repr=False)  # of each radius: probability, hits that certify it
+    block: int
+    _least: list[tuple[float, list[int]]] = field(init=False, repr=False)  # of each radius: probability, thresholds
 
     def __post_init__(self) -> None:
         from scipy.stats import norm
 
-        found = [float(norm.cdf(radius / self.sigma)) for radius in self.radii]
-        object.__setattr__(self, "_least", [(p, self._hits_for(p)) for p in found])
+        found, before = list[tuple[float, list[int]]](), [0] * -(-self.n // self.block)
+        for radius in self.radii:
+            p = float(norm.cdf(radius / self.sigma))
+            least = thresholds(p, self.n, self.block, self.alpha)
+            before = [max(pair) for pair in zip(before, least, strict=True)]
+            found.append((p, before))
+        object.__setattr__(self, "_least", found)
 
     def add(self, seen: Seen, hits: int, draws: int) -> None:
-        """Add ``draws`` of which ``hits`` predict the class."""
+        """Add a block of ``draws`` of which ``hits`` predict the class."""
         seen.hits, seen.draws = seen.hits + hits, seen.draws + draws
-        low = lower(seen.hits, seen.draws, SHARE * self.alpha)
-        seen.low = max(seen.low, low, self._last(seen.hits) if seen.draws >= self.n else 0.0)
+        look = -(-seen.draws // self.block) - 1
+        for _, least in self._least[seen.certified :]:
+            if seen.hits < min(least[look], least[-1]):  # at the last number, the last look is sure to certify
+                break
+            seen.certified += 1
 
     def is_over(self, seen: Seen) -> bool:
         """Whether each radius is certified or refused."""
-        hits = seen.hits
-        return all(seen.low >= p or hits >= least or self._is_hopeless(seen, least - hits) for p, least in self._least)
+        return all(self._is_hopeless(seen, least[-1] - seen.hits) for _, least in self._least[seen.certified :])
 
     def result(self, seen: Seen) -> tuple[float, float]:
-        """The largest of the radii that is certified, 0 if none is, and the lower bound on the probability."""
-        known = zip(self.radii, self._least, strict=True)
-        certified = [(r, p) for r, (p, least) in known if seen.low >= p or seen.hits >= least]
-        radius, p = certified[-1] if certified else (0.0, 0.0)
-        return radius, max(p, seen.low)
+        """The largest of the radii that is certified, 0 if none is, and the probability that this shows."""
+        place = seen.certified - 1
+        return (self.radii[place], self._least[place][0]) if seen.certified else (0.0, 0.0)
 
     def _is_hopeless(self, seen: Seen, missing: int) -> bool:
         """Whether the remaining draws contain ``missing`` hits too rarely, by the normal approximation.
@@ -91,16 +124,3 @@ class Decision:
         p = (seen.hits + 0.5) / total
         variance = rest * p * (1 - p) * (total + rest) / (total + 1)
         return missing - 0.5 - rest * p > HOPELESS * math.sqrt(variance)
-
-    def _hits_for(self, p: float) -> int:
-        """The smallest number of hits in all ``n`` draws that certifies a probability of ``p``; n + 1 if none does."""
-        low, high = 0, self.n + 1
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._last(middle) >= p else (middle + 1, high)
-        return low
-
-    def _last(self, hits: int) -> float:
-        from skeleton_adv.certificates.radii import clopper_pearson
-
-        return clopper_pearson(hits, self.n, (1 - SHARE) * self.alpha)

@@ -32,9 +32,9 @@ class Deciding:
         which they resume.
         """
         how = self.smoothing
-        decision = Decision(how.stop, how.sigma, how.n, how.alpha)
+        decision = Decision(how.stop, how.sigma, how.n, how.alpha, how.at_once)
         stored = self._stored(index, state)
-        seen = _seen(stored, classes, how.n)
+        seen = _seen(stored, classes, how)
         due = Due()
         while left := [place for place, one in enumerate(seen) if not decision.is_over(one)]:
             blocks = scheduled(left, [one.draws for one in seen], how)
@@ -72,7 +72,7 @@ def scheduled(left: list[int], done: list[int], how: Smoothing) -> Blocks:
     return blocks
 
 
-def _seen(stored: dict[str, np.ndarray], classes: list[int], n: int) -> list[Seen]:
+def _seen(stored: dict[str, np.ndarray], classes: list[int], how: Smoothing) -> list[Seen]:
     """The stored draws of the clips, if they are complete and of these classes; otherwise none."""
     empty = Seen()
     fits = all(
@@ -82,5 +82,5 @@ def _seen(stored: dict[str, np.ndarray], classes: list[int], n: int) -> list[See
     if not fits or stored["classes"].tolist() != classes:
         return [Seen() for _ in classes]
     found = [Seen(*values) for values in zip(*(stored[name].tolist() for name in vars(empty)), strict=True)]
-    valid = all(0 <= one.hits <= one.draws <= n and 0 <= one.low <= 1 for one in found)
+    valid = all(0 <= one.hits <= one.draws <= how.n and 0 <= one.certified <= len(how.stop) for one in found)
     return found if valid else [Seen() for _ in classes]

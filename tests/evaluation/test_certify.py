@@ -251,7 +251,7 @@ def test_decided_radii_are_those_of_single_clips_and_resume(
     assert {row["radius"] for row in whole} >= {0.0, 0.05, 0.4} and not (tmp_path / "a.npz").exists()
     assert all(row["abstained"] == (row["radius"] == 0) for row in whole)
     assert all(math.isnan(row["paper_radius"]) and row["paper_pred"] == ABSTAIN for row in whole)
-    decision = Decision(RADII, 0.5, 200, 0.001)
+    decision = Decision(RADII, 0.5, 200, 0.001, 7)
     for row in whole:
         batch = load_batch(parts.dataset, parts.prepared, [row["index"]] * 5)
         pred = int(parts._count(batch, "selection", range(20))[0, :-1].argmax())
