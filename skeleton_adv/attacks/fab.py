@@ -9,6 +9,7 @@ from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.best import Best
 from skeleton_adv.attacks.dlr import clean_logits, ranked
 from skeleton_adv.attacks.losses import fooled, margin
+from skeleton_adv.attacks.stages import charge
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import Budget, broadcast
 from skeleton_adv.core.batch import SkeletonBatch
@@ -102,8 +103,11 @@ class Search:
                 closed = best.found & (best.score <= 1) if self.stops else torch.zeros_like(among)
                 best = best.improved(x, self.size(delta), success, among & success & ~closed)
                 last, delta = delta, torch.where(broadcast(success), self.backward * delta, delta)
-            if self.stops and step % 10 == 9 and bool((~among | (best.found & (best.score <= 1))).all()):
-                break
+            if self.stops and step % 10 == 9:
+                left = among & ~(best.found & (best.score <= 1))
+                charge(self.model, left)
+                if not bool(left.any()):
+                    break
         return best, last
 
     def size(self, delta: Tensor) -> Tensor:

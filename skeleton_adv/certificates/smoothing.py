@@ -1,9 +1,11 @@
 """The settings of randomized smoothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from skeleton_adv.core.ranges import Count, Positive, Range, check_call
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import Count, Positive, Range, check_call, check_value
 
 Confidence = Annotated[float, Range("(0, 0.5)")]
 
@@ -15,6 +17,8 @@ class Smoothing:
     ``sigma``: the noise, in metres (joints in an image: fractions of the image). ``n0`` draws choose a class, and
     ``n`` other draws bound its probability. ``alpha``: the probability of a wrong radius. ``paper_alpha``: alpha of
     the paper's form, which uses the ``n`` draws for both. ``clips`` and ``at_once``: clips and draws per pass.
+    ``stop``: radii, in the unit of sigma; a clip is over once each of them is decided (``certificates.sequence``), and
+    there is no other radius and no paper's form. Empty: all ``n`` draws are made.
     """
 
     sigma: Positive = 0.25
@@ -24,6 +28,13 @@ class Smoothing:
     paper_alpha: Confidence = 0.05
     clips: Count = 8
     at_once: Count = 16
+    stop: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         check_call(Smoothing, vars(self), "smoothing.")
+        if not isinstance(self.stop, list | tuple):
+            raise SettingError(f"smoothing.stop={self.stop} must be a list of radii, such as [0.1,0.25,0.5]")
+        for radius in self.stop:
+            check_value("smoothing.stop", radius, Positive)
+        if sorted({*self.stop}) != [*self.stop]:
+            raise SettingError(f"smoothing.stop={[*self.stop]} must be in ascending order, each radius once")

@@ -1,5 +1,7 @@
 """Signs that an attack is weaker than it could be, with one value per clip, similar to AutoAttack's checks."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,10 +31,30 @@ def still_falling(answers: list[Tensor], y: Tensor, targeted: bool) -> Tensor:
 
     ``answers`` are the logits (N, K) that the attack saw at each step.
     """
-    window = max(len(answers) // 20, 1)
+    window = _window(len(answers))
     if len(answers) < 2 * window:
         return torch.zeros_like(y, dtype=torch.bool)
-    margins = torch.stack([margin(logits, y, targeted) for logits in answers[-2 * window :]])
+    return _fall(torch.stack([margin(logits, y, targeted) for logits in answers[-2 * window :]]), window)
+
+
+def margins_fall(margins: Sequence[list[float]], like: Tensor) -> Tensor:
+    """The same from the ``margins`` of each clip's own steps, whose numbers may differ; ``like`` is (N,)."""
+    falling = torch.zeros_like(like, dtype=torch.bool)
+    for row, values in enumerate(margins):
+        window = _window(len(values))
+        if len(values) >= 2 * window:
+            # A mean of (steps, N) is computed in another order if N is 1.
+            columns = like.new_tensor(values[-2 * window :])[:, None].repeat(1, len(margins))
+            falling[row] = _fall(columns, window)[row]
+    return falling
+
+
+def _window(steps: int) -> int:
+    return max(steps // 20, 1)
+
+
+def _fall(margins: Tensor, window: int) -> Tensor:
+    """(N,) bool, from the margins (2 ``window``, N)."""
     before, last = margins[:window].mean(dim=0), margins[window:].mean(dim=0)
     return last < before - FALL * before.abs().clamp(min=1)
 

@@ -34,10 +34,10 @@ class Victim:
         self.classifies = not returns_features(network)
         self.device, self._on_call = device, on_call
 
-    def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
-        """A view of the victim for one purpose on these clips."""
+    def view(self, batch: SkeletonBatch, purpose: str, seed: int, first: int = 0) -> "View":
+        """A view of the victim for one purpose on these clips; its first pass is the draw with the number ``first``."""
         context = Context(batch.mask, batch.movable, batch.index, seed, purpose, batch.skeleton)
-        return View(self.module, context, self._on_call)
+        return View(self.module, context, self._on_call, first)
 
 
 class View:
@@ -45,18 +45,48 @@ class View:
 
     ``forwards`` and ``gradients`` count passes over the batch, which is passes over each clip; a pass of an ensemble
     counts once per member;
-    ``answers`` are the returned logits, (N, K) each. An attack receives the result of ``limited``.
+    ``answers`` are the returned logits, (N, K) each, and ``payers`` (N,) the clips to which each pass is charged; None:
+    all. An attack receives the result of ``limited``.
     """
 
-    def __init__(self, module: nn.Module, context: Context, on_call: Callable[[], None] = lambda: None) -> None:
-        self._module, self._context, self._on_call = module, context, on_call
+    def __init__(
+        self, module: nn.Module, context: Context, on_call: Callable[[], None] = lambda: None, first: int = 0
+    ) -> None:
+        self._module, self._context, self._on_call, self._first = module, context, on_call, first
         self.forwards = self.gradients = 0
         self.answers: list[Tensor] = []
+        self.payers: list[Tensor | None] = []
+        self._payers: Tensor | None = None
+        self._charged: list[tuple[int, int, Tensor | None]] = []  # forwards, gradients and their payers
 
     def __call__(self, x: Tensor) -> Tensor:
         logits = self._passed(self._module, x, len(self._members) or 1)
-        self.answers.append(logits.detach().clone())  # the caller may write into its own
+        self._answered(logits.detach().clone())  # the caller may write into its own
         return logits
+
+    def charge(self, clips: Tensor) -> None:
+        """Charge the next passes to these clips (N,) only."""
+        self._settle()
+        self._payers = clips
+
+    def own_passes(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The forward and backward passes of each clip, (N,) int; ``like`` is (N,) int."""
+        self._settle()
+        forwards, gradients = torch.zeros_like(like), torch.zeros_like(like)
+        for forward, gradient, clips in self._charged:
+            forwards += forward if clips is None else forward * clips
+            gradients += gradient if clips is None else gradient * clips
+        return forwards, gradients
+
+    def _settle(self) -> None:
+        """Charge the passes since the last time."""
+        forwards = self.forwards - sum(forwards for forwards, _, _ in self._charged)
+        gradients = self.gradients - sum(gradients for _, gradients, _ in self._charged)
+        self._charged.append((forwards, gradients, self._payers))
+
+    def _answered(self, logits: Tensor) -> None:
+        self.answers.append(logits)
+        self.payers.append(self._payers)
 
     @property
     def _members(self) -> tuple[nn.Module, ...]:
@@ -65,7 +95,7 @@ class View:
 
     def _passed(self, module: nn.Module, x: Tensor, networks: int) -> Tensor:
         """The logits of the victim or of one of its members; counts the passes through its ``networks``."""
-        logits: Tensor = module(x, replace(self._context, draw=self.forwards))
+        logits: Tensor = module(x, replace(self._context, draw=self._first + self.forwards))
         self.forwards += networks
         self._on_call()
         if logits.requires_grad:
@@ -82,11 +112,11 @@ class View:
         if not self.has_posterior:
             return self(x)[None]
         network: Any = self._module
-        logits: Tensor = network.sampled(x, replace(self._context, draw=self.forwards), draws, scale)
+        logits: Tensor = network.sampled(x, replace(self._context, draw=self._first + self.forwards), draws, scale)
         passes = network.passes(draws)
         self.forwards += passes
         self._on_call()
-        self.answers.append(logits.detach().mean(dim=0))
+        self._answered(logits.detach().mean(dim=0))
         if logits.requires_grad:
             logits.register_hook(partial(self._count_gradient, passes))  # type: ignore[no-untyped-call]
         return logits
@@ -100,10 +130,10 @@ class View:
             logits = self(x)
             return (logits,), logits
         seen = x.view_as(x)  # its gradient is that of one pass, whichever features it comes from
-        found = deep(self._module, seen, replace(self._context, draw=self.forwards))
+        found = deep(self._module, seen, replace(self._context, draw=self._first + self.forwards))
         self.forwards += 1
         self._on_call()
-        self.answers.append(found.logits.detach().clone())
+        self._answered(found.logits.detach().clone())
         if seen.requires_grad:
             seen.register_hook(partial(self._count_gradient, 1))  # type: ignore[no-untyped-call]
         return found.stages, found.logits
@@ -132,6 +162,9 @@ class View:
                 )
             with torch.no_grad():
                 return self(x)
+
+        for view in (gradients, scores):
+            view.__charge__ = self.charge  # type: ignore[attr-defined]  # see attacks.stages
 
         def labels(x: Tensor) -> Tensor:
             logits = scores(x)

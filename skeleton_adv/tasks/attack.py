@@ -92,8 +92,8 @@ class Task:
                 # Clips of a process that died before writing their rows may come from another machine.
                 SavedClips(folder.path).save(numbers, arrays, made_by, overwrite=not done.issuperset(numbers))
 
-            saving = (keep, self._saved(job, folder.path)) if job.runtime.saving else ()
-            evaluation.run(order, done, folder.append, progress.over, *saving)
+            save, saved = (keep, self._saved(job, folder.path)) if job.runtime.saving else (None, set[int]())
+            evaluation.run(order, done, folder.append, progress.over, save, saved, folder.path / ".stages.npz")
 
         return carry_out(plan, evaluation.columns, prepared, facts, work, clips_saved)
 
@@ -237,7 +237,8 @@ class Task:
     def _attack_settings(self, job: Job) -> dict[str, Any]:
         """An attack's settings, with saved clips identified by content, not by path; and its revision."""
         own, origin = dict(job.settings["attack"]), self._origin(job)
-        revision = REVISIONS.get(str(own["_target_"]).rpartition(".")[2])
+        shares = REVISIONS["stages"] if attacks.stages_of(self.attack, self.targeted) else None
+        revision = REVISIONS.get(str(own["_target_"]).rpartition(".")[2], shares)
         own |= {"revision": revision} if revision else {}
         own |= source_of(self.attack)
         return own | {"path": SavedClips(origin).digest()} if origin else own

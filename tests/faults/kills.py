@@ -12,7 +12,7 @@ from faults.outcome import SAME, Outcome
 from faults.place import Place, contents, differences
 from faults.process import Command, count_changes, kill_at, run
 
-TASKS = ("prepare", "train", "attack", "certify", "sweep")
+TASKS = ("prepare", "train", "attack", "stages", "certify", "sweep")
 LAST = 4  # a kill before each of the last changes of files
 
 

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 OF_THE_CLOCK = ("began", "ended", "seconds")
 TRAINING = ["recipe.epochs=6", "recipe.held_out=0.25", "recipe.batch_size=4", "batch_size=4"]
+STAGES = ["attack=autoattack", "attack.steps=5", "attack.targets=2", "attack.queries=60", "attack.eps=0.0005"]
 SMOOTHING = ["smoothing.n0=16", "smoothing.n=32", "smoothing.clips=2", "smoothing.at_once=8"]
 
 
@@ -36,6 +37,7 @@ class Place:
             "prepare": ["task=prepare", *data],
             "train": ["task=train", *data, "model.architecture.fc7=16", *TRAINING],
             "attack": attack,
+            "stages": [*(word for word in attack if not word.startswith("attack")), *STAGES],
             "certify": ["task=certify", *data, *victim, *SMOOTHING],
             "sweep": ["-m", *attack, "attack.beta=0.1,1"],
         }[task]

@@ -100,7 +100,7 @@ def _work(
 ) -> None:
     import torch  # so that reading this file does not
 
-    from skeleton_adv.evaluation import certify
+    from skeleton_adv.evaluation import state
 
     os.chdir(folder)
     os.environ.update(ENV)
@@ -108,7 +108,7 @@ def _work(
     for path, stream in ((out, sys.stdout), (err, sys.stderr)):
         with open(path, "wb", buffering=0) as file:
             os.dup2(file.fileno(), stream.fileno())
-    certify.SAVE_SECONDS = 0.0  # as if a pass took half a minute, so that a kill within a clip matters
+    state.SAVE_SECONDS = 0.0  # as if a pass took half a minute, so that a kill within a clip matters
     sys.argv = [module, *words]
     if inject is not None:
         inject(*given)
