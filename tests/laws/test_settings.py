@@ -100,6 +100,7 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "space": ("normalised", "bones", "scale"),
     "label": ("subject",),
     "split": ("train",),
+    "up": ("z", "y"),
     "shard": ("1/1",),
     "motion": ("zero_first",),
     "optimiser": ("sgd",),
