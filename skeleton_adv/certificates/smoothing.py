@@ -1,7 +1,7 @@
 """The settings of randomized smoothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from skeleton_adv.certificates.spaces import check_space
@@ -40,11 +40,11 @@ class Smoothing:
     components: Count = 4
     length: Positive = 4.0
     nugget: Fraction = 0.01
-    joint_scales: Mapping[str, float] = field(default_factory=dict)
+    joint_scales: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         check_call(Smoothing, vars(self), "smoothing.")
-        check_space("smoothing.space", self.space)
+        check_space("smoothing.", self)
         if not isinstance(self.stop, list | tuple):
             raise SettingError(f"smoothing.stop={self.stop} must be a list of radii, such as [0.1,0.25,0.5]")
         for radius in self.stop:

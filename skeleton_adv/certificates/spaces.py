@@ -59,13 +59,13 @@ class How(Protocol):
     @property
     def nugget(self) -> float: ...
     @property
-    def joint_scales(self) -> Mapping[str, float]: ...
+    def joint_scales(self) -> Mapping[str, float] | None: ...
 
 
 def space_of(how: How) -> Space:
     """The space of the noise; its parameters have the unit of ``sigma``, which is above 0."""
     turn = how.yaw / how.sigma
-    correlated = Correlated(how.length, how.nugget, how.joint_scales, how.up)
+    correlated = Correlated(how.length, how.nugget, how.joint_scales or {}, how.up)
     found: dict[str, Space] = {
         "joints": Joints(),
         "bones": Bones(),
@@ -81,12 +81,15 @@ def space_of(how: How) -> Space:
     return found[how.space]
 
 
-def check_space(key: str, name: str) -> None:
-    """Raise ``SettingError`` unless there is an exact certificate with noise of this name."""
+def check_space(prefix: str, how: How) -> None:
+    """Raise ``SettingError`` unless there is an exact certificate with this noise; ``prefix`` is that of its keys."""
+    name, scales = how.space, how.joint_scales
     if name in INEXACT:
-        raise SettingError(f"{key}={name} has no exact certificate: {INEXACT[name]}")
+        raise SettingError(f"{prefix}space={name} has no exact certificate: {INEXACT[name]}")
     if name not in SPACES:
-        raise SettingError(f"{key}={name} is not a choice: {nearest(str(name), [*SPACES])}")
+        raise SettingError(f"{prefix}space={name} is not a choice: {nearest(str(name), [*SPACES])}")
+    if scales is not None and not isinstance(scales, Mapping):
+        raise SettingError(f"{prefix}joint_scales={scales} must give a factor for each joint, such as {{head:2}}")
 
 
 def used(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,12 @@ class GaussianNoise(Training):
     components: Count = 4
     length: Positive = 4.0
     nugget: Fraction = 0.01
-    joint_scales: Mapping[str, float] = field(default_factory=dict)
+    joint_scales: Mapping[str, float] | None = None
     name = "noise"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_space("training.space", self.space)
+        check_space("training.", self)
 
     @property
     def tag(self) -> str:

@@ -385,6 +385,8 @@ def test_what_is_not_exact_is_refused_in_one_line() -> None:
     for name in ("time_warp", "rotations", "joints_bones"):
         with pytest.raises(SettingError, match="has no exact certificate"):
             Smoothing(space=name)
+    with pytest.raises(SettingError, match=r"smoothing\.joint_scales=7 must give"):
+        Smoothing(joint_scales=7)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match=r"joint_scales: kinect20 has no joint hand"):
         Correlated(joint_scales={"hand": 1.0}).check(KINECT20, 8)
     with pytest.raises(SettingError, match=r"joint_scales\.head=0 must be"):

@@ -101,6 +101,7 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "label": ("subject",),
     "split": ("train",),
     "up": ("z", "y"),
+    "joint_scales": ({"head": 2.0},),
     "shard": ("1/1",),
     "motion": ("zero_first",),
     "optimiser": ("sgd",),
