@@ -12,16 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skeleton_adv.certificates.counts import count_blocks, count_classes
+from skeleton_adv.certificates.counts import count_blocks, count_classes, picked
 from skeleton_adv.certificates.radii import ABSTAIN, Certificate, cohen, zheng
 from skeleton_adv.certificates.smoothing import Smoothing
+from skeleton_adv.certificates.spaces import space_of
+from skeleton_adv.certificates.terms import bone_counts
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.evaluation.chunks import Append, Over, Row, in_chunks, padded
 from skeleton_adv.evaluation.decide import Blocks, Deciding
+from skeleton_adv.evaluation.invariance import is_yaw_invariant
 from skeleton_adv.evaluation.state import Due, load_state, save_state
 from skeleton_adv.models.victim import Victim
-from skeleton_adv.runs.schema import CERTIFICATE, Columns
+from skeleton_adv.runs.schema import BODY_TERMS, CERTIFICATE, Columns
 
 Found = tuple[Certificate, Certificate | None, int]  # by Cohen et al., in the paper's form, and the number of draws
 
@@ -42,7 +45,16 @@ class Certification:
     @property
     def columns(self) -> Columns:
         """The names and kinds of the columns, in order."""
-        return CERTIFICATE.columns
+        return {**CERTIFICATE.columns, **BODY_TERMS}
+
+    def remarks(self, order: Sequence[int]) -> list[str]:
+        """What a reader must know: whether the victim is invariant to yaw, if that is certified."""
+        if "yaw" not in self.smoothing.space:
+            return []
+        numbers = padded(order[: self.smoothing.clips], self.smoothing.clips)
+        batch = load_batch(self.dataset, self.prepared, numbers).to(self.victim.device)
+        same = is_yaw_invariant(self.victim, batch, self.smoothing.up, self.seed)
+        return ["The victim turns each clip itself, so it is invariant to yaw, whatever is certified"] if same else []
 
     def run(
         self,
@@ -69,7 +81,7 @@ class Certification:
             own = self._full(selection, self._counts(batch, "estimation", smoothing.n, state))
         clean = self._clean_correct(batch)
         seconds = round((time.perf_counter() - began) / len(numbers), 4)
-        return [
+        found = [
             {
                 "index": number,
                 "name": self.prepared.clips[number].name,
@@ -79,6 +91,14 @@ class Certification:
             }
             for row, (number, (one, paper, draws)) in enumerate(zip(numbers, own, strict=False))
         ]
+        return [row | terms for row, terms in zip(found, self._terms(batch, found), strict=True)]
+
+    def _terms(self, batch: SkeletonBatch, rows: list[Row]) -> list[dict[str, Any]]:
+        """The certificates of the first clips of a batch in the body's terms."""
+        own = picked(batch, torch.arange(len(rows), device=batch.x.device)).to("cpu")
+        terms = space_of(self.smoothing).terms(own, [row["radius"] for row in rows])
+        empty = dict.fromkeys(BODY_TERMS, math.nan)
+        return [{**empty, **one, "bones": bones} for one, bones in zip(terms, bone_counts(own), strict=True)]
 
     def _full(self, selection: Tensor, estimation: Tensor) -> list[Found]:
         """Both forms of the certificates from all draws, (N, K + 1) counts each."""
@@ -104,6 +124,7 @@ class Certification:
         self, standard: Certificate, paper: Certificate | None, label: int, clean_correct: bool, joints: int
     ) -> dict[str, Any]:
         """The columns of one clip, from its certificates, its label and the number of its existing joints."""
+        of_joints = self.smoothing.space in ("joints", "joints_yaw")
         if not joints:  # no noise was added and no joint can move, so the largest radius would be meaningless
             standard = Certificate(ABSTAIN, 0.0, standard.p_low)
             paper = paper and Certificate(ABSTAIN, 0.0, paper.p_low)
@@ -114,7 +135,7 @@ class Certification:
             "correct": standard.pred == label,
             "abstained": standard.pred == ABSTAIN,
             "radius": standard.radius,
-            "rms_mm": 1000 * standard.radius / max(joints, 1) ** 0.5,
+            "rms_mm": 1000 * standard.radius / max(joints, 1) ** 0.5 if of_joints else math.nan,
             "p_low": standard.p_low,
             "paper_pred": paper.pred if paper else ABSTAIN,
             "paper_radius": math.nan if paper is None else paper.radius if paper.pred == label else -1.0,
@@ -164,6 +185,7 @@ class Certification:
             "num_classes": classes,
             "seed": self.seed,
             "purpose": purpose,
+            "space": space_of(how),
         }
 
 

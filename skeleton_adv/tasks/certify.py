@@ -1,6 +1,6 @@
 """``task=certify``: certify the test clips by randomized smoothing, one row per clip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from torch import nn
 
 from skeleton_adv.certificates.radii import least_draws
 from skeleton_adv.certificates.smoothing import Smoothing
+from skeleton_adv.certificates.spaces import space_of, used
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.progress import Progress, log
@@ -47,7 +48,7 @@ class Task:
         what = f"certifying {job.victim.option}, {how.clips} clips at once"
         progress = Progress(what, None if how.stop else plan.passes)
         victim = Victim(network, defense, device, progress.pulse)
-        self._warn(training["trained_noise"], getattr(victim.module, "removes", None))
+        self._warn(training, getattr(victim.module, "removes", None))
         if victim.randomised:
             raise SettingError(
                 f"defense={job.choices['defense']} draws its own noise: certify with defense=none or temporal_filter"
@@ -59,6 +60,7 @@ class Task:
 
         facts = facts_of(job, plan, device) | training
         facts |= {"access": "none", "randomised": False, "constraints": {}}
+        facts["remarks"] = [*training.get("remarks", []), *certification.remarks(order)]
         return carry_out(plan, certification.columns, prepared, facts, work)
 
     def plan(self, job: Job, prepared: Prepared) -> Plan:
@@ -77,7 +79,7 @@ class Task:
         return {
             **role_settings(job, job.victim),
             "defense": job.settings["defense"] | source_of(self.defense),
-            "smoothing": job.settings["smoothing"],
+            "smoothing": used(job.settings["smoothing"]),
             "seed": self.seed,
             "revision": REVISIONS["certificate"],
             "checkpoint": weights.digest,
@@ -87,6 +89,7 @@ class Task:
     def check(self, job: Job) -> None:
         """Raise ``SettingError`` if these settings certify nothing."""
         check_victim(job.victim)
+        space_of(self.smoothing).check(job.dataset.skeleton, job.dataset.num_frames)
         least = least_draws(self.smoothing.alpha)
         if self.smoothing.n < least:
             raise SettingError(
@@ -95,12 +98,16 @@ class Task:
             )
         check_defense(self.defense, str(job.choices["defense"]), job.dataset.skeleton)
 
-    def _warn(self, trained: float | None, removed: float | None) -> None:
-        """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded.
+    def _warn(self, training: Mapping[str, Any], removed: float | None) -> None:
+        """Warn if a victim is certified with other noise than that of its ``training``, whose facts these are.
 
         ``removed`` is the noise that its defense was fitted to remove, if it removes any.
         """
-        if self.smoothing.sigma not in (trained, removed):
+        trained, space = training["trained_noise"], training["training"].get("space", "joints")
+        if trained and space != self.smoothing.space:
+            what = f"trained with noise on {space}; it is certified with noise on {self.smoothing.space}"
+            log(f"warning: the victim was {what}: certified accuracy may be low")
+        elif self.smoothing.sigma not in (trained, removed):
             known = "the noise of the victim's training is not recorded"
             known = known if trained is None else f"the victim was trained with noise of {trained:g}"
             known = known if removed is None else f"the defense removes noise of {removed:g}"

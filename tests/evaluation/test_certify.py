@@ -24,7 +24,7 @@ from skeleton_adv.evaluation import decide as deciding
 from skeleton_adv.evaluation import state
 from skeleton_adv.evaluation.certify import Certification
 from skeleton_adv.models.victim import Victim
-from skeleton_adv.runs.schema import CERTIFICATE
+from skeleton_adv.runs.schema import BODY_TERMS, CERTIFICATE
 
 FRAMES, HAND = 16, 7
 
@@ -88,7 +88,7 @@ def heights(parts: Certification) -> dict[int, float]:
 def test_a_row_has_the_columns_of_its_kind(parts: Certification, tmp_path: Path) -> None:
     kinds = {"int": int, "float": float, "bool": bool, "text": str}
     found = rows(parts, tmp_path / "a.npz")
-    assert parts.columns == CERTIFICATE.columns and len(found) == 12
+    assert parts.columns == {**CERTIFICATE.columns, **BODY_TERMS} and len(found) == 12
     for row in found:
         assert list(row) == list(parts.columns)
         assert all(type(row[name]) is kinds[kind] for name, kind in parts.columns.items())
