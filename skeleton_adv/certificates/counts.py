@@ -6,8 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from skeleton_adv.certificates.space import Joints, Space
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.noise import normal
+
+JOINTS = Joints()
 
 
 def count_classes(
@@ -20,22 +23,23 @@ def count_classes(
     num_classes: int,
     seed: int,
     purpose: str,
+    space: Space = JOINTS,
 ) -> Tensor:
     """(N, K + 1) counts of the predicted classes under Gaussian noise, for the draws numbered ``draws``.
 
     The last column counts draws without a prediction, because their logits are not finite.
-    Noise of ``sigma`` is added only to the coordinates of existing joints, which are all that a certificate
-    covers. A clip's draw with a given number does not depend on the batch, so counts may be computed in parts.
+    Noise of ``sigma`` is added to the parameters of ``space``, by default the coordinates of existing joints, which
+    are all that a certificate covers. A clip's draw with a given number does not depend on the batch, so counts may be computed in parts.
     One pass of ``logits(x, batch)`` evaluates ``at_once`` draws of all clips, at_once x N clips in total.
     """
     counts = torch.zeros(len(batch), num_classes + 1, dtype=torch.long, device=batch.x.device)
-    repeated = _repeated(batch, at_once)
+    repeated, params = _repeated(batch, at_once), space.parameters(batch)
     for start in range(draws.start, draws.stop, at_once):
         numbers = range(start, min(start + at_once, draws.stop))
-        noise = [normal(batch.x, batch.index, seed, purpose, number) for number in numbers]
-        noise += [torch.zeros_like(batch.x)] * (at_once - len(numbers))  # the shape of a pass never changes
+        noise = [normal(params, batch.index, seed, purpose, number) for number in numbers]
+        noise += [params] * (at_once - len(numbers))  # the shape of a pass never changes
         with torch.no_grad():
-            outputs = logits(repeated.x + sigma * torch.cat(noise) * repeated.movable, repeated)
+            outputs = logits(space.moved(repeated, sigma * torch.cat(noise)), repeated)
         predicted = torch.where(outputs.isfinite().all(dim=1), outputs.argmax(dim=1), num_classes)
         predicted = predicted.view(at_once, len(batch))[: len(numbers)]
         counts.scatter_add_(1, predicted.T, torch.ones_like(predicted.T))

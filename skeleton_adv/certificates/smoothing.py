@@ -1,9 +1,12 @@
 """The settings of randomized smoothing."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
-from skeleton_adv.core.ranges import Count, Positive, Range, check_call
+from skeleton_adv.certificates.spaces import check_space
+from skeleton_adv.core.ranges import Count, Fraction, Positive, Range, check_call
+from skeleton_adv.core.turning import Up
 
 Confidence = Annotated[float, Range("(0, 0.5)")]
 
@@ -12,7 +15,9 @@ Confidence = Annotated[float, Range("(0, 0.5)")]
 class Smoothing:
     """The settings of randomized smoothing.
 
-    ``sigma``: the noise, in metres (joints in an image: fractions of the image). ``n0`` draws choose a class, and
+    ``sigma``: the noise, in the unit of ``space``: metres (joints in an image: fractions of the image), the log of a
+    factor, or radians. ``yaw``: the noise of yaw beside other noise, in radians, about the axis ``up``; ``components``
+    of dct; ``length`` in frames, ``nugget`` and ``joint_scales`` of correlated noise (``certificates.spaces``). ``n0`` draws choose a class, and
     ``n`` other draws bound its probability. ``alpha``: the probability of a wrong radius. ``paper_alpha``: alpha of
     the paper's form, which uses the ``n`` draws for both. ``clips`` and ``at_once``: clips and draws per pass.
     """
@@ -24,6 +29,14 @@ class Smoothing:
     paper_alpha: Confidence = 0.05
     clips: Count = 8
     at_once: Count = 16
+    space: str = "joints"
+    yaw: Positive = 0.25
+    up: Up = "y"
+    components: Count = 4
+    length: Positive = 4.0
+    nugget: Fraction = 0.01
+    joint_scales: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_call(Smoothing, vars(self), "smoothing.")
+        check_space("smoothing.space", self.space)

@@ -9,6 +9,7 @@ from torch import nn
 
 from skeleton_adv.certificates.radii import least_draws
 from skeleton_adv.certificates.smoothing import Smoothing
+from skeleton_adv.certificates.spaces import space_of, used
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.progress import Progress, log
@@ -76,7 +77,7 @@ class Task:
         return {
             **role_settings(job, job.victim),
             "defense": job.settings["defense"] | source_of(self.defense),
-            "smoothing": job.settings["smoothing"],
+            "smoothing": used(job.settings["smoothing"]),
             "seed": self.seed,
             "revision": REVISIONS["certificate"],
             "checkpoint": weights.digest,
@@ -86,6 +87,7 @@ class Task:
     def check(self, job: Job) -> None:
         """Raise ``SettingError`` if these settings certify nothing."""
         check_victim(job.victim)
+        space_of(self.smoothing).check(job.dataset.skeleton, job.dataset.num_frames)
         least = least_draws(self.smoothing.alpha)
         if self.smoothing.n < least:
             raise SettingError(
