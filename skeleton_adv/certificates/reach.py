@@ -26,6 +26,7 @@ have bounds of their own, and the smallest bound counts.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,10 +43,12 @@ from skeleton_adv.constraints import (
     Limits,
     RootPath,
     Speed,
+    View,
 )
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.geometry import bone_lengths, bones_exist, joints_last, length, triples, velocities
-from skeleton_adv.core.tree import displacement
+from skeleton_adv.core.tree import bone_vectors, displacement
+from skeleton_adv.core.turning import first_root, level
 
 Constraints = Mapping[str, Constraint]
 
@@ -65,7 +68,22 @@ def longest(constraints: Constraints, batch: SkeletonBatch, weights: Tensor | No
             bounds.append(heaviest * _of_ball(constraint, exact))
         if isinstance(constraint, BoneFactor):
             bounds.append(heaviest * _of_factors(constraint, exact))
+        if isinstance(constraint, View):
+            bounds.append(heaviest * _of_view(constraint, exact))
     return torch.stack(bounds).amin(dim=0)
+
+
+def squared_steps(constraints: Constraints, batch: SkeletonBatch) -> tuple[Tensor, Tensor]:
+    """Bounds on squares: by how much a joint's displacement changes from frame to frame, and how long it is.
+
+    (N, T-1, V, M) and (N, T, V, M), of a batch in float64; ``inf`` where there is no limit.
+    """
+    n, _, t, v, m = batch.x.shape
+    places = torch.arange(t * m * v, device=batch.x.device).view(t, m, v)
+    speeds = [_speeds(one, batch, places)[2] for one in constraints.values() if isinstance(one, Speed)]
+    unlimited = batch.x.new_full((n, (t - 1) * m * v), torch.inf)
+    steps = torch.stack([unlimited, *speeds]).amin(dim=0).view(n, t - 1, m, v).transpose(2, 3)
+    return steps.square(), sizes_of(constraints, batch).caps().view(n, t, m, v).transpose(2, 3).square()
 
 
 @dataclass(frozen=True)
@@ -108,33 +126,40 @@ def _by_sizes(constraints: Constraints, batch: SkeletonBatch, weights: Tensor) -
 
 def _of_clip(sizes: Sizes, n: int, caps: np.ndarray, weights: np.ndarray) -> float:
     """The bound on the weighted sum of squares of clip n, by the best multipliers of a linear program."""
-    from scipy.optimize import linprog  # takes a second to import
+    from scipy import optimize  # takes a second to import
+
+    if not np.isfinite(caps).all():
+        return math.inf
+    gain, whole = weights * caps, float((weights * caps**2).sum())
+    matrix, right = _system(sizes, n, caps)
+    if matrix is None:
+        return whole
+    solver: Any = optimize.linprog
+    solved = solver(-gain, A_ub=matrix, b_ub=right, bounds=np.stack((np.zeros_like(caps), caps), axis=1))
+    if solved.status != 0:
+        return whole
+    y = np.maximum(-solved.ineqlin.marginals, 0)
+    return min(whole, float(y @ right + (caps * np.maximum(gain - matrix.T @ y, 0)).sum()))
+
+
+def _system(sizes: Sizes, n: int, caps: np.ndarray) -> tuple[Any, np.ndarray]:
+    """The inequalities A s <= b of clip n that the caps do not satisfy already; A is None if they satisfy all sums."""
     from scipy.sparse import csr_array
 
-    if not np.isfinite(caps[weights > 0]).all():
-        return math.inf
-    whole = float((weights * caps**2).sum())
-    first, second = sizes.first.numpy(force=True), sizes.second.numpy(force=True)
-    apart, most = sizes.apart[n].numpy(force=True), sizes.most[n].numpy(force=True)
-    members, share = sizes.members.numpy(force=True), sizes.share[n].numpy(force=True)
-    bound = np.flatnonzero((share * caps[members]).sum(axis=1) > most)  # the others hold at the caps themselves
-    if not len(bound):
-        return whole
-    columns, values, right = [members[bound]], [share[bound]], [most[bound]]
+    members, share, most = (part.numpy(force=True) for part in (sizes.members, sizes.share[n], sizes.most[n]))
+    binding = np.flatnonzero((share * caps[members]).sum(axis=1) > most)
+    if not len(binding):  # the caps satisfy the differences too, since they are shortest paths
+        return None, most[:0]
+    columns, values, right = [members[binding]], [share[binding]], [most[binding]]
+    first, second, apart = (part.numpy(force=True) for part in (sizes.first, sizes.second, sizes.apart[n]))
     for a, b in ((first, second), (second, first)):
         active = np.flatnonzero(caps[a] > apart)
         columns.append(np.stack((a[active], b[active], b[active]), axis=1))
-        values.append(np.broadcast_to([1.0, -1.0, 0.0], (len(active), 3)))
+        values.append(np.tile([1.0, -1.0, 0.0], (len(active), 1)))
         right.append(apart[active])
-    column, limits = np.concatenate(columns), np.concatenate(right)
-    rows = np.repeat(np.arange(len(column)), 3)
-    matrix = csr_array((np.concatenate(values).ravel(), (rows, column.ravel())), shape=(len(column), len(caps)))
-    gain = weights * caps
-    solved = linprog(-gain, A_ub=matrix, b_ub=limits, bounds=np.stack((np.zeros_like(caps), caps), axis=1))
-    if solved.ineqlin is None or solved.status != 0:
-        return whole
-    y = np.maximum(-solved.ineqlin.marginals, 0)
-    return min(whole, float(y @ limits + (caps * np.maximum(gain - matrix.T @ y, 0)).sum()))
+    column = np.concatenate(columns)
+    places = (np.repeat(np.arange(len(column)), 3), column.ravel())
+    return csr_array((np.concatenate(values).ravel(), places), shape=(len(column), len(caps))), np.concatenate(right)
 
 
 def sizes_of(constraints: Constraints, batch: SkeletonBatch) -> Sizes:
@@ -216,11 +241,19 @@ def _of_factors(constraint: BoneFactor, batch: SkeletonBatch) -> Tensor:
     The displacement is linear in the changes g of the factors, so its square is ``g' Q g``, and with every ``|g|`` at
     most eps, it is at most ``eps^2 sum |Q|``. Rounding adds ``SLACK`` per joint.
     """
-    from skeleton_adv.core.tree import bone_vectors
-
     bones = bone_vectors(batch.x, batch)  # (N, C, T, M, E)
     one = torch.eye(bones.shape[-1]).to(bones)
     moved = torch.stack([displacement(bones * row, batch) * batch.movable for row in one], dim=1)  # (N, E, C, T, V, M)
     gram = torch.einsum("nectvm,nfctvm->nmef", moved, moved)
     joints = batch.mask.flatten(1).sum(dim=1).to(bones)
     return constraint.eps * gram.abs().flatten(1).sum(dim=1).sqrt() + SLACK * joints.sqrt()
+
+
+def _of_view(constraint: View, batch: SkeletonBatch) -> Tensor:
+    """(N,) the l2 of the largest turn, in which a joint at the distance r from the axis moves by 2 r sin(angle / 2)."""
+    centre = first_root(batch).view(*batch.x.shape[:2], 1, 1, 1)
+    radii = torch.where(batch.movable, batch.x - centre, 0)[:, level(batch.skeleton, constraint.up)]
+    joints = batch.mask.flatten(1).sum(dim=1).to(batch.x)
+    chord = 2 * math.sin(math.radians(constraint.eps) / 2)
+    bound: Tensor = chord * radii.flatten(1).norm(dim=1) + SLACK * joints.sqrt()
+    return bound
