@@ -219,11 +219,17 @@ class Certificates(_Finished):
         return rate(self.run.array("clean_correct"))
 
     def certified_accuracy(self, radius: float) -> Rate:
-        """Share of clips that are certified as their true class with a radius of at least ``radius``."""
+        """Share of clips that are certified as their true class with a radius of at least ``radius``.
+
+        With ``smoothing.stop``, ``radius`` must be one of those radii; otherwise raises ``SettingError``.
+        """
+        if self.run.decided and radius not in self.run.decided:
+            known = ", ".join(f"{one:g}" for one in self.run.decided)
+            raise SettingError(f"radius={radius:g} was not decided: smoothing.stop has {known}")
         return certified_accuracy(self.run, radius)
 
     def __repr__(self) -> str:
-        certified = format_rate(self.certified_accuracy(0.0))
+        certified = format_rate(self.certified_accuracy(min(self.run.decided, default=0.0)))
         return f"<certificates of {self.run.victim}: {certified} % certified as their true class>"
 
 

@@ -19,6 +19,7 @@ from skeleton_adv.runs.schema import Columns
 
 __all__ = [
     *("Access", "Attack", "AttackResult", "Deep", "Fit", "Model", "Pool", "access_of", "aims", "deep", "fit_of"),
+    *("masked_batch",),
     *(
         "members",
         "minimises",
@@ -26,6 +27,7 @@ __all__ = [
         "needs",
         "own_columns",
         "passes_of",
+        "stages_of",
         "strongest_access",
         "uses_labels",
         "wants_pool",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+MASKS = ("joints", "frames", "joint_eps")  # the settings that ``needs`` adds to an attack
 
 # (x, draws, scale) -> logits (H, N, num_classes) of networks that are drawn from the posterior over the weights.
 Posterior = Callable[[Tensor, int, float], Tensor]
@@ -71,6 +74,7 @@ class _Needs:
     aims: bool = True
     labels: Callable[..., bool] | None = None
     posterior: bool = False
+    stages: Callable[..., Any] | None = None
 
 
 def needs(
@@ -86,6 +90,7 @@ def needs(
     labels: Callable[..., bool] | None = None,
     masks: bool = True,
     posterior: bool = False,
+    stages: Callable[..., Any] | None = None,
 ) -> Callable[[F], F]:
     """Declare the access that an attack requires, and the ``columns`` that it adds to its rows.
 
@@ -107,11 +112,15 @@ def needs(
     - ``masks``: the attack has the settings ``joints`` and ``frames`` (``core.masks``), which limit ``batch.movable``;
       if it has ``eps``, also ``joint_eps``, budgets of single joints
     - ``posterior``: the attack draws networks from the attacked network's ``posterior``, which some trainings fit
+    - ``stages``: ``stages(targeted=..., **settings)`` returns the attack in stages (``attacks.stages.Staged``), or None
+      if it has none with these settings. Clips that are done then leave the passes to others
     """
 
     def declare(attack: F) -> F:
         declared = _masked(attack) if masks and isfunction(attack) else attack
-        own = _Needs(access, dict(columns or {}), passes, pool, fit, fit_access, minimises, aims, labels, posterior)
+        own = _Needs(
+            *(access, dict(columns or {}), passes, pool, fit, fit_access, minimises, aims, labels, posterior, stages)
+        )
         declared.__needs__ = own  # type: ignore[attr-defined]
         return declared
 
@@ -165,6 +174,21 @@ def passes_of(attack: Callable[..., Any]) -> int | None:
     """How often an attack calls the model with its settings; None if it does not declare this."""
     passes = _needs_of(attack).passes
     return passes(**_values_of(attack)) if passes else None
+
+
+def stages_of(attack: Callable[..., Any], targeted: bool) -> Any:
+    """An attack with its settings in stages (``attacks.stages.Staged``); None if it has no stages."""
+    stages = _needs_of(attack).stages
+    if stages is None:
+        return None
+    values = {name: value for name, value in _values_of(attack).items() if name not in MASKS}
+    return stages(**values | {"targeted": targeted})
+
+
+def masked_batch(attack: Callable[..., Any], batch: SkeletonBatch) -> SkeletonBatch:
+    """The clips as an attack with its settings sees them: limited by its masks of joints and frames."""
+    limits = {name: value for name, value in _values_of(attack).items() if name in MASKS and value is not None}
+    return batch.limited(**limits) if limits else batch
 
 
 def uses_labels(attack: Callable[..., Any]) -> bool:

@@ -1,22 +1,59 @@
 """The attack of Zheng et al.: Adam on the augmented Lagrangian, dual ascent on its multipliers."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
+from skeleton_adv.attacks.lagrangian import Keep, Lagrangian, Reduction, better, weights_of
 from skeleton_adv.attacks.losses import cross_entropy, fooled, hinge
-from skeleton_adv.constraints import Constraint, Limits
+from skeleton_adv.attacks.stages import Staged
+from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.batch import SkeletonBatch
-from skeleton_adv.core.ranges import Count, NonNegative, Positive, checked
-
-Reduction = Literal["mean", "mean_all", "sum"]
-Keep = Literal["last", "best"]
+from skeleton_adv.core.errors import SettingError
+from skeleton_adv.core.ranges import Count, NonNegative, Positive, Probability, checked
 
 
-@needs("gradients", passes=lambda outer_steps, inner_steps, **_: outer_steps * inner_steps + 1)
+def _lagrangian(
+    targeted: bool,
+    constraints: Mapping[str, Constraint],
+    beta: float,
+    outer_steps: int,
+    inner_steps: int,
+    lr: float,
+    conf: float,
+    targeted_loss: Literal["cross_entropy", "margin"],
+    reduction: Reduction,
+    keep: Keep,
+    stop: float,
+    trace: bool,
+) -> Staged | None:
+    """The attack in stages, if it stops."""
+    if not stop:
+        return None
+    return Lagrangian(
+        constraints,
+        partial(_loss, targeted=targeted, targeted_loss=targeted_loss, conf=conf),
+        success=partial(fooled, targeted=targeted),
+        met=lambda logits, y: hinge(logits, y, targeted, conf) <= 0,
+        beta=beta,
+        outer_steps=outer_steps,
+        inner_steps=inner_steps,
+        lr=lr,
+        reduction=reduction,
+        keep=keep,
+        stop=stop,
+    ).staged
+
+
+def _passes(outer_steps: int, inner_steps: int, stop: float = 0.0, **_: object) -> int | None:
+    return None if stop else outer_steps * inner_steps + 1
+
+
+@needs("gradients", passes=_passes, stages=_lagrangian)
 @checked
 def admm(
     model: Model,
@@ -32,6 +69,7 @@ def admm(
     targeted_loss: Literal["cross_entropy", "margin"] = "cross_entropy",
     reduction: Reduction = "mean",
     keep: Keep = "last",
+    stop: Probability = 0.0,
     trace: bool = False,
 ) -> AttackResult:
     """Towards Understanding the Adversarial Vulnerability of Skeleton-based Action Recognition
@@ -45,18 +83,22 @@ def admm(
     which has the smallest maximum violation of all iterates that fool the model (the last if none does).
     One Adam optimiser runs through all steps, as in the released code. With ``trace``, the result contains the
     main loss and each constraint's term at every inner step.
+
+    ``stop`` above 0 is an addition of ours: a clip stops once its margin is met and neither its l2 nor its mean
+    violation has changed by more than this share over 5 outer steps (``lagrangian.Lagrangian``). Raises
+    ``SettingError`` if it is combined with ``trace``.
     """
-
-    def loss(logits: Tensor) -> Tensor:
-        if targeted and targeted_loss == "cross_entropy":
-            return cross_entropy(logits, batch.y)
-        return hinge(logits, batch.y, targeted, conf)
-
-    def success(logits: Tensor) -> Tensor:
-        return fooled(logits, batch.y, targeted)
-
+    if stop and trace:
+        raise SettingError(f"attack.stop={stop:g} has no trace: set attack.stop=0 or attack.trace=false")
+    staged = _lagrangian(
+        *(targeted, constraints, beta, outer_steps, inner_steps, lr, conf, targeted_loss, reduction, keep, stop, trace)
+    )
+    if staged:
+        return staged.whole(model, batch)
     return multiplied(
-        *(model, batch, constraints, loss, success),
+        *(model, batch, constraints),
+        lambda logits: _loss(logits, batch.y, targeted, targeted_loss, conf),
+        lambda logits: fooled(logits, batch.y, targeted),
         beta=beta,
         outer_steps=outer_steps,
         inner_steps=inner_steps,
@@ -65,6 +107,15 @@ def admm(
         keep=keep,
         trace=trace,
     )
+
+
+def _loss(
+    logits: Tensor, y: Tensor, targeted: bool, targeted_loss: Literal["cross_entropy", "margin"], conf: float
+) -> Tensor:
+    """(N,) the main loss."""
+    if targeted and targeted_loss == "cross_entropy":
+        return cross_entropy(logits, y)
+    return hinge(logits, y, targeted, conf)
 
 
 def multiplied(
@@ -85,7 +136,7 @@ def multiplied(
     """The attack for any loss (N,) of the logits; ``success`` (N,) is true where the logits are a success."""
     x_adv = batch.x.clone().requires_grad_()
     limits = {name: constraint.on(batch) for name, constraint in constraints.items()}
-    weights = {name: _weights(limit, reduction) for name, limit in limits.items()}
+    weights = {name: weights_of(limit, reduction) for name, limit in limits.items()}
     duals = {name: torch.zeros_like(limit.tolerance) for name, limit in limits.items()}
     # Adam does not move an entry whose gradient is always 0, so immovable entries never move.
     movable = batch.movable
@@ -105,7 +156,7 @@ def multiplied(
             lagrangian = loss + sum(terms.values())
             (gradient,) = torch.autograd.grad(lagrangian.sum(), x_adv)
             if keep == "best":
-                best, least = _better(best, least, x_adv, violations, success(logits))
+                best, least = better(best, least, x_adv, violations, success(logits))
             if trace:
                 history.append({"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}})
             x_adv.grad = torch.where(movable, gradient, 0)
@@ -118,30 +169,10 @@ def multiplied(
         x_adv = x_adv.detach()
         found = success(model(x_adv))
         if keep == "best":
-            best, least = _better(best, least, x_adv, {n: limit.violation(x_adv) for n, limit in limits.items()}, found)
+            best, least = better(best, least, x_adv, {n: limit.violation(x_adv) for n, limit in limits.items()}, found)
             found = least.isfinite()
             x_adv = torch.where(found.view(-1, 1, 1, 1, 1), best, x_adv)
     return AttackResult(x_adv, found, _stacked(history) if trace else None)
-
-
-def _weights(limits: Limits, reduction: Reduction) -> Tensor:
-    """(N, 1) weight of each entry in the Lagrangian."""
-    if reduction == "mean":
-        return 1 / limits.exists.sum(dim=1, keepdim=True).clamp(min=1).to(limits.tolerance.dtype)
-    entries = limits.exists.shape[1]
-    return torch.full_like(limits.tolerance[:, :1], 1 / entries if reduction == "mean_all" else 1.0)
-
-
-def _better(
-    best: Tensor, least: Tensor, x_adv: Tensor, violations: Mapping[str, Tensor], success: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The better of ``best`` and ``x_adv`` per clip, and its largest violation (N,)."""
-    largest = torch.zeros_like(least)
-    for h in (h.detach() for h in violations.values() if h.shape[1]):
-        largest = torch.maximum(largest, h.amax(dim=1))
-    better = success & (largest < least)
-    x = torch.where(better.view(-1, 1, 1, 1, 1), x_adv.detach(), best)
-    return x, torch.where(better, largest, least)
 
 
 def _stacked(history: list[dict[str, Tensor]]) -> dict[str, Tensor]:

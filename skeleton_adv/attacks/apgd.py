@@ -1,6 +1,6 @@
 """Auto-PGD: projected gradient descent that sets its own step size; the core of AutoAttack."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -13,6 +13,7 @@ from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.best import Best
 from skeleton_adv.attacks.dlr import clean_logits, dlr, ranked, targeted_dlr
 from skeleton_adv.attacks.losses import cross_entropy, fooled, margin
+from skeleton_adv.attacks.stages import Staged, State, kept
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import Budget, broadcast
 from skeleton_adv.core.batch import SkeletonBatch
@@ -27,7 +28,45 @@ def _passes(steps: int, restarts: int, eot: int, loss: Loss, **_: Any) -> int | 
     return None if loss == "targeted_dlr" or restarts > 1 else (steps + 1) * eot
 
 
-@needs("gradients", passes=_passes)
+def _staged(
+    targeted: bool,
+    norm: Norm,
+    eps: float,
+    steps: int,
+    restarts: int,
+    loss: Loss,
+    targets: int,
+    eot: int,
+    alpha: float,
+    rho: float,
+    seed: int,
+) -> Staged:
+    """One stage for each run; a clip that is fooled is done."""
+    ball, aimed = Ball(norm, eps), loss == "targeted_dlr" and not targeted
+
+    def begin(model: Model, batch: SkeletonBatch) -> State:
+        goals = batch.y[:, None]
+        if aimed:
+            goals = Search(model, batch, ball.of(batch), targeted, steps, eot).goals(targets)
+        best = Best.none(batch)
+        return {"done": best.found, "stage": torch.zeros_like(batch.y), "goals": goals, **best.as_state("best")}
+
+    def advance(model: Model, batch: SkeletonBatch, state: State) -> State:
+        number, best = int(state["stage"].max()), Best.of_state(state, "best")
+        search = Search(model, batch, ball.of(batch), targeted, steps, eot, alpha, rho)
+        many = state["goals"].shape[1]
+        objective = search.objective(loss, state["goals"][:, number % many] if aimed else None)
+        best, _ = search.run(objective, search.budget.draw(seed, f"apgd {loss}", number), best, ~best.found)
+        done = best.found | (number + 1 == restarts * many)
+        return kept(state, {**state, **best.as_state("best"), "stage": state["stage"] + 1, "done": done})
+
+    def end(batch: SkeletonBatch, state: State) -> AttackResult:
+        return AttackResult(state["best_x"], state["best_found"])
+
+    return Staged(begin, advance, end, fixed=True)
+
+
+@needs("gradients", passes=_passes, stages=_staged)
 @checked
 def apgd(
     model: Model,
@@ -64,14 +103,8 @@ def apgd(
     strict, as in the paper; after a halving, the loss is compared with the lowest loss; ``eot`` averages the loss too,
     not only its gradient.
     """
-    search = Search(model, batch, Ball(norm, eps).of(batch), targeted, steps, eot, alpha, rho)
-    best = Best.none(batch)
-    for number, objective in enumerate(search.objectives(loss, targets, restarts)):
-        if number and bool(best.found.all()):
-            break
-        start = search.budget.draw(seed, f"apgd {loss}", number)
-        best, _ = search.run(objective, start, best, ~best.found)
-    return AttackResult(best.x, best.found)
+    staged = _staged(targeted, norm, eps, steps, restarts, loss, targets, eot, alpha, rho, seed)
+    return staged.whole(model, batch)
 
 
 @dataclass(frozen=True)
@@ -88,16 +121,16 @@ class Search:
     rho: float = 0.75
     stops: bool = False
 
-    def objectives(self, loss: Loss, targets: int = 9, restarts: int = 1) -> Iterator[Objective]:
-        """The loss of each run, in order."""
-        y = self.batch.y
-        if loss == "targeted_dlr" and not self.targeted:
-            logits = torch.stack([clean_logits(self.model, self.batch) for _ in range(self.eot)]).mean(dim=0)
-            runs: list[Objective] = [partial(_lead, y=y, target=rank) for rank in ranked(logits, y, targets).T]
-        else:
-            runs = [partial(_loss, y=y, loss=loss, targeted=self.targeted)]
-        for _ in range(restarts):
-            yield from runs
+    def goals(self, targets: int) -> Tensor:
+        """(N, J) the classes to which the runs of the targeted DLR lead."""
+        logits = torch.stack([clean_logits(self.model, self.batch) for _ in range(self.eot)]).mean(dim=0)
+        return ranked(logits, self.batch.y, targets)
+
+    def objective(self, loss: Loss, goal: Tensor | None = None) -> Objective:
+        """The loss of one run; ``goal`` (N,) is the class to which the targeted DLR leads."""
+        if goal is not None:
+            return partial(_lead, y=self.batch.y, target=goal)
+        return partial(_loss, y=self.batch.y, loss=loss, targeted=self.targeted)
 
     def run(self, objective: Objective, start: Tensor, best: Best, among: Tensor) -> tuple[Best, Tensor]:
         """Minimise ``objective`` from the displacements ``start`` (N, C, T, V, M); Algorithm 1.

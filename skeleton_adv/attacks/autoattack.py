@@ -1,24 +1,41 @@
 """AutoAttack: four attacks, each on the clips that no earlier one has fooled."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, apgd, fab, needs, square
 from skeleton_adv.attacks.best import Best
-from skeleton_adv.attacks.dlr import clean_logits
+from skeleton_adv.attacks.dlr import clean_logits, ranked
 from skeleton_adv.attacks.losses import fooled, margin
+from skeleton_adv.attacks.stages import Staged, State, kept
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import Count, Positive, Whole, checked
 
-Member = Callable[[Tensor, Best], tuple[Best, Tensor]]  # (left, best) -> the better of best and own, and flat clips
+
+def _staged(
+    targeted: bool,
+    norm: Norm,
+    eps: float,
+    version: Literal["standard", "rand"],
+    steps: int,
+    targets: int,
+    queries: int,
+    eot: int,
+    seed: int,
+) -> Staged:
+    """One stage for each run of a member; a clip that is fooled is done."""
+    return Stages(targeted, Ball(norm, eps), version == "standard", steps, targets, queries, eot, seed).staged
 
 
-@needs("gradients", {"aa_member": "int", "aa_varies": "bool", "aa_flat": "bool", "aa_probabilities": "bool"})
+@needs(
+    "gradients",
+    {"aa_member": "int", "aa_varies": "bool", "aa_flat": "bool", "aa_probabilities": "bool"},
+    stages=_staged,
+)
 @checked
 def autoattack(
     model: Model,
@@ -51,65 +68,114 @@ def autoattack(
     Differs from the released code: coordinates have no bounds; see also ``apgd``, ``fab`` and ``square``. ``rand``
     also attacks clips that the model misclassifies before, because a single draw does not decide this.
     """
-    budget, flat = Ball(norm, eps).of(batch), torch.zeros_like(batch.y, dtype=torch.bool)
-    logits, again = clean_logits(model, batch), clean_logits(model, batch)
-    best, member = Best.none(batch), torch.full_like(batch.y, -1)
-    if version == "standard":
-        clean = fooled(logits, batch.y, targeted) & fooled(again, batch.y, targeted)
-        best = best.improved(batch.x, margin(logits, batch.y, targeted), clean, ~best.found)
-        member = torch.where(clean, 0, member)
-    climb = partial(_apgd, apgd.Search(model, batch, budget, targeted, steps, eot, stops=version == "standard"), seed)
-    attacks: tuple[Member, ...] = (partial(climb, "cross_entropy", 1), partial(climb, "dlr", 1))
-    if version == "standard":
-        project = fab.Search(model, batch, budget, targeted, steps, stops=True)
-        search = square.Search(model, batch, budget, targeted, queries, seed=seed)
-        attacks = (
-            partial(climb, "cross_entropy", 1),
-            partial(climb, "targeted_dlr", targets),
-            partial(_fab, project, targets),
-            partial(_square, search),
-        )
-    for number, attack in enumerate(attacks, start=1):
-        left = ~best.found
-        if not bool(left.any()):
-            break
-        best, zero = attack(left, best)
-        member, flat = torch.where(left & best.found, number, member), flat | (zero & left)
-    columns = {"aa_member": member, "aa_varies": (logits != again).any(dim=1), "aa_flat": flat}
-    return AttackResult(best.x, best.found, columns=columns | {"aa_probabilities": _probabilities(logits)})
+    staged = _staged(targeted, norm, eps, version, steps, targets, queries, eot, seed)
+    return staged.whole(model, batch)
 
 
-def _apgd(
-    search: apgd.Search, seed: int, loss: apgd.Loss, targets: int, left: Tensor, best: Best
-) -> tuple[Best, Tensor]:
-    """APGD towards each target, on clips that are left."""
-    flat = torch.zeros_like(left)
-    for number, objective in enumerate(search.objectives(loss, targets)):
-        if number and not bool((left & ~best.found).any()):
-            break
-        start = search.budget.draw(seed, f"apgd {loss}", number)
-        best, zero = search.run(objective, start, best, left & ~best.found)
-        flat = flat | zero
-    return best, flat
+@dataclass(frozen=True)
+class Stages:
+    """The runs of the members, in order. The number of a stage is its place among all runs."""
 
+    targeted: bool
+    ball: Ball
+    standard: bool  # otherwise the version for a victim that draws noise
+    steps: int
+    targets: int
+    queries: int
+    eot: int
+    seed: int
 
-def _fab(search: fab.Search, targets: int, left: Tensor, best: Best) -> tuple[Best, Tensor]:
-    """FAB towards each target, on clips that are left; only clips inside the budget count."""
-    nearest = Best.none(search.batch)
-    for goal in search.goals(targets):
+    @property
+    def staged(self) -> Staged:
+        """The attack in stages."""
+        return Staged(self._begin, self._advance, self._end, fixed=not self.standard)
+
+    def _begin(self, model: Model, batch: SkeletonBatch) -> State:
+        logits, again = clean_logits(model, batch), clean_logits(model, batch)
+        best, member = Best.none(batch), torch.full_like(batch.y, -1)
+        if self.standard:
+            clean = fooled(logits, batch.y, self.targeted) & fooled(again, batch.y, self.targeted)
+            best = best.improved(batch.x, margin(logits, batch.y, self.targeted), clean, ~best.found)
+            member = torch.where(clean, 0, member)
+        return {
+            "done": best.found,
+            "stage": torch.zeros_like(batch.y),
+            **best.as_state("best"),
+            **Best.none(batch).as_state("nearest"),  # of FAB
+            **square.Progress(Best.none(batch), torch.zeros_like(batch.x), torch.zeros_like(batch.y)).as_state(),
+            "goals": torch.zeros_like(logits, dtype=torch.long),  # classes, from the largest clean logit down
+            "member": member,
+            "flat": torch.zeros_like(best.found),
+            "varies": (logits != again).any(dim=1),
+            "probabilities": _probabilities(logits),
+        }
+
+    def _runs(self, classes: int) -> list[tuple[str, int]]:
+        """The runs: a member, and the place of its target."""
+        if not self.standard:
+            return [("cross_entropy", 0), ("dlr", 0)]
+        many = 1 if self.targeted else min(self.targets, classes - 1)
+        aimed = [(member, place) for member in ("targeted_dlr", "fab") for place in range(many)]
+        searches = [("square", stage) for stage in range(-(-self.queries // square.STAGE))]
+        return [("cross_entropy", 0), *aimed, *searches]
+
+    def _advance(self, model: Model, batch: SkeletonBatch, state: State) -> State:
+        """The next run, which is the same for all clips; those that are done do not change."""
+        number, left, new = int(state["stage"].max()), ~state["done"], dict(state)
+        runs = self._runs(state["goals"].shape[1])
+        member, place = runs[number]
+        if member in ("targeted_dlr", "fab") and not place and not self.targeted:
+            ranks = self._ranks(model, batch, member)
+            new["goals"] = torch.nn.functional.pad(ranks, (0, state["goals"].shape[1] - ranks.shape[1]))
+        best = Best.of_state(state, "best")
+        goal = None if self.targeted or member == "square" else new["goals"][:, place]
+        if member == "square":
+            search = square.Search(model, batch, self.ball.of(batch), self.targeted, self.queries, seed=self.seed)
+            numbers = square.queries_of(place, self.queries)
+            own = search.part(square.Progress.of_state(state), left, numbers)
+            best = best.improved(own.best.x, own.best.score, own.best.found, left)
+            new |= own.as_state()
+        elif member == "fab":
+            nearest, best = self._fab(model, batch, Best.of_state(state, "nearest"), best, goal, left)
+            new |= nearest.as_state("nearest")
+        else:
+            best, zero = self._apgd(model, batch, member, place, best, goal, left)
+            new["flat"] = state["flat"] | (zero & left)
+        names = list(dict.fromkeys(name for name, _ in runs))
+        new["member"] = torch.where(left & best.found, names.index(member) + 1, state["member"])
+        done = best.found | (number + 1 == len(runs))
+        return kept(state, new | best.as_state("best") | {"stage": state["stage"] + 1, "done": done})
+
+    def _ranks(self, model: Model, batch: SkeletonBatch, member: str) -> Tensor:
+        """(N, J) the classes to which the runs of a member lead."""
+        if member == "fab":
+            return ranked(clean_logits(model, batch), batch.y, self.targets)
+        search = apgd.Search(model, batch, self.ball.of(batch), self.targeted, self.steps, self.eot)
+        return search.goals(self.targets)
+
+    def _apgd(
+        self, model: Model, batch: SkeletonBatch, loss: str, place: int, best: Best, goal: Tensor | None, left: Tensor
+    ) -> tuple[Best, Tensor]:
+        """One run of APGD; also returns (N,) bool: whether a gradient was exactly 0."""
+        budget = self.ball.of(batch)
+        search = apgd.Search(model, batch, budget, self.targeted, self.steps, self.eot, stops=self.standard)
+        objective = search.objective(cast(apgd.Loss, loss), None if loss != "targeted_dlr" else goal)
+        return search.run(objective, budget.draw(self.seed, f"apgd {loss}", place), best, left)
+
+    def _fab(
+        self, model: Model, batch: SkeletonBatch, nearest: Best, best: Best, goal: Tensor | None, left: Tensor
+    ) -> tuple[Best, Best]:
+        """One run of FAB: the nearest clips so far, and the best; only clips inside the budget count."""
+        search = fab.Search(model, batch, self.ball.of(batch), self.targeted, self.steps, stops=True)
         nearest, _ = search.run(goal, nearest, left)
         inside = nearest.found & (nearest.score <= 1)
-        if not bool((left & ~inside).any()):
-            break
-    # The size is no margin: it does not replace a clip unless it fools the model.
-    score = torch.where(inside, -torch.inf, torch.inf)
-    return best.improved(nearest.x, score, inside, left), torch.zeros_like(left)
+        # The size is no margin: it does not replace a clip unless it fools the model.
+        score = torch.where(inside, -torch.inf, torch.inf)
+        return nearest, best.improved(nearest.x, score, inside, left)
 
-
-def _square(search: square.Search, left: Tensor, best: Best) -> tuple[Best, Tensor]:
-    """The square attack on clips that are left."""
-    own, _, _ = search.run(left)
-    return best.improved(own.x, own.score, own.found, left), torch.zeros_like(left)
+    def _end(self, batch: SkeletonBatch, state: State) -> AttackResult:
+        names = ("member", "varies", "flat", "probabilities")
+        return AttackResult(state["best_x"], state["best_found"], columns={f"aa_{name}": state[name] for name in names})
 
 
 def _probabilities(logits: Tensor) -> Tensor:

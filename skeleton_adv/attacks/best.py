@@ -1,5 +1,6 @@
 """The best clip so far, per clip: what an attack that tries many clips returns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,15 @@ class Best:
         """The clean clips, before any other is tried."""
         nothing = torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
         return Best(batch.x, nothing, torch.zeros_like(nothing, dtype=torch.bool))
+
+    @staticmethod
+    def of_state(state: Mapping[str, Tensor], name: str) -> "Best":
+        """The best clips that a stage has left under this name."""
+        return Best(*(state[f"{name}_{part}"] for part in ("x", "score", "found")))
+
+    def as_state(self, name: str) -> dict[str, Tensor]:
+        """The best clips as part of the state of an attack in stages."""
+        return {f"{name}_{part}": value for part, value in vars(self).items()}
 
     def accepts(self, score: Tensor, found: Tensor, among: Tensor) -> Tensor:
         """(N,) bool: the clips ``among`` (N,) that clips with this score (N,) and success (N,) improve."""

@@ -39,6 +39,7 @@ def cw(
     start_steps: Count = 200,
     per_coordinate: bool = False,
     falling: bool = True,
+    warm: bool = False,
 ) -> AttackResult:
     """Towards Evaluating the Robustness of Neural Networks (Carlini and Wagner, arXiv 1608.04644), l2.
 
@@ -53,6 +54,7 @@ def cw(
       (margin, arXiv 2102.12827), and c begins at twice the value for which this d would be optimal; the other
       searches begin at d = 0. ``both``: the shorter d of the two
     - ``per_coordinate``: Adam's second moment is one number per coordinate, as in the paper, or one per clip
+    - ``warm``: each later search also refines, in short steps, the shortest d so far; a clip without one begins at 0
     - ``falling``: the learning rate falls to 0 in each search; in the paper, it is constant
 
     The paper's search has ``start=clean``, ``per_coordinate=true`` and ``falling=false``. With one number per
@@ -71,8 +73,11 @@ def cw(
         pace = torch.where(known.found, SHORT * known.size / entries.sqrt(), pace)
     weights, delta = Weights(first_c), origin
     for search in range(search_steps):
-        delta = origin if search == 0 else torch.zeros_like(origin)
-        rates = pace if search == 0 else torch.full_like(pace, lr)
+        if search and warm:
+            origin = best.delta
+            pace = torch.where(best.found, SHORT * best.size.sqrt() / entries.sqrt(), lr)
+        delta = origin if search == 0 or warm else torch.zeros_like(origin)
+        rates = pace if search == 0 or warm else torch.full_like(pace, lr)
         first = torch.zeros_like(batch.x)
         second = torch.zeros_like(batch.x if per_coordinate else per_clip(entries))
         reached, active = torch.zeros_like(best.found), torch.ones_like(best.found)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
-from skeleton_adv.attacks.admm import Keep, Reduction, multiplied
+from skeleton_adv.attacks.admm import multiplied
+from skeleton_adv.attacks.lagrangian import Keep, Reduction
 from skeleton_adv.attacks.losses import fooled
 from skeleton_adv.attacks.shortest import Shortest, length, per_clip
 from skeleton_adv.constraints import Ball, Constraint, Norm

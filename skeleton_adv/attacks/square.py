@@ -8,6 +8,7 @@ from torch import Tensor
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.best import Best
 from skeleton_adv.attacks.losses import fooled, margin
+from skeleton_adv.attacks.stages import Staged, State, kept
 from skeleton_adv.attacks.windows import Windows
 from skeleton_adv.constraints import Ball, Norm
 from skeleton_adv.constraints.ball import Budget, broadcast, unit
@@ -19,7 +20,41 @@ from skeleton_adv.core.ranges import Count, Fraction, Positive, Whole, checked
 HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
-@needs("scores", {"queries": "int"})
+STAGE = 50  # queries
+
+
+def _staged(
+    targeted: bool, norm: Norm, eps: float, queries: int, share: float, seed: int, trace: bool
+) -> Staged | None:
+    """Stages of ``STAGE`` queries; a clip that is fooled is done. None if all queries are traced."""
+
+    def search(model: Model, batch: SkeletonBatch) -> Search:
+        return Search(model, batch, Ball(norm, eps).of(batch), targeted, queries, share, seed)
+
+    def begin(model: Model, batch: SkeletonBatch) -> State:
+        found = Progress(Best.none(batch), torch.zeros_like(batch.x), torch.zeros_like(batch.y))
+        return {"done": found.best.found, "stage": torch.zeros_like(batch.y), **found.as_state()}
+
+    def advance(model: Model, batch: SkeletonBatch, state: State) -> State:
+        stage, before = int(state["stage"].max()), Progress.of_state(state)
+        numbers = queries_of(stage, queries)
+        found = search(model, batch).part(before, ~before.best.found, numbers)
+        done = found.best.found | (numbers.stop == queries)
+        return kept(state, {**state, **found.as_state(), "stage": state["stage"] + 1, "done": done})
+
+    def end(batch: SkeletonBatch, state: State) -> AttackResult:
+        found = Progress.of_state(state)
+        return AttackResult(found.best.x, found.best.found, columns={"queries": found.used})
+
+    return None if trace else Staged(begin, advance, end)
+
+
+def queries_of(stage: int, queries: int) -> range:
+    """The numbers of the queries of a stage."""
+    return range(stage * STAGE, min((stage + 1) * STAGE, queries))
+
+
+@needs("scores", {"queries": "int"}, stages=_staged)
 @checked
 def square(
     model: Model,
@@ -47,9 +82,29 @@ def square(
     Differs from the paper: coordinates have no bounds; the start moves each coordinate of each joint by the same amount
     in all frames; in ``l2``, a window is one bump that falls from its middle outwards, not two halves of opposite sign.
     """
+    staged = _staged(targeted, norm, eps, queries, share, seed, trace)
+    if staged:
+        return staged.whole(model, batch)
     search = Search(model, batch, Ball(norm, eps).of(batch), targeted, queries, share, seed)
-    best, used, history = search.run(torch.ones_like(batch.y, dtype=torch.bool), trace)
-    return AttackResult(best.x, best.found, {"loss": torch.stack(history)} if trace else None, {"queries": used})
+    best, used, history = search.run(torch.ones_like(batch.y, dtype=torch.bool), trace=True)
+    return AttackResult(best.x, best.found, {"loss": torch.stack(history)}, {"queries": used})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the search has found after some of its queries."""
+
+    best: Best
+    delta: Tensor  # (N, C, T, V, M), the accepted displacements
+    used: Tensor  # (N,) int, the queries until the clip was fooled
+
+    @staticmethod
+    def of_state(state: State) -> "Progress":
+        return Progress(Best.of_state(state, "square"), state["delta"], state["used"])
+
+    def as_state(self) -> dict[str, Tensor]:
+        """The progress as part of the state of an attack in stages."""
+        return {**self.best.as_state("square"), "delta": self.delta, "used": self.used}
 
 
 @dataclass(frozen=True)
@@ -69,11 +124,17 @@ class Search:
 
         Ends when each clip ``among`` (N,) is fooled, unless all queries are traced.
         """
-        batch, windows = self.batch, Windows(self.batch, self.seed)
-        best, delta, used = Best.none(batch), torch.zeros_like(batch.x), torch.zeros_like(batch.y)
+        begun = Progress(Best.none(self.batch), torch.zeros_like(self.batch.x), torch.zeros_like(self.batch.y))
         history: list[Tensor] = []
+        found = self.part(begun, among, range(self.queries), history if trace else None)
+        return found.best, found.used, history
+
+    def part(self, begun: "Progress", among: Tensor, queries: range, history: list[Tensor] | None = None) -> "Progress":
+        """The search after the queries with these numbers; a ``history`` receives the lowest margins."""
+        batch, windows = self.batch, Windows(self.batch, self.seed)
+        best, delta, used = begun.best, begun.delta, begun.used
         with torch.no_grad():
-            for query in range(self.queries):
+            for query in queries:
                 moved = self._changed(delta, windows, query) if query else self._start()
                 x = batch.x + moved
                 logits = self.model(x)
@@ -81,11 +142,11 @@ class Search:
                 left = among & ~best.found
                 delta = torch.where(broadcast(best.accepts(score, success, left)), moved, delta)
                 best, used = best.improved(x, score, success, left), used + left
-                if trace:
+                if history is not None:
                     history.append(best.score)
                 elif query % 10 == 9 and bool((best.found | ~among).all()):
                     break
-        return best, used, history
+        return Progress(best, delta, used)
 
     def _start(self) -> Tensor:
         """Displacements (N, C, T, V, M) at the border of the budget, equal in all frames."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,12 +12,13 @@ _FIRST = 0xBF58476D1CE4E5B9 - 2**64
 _SECOND = 0x94D049BB133111EB - 2**64
 
 
-def normal(like: Tensor, index: Tensor, seed: int, purpose: str, draw: int = 0) -> Tensor:
+def normal(like: Tensor, index: Tensor, seed: int, purpose: str, draw: int | Sequence[int] = 0) -> Tensor:
     """Standard normal numbers with the shape, type and device of ``like`` (N, ...).
 
-    The numbers of clip n depend only on ``index[n]`` (N,), ``seed``, ``purpose`` and ``draw``; different
-    values of any of these give independent numbers. The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA
-    2014) of a counter, followed by the transform of Box and Muller. Nothing is copied between devices.
+    The numbers of clip n depend only on ``index[n]`` (N,), ``seed``, ``purpose`` and ``draw`` (one number, or one per
+    clip); different values of any of these give independent numbers. The generator is SplitMix64 (Steele, Lea and
+    Flood, OOPSLA 2014) of a counter, followed by the transform of Box and Muller. Nothing is copied between devices if
+    ``draw`` is one number.
     """
     size = math.prod(like.shape[1:])
     words = _words(like, index, (size + 1) // 2, seed, purpose, draw)
@@ -37,14 +39,24 @@ def _unit(words: Tensor, dtype: torch.dtype) -> Tensor:
     return ((words & 0xFFFFFFFF).to(dtype) + 0.5) / 2**32
 
 
-def _words(like: Tensor, index: Tensor, count: int, seed: int, purpose: str, draw: int) -> Tensor:
+def _words(like: Tensor, index: Tensor, count: int, seed: int, purpose: str, draw: int | Sequence[int]) -> Tensor:
     """(N, count) words of 64 random bits."""
-    name = hashlib.sha256(f"{seed} {purpose} {draw}".encode()).digest()
-    key = _mixed(
-        _mixed(index.to(like.device) + int.from_bytes(name[:8], signed=True)) ^ int.from_bytes(name[8:16], signed=True)
-    )
+    first: int | Tensor
+    second: int | Tensor
+    if isinstance(draw, int):  # two numbers, which are not copied to the device
+        first, second = _names(seed, purpose, draw)
+    else:
+        names = torch.tensor([_names(seed, purpose, one) for one in draw], device=like.device)
+        first, second = names.unbind(dim=1)
+    key = _mixed(_mixed(index.to(like.device) + first) ^ second)
     counter = torch.arange(1, count + 1, device=like.device)
     return _mixed(key[:, None] + counter * _GOLDEN)
+
+
+def _names(seed: int, purpose: str, draw: int) -> tuple[int, int]:
+    """Two signed integers of 64 bits for a stream of numbers."""
+    name = hashlib.sha256(f"{seed} {purpose} {draw}".encode()).digest()
+    return int.from_bytes(name[:8], signed=True), int.from_bytes(name[8:16], signed=True)
 
 
 def _mixed(z: Tensor) -> Tensor:

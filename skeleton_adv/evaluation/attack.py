@@ -1,7 +1,8 @@
 """Evaluation of an attack on a victim: one row per clip, computed in chunks whose shape never changes."""
 
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,12 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skeleton_adv.attacks import Attack, AttackResult, Pool, access_of, fit_of, name_of, own_columns, wants_pool
+from skeleton_adv.attacks import (
+    Attack,
+    AttackResult,
+    Pool,
+    access_of,
+    fit_of,
+    masked_batch,
+    name_of,
+    own_columns,
+    stages_of,
+    wants_pool,
+)
+from skeleton_adv.attacks.stages import Staged
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import AttackError, SettingError
 from skeleton_adv.data.clips import Dataset, Prepared, hashed_order, load_batch
 from skeleton_adv.evaluation.chunks import chunks_left, padded
+from skeleton_adv.evaluation.compaction import Finished, Slots
 from skeleton_adv.evaluation.made import Kept, Made
 from skeleton_adv.evaluation.metrics import measure
 from skeleton_adv.evaluation.plausibility import COLUMNS as PLAUSIBILITY
@@ -26,6 +40,7 @@ from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import ATTACK, ColumnKind, Columns, constraint_columns
 
 Row = dict[str, Any]  # column -> plain value
+Chunk = tuple[SkeletonBatch, SkeletonBatch, Made]  # clips, the same with the attack's labels, its result on them
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,7 @@ class Evaluation:
     fitted: Mapping[str, Tensor] | None = None  # what the attack has fitted on them
     plausibility: Plausibility | None = None  # adds its columns
     kept: Kept | None = None  # results on a surrogate, which do not depend on the victim
+    compact: bool = True  # whether clips that are done leave their passes to others; rows are the same
 
     @property
     def columns(self) -> Columns:
@@ -84,9 +100,10 @@ class Evaluation:
         """
         finished = (done,) if save is None else (done, saved)
         chunks = chunks_left(order, self.batch_size, *finished)
+        attacked = self._attacked_chunks(chunks)
         for chunk in progress(range(len(chunks)), len(chunks)):
             numbers = chunks[chunk]
-            rows, tensors = self._attack(numbers)
+            rows, tensors = self._attack(numbers, *next(attacked))
             if save is not None:
                 save(numbers, rows, {name: _array(values) for name, values in tensors.items()})
             append([row for row in rows if row["index"] not in done])
@@ -97,17 +114,63 @@ class Evaluation:
         orders = (hashed_order(self.prepared.clips, split) for split in ("train", "test"))
         return {number: place for order in orders for place, number in enumerate(order)}
 
-    def _attack(self, numbers: list[int]) -> tuple[list[Row], dict[str, Tensor]]:
-        """The rows and the saved arrays of one chunk, which is padded to ``batch_size`` by repeating its clips."""
-        columns = tuple(self.columns)
+    def _attacked_chunks(self, chunks: Sequence[list[int]]) -> Iterator[Chunk]:
+        """The attack on each of these chunks, in order."""
+        missing = [numbers for numbers in chunks if not self.kept or not self.kept.has(numbers)]
+        made, waiting = self._all_made(missing), deque(missing)
+        for numbers in chunks:
+            is_missing = bool(waiting) and waiting[0] == numbers
+            kept = None if is_missing or not self.kept else self.kept.get(numbers, self.victim.device)
+            if kept is not None:
+                yield *self._loaded(numbers), kept
+                continue
+            chunk = next(made) if is_missing else next(self._all_made([numbers]))  # its file is damaged
+            if is_missing:
+                waiting.popleft()
+            if self.kept:
+                self.kept.put(numbers, chunk[-1])
+            yield chunk
+
+    def _all_made(self, chunks: Sequence[list[int]]) -> Iterator[Chunk]:
+        """The attack on each of these chunks, in order, none of which is kept."""
+        staged: Staged | None = stages_of(self.attack, self.targeted)
+        if staged is None or not self.compact or (self.attacked.randomised and not staged.fixed):
+            loaded = (self._loaded(numbers) for numbers in chunks)
+            return ((batch, goal, self._made(batch, goal)) for batch, goal in loaded)
+        return self._compacted(staged, chunks)
+
+    def _compacted(self, staged: Staged, chunks: Sequence[list[int]]) -> Iterator[Chunk]:
+        """The attack in stages on each of the chunks, in order, in passes that clips of several chunks share."""
+        access, loaded = access_of(self.attack), deque[tuple[SkeletonBatch, SkeletonBatch]]()
+
+        def source() -> Iterator[tuple[SkeletonBatch, int]]:
+            for numbers in chunks:
+                loaded.append(self._loaded(numbers))
+                yield masked_batch(self.attack, _copied(loaded[-1][1])), len(numbers)
+
+        slots = Slots(
+            staged,
+            view=lambda batch, first: self.attacked.view(batch, "attack", self.seed, first),
+            limited=lambda view: view.limited(access),
+            size=self.batch_size,
+        )
+        began = time.perf_counter()
+        for finished in slots.run(source()):
+            batch, goal = loaded.popleft()
+            yield batch, goal, self._made_in_stages(batch, goal, finished, time.perf_counter() - began)
+            began = time.perf_counter()
+
+    def _loaded(self, numbers: list[int]) -> tuple[SkeletonBatch, SkeletonBatch]:
+        """The clips of a chunk, repeated until there are ``batch_size``, and with the labels that the attack gets."""
         batch = load_batch(self.dataset, self.prepared, padded(numbers, self.batch_size)).to(self.victim.device)
         batch = replace(batch, place=torch.tensor([self._places[i] for i in batch.index.tolist()]).to(batch.index))
-        goal = batch.with_labels(self._targets(batch)) if self.targeted else batch
-        made = self.kept.get(numbers, self.victim.device) if self.kept else None
-        if made is None:
-            made = self._made(batch, goal)
-            if self.kept:
-                self.kept.put(numbers, made)
+        return batch, batch.with_labels(self._targets(batch)) if self.targeted else batch
+
+    def _attack(
+        self, numbers: list[int], batch: SkeletonBatch, goal: SkeletonBatch, made: Made
+    ) -> tuple[list[Row], dict[str, Tensor]]:
+        """The rows and the saved arrays of one chunk."""
+        columns = tuple(self.columns)
         began, x_adv = time.perf_counter(), made.x_adv
         judged = self._judged(batch, goal, x_adv)
         values = {
@@ -120,13 +183,14 @@ class Evaluation:
             **measure(x_adv, batch, self.constraints),
             **(self.plausibility.columns(x_adv, batch) if self.plausibility else {}),
             **made.columns,
+            "forwards": made.forwards,
+            "gradients": made.gradients,
         }
         by_clip = {name: column.tolist() for name, column in values.items()}
         seconds = round((made.seconds + time.perf_counter() - began) / len(numbers), 4)
-        passes = {"forwards": made.forwards, "gradients": made.gradients, "seconds": seconds}
         rows = []
         for i, number in enumerate(numbers):
-            row = {"index": number, "name": self.prepared.clips[number].name, **passes}
+            row = {"index": number, "name": self.prepared.clips[number].name, "seconds": seconds}
             row |= {name: column[i] for name, column in by_clip.items()}
             rows.append({name: row[name] for name in columns})
         trace = {f"trace.{name}": values.T for name, values in (made.trace or {}).items()}
@@ -144,6 +208,8 @@ class Evaluation:
         falling, gradient = torch.zeros_like(result.found), torch.full_like(batch.dt, torch.nan)
         if self.attacked.classifies:  # features have no margin and no cross-entropy
             falling = still_falling(view.answers, goal.y, self.targeted)
+            if stages_of(self.attack, self.targeted):  # a clip that is done leaves, so its last margins are unknown
+                falling &= ~result.found
             gradient = gradient_norm(self.attacked.view(batch, "attack", self.seed), batch)
         return Made(
             x_adv=self._checked(result, batch),
@@ -151,10 +217,30 @@ class Evaluation:
             falling=falling,
             gradient=gradient,
             columns=result.columns,
-            forwards=view.forwards,
-            gradients=view.gradients,
+            forwards=torch.full_like(batch.y, view.forwards),
+            gradients=torch.full_like(batch.y, view.gradients),
             seconds=time.perf_counter() - began,
             trace=result.trace,
+        )
+
+    def _made_in_stages(self, batch: SkeletonBatch, goal: SkeletonBatch, finished: Finished, seconds: float) -> Made:
+        """The result of an attack in stages on one chunk."""
+        result = finished.result
+        falling, gradient = torch.zeros_like(result.found), torch.full_like(batch.dt, torch.nan)
+        if self.attacked.classifies:
+            for row in (~result.found).nonzero()[:, 0].tolist():
+                answers = [answer[None] for answer in finished.answers[row]]
+                falling[row] = still_falling(answers, goal.y[row : row + 1], self.targeted)[0]
+            gradient = gradient_norm(self.attacked.view(batch, "attack", self.seed), batch)
+        return Made(
+            x_adv=self._checked(result, batch),
+            found=result.found,
+            falling=falling,
+            gradient=gradient,
+            columns=result.columns,
+            forwards=finished.forwards,
+            gradients=finished.gradients,
+            seconds=seconds,
         )
 
     def _checked(self, result: AttackResult, batch: SkeletonBatch) -> Tensor:

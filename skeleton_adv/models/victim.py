@@ -34,10 +34,10 @@ class Victim:
         self.classifies = not returns_features(network)
         self.device, self._on_call = device, on_call
 
-    def view(self, batch: SkeletonBatch, purpose: str, seed: int) -> "View":
-        """A view of the victim for one purpose on these clips."""
+    def view(self, batch: SkeletonBatch, purpose: str, seed: int, first: int = 0) -> "View":
+        """A view of the victim for one purpose on these clips; its first pass is the draw with the number ``first``."""
         context = Context(batch.mask, batch.movable, batch.index, seed, purpose, batch.skeleton)
-        return View(self.module, context, self._on_call)
+        return View(self.module, context, self._on_call, first)
 
 
 class View:
@@ -48,8 +48,10 @@ class View:
     ``answers`` are the returned logits, (N, K) each. An attack receives the result of ``limited``.
     """
 
-    def __init__(self, module: nn.Module, context: Context, on_call: Callable[[], None] = lambda: None) -> None:
-        self._module, self._context, self._on_call = module, context, on_call
+    def __init__(
+        self, module: nn.Module, context: Context, on_call: Callable[[], None] = lambda: None, first: int = 0
+    ) -> None:
+        self._module, self._context, self._on_call, self._first = module, context, on_call, first
         self.forwards = self.gradients = 0
         self.answers: list[Tensor] = []
 
@@ -65,7 +67,7 @@ class View:
 
     def _passed(self, module: nn.Module, x: Tensor, networks: int) -> Tensor:
         """The logits of the victim or of one of its members; counts the passes through its ``networks``."""
-        logits: Tensor = module(x, replace(self._context, draw=self.forwards))
+        logits: Tensor = module(x, replace(self._context, draw=self._first + self.forwards))
         self.forwards += networks
         self._on_call()
         if logits.requires_grad:
@@ -82,7 +84,7 @@ class View:
         if not self.has_posterior:
             return self(x)[None]
         network: Any = self._module
-        logits: Tensor = network.sampled(x, replace(self._context, draw=self.forwards), draws, scale)
+        logits: Tensor = network.sampled(x, replace(self._context, draw=self._first + self.forwards), draws, scale)
         passes = network.passes(draws)
         self.forwards += passes
         self._on_call()
@@ -100,7 +102,7 @@ class View:
             logits = self(x)
             return (logits,), logits
         seen = x.view_as(x)  # its gradient is that of one pass, whichever features it comes from
-        found = deep(self._module, seen, replace(self._context, draw=self.forwards))
+        found = deep(self._module, seen, replace(self._context, draw=self._first + self.forwards))
         self.forwards += 1
         self._on_call()
         self.answers.append(found.logits.detach().clone())

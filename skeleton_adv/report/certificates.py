@@ -15,9 +15,19 @@ FORMS: tuple[Form, ...] = ("standard", "paper")  # by Cohen et al., and by Zheng
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # one column of the table each
 
 
-def clip_rate(run: Run, column: Literal["clean_correct", "abstained"]) -> Rate:
-    """The rate of clips that the victim classifies correctly without noise, or on which the certificate abstains."""
-    return rate(run.array(column))
+def clip_rate(run: Run, column: Literal["clean_correct", "abstained"]) -> Rate | None:
+    """The rate of clips that the victim classifies correctly without noise, or on which the certificate abstains.
+
+    None for abstentions of a run that decides given radii only.
+    """
+    return None if column == "abstained" and run.decided else rate(run.array(column))
+
+
+def known_accuracy(run: Run, radius: float, form: Form = "standard") -> Rate | None:
+    """The certified accuracy at a radius; None if the run decides other radii, or has no such form."""
+    if run.decided and (form == "paper" or radius not in run.decided):
+        return None
+    return certified_accuracy(run, radius, form)
 
 
 def certified_accuracy(run: Run, radius: float, form: Form = "standard") -> Rate:
@@ -30,9 +40,12 @@ def certified_accuracy(run: Run, radius: float, form: Form = "standard") -> Rate
     return rate(run.array("correct") & (run.array("radius") >= radius))
 
 
-def mean_radius(run: Run, column: Literal["radius", "rms_mm"] = "radius") -> float:
-    """Mean certified radius; wrong classes and abstentions count as 0 (Zhai et al., arXiv 2001.02378)."""
-    return float(np.mean(run.array(column) * run.array("correct")))
+def mean_radius(run: Run, column: Literal["radius", "rms_mm"] = "radius") -> float | None:
+    """Mean certified radius; wrong classes and abstentions count as 0 (Zhai et al., arXiv 2001.02378).
+
+    None for a run that decides given radii only.
+    """
+    return None if run.decided else float(np.mean(run.array(column) * run.array("correct")))
 
 
 def accuracy_by_radius(run: Run, radii: Sequence[float], form: Form = "standard") -> pd.DataFrame:

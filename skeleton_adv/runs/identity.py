@@ -16,7 +16,14 @@ REVISIONS = {"cw": 3, "pgd": 2, "k_a3": 2, "k_a3_admm": 2, "certificate": 3}
 # Keys that were added after the first runs, with their neutral values. A key with its neutral value is left out
 # of the hash, so that older runs are still found. A key is written with the ``_target_`` whose argument it is,
 # or with its dotted path in the settings.
-NEUTRAL: dict[str, Any] = {"dataset.label": "action", "recipe.noise_warmup": 0.0, "recipe.warmup": 0}
+NEUTRAL: dict[str, Any] = {
+    "dataset.label": "action",
+    "recipe.noise_warmup": 0.0,
+    "recipe.warmup": 0,
+    "smoothing.stop": [],
+    "skeleton_adv.attacks.admm.admm.stop": 0.0,
+    "skeleton_adv.attacks.cw.cw.warm": False,
+}
 
 # The same for settings of any dataset, which runs leave out, because they are compared with those of older runs.
 NEUTRAL_OF_DATA = [(key.partition(".")[2], value) for key, value in NEUTRAL.items() if key.startswith("dataset.")]
@@ -24,18 +31,31 @@ NEUTRAL_OF_DATA = [(key.partition(".")[2], value) for key, value in NEUTRAL.item
 
 def identity(settings: Mapping[str, Any], schema: int) -> str:
     """Twelve hexadecimal digits for ``settings`` and the ``schema`` of the result; 1 and 1.0 are the same."""
-    canonical = json.dumps(_canonical({"schema": schema, **settings}), sort_keys=True)
+    canonical = json.dumps(_canonical({"schema": schema, **effective(settings)}), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _canonical(value: Any, path: str = "") -> Any:
+def effective(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """The settings without later keys that have their neutral value, so that runs of all versions compare."""
+    owner, found = str(settings.get("_target_", path)), {}
+    for name, value in settings.items():
+        key = f"{owner}.{name}" if owner else str(name)
+        if key not in NEUTRAL or NEUTRAL[key] != value:
+            found[name] = _effective(value, key)
+    return found
+
+
+def _effective(value: Any, path: str) -> Any:
     if isinstance(value, Mapping):
-        owner = str(value.get("_target_", path))
-        keys = {name: f"{owner}.{name}" if owner else str(name) for name in value}
-        hashed = [name for name in value if keys[name] not in NEUTRAL or NEUTRAL[keys[name]] != value[name]]
-        return {name: _canonical(value[name], keys[name]) for name in hashed}
-    if isinstance(value, list | tuple):
-        return [_canonical(item, path) for item in value]
+        return effective(value, path)
+    return [_effective(item, path) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _canonical(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.core.files import read_json
 from skeleton_adv.core.skeleton import Skeleton
+from skeleton_adv.runs.identity import effective
 from skeleton_adv.runs.legacy import completed
 from skeleton_adv.runs.schema import KINDS, RowKind, constraint_columns
 from skeleton_adv.runs.shards import Shard
@@ -149,6 +150,11 @@ class Run:
         """The settings of a certificate."""
         return self._part("smoothing")
 
+    @property
+    def decided(self) -> tuple[float, ...]:
+        """The radii that a certificate decides (``smoothing.stop``); empty if its rows have any radius."""
+        return tuple((self.settings.get("smoothing") or {}).get("stop", ()))
+
     def _part(self, name: str) -> Facts:
         part: Facts = self.settings.get(name) or {}
         # Attacks and defenses from outside the package may use lists as values, which no table cell can contain.
@@ -201,7 +207,7 @@ def run_of(about: Mapping[str, Any], records: pd.DataFrame, folder: Path | None 
         facts = _checked(completed(about, kind))
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"its {_name_of(error)} is missing or has the wrong type") from None
-    return Run(records=records, folder=folder, **facts)
+    return Run(records=records, folder=folder, **facts | {"settings": effective(facts["settings"])})
 
 
 def _name_of(error: Exception) -> str:
@@ -256,6 +262,9 @@ def _check_settings(kind: str, settings: Facts, choices: Facts) -> None:
     for name, types in wanted.items():
         if name not in settings or not isinstance(settings[name], types):
             raise KeyError(f"settings.{name}")
+    radii = (settings.get("smoothing") or {}).get("stop", [])
+    if not isinstance(radii, list) or not all(type(radius) in (int, float) for radius in radii):
+        raise KeyError("settings.smoothing.stop")
 
 
 def load_run(folder: Path) -> Run | None:

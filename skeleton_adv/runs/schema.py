@@ -76,6 +76,19 @@ CERTIFICATE = RowKind(
     },
 )
 
+# What a certificate's radius means in the body's terms; empty where it claims nothing (``certificates.terms``).
+BODY_TERMS: Columns = {
+    "bones": "int",  # bones of all persons that exist in a frame
+    "bone_percent": "float",  # one factor per bone over the clip, each up to this many percent from 1
+    "scale_percent": "float",  # the same factor for all bones
+    "yaw_degrees": "float",  # about a vertical axis, to either side
+    **{
+        f"{kind}{joint}_mm": "float"  # rms of a motion of all joints or of one joint (image: thousandths of the image)
+        for kind in ("constant", "hz1", "hz5", "jitter")
+        for joint in ("", "_joint")
+    },
+}
+
 DETECTION = RowKind(
     name="detection",
     file="detections.csv",

@@ -45,7 +45,8 @@ class Task:
         network, training = weights.load(prepared)
         defense = fitted_defense(job, self.defense, network, prepared, weights, device)
         how = self.smoothing
-        progress = Progress(f"certifying {job.victim.option}, {how.clips} clips at once", plan.passes)
+        what = f"certifying {job.victim.option}, {how.clips} clips at once"
+        progress = Progress(what, None if how.stop else plan.passes)
         victim = Victim(network, defense, device, progress.pulse)
         self._warn(training["trained_noise"], getattr(victim.module, "removes", None))
         if victim.randomised:

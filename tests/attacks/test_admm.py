@@ -222,3 +222,37 @@ def test_agrees_with_algorithm_1_on_hcn(persons: int) -> None:
     got = admm(model, batch, constraints=CONSTRAINTS, beta=0.5, outer_steps=3, inner_steps=4, lr=2e-3, reduction="sum")
     assert (expected - batch.x).abs().max() > 5e-3
     torch.testing.assert_close(got.x_adv, expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_stop_that_never_comes_takes_the_same_steps(keep: Any) -> None:
+    model, batch = linear_case(n=4, t=4)
+    settings: dict[str, Any] = {"constraints": CONSTRAINTS, "outer_steps": 8, "inner_steps": 3, "keep": keep}
+    usual, never = admm(model, batch, **settings), admm(model, batch, stop=1e-12, **settings)
+    torch.testing.assert_close(never.x_adv, usual.x_adv)
+    assert torch.equal(never.found, usual.found)
+
+
+def test_a_clip_stops_where_its_margin_is_met_and_nothing_changes() -> None:
+    """The returned iterate is one that the model has judged, and no clip waits for the others."""
+    model, batch = linear_case(n=4, t=4)
+    settings: dict[str, Any] = {
+        "constraints": CONSTRAINTS,
+        "outer_steps": 60,
+        "inner_steps": 5,
+        "lr": 3e-3,
+        "conf": 0.1,
+        "beta": 0.01,
+    }
+    calls = [0]
+
+    def counted(x: Tensor) -> Tensor:
+        calls[0] += 1
+        return model(x)  # type: ignore[no-any-return]
+
+    result = admm(counted, batch, stop=0.9, **settings)
+    assert 6 * 5 <= calls[0] < 60 * 5 and result.found.all()
+    assert (margin(model(result.x_adv), batch.y) <= -0.1 + 1e-5).all()
+    for n in range(4):
+        one = replace(batch, **{name: getattr(batch, name)[n : n + 1] for name in ("x", "y", "mask", "index", "dt")})
+        torch.testing.assert_close(admm(model, one, stop=0.9, **settings).x_adv, result.x_adv[n : n + 1])

@@ -1,5 +1,6 @@
 """C&W on a linear victim, for which the nearest adversarial clip is known in closed form."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from conftest import linear_case, make_batch
 from nearest import l2
 from torch import Tensor
 
+from skeleton_adv.attacks import passes_of
 from skeleton_adv.attacks.cw import cw
 from skeleton_adv.attacks.ddn import ddn
 from skeleton_adv.attacks.fmn import fmn
@@ -27,6 +29,23 @@ def test_close_to_the_optimum_on_a_linear_victim(scale: float, start: Any) -> No
     assert (length >= optimum * (1 - 1e-9)).all()
     # From the clean clip alone, the search may end at a class that is not the nearest.
     assert (length <= (1.10 if start == "both" else 1.7) * optimum).all(), length / optimum
+
+
+@pytest.mark.parametrize("scale", [0.3, 4.0])
+def test_warm_searches_are_as_close_to_the_optimum_in_a_quarter_of_the_passes(scale: float) -> None:
+    model, batch = linear_case(n=4)
+    model.weight.mul_(scale)
+    calls = [0]
+
+    def counted(x: Tensor) -> Tensor:
+        calls[0] += 1
+        return model(x)  # type: ignore[no-any-return]
+
+    few: dict[str, Any] = {"search_steps": 3, "steps": 60, "start_steps": 75, "warm": True}
+    result = cw(counted, batch, **few)
+    length = (result.x_adv - batch.x).flatten(1).norm(dim=1)
+    assert calls[0] == passes_of(partial(cw, **few)) == 332 <= 0.35 * 5 * 200
+    assert result.found.all() and (length <= 1.05 * l2(model, batch)).all(), length / l2(model, batch)
 
 
 def test_targeted_on_two_classes_is_untargeted() -> None:

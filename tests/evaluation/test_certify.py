@@ -11,6 +11,7 @@ from scipy.stats import binom, norm
 from torch import Tensor, nn
 
 from skeleton_adv.certificates.radii import ABSTAIN, clopper_pearson, least_draws
+from skeleton_adv.certificates.sequence import Decision, Seen
 from skeleton_adv.certificates.smoothing import Smoothing
 from skeleton_adv.core.batch import Context
 from skeleton_adv.core.errors import SettingError
@@ -19,9 +20,10 @@ from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
 from skeleton_adv.defenses import none
 from skeleton_adv.evaluation import certify as certification
+from skeleton_adv.evaluation import decide as deciding
 from skeleton_adv.evaluation.certify import Certification
 from skeleton_adv.models.victim import Victim
-from skeleton_adv.runs.schema import CERTIFICATE
+from skeleton_adv.runs.schema import BODY_TERMS, CERTIFICATE
 
 FRAMES, HAND = 16, 7
 
@@ -85,7 +87,7 @@ def heights(parts: Certification) -> dict[int, float]:
 def test_a_row_has_the_columns_of_its_kind(parts: Certification, tmp_path: Path) -> None:
     kinds = {"int": int, "float": float, "bool": bool, "text": str}
     found = rows(parts, tmp_path / "a.npz")
-    assert parts.columns == CERTIFICATE.columns and len(found) == 12
+    assert parts.columns == {**CERTIFICATE.columns, **BODY_TERMS} and len(found) == 12
     for row in found:
         assert list(row) == list(parts.columns)
         assert all(type(row[name]) is kinds[kind] for name, kind in parts.columns.items())
@@ -232,6 +234,59 @@ def test_the_certificate_abstains_on_a_clip_without_joints(
     assert [*map(key, found[:3] + found[4:])] == [*map(key, usual[:3] + usual[4:])]
     assert found[3]["abstained"] and not found[3]["correct"] and found[3]["radius"] == found[3]["rms_mm"] == 0.0
     assert found[3]["paper_radius"] == -1.0
+
+
+RADII = (0.05, 0.4, 0.9)
+
+
+def test_decided_radii_are_those_of_single_clips_and_resume(
+    parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row is that of the same draws one by one, whatever the clips beside it, and a kill repeats one pass."""
+    middle = float(np.median([*heights(parts).values()]))
+    how = Smoothing(sigma=0.5, n0=20, n=200, clips=5, at_once=7, stop=RADII)
+    parts = changed(parts, victim=Victim(Height(middle), none, "cpu"), smoothing=how)
+    whole = rows(parts, tmp_path / "a.npz")
+    assert {row["radius"] for row in whole} >= {0.0, 0.05, 0.4} and not (tmp_path / "a.npz").exists()
+    assert all(row["abstained"] == (row["radius"] == 0) for row in whole)
+    assert all(math.isnan(row["paper_radius"]) and row["paper_pred"] == ABSTAIN for row in whole)
+    decision = Decision(RADII, 0.5, 200, 0.001)
+    for row in whole:
+        batch = load_batch(parts.dataset, parts.prepared, [row["index"]] * 5)
+        pred = int(parts._count(batch, "selection", range(20))[0, :-1].argmax())
+        seen_so_far = Seen()
+        while not decision.is_over(seen_so_far):
+            block = range(seen_so_far.draws, min(seen_so_far.draws + 7, 200))
+            decision.add(seen_so_far, int(parts._count(batch, "estimation", block)[0, pred]), len(block))
+        assert (row["radius"], row["draws"]) == (decision.result(seen_so_far)[0], 20 + seen_so_far.draws)
+        assert row["p_low"] == decision.result(seen_so_far)[1] and row["pred"] == (pred if row["radius"] else ABSTAIN)
+    assert np.mean([row["draws"] for row in whole]) < 150
+    monkeypatch.setattr(deciding, "SAVE_SECONDS", -1.0)
+    count, seen = certification.count_blocks, []
+
+    def killed(*arguments: Any, **settings: Any) -> Tensor:
+        seen.append(len(arguments[2]))
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return count(*arguments, **settings)
+
+    monkeypatch.setattr(certification, "count_blocks", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rows(parts, tmp_path / "b.npz")
+    held = dict(np.load(tmp_path / "b.npz"))
+    np.savez(tmp_path / "wrong.npz", **held | {"hits": held["draws"] + 1})
+    monkeypatch.setattr(certification, "count_blocks", count)
+    seen.clear()
+    for name in ("b", "wrong"):
+        found = rows(parts, tmp_path / f"{name}.npz")
+        assert [*map(str, map(key, found))] == [*map(str, map(key, whole))]
+
+
+def test_a_pass_is_filled_with_blocks_of_the_clips_that_are_left() -> None:
+    how = Smoothing(n=30, clips=4, at_once=8, stop=(0.1,))
+    blocks = deciding.scheduled([1, 3], [8, 8, 30, 16], how)
+    assert blocks == [(1, range(8, 16)), (3, range(16, 24)), (1, range(16, 24)), (3, range(24, 30))]
+    assert deciding.scheduled([0], [24, 0, 0, 0], how) == [(0, range(24, 30))]
 
 
 def test_the_smallest_number_of_draws() -> None:

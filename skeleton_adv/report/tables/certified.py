@@ -5,8 +5,8 @@ from functools import partial
 from skeleton_adv.report.certificates import (
     FORMS,
     RADII,
-    certified_accuracy,
     clip_rate,
+    known_accuracy,
     mean_radius,
     training_noise_cell,
 )
@@ -18,7 +18,7 @@ CERTIFIED = {
     f"{form}_{radius:g}": Column(
         f"{form}_{radius:g}",
         f"r={radius:g}" if form == "standard" else "",
-        partial(certified_accuracy, radius=radius, form=form),
+        partial(known_accuracy, radius=radius, form=form),
         rate_cell,
     )
     for form in FORMS
@@ -36,6 +36,7 @@ TABLE = Table(
         Column("defense", "defense", lambda run: run.defense or "none"),
         SIGMA,
         Column("n", "n", lambda run: run.smoothing["n"], number_cell(".0f"), covers=("smoothing.n",)),
+        Column("stop", "", lambda run: " ".join(f"{r:g}" for r in run.decided) or None, covers=("smoothing.stop",)),
         Column("trained_noise", "trained with σ", lambda run: run.trained_noise, training_noise_cell),
     ),
     columns=(
@@ -45,6 +46,7 @@ TABLE = Table(
         Column("mean_radius", "mean radius {length}", partial(mean_radius, column="radius"), number_cell()),
         Column("abstained", "abstained", partial(clip_rate, column="abstained"), rate_cell),
         *(CERTIFIED[f"standard_{radius:g}"] for radius in RADII[4:]),
+        Column("mean_draws", "mean draws", lambda run: float(run.array("draws").mean()), number_cell(".0f")),
         Column("mean_rms_mm", "mean rms {small}", partial(mean_radius, column="rms_mm"), number_cell(".2f")),
         Column("paper_0.5", "paper's form, r=0.5", CERTIFIED["paper_0.5"].value, rate_cell),
     ),
@@ -56,5 +58,6 @@ TABLE = Table(
         "and frame. Clean accuracy is that of the victim without noise. The paper's form relies on intervals that "
         "contain the true value less often than they claim, so it is not a proof "
         "(skeleton_adv.certificates.radii.zheng)."
+        + (" A run with smoothing.stop has only the radii that it decides." if any(run.decided for run in runs) else "")
     ),
 )
