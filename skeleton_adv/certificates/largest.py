@@ -38,11 +38,16 @@ def check_limits(space: Space, name: str, constraints: Constraints, option: str)
     inner = space.others if isinstance(space, YawAnd) else space
     found = isinstance(inner, Joints | Correlated)
     found |= isinstance(inner, Bones) and _of_kind(constraints, BoneFactor) is not None
-    found |= _turns(space) and _of_kind(constraints, View) is not None
+    view = _of_kind(constraints, View)
+    found |= _turns(space) and view is not None
     if not found:
         raise SettingError(
             f"smoothing.space={name} certifies no clip within constraint={option}, which allows other changes: use "
             "space=joints or correlated for limits on joints, bones with constraint=bone10, yaw with constraint=yaw10"
+        )
+    if view is not None and _turns(space) and view.up != space.up:  # type: ignore[attr-defined]
+        raise SettingError(
+            f"smoothing.up={space.up} is not the axis of constraint={option}, {view.up}: set the same"  # type: ignore[attr-defined]
         )
 
 
