@@ -49,14 +49,14 @@ TABLE = Table(
         Column("rms_mm", "", partial(gap.median, column="rms_mm")),
     ),
     notes=lambda runs: (
-        "The verdicts are on the smoothed victim. Attacked: for a clip within the limits, which the attack finds "
-        f"on the mean softmax, it predicts a wrong class with {runs[0].smoothing['n']} fresh draws (PREDICT of Cohen "
-        f"et al., α={runs[0].smoothing['alpha']:g}). Certified: it predicts the true class, and the radius exceeds an upper "
-        "bound on the change of any clip within the limits (skeleton_adv.certificates.largest). Abstains: it predicts "
-        "no class for the clean clip. Wrong before: it predicts a wrong class for the clean clip. Unknown: the attack "
-        "fails, and the radius is too small. Radius and bound are in the unit of the noise; attack / bound is the "
-        "change of the attacked clip as a share of the bound (median). Silenced: the smoothed victim predicts no class "
-        "for the attacked clip, among clips certified as their true class at any radius. Both: attacked and certified, "
-        "a contradiction that has a probability of at most 2 α per clip."
+        "The verdicts are on the smoothed victim. Attacked: for a clip within the limits, which the attack finds on "
+        f"the mean softmax, it predicts a wrong class with {runs[0].smoothing['n']} fresh draws (PREDICT of Cohen et "
+        f"al., α={runs[0].smoothing['alpha']:g}). Certified: it predicts the true class, and the radius exceeds an "
+        "upper bound on the change of any clip within the limits (skeleton_adv.certificates.largest). Abstains: it "
+        "predicts no class for the clean clip. Wrong before: it predicts a wrong class for the clean clip. Unknown: "
+        "the attack fails, and the radius is too small. Radius and bound are in the unit of the noise; attack / bound "
+        "is the change of the attacked clip as a share of the bound (median). Silenced: the smoothed victim predicts "
+        "no class for the attacked clip, among clips certified as their true class at any radius. Both: attacked and "
+        "certified, a contradiction that has a probability of at most 2 α per clip."
     ),
 )
