@@ -93,4 +93,5 @@ def used(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings without those that the space does not have, and without the space of earlier versions, joints."""
     space = settings.get("space", "joints")
     unused = {name for name in SETTINGS if name not in SPACES[space]} | ({"space"} if space == "joints" else set())
+    unused |= set() if settings.get("joint_scales") else {"joint_scales"}
     return {name: value for name, value in settings.items() if name not in unused}

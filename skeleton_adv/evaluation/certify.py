@@ -21,6 +21,7 @@ from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.data.clips import Dataset, Prepared, load_batch
 from skeleton_adv.evaluation.chunks import Append, Over, Row, in_chunks, padded
 from skeleton_adv.evaluation.decide import Blocks, Deciding
+from skeleton_adv.evaluation.invariance import is_yaw_invariant
 from skeleton_adv.evaluation.state import SAVE_SECONDS, load_counts, save_counts
 from skeleton_adv.models.victim import Victim
 from skeleton_adv.runs.schema import BODY_TERMS, CERTIFICATE, Columns
@@ -45,6 +46,15 @@ class Certification:
     def columns(self) -> Columns:
         """The names and kinds of the columns, in order."""
         return {**CERTIFICATE.columns, **BODY_TERMS}
+
+    def remarks(self, order: Sequence[int]) -> list[str]:
+        """What a reader must know: whether the victim is invariant to yaw, if that is certified."""
+        if "yaw" not in self.smoothing.space:
+            return []
+        numbers = padded(order[: self.smoothing.clips], self.smoothing.clips)
+        batch = load_batch(self.dataset, self.prepared, numbers).to(self.victim.device)
+        same = is_yaw_invariant(self.victim, batch, self.smoothing.up, self.seed)
+        return ["The victim turns each clip itself, so it is invariant to yaw, whatever is certified"] if same else []
 
     def run(
         self,

@@ -152,6 +152,7 @@ def _victim_values(runs: Sequence[Run]) -> Value:
         one = (run.victim, run.seeds.get("model"), words.training_summary(run))
         digest = {"weights": str(run.weights)[:8]} if often[one] > 1 else {}
         training = {} if run.trained_noise or not one[2] else {"training": one[2]}
+        training |= {"training": f"on {run.trained_space}"} if run.trained_space not in (None, "joints") else {}
         return {"model": one[0], "seed": one[1], "trained_noise": run.trained_noise, **training, **digest}
 
     return values
@@ -160,9 +161,9 @@ def _victim_values(runs: Sequence[Run]) -> Value:
 def _victim_cell(row: Row, _: str) -> str:
     """The network, with what is unusual in its training: a seed other than 0, noise, or another method."""
     text = str(row["model"]) + (f" s{row['seed']:g}" if has(row, "seed") and row["seed"] else "")
-    if has(row, "trained_noise") and row["trained_noise"]:
-        text += f", trained with σ={row['trained_noise']:g}"
-    text += f", {row['training']}" if has(row, "training") else ""
+    noise = has(row, "trained_noise") and bool(row["trained_noise"])
+    text += f", trained with σ={row['trained_noise']:g}" if noise else ""
+    text += f"{' ' if noise else ', '}{row['training']}" if has(row, "training") else ""
     return text + (f" ({row['weights']})" if has(row, "weights") else "")
 
 

@@ -123,7 +123,7 @@ def surrogate_training_summary(run: Run) -> str:
 
 def _training_summary(training: Mapping[str, Any], noise: float | None) -> str:
     if noise:
-        return f"trained with σ={noise:g}"
+        return f"trained with σ={noise:g}" + (f" on {training['space']}" if "space" in training else "")
     name = training.get("name", "none")
     # Settings in a mapping are not shown: the name of such a training contains those that are not the defaults.
     shown = {key: value for key, value in training.items() if key != "name" and not isinstance(value, dict)}

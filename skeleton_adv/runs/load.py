@@ -151,6 +151,16 @@ class Run:
         return self._part("smoothing")
 
     @property
+    def noise_space(self) -> str:
+        """What the noise of a certificate changes (``smoothing.space``)."""
+        return str((self.settings.get("smoothing") or {}).get("space", "joints"))
+
+    @property
+    def trained_space(self) -> str | None:
+        """What the noise of the victim's training changes; None if it was trained without noise."""
+        return str(self.training.get("space", "joints")) if self.trained_noise else None
+
+    @property
     def decided(self) -> tuple[float, ...]:
         """The radii that a certificate decides (``smoothing.stop``); empty if its rows have any radius."""
         return tuple((self.settings.get("smoothing") or {}).get("stop", ()))

@@ -1,6 +1,6 @@
 """``task=certify``: certify the test clips by randomized smoothing, one row per clip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Task:
         what = f"certifying {job.victim.option}, {how.clips} clips at once"
         progress = Progress(what, None if how.stop else plan.passes)
         victim = Victim(network, defense, device, progress.pulse)
-        self._warn(training["trained_noise"], getattr(victim.module, "removes", None))
+        self._warn(training, getattr(victim.module, "removes", None))
         if victim.randomised:
             raise SettingError(
                 f"defense={job.choices['defense']} draws its own noise: certify with defense=none or temporal_filter"
@@ -60,6 +60,7 @@ class Task:
 
         facts = facts_of(job, plan, device) | training
         facts |= {"access": "none", "randomised": False, "constraints": {}}
+        facts["remarks"] = [*training.get("remarks", []), *certification.remarks(order)]
         return carry_out(plan, certification.columns, prepared, facts, work)
 
     def plan(self, job: Job, prepared: Prepared) -> Plan:
@@ -97,12 +98,16 @@ class Task:
             )
         check_defense(self.defense, str(job.choices["defense"]), job.dataset.skeleton)
 
-    def _warn(self, trained: float | None, removed: float | None) -> None:
-        """Warn if a victim is certified with other noise than it was ``trained`` with; None: not recorded.
+    def _warn(self, training: Mapping[str, Any], removed: float | None) -> None:
+        """Warn if a victim is certified with other noise than that of its ``training``, whose facts these are.
 
         ``removed`` is the noise that its defense was fitted to remove, if it removes any.
         """
-        if self.smoothing.sigma not in (trained, removed):
+        trained, space = training["trained_noise"], training["training"].get("space", "joints")
+        if trained and space != self.smoothing.space:
+            what = f"trained with noise on {space}; it is certified with noise on {self.smoothing.space}"
+            log(f"warning: the victim was {what}: certified accuracy may be low")
+        elif self.smoothing.sigma not in (trained, removed):
             known = "the noise of the victim's training is not recorded"
             known = known if trained is None else f"the victim was trained with noise of {trained:g}"
             known = known if removed is None else f"the defense removes noise of {removed:g}"

@@ -35,7 +35,7 @@ def training_batch(
         frames = rotate(frames, angles) if any(angles) else frames  # joints in an image may have only two channels
         if recipe.random_move:
             frames = random_move(frames, exists, rng)
-        x.append(training.clip(frames, exists, dataset.skeleton.coords, rng, strength))
+        x.append(training.clip(frames, exists, dataset.skeleton, rng, strength))
         mask.append(exists[None])
         dt.append((1 if dataset.num_frames >= WHOLE else length / dataset.num_frames) / dataset.fps)
     return SkeletonBatch(

@@ -1,7 +1,7 @@
 """The part of a victim's training beyond its recipe: the group ``training``."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.ranges import check_call
+from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.data.clips import Dataset, Prepared
 from skeleton_adv.models.network import Network
 from skeleton_adv.train.losses import stream_cross_entropy
@@ -67,11 +68,11 @@ class Training:
         return network
 
     def clip(
-        self, frames: np.ndarray, exists: np.ndarray, coords: Sequence[int], rng: random.Random, strength: float
+        self, frames: np.ndarray, exists: np.ndarray, skeleton: Skeleton, rng: random.Random, strength: float
     ) -> np.ndarray:
         """The training clip made of ``frames`` (C, T, V, M), in the dataset's unit; ``exists`` (T, V, M): joints.
 
-        ``coords`` are the channels of coordinates; ``strength`` in [0, 1] is the fraction of the full strength.
+        ``strength`` in [0, 1] is the fraction of the full strength.
         """
         return frames
 

@@ -13,6 +13,7 @@ from jobs import job_of
 from options import chosen, made, options
 
 from skeleton_adv.command.job import Job
+from skeleton_adv.core.skeleton import NTU25
 from skeleton_adv.models.network import Network, build_network
 from skeleton_adv.train.post import PostTraining
 from skeleton_adv.train.recipe import Recipe
@@ -53,7 +54,7 @@ def test_a_clip_depends_on_its_own_draws_and_absent_joints_do_not_move(name: str
     (frames, exists), seen = clip(), []
     before = (torch.get_rng_state(), random.getstate(), repr(np.random.get_state()))  # noqa: NPY002
     for _ in range(2):
-        seen.append(training.clip(frames.copy(), exists, (0, 1, 2), random.Random(3), 1.0))
+        seen.append(training.clip(frames.copy(), exists, NTU25, random.Random(3), 1.0))
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (random.getstate(), repr(np.random.get_state())) == before[1:]  # noqa: NPY002
     assert np.array_equal(*seen) and seen[0].shape == frames.shape and seen[0].dtype == frames.dtype

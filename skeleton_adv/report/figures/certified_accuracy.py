@@ -101,7 +101,7 @@ def apart(run: Run) -> Any:
 
 FIGURE = Drawing(
     after="figure5",
-    takes=lambda run: run.kind == "certificate" and not run.decided,  # a curve has all radii
+    takes=lambda run: run.kind == "certificate" and run.noise_space == "joints" and not run.decided,  # all radii
     name=lambda run: "_".join(filter(None, ("figure5", run.victim, run.defense, f"n{run.smoothing['n']}"))),
     apart=apart,
     draw=draw,

@@ -30,7 +30,7 @@ TABLE = Table(
     name="certified",
     title="Certified accuracy",
     kind="certificate",
-    takes=lambda run: True,
+    takes=lambda run: run.noise_space == "joints",
     lead=(
         Column("victim", "victim", among=lambda runs: network_names(runs)["model"], covers=("checkpoint",)),
         Column("defense", "defense", lambda run: run.defense or "none"),
