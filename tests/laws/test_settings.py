@@ -14,8 +14,8 @@ from skeleton_adv.command.build import build_job
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.runs.identity import identity
-from skeleton_adv.runs.schema import DETECTION, IDENTIFICATION
-from skeleton_adv.tasks import attack, certify, detect, identify, train
+from skeleton_adv.runs.schema import DETECTION, GAP, IDENTIFICATION
+from skeleton_adv.tasks import attack, certify, detect, gap, identify, train
 from skeleton_adv.tasks.weights import Weights
 
 WEIGHTS = Weights("0" * 64, lambda prepared: pytest.fail("the weights are not loaded"))
@@ -39,6 +39,13 @@ CASES = {
         for name in ("cw", "pgd", "admm_released")
     },
     "certify": (["task=certify"], ("model.seed", "training.*")),
+    "gap": (
+        ["task=gap"],
+        (
+            *("model.seed", "training.*", "attack.constraints.*"),  # the attack has the limits times the tolerance
+            *(f"smoothing.{name}" for name in ("yaw", "up", "components", "length", "nugget")),  # of other spaces
+        ),
+    ),
     **{
         f"detect by {name}": (
             [
@@ -83,7 +90,8 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "direction": ("value",),
     "loss": ("margin",),
     "protocol": ("cv",),
-    "space": ("normalised",),
+    "space": ("normalised", "bones"),
+    "up": ("z",),
     "label": ("subject",),
     "split": ("train",),
     "shard": ("1/1",),
@@ -111,6 +119,8 @@ def identity_of(job: Job) -> str:
         return identity(job.task.settings(job, prepared, {"model": WEIGHTS, "surrogate": WEIGHTS}), 2)
     if isinstance(job.task, certify.Task):
         return identity(job.task.settings(job, prepared, WEIGHTS), 2)
+    if isinstance(job.task, gap.Task):
+        return identity(job.task.settings(job, prepared, WEIGHTS), GAP.schema)
     if isinstance(job.task, detect.Task):
         return identity(of_saved_clips(job, prepared, WEIGHTS), DETECTION.schema)
     if isinstance(job.task, identify.Task):
