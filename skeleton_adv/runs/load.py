@@ -257,7 +257,7 @@ def _check_body(body: Facts) -> None:
 
 def _check_settings(kind: str, settings: Facts, choices: Facts) -> None:
     """Raise ``KeyError`` naming the first missing or mistyped setting or option of this kind of run."""
-    of_kind = {"attack": ("attack",), "detection": ("attack", "detector"), "identification": ("attack",), "gap": ("attack",)}
+    of_kind = {**dict.fromkeys(("attack", "identification", "gap"), ("attack",)), "detection": ("attack", "detector")}
     for name in ("model", "defense", *of_kind.get(kind, ())):
         if not isinstance(choices.get(name), str):
             raise KeyError(f"choices.{name}")

@@ -134,10 +134,10 @@ class Task:
             )
         check_defense(self.defense, str(job.choices["defense"]), job.dataset.skeleton)
         name = f"attack={job.choices['attack']}"
-        if access_of(self.attack) not in ("gradients", "scores") or not uses_labels(self.attack):
-            raise SettingError(f"{name} does not use the victim's scores: choose another attack, such as admm_feasible")
         if wants_pool(self.attack) or fit_of(self.attack):
             raise SettingError(f"{name} is fitted on training clips: choose another attack, such as admm_feasible")
+        if access_of(self.attack) not in ("gradients", "scores") or not uses_labels(self.attack):
+            raise SettingError(f"{name} does not use the victim's scores: choose another attack, such as admm_feasible")
         self._limited(job)
 
     def _taken(self, job: Job) -> dict[str, Any]:

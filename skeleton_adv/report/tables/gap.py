@@ -3,10 +3,19 @@
 from functools import partial
 
 from skeleton_adv.report import gap
-from skeleton_adv.report.certificates import training_noise_cell
 from skeleton_adv.report.columns import CLIPS, Column, number_cell, rate_cell
 from skeleton_adv.report.table import Table
 from skeleton_adv.report.words import network_names
+from skeleton_adv.runs.load import Run
+
+
+def trained(run: Run) -> str:
+    """The noise with which the victim was trained, and on what."""
+    if run.trained_noise is None:
+        return "unknown"
+    space = run.training.get("space", "joints")
+    return f"{run.trained_noise:g}" + (f" on {space}" if run.trained_noise else "")
+
 
 SPACE = Column(
     "space",
@@ -26,7 +35,7 @@ TABLE = Table(
         Column("defense", "defense", lambda run: run.defense or "none"),
         SPACE,
         Column("sigma", "σ", lambda run: run.smoothing["sigma"], number_cell("g"), covers=("smoothing.sigma",)),
-        Column("trained_noise", "trained with σ", lambda run: run.trained_noise, training_noise_cell),
+        Column("trained", "trained with σ", trained),
         Column("attack", "attack", lambda run: run.attack),
         Column("unit", "limit in", gap.unit),
         Column("tolerance", "limit", gap.tolerance, number_cell("g"), covers=("tolerance",)),
