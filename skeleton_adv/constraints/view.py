@@ -54,7 +54,9 @@ class View(Constraint):
 
     def project(self, x_adv: Tensor, batch: SkeletonBatch) -> Tensor:
         """The clean clips, turned by the nearest angle."""
-        return turned(batch, self.angle(x_adv, batch), first_root(batch), self.up)
+        angle = self.angle(x_adv, batch)
+        moved = turned(batch, angle, first_root(batch), self.up)
+        return torch.where(angle.view(-1, 1, 1, 1, 1) == 0, batch.x, moved)  # exactly, without rounding
 
 
 def _check_in_space(batch: SkeletonBatch) -> None:
