@@ -20,7 +20,7 @@ because A s <= b, and a convex function of s_i on [0, u_i] is largest at an end.
 bound is computed from y itself, so it is valid for every result of the solver.
 
 A limit of another kind only makes the set smaller, so a bound holds with it too. ``Ball``, ``BoneFactor`` and ``View``
-have bounds of their own, and the smallest bound counts.
+have their own bounds, and the smallest bound counts.
 """
 
 import math
