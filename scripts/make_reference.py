@@ -38,6 +38,8 @@ class Scale(NamedTuple):
     two_hundred: str = ""
     certified: str = ""
     certified_graph: str = " runtime.limit=1000"
+    bodies: str = ""
+    bodies_graph: str = " runtime.limit=100"
     adversarial: tuple[str, ...] = ("adversarial", "trades")  # trainings that attack every batch in many steps
 
 
@@ -58,6 +60,8 @@ CPU = Scale(
     two_hundred=" batch_size=50 runtime.limit=200",
     certified=" runtime.limit=200",
     certified_graph=" runtime.limit=100",
+    bodies=" runtime.limit=100",
+    bodies_graph=" runtime.limit=30",
     adversarial=("adversarial_tuned", "trades_tuned"),
 )
 
@@ -158,8 +162,22 @@ def defended(data: str, single: str, actions: str, frames: str, clips: str, scal
     yield f"task=train {hcn}{recipe} training=noise training.sigma=0.1,0.25,0.5 -m"
     yield f"experiment=figure5 {hcn}{scale.certified}"
     yield f"experiment=figure5 {hcn} training.sigma=0.25 smoothing.n=100000 smoothing.clips=10 runtime.limit=10"
+    if "utd_mhad" in data:
+        yield from certified_bodies(hcn, recipe, scale)
     yield f"task=train {long}{scale.certified_epochs}"
     yield f"experiment=figure5 {long}{scale.certified_graph}"
+
+
+def certified_bodies(hcn: str, recipe: str, scale: Scale) -> Iterator[str]:
+    """Certificates in the body's terms of HCN, and of yaw of a graph network; a strength of the noise at a time."""
+    for sigma in (0.25, 0.1, 0.5):
+        for space in ("bones", "yaw", "correlated", "joints"):
+            noise = f"training.space={space} training.sigma={sigma:g}"
+            yield f"task=train {hcn}{recipe} training=noise {noise}"
+            yield f"experiment=figure5_body {hcn} {noise}{scale.bodies}"
+    graph = f"model=stgcn_small {hcn} training.space=yaw training.sigma=0.5"
+    yield f"task=train {graph} training=noise"
+    yield f"experiment=figure5_body {graph}{scale.bodies_graph}"
 
 
 def matrix(real: str) -> Iterator[str]:

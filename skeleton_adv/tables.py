@@ -52,9 +52,10 @@ def _of_experiment(experiment: str, runs: Sequence[Run]) -> list[tuple[Table, li
             return [(table, own)]
     found = []
     for kind in sorted({run.kind for run in runs}):
-        table = plain(kind)
+        own = [run for run in runs if run.kind == kind]
+        table = plain(kind, own)
         named = table if table.takes else replace(table, name=experiment, title=f"Experiment {experiment}")
-        found.append((named, [run for run in runs if run.kind == kind]))
+        found.append((named, own))
     return found
 
 

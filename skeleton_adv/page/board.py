@@ -150,7 +150,7 @@ def _autoattack(runs: Sequence[Run]) -> dict[tuple[str, str | None], dict[str, A
 def certificates(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """One row per certified victim, with the numbers of the table of certificates."""
     found = []
-    for here in by_dataset([run for run in runs if run.kind == "certificate"]):
+    for here in by_dataset([run for run in runs if run.kind == "certificate" and run.noise_space == "joints"]):
         by_identity = {run.identity: run for run in here}
         for row in _records(CERTIFIED.rows(here)):
             run = by_identity[row["run"]]

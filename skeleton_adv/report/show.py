@@ -50,7 +50,7 @@ def new_runs(runs: Sequence[Run]) -> str:
     for here in by_dataset(runs):
         for kind in sorted({run.kind for run in here}):
             own = [run for run in here if run.kind == kind]
-            table = plain(kind)
+            table = plain(kind, own)
             texts.append(shown(table, own, table.rows(own), heading=f"{kind.capitalize()}s {data_summary(own)}"))
     weak = signs([run for run in runs if run.kind == "attack"], runs)
     return "\n".join([*texts, *(f"warning: {run_name(run)}: {words}" for run, words in weak)])

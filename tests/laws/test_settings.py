@@ -10,6 +10,7 @@ from jobs import job_of, of_saved_clips
 from omegaconf import OmegaConf
 
 from skeleton_adv import tasks
+from skeleton_adv.certificates.spaces import SETTINGS, SPACES
 from skeleton_adv.command.build import build_job
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
@@ -22,6 +23,7 @@ WEIGHTS = Weights("0" * 64, lambda prepared: pytest.fail("the weights are not lo
 IDLE = (  # they choose a part that is identified by its digest, the device, folders, limits or further columns
     *("task", "launcher", "runtime.*", "*.checkpoint", "dataset.root", "dataset.on_error", "plausibility"),
 )
+OF_SPACES = tuple(f"smoothing.{name}" for name in SETTINGS)
 CASES = {
     "attack": ([], ("model.seed", "training.*", "surrogate_training.*", "target", "adaptive", "judgements")),
     "targeted": (["targeted=true"], ("model.seed", "training.*", "surrogate_training.*", "adaptive", "judgements")),
@@ -38,14 +40,23 @@ CASES = {
         )
         for name in ("cw", "pgd", "admm_released")
     },
-    "certify": (["task=certify"], ("model.seed", "training.*")),
     "gap": (
         ["task=gap"],
         (
-            *("model.seed", "training.*", "attack.constraints.*"),  # the attack has the limits times the tolerance
-            *(f"smoothing.{name}" for name in ("yaw", "up", "components", "length", "nugget")),  # of other spaces
-        ),
+            "model.seed",
+            "training.*",
+            "attack.constraints.*",
+            *OF_SPACES,
+        ),  # the attack has the limits times the tolerance
     ),
+    "certify": (["task=certify"], ("model.seed", "training.*", *OF_SPACES)),
+    **{
+        f"certify {space}": (
+            ["task=certify", f"smoothing.space={space}"],
+            ("model.seed", "training.*", *(key for key in OF_SPACES if key.partition(".")[2] not in SPACES[space])),
+        )
+        for space in ("correlated_yaw", "dct")
+    },
     **{
         f"detect by {name}": (
             [
@@ -63,7 +74,7 @@ CASES = {
     "train": (["task=train", "dataset=utd_mhad"], ("batch_size",)),
     "train under noise": (
         ["task=train", "dataset=utd_mhad", "training=noise", "recipe.held_out=0"],
-        ("batch_size",),
+        ("batch_size", *(f"training.{name}" for name in SETTINGS)),
     ),
     **{
         f"train by {name}": (["task=train", "dataset=utd_mhad", f"training={name}"], ("batch_size",))
@@ -79,7 +90,12 @@ IDLE_CASES = {
     ),
 }
 # Cases that differ from another one in these settings only.
-PARTS = {"attack=": ("attack.",), "denoised": ("defense.",), "train ": ("training.", "recipe.")}
+PARTS = {
+    "attack=": ("attack.",),
+    "certify ": ("smoothing.",),
+    "denoised": ("defense.",),
+    "train ": ("training.", "recipe."),
+}
 WORDS: Mapping[str, tuple[Any, ...]] = {
     "target": ("least_likely",),
     "keep": ("best",),
@@ -90,10 +106,10 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "direction": ("value",),
     "loss": ("margin",),
     "protocol": ("cv",),
-    "space": ("normalised", "bones"),
-    "up": ("z",),
+    "space": ("normalised", "bones", "scale"),
     "label": ("subject",),
     "split": ("train",),
+    "up": ("z", "y"),
     "shard": ("1/1",),
     "motion": ("zero_first",),
     "optimiser": ("sgd",),

@@ -12,9 +12,12 @@ from conftest import make_batch
 from jobs import job_of
 from options import chosen, made, options
 
+from skeleton_adv.certificates.spaces import SPACES
 from skeleton_adv.command.job import Job
+from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import NTU25
 from skeleton_adv.models.network import Network, build_network
+from skeleton_adv.train.noise import GaussianNoise
 from skeleton_adv.train.post import PostTraining
 from skeleton_adv.train.recipe import Recipe
 from skeleton_adv.train.training import Training
@@ -83,3 +86,31 @@ def test_each_has_a_unique_tag_and_identity() -> None:
     every = [training_of(name) for name in options("training")]
     assert len({training.tag for training in every}) == len(every) > 10
     assert len({repr(training.identity()) for training in every}) == len(every)
+
+
+@pytest.mark.parametrize("space", list(SPACES))
+def test_training_noise_of_every_space_is_that_of_the_certificate(space: str) -> None:
+    """A clip is changed by parameters of the space; strength 0 changes nothing; each space has weights of its own."""
+    noise = GaussianNoise(0.1, space)
+    frames, exists = clip()
+    moved = noise.clip(frames.copy(), exists, NTU25, random.Random(3), 1.0)
+    again = noise.clip(frames.copy(), exists, NTU25, random.Random(3), 1.0)
+    assert np.array_equal(moved, again) and moved.dtype == frames.dtype and not np.allclose(moved, frames)
+    assert np.allclose(noise.clip(frames.copy(), exists, NTU25, random.Random(3), 0.0), frames, atol=1e-6)
+    assert (moved[:, ~exists] == frames[:, ~exists]).all()
+    if space == "joints":
+        assert noise.tag == "noise0.1" and noise.identity() == {"noise": 0.1}
+    else:
+        assert noise.tag == f"noise0.1_{space}" and noise.identity()["training"]["space"] == space
+    if space in ("bones", "yaw", "scale"):
+        root = (frames - moved)[:, :, NTU25.root, 0][:, :1]
+        assert np.abs(root).max() < 1e-6  # it is on the axis, and bones are rebuilt from it
+
+
+def test_settings_of_a_space_name_the_weights_and_inexact_noise_is_refused() -> None:
+    assert GaussianNoise(0.1, "dct", components=6).tag == "noise0.1_dct_components6"
+    assert GaussianNoise(0.1, "correlated", joint_scales={"head": 2.0}).tag.endswith("_joint_scaleshead2")
+    assert GaussianNoise(0.1, "bones", components=6).tag == "noise0.1_bones"
+    assert GaussianNoise(0.0, "bones").tag == "" and GaussianNoise(0.0, "bones").identity() == {}
+    with pytest.raises(SettingError, match=r"training\.space=rotations has no exact certificate"):
+        GaussianNoise(0.1, "rotations")

@@ -37,7 +37,8 @@ def _split(table: Table, runs: Sequence[Run]) -> list[tuple[Table, list[Run]]]:
     ]
 
 
-def plain(kind: str) -> Table:
-    """The table that can show every run of a kind."""
+def plain(kind: str, runs: Sequence[Run]) -> Table:
+    """The table that can show all these runs of a kind."""
     tables = [table for table in TABLES if table.kind == kind]
-    return next((table for table in tables if table.takes is None), tables[0])
+    fit = [table for table in tables if table.takes is None or all(map(table.takes, runs))]
+    return next((table for table in tables if table.takes is None), (fit or tables)[0])
