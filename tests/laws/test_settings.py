@@ -40,15 +40,8 @@ CASES = {
         )
         for name in ("cw", "pgd", "admm_released")
     },
-    "gap": (
-        ["task=gap"],
-        (
-            "model.seed",
-            "training.*",
-            "attack.constraints.*",
-            *OF_SPACES,
-        ),  # the attack has the limits times the tolerance
-    ),
+    # The attack has the limits of the constraint, times the tolerance.
+    "gap": (["task=gap"], ("model.seed", "training.*", "attack.constraints.*", *OF_SPACES)),
     "certify": (["task=certify"], ("model.seed", "training.*", *OF_SPACES)),
     **{
         f"certify {space}": (
