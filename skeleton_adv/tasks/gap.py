@@ -80,6 +80,7 @@ class Task:
 
         facts = facts_of(job, plan, device) | training
         facts |= {"access": "adaptive", "randomised": True, "constraints": {}}
+        facts |= {"remarks": [*training.get("remarks", []), *how.remarks(order)]}
         return carry_out(plan, made.columns, prepared, facts, work)
 
     @property
