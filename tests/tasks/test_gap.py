@@ -59,7 +59,7 @@ def test_runs_of_a_sweep_share_certificates_and_differ_in_the_tolerance(
     ("words", "message"),
     [
         (["attack=pgd"], "attack=pgd does not stay within constraint=paper"),
-        (["attack=boundary"], "does not use the victim's scores"),
+        (["attack=corruption_jitter"], "does not use the victim's scores"),
         (["attack=universal"], "is fitted on training clips"),
         (["smoothing.space=bones"], "smoothing.space=bones certifies no clip within constraint=paper"),
         ([*YAW, "smoothing.up=z"], "smoothing.up=z is not the axis of constraint=yaw10, y"),
