@@ -85,6 +85,13 @@ ROBUST = ("adversarial_fast", "pcl", "msvdd", "distillation", "bone_adversarial"
 FEATURES = ("deep_features", "deep_features_paper", "bim", "cw")
 CARRIERS = ("k_a3", "k_a3_admm")
 DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
+# Noise, its sigma, limits with an attack, and tolerances: bones from 1 to 20 %, yaw from 2.5 to 40 degrees.
+GAPS = (
+    ("bones", "0.1,0.25", "constraint=bone10 attack=bone_length", "0.1,0.2,0.5,1,2"),
+    ("yaw", "0.1,0.25", "constraint=yaw10 attack=yaw", "0.25,0.5,1,2,4"),
+    ("joints", "0.1,0.25,0.5", "constraint=paper", "0.25,0.5,1,2"),
+    ("correlated", "0.1,0.25", "constraint=paper", "0.25,0.5,1,2"),
+)
 THIRTY, TWENTY_FIVE, TWENTY, TEN = (f" batch_size={count} runtime.limit={count}" for count in (30, 25, 20, 10))
 
 
@@ -104,6 +111,7 @@ def commands(utd: str, hdm: str, scale: Scale) -> Iterator[str]:
     yield from detection(real)
     yield from identification(real)
     yield from anonymity(real)
+    yield from gaps(real)
 
 
 def white_box(real: str, scale: Scale) -> Iterator[str]:
@@ -302,6 +310,20 @@ def anonymity(data: str) -> Iterator[str]:
         # The reverse, with the fewest ranks on all clips, so that this run has the most saved clips in its folder.
         yield f"attack={carrier} attack.k=2 runtime.save_clips=true model=hcn {data} batch_size=50"
         yield f"attack=from_file attack.path={RUNS}/utd_mhad/hcn/{carrier}/none model=hcn,sgn_whole {people} -m"
+
+
+def gaps(data: str) -> Iterator[str]:
+    """Clips of smoothed victims that are attacked or certified within limits: all of the paper's, bones, and yaw.
+
+    HCN first; after any command, the table is complete for its rows.
+    """
+    for model, clips in (("hcn", HUNDRED), ("stgcn_small", FIFTY)):
+        recipe = " recipe=hcn/utd_mhad_noise" if model == "hcn" else ""
+        for space, sigmas, limits, tolerances in GAPS:
+            trained = f"training=noise training.space={space} training.sigma={sigmas} model={model} {data}"
+            yield f"task=train {trained}{recipe} -m"
+            own = f"{limits} tolerance={tolerances} {trained}{clips}".replace("batch_size=50 ", "")
+            yield f"experiment=gap {own}"
 
 
 def main() -> None:

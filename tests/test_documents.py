@@ -173,7 +173,7 @@ def _shortened(typed: list[str], mat_folder: Path) -> list[str]:
     job = job_of([*words, *places])
     if job.choices["dataset"] not in ("utd_mhad", "folder") and not job.dataset.generated:
         return []
-    if job.name in ("attack", "certify") and job.victim.has_option:
+    if job.name in ("attack", "certify", "gap") and job.victim.has_option:
         try:
             for role in job.roles:
                 find_checkpoint(job, role)
@@ -207,13 +207,14 @@ def _swept(typed: list[str], group: str) -> str:
 
 def _changes(job: Job, typed: set[str]) -> list[str]:
     changes = ["runtime.limit=2", "runtime.device=cpu"]
-    changes += [] if job.name in ("prepare", "export", "certify") else ["batch_size=2"]
+    changes += [] if job.name in ("prepare", "export", "certify", "gap") else ["batch_size=2"]
     changes += ["judgements=2"] if job.name == "attack" and job.choices["defense"] != "none" else []
     changes += [
         f"attack.{key}=1" for key in job.settings.get("attack", {}) if key.endswith("steps") or key == "queries"
     ]
     changes += ["defense.steps=1"] if "steps" in job.settings.get("defense", {}) else []
-    more = {"train": ["recipe.epochs=1"], "certify": ["smoothing.n0=20", "smoothing.n=20"]}
+    few = ["smoothing.n0=20", "smoothing.n=20"]
+    more = {"train": ["recipe.epochs=1"], "certify": few, "gap": [*few, "smoothing.clips=2", "eot=2", "tolerance=1"]}
     changes += more.get(job.name, [])
     changes += ["training.epochs=1"] if job.name == "train" and job.settings["training"].get("epochs") else []
     return [change for change in changes if change.partition("=")[0] not in typed]

@@ -5,6 +5,7 @@ from skeleton_adv.constraints.base import SLACK, Constraint, Limits, Unit
 from skeleton_adv.constraints.body import BoneLength, JointAngle, Speed
 from skeleton_adv.constraints.factor import BoneFactor
 from skeleton_adv.constraints.turns import AngleTurn, BoneDirection, RootPath
+from skeleton_adv.constraints.view import View
 
 __all__ = [
     "SLACK",
@@ -21,4 +22,5 @@ __all__ = [
     "RootPath",
     "Speed",
     "Unit",
+    "View",
 ]

@@ -65,10 +65,10 @@ class Certification:
         state: Path,
     ) -> None:
         """Certify the clips of ``order`` that are not ``done``; the file ``state`` stores unfinished counts."""
-        in_chunks(partial(self._rows, state=state), order, self.smoothing.clips, done, append, over)
+        in_chunks(partial(self.rows, state=state), order, self.smoothing.clips, done, append, over)
         state.unlink(missing_ok=True)  # also if an earlier process was killed just before it removed the file
 
-    def _rows(self, numbers: list[int], state: Path) -> list[Row]:
+    def rows(self, numbers: list[int], state: Path) -> list[Row]:
         """The rows of one chunk, which is padded by repeating its clips."""
         began = time.perf_counter()
         smoothing = self.smoothing

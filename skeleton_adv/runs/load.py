@@ -31,7 +31,7 @@ class Run:
 
     records: pd.DataFrame  # one row per clip, in the order of the dataset
     folder: Path | None
-    kind: str  # kind of its rows: attack, certificate, detection or identification
+    kind: str  # kind of its rows: attack, certificate, detection, identification or gap
     identity: str
     dataset: str
     unit: str  # unit of lengths: m or image
@@ -257,13 +257,15 @@ def _check_body(body: Facts) -> None:
 
 def _check_settings(kind: str, settings: Facts, choices: Facts) -> None:
     """Raise ``KeyError`` naming the first missing or mistyped setting or option of this kind of run."""
-    of_kind = {"attack": ("attack",), "detection": ("attack", "detector"), "identification": ("attack",)}
+    of_kind = {**dict.fromkeys(("attack", "identification", "gap"), ("attack",)), "detection": ("attack", "detector")}
     for name in ("model", "defense", *of_kind.get(kind, ())):
         if not isinstance(choices.get(name), str):
             raise KeyError(f"choices.{name}")
     wanted: dict[str, tuple[type, ...]] = {"smoothing": (dict,)}
     if kind in of_kind:
         wanted = {"attack": (dict,), "targeted": (bool,), "target": (str, type(None))}
+    if kind == "gap":
+        wanted |= {"smoothing": (dict,), "constraint": (dict,), "tolerance": (float, int)}
     if kind == "detection":
         wanted |= {"detector": (dict,), "fit_on": (list,)}
     parts = ("dataset", "defense", "model")

@@ -130,7 +130,33 @@ IDENTIFICATION = RowKind(
     },
 )
 
-KINDS = {kind.name: kind for kind in (ATTACK, CERTIFICATE, DETECTION, IDENTIFICATION)}
+# A clip of a smoothed victim, attacked within limits and certified against all clips within them.
+GAP = RowKind(
+    name="gap",
+    file="gap.csv",
+    schema=1,
+    columns={
+        **CLIP,
+        "pred": "int",  # of the smoothed victim for the clean clip; -1 if the certificate abstains
+        "clean_correct": "bool",  # whether the victim without noise is correct
+        "radius": "float",  # as in a certificate's rows, in the unit of the noise
+        "p_low": "float",
+        "bound": "float",  # upper bound on the change within the limits, in the unit of the radius
+        "adv_pred": "int",  # of the smoothed victim for the attacked clip; -1 if it abstains
+        "feasible": "bool",  # whether the attacked clip satisfies every constraint
+        "length": "float",  # the change of the attacked clip, in the unit of the radius
+        "l2": "float",  # of the perturbation, as in an attack's rows
+        "rms_mm": "float",
+        "certified": "bool",  # the true class, with a radius above the bound
+        "attacked": "bool",  # a feasible clip with a wrong class
+        "verdict": "text",  # wrong, certified, attacked, both, abstains or unknown
+        "forwards": "int",  # calls of the smoothed victim by the attack
+        "gradients": "int",
+        "seconds": "float",
+    },
+)
+
+KINDS = {kind.name: kind for kind in (ATTACK, CERTIFICATE, DETECTION, IDENTIFICATION, GAP)}
 
 
 def constraint_columns(names: Iterable[str]) -> dict[str, ColumnKind]:

@@ -15,8 +15,8 @@ from skeleton_adv.command.build import build_job
 from skeleton_adv.command.job import Job
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.runs.identity import identity
-from skeleton_adv.runs.schema import DETECTION, IDENTIFICATION
-from skeleton_adv.tasks import attack, certify, detect, identify, train
+from skeleton_adv.runs.schema import DETECTION, GAP, IDENTIFICATION
+from skeleton_adv.tasks import attack, certify, detect, gap, identify, train
 from skeleton_adv.tasks.weights import Weights
 
 WEIGHTS = Weights("0" * 64, lambda prepared: pytest.fail("the weights are not loaded"))
@@ -40,6 +40,8 @@ CASES = {
         )
         for name in ("cw", "pgd", "admm_released")
     },
+    # The attack has the limits of the constraint, times the tolerance.
+    "gap": (["task=gap"], ("model.seed", "training.*", "attack.constraints.*", *OF_SPACES)),
     "certify": (["task=certify"], ("model.seed", "training.*", *OF_SPACES)),
     **{
         f"certify {space}": (
@@ -127,6 +129,8 @@ def identity_of(job: Job) -> str:
         return identity(job.task.settings(job, prepared, {"model": WEIGHTS, "surrogate": WEIGHTS}), 2)
     if isinstance(job.task, certify.Task):
         return identity(job.task.settings(job, prepared, WEIGHTS), 2)
+    if isinstance(job.task, gap.Task):
+        return identity(job.task.settings(job, prepared, WEIGHTS), GAP.schema)
     if isinstance(job.task, detect.Task):
         return identity(of_saved_clips(job, prepared, WEIGHTS), DETECTION.schema)
     if isinstance(job.task, identify.Task):
