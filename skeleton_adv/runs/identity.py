@@ -17,9 +17,11 @@ REVISIONS = {"cw": 3, "pgd": 2, "k_a3": 2, "k_a3_admm": 2, "certificate": 3}
 # of the hash, so that older runs are still found. A key is written with the ``_target_`` whose argument it is,
 # or with its dotted path in the settings.
 NEUTRAL: dict[str, Any] = {"dataset.label": "action", "recipe.noise_warmup": 0.0, "recipe.warmup": 0}
+_STARTS = {"falling": False, "start": "clean", "start_steps": 100}
+_RESTARTS = {"restarts": 1, "noise": 0.02, "seed": 0}
+NEUTRAL |= {f"skeleton_adv.attacks.admm.admm.{key}": value for key, value in _STARTS.items()}
 NEUTRAL |= {
-    f"skeleton_adv.attacks.admm.admm.{key}": value
-    for key, value in {"falling": False, "start": "clean", "start_steps": 100}.items()
+    f"skeleton_adv.attacks.admm_feasible.admm_feasible.{key}": value for key, value in {**_STARTS, **_RESTARTS}.items()
 }
 
 # The same for settings of any dataset, which runs leave out, because they are compared with those of older runs.
