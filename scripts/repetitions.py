@@ -38,7 +38,7 @@ class Measure(NamedTuple):
 
 
 MEASURES = {
-    "bone": Measure("length of a bone, of the subject's median", "%", 100, 0.03, "loose"),
+    "bone": Measure("bone length, of the subject's median", "%", 100, 0.03, "loose"),
     "angle": Measure("true angle", "rad", 1, 0.2, "loose_true"),
     "estimate": Measure("the paper's estimate of an angle's change, on centred poses", "rad", 1, 0.2, "loose"),
     "direction": Measure("direction of a bone, on centred poses", "rad", 1, 0.2, "loose_true"),
