@@ -84,6 +84,7 @@ FILTERS = ("noise_filter", "temporal_filter", "median", "savitzky_golay", "bone_
 ROBUST = ("adversarial_fast", "pcl", "msvdd", "distillation", "bone_adversarial", "beat")
 FEATURES = ("deep_features", "deep_features_paper", "bim", "cw")
 CARRIERS = ("k_a3", "k_a3_admm")
+LIMITS = ("paper_true", "loose_true", "paper_floor", "loose_floor", "paper_velocity", "rigid")
 DETECTED = ("bim", "mi_fgsm", "ddn", "admm", "cw")
 # Noise, its sigma, limits with an attack, and tolerances: bones from 1 to 20 %, yaw from 2.5 to 40 degrees.
 GAPS = (
@@ -112,6 +113,7 @@ def commands(utd: str, hdm: str, scale: Scale) -> Iterator[str]:
     yield from identification(real)
     yield from anonymity(real)
     yield from gaps(real)
+    yield from feasible(real, f"dataset=hdm05 dataset.root={hdm}")
 
 
 def white_box(real: str, scale: Scale) -> Iterator[str]:
@@ -324,6 +326,26 @@ def gaps(data: str) -> Iterator[str]:
             yield f"task=train {trained}{recipe} -m"
             own = f"{limits} tolerance={tolerances} {trained}{clips}".replace("batch_size=50 ", "")
             yield f"experiment=gap {own}"
+
+
+def feasible(data: str, motion_capture: str) -> Iterator[str]:
+    """Attacks within the limits of the body, and what remains of others once their saved clips are projected.
+
+    The search within the limits comes first, then the attacks as they are, which save their clips on the paper's
+    limits only, then their projections, and last the other limits.
+    """
+    experiment = "experiment=table1_feasible"
+    for dataset, own, few in (
+        ("utd_mhad", f"model=hcn {data} batch_size=215", f"model=hcn {data}{HUNDRED}"),
+        ("utd_mhad", f"model=stgcn_small {data}{THIRTY}", f"model=stgcn_small {data}{THIRTY}"),
+        ("hdm05_11", f"model=hcn {motion_capture} batch_size=50", f"model=hcn {motion_capture} batch_size=50"),
+    ):
+        victim = own.partition(" ")[0].removeprefix("model=")
+        made = ",".join(f"{RUNS}/{dataset}/{victim}/{attack}/none" for attack in ("admm", "pgd", "cw"))
+        yield f"{experiment} attack=admm_feasible,admm_tuned threat=paper,loose {own}"
+        yield f"{experiment} attack=admm,pgd,cw {own}"
+        yield f"{experiment} attack=projected attack.path={made} threat=paper,loose {own}"
+        yield f"{experiment} attack=admm_feasible threat={','.join(LIMITS)} {few}"
 
 
 def main() -> None:

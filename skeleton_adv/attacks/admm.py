@@ -11,6 +11,7 @@ from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.attacks.lagrangian import Keep, Lagrangian, Reduction, better, weights_of
 from skeleton_adv.attacks.losses import cross_entropy, fooled, hinge
 from skeleton_adv.attacks.stages import Staged
+from skeleton_adv.attacks.start import Start, start_passes, started
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
@@ -29,11 +30,19 @@ def _lagrangian(
     reduction: Reduction,
     keep: Keep,
     stop: float,
+    falling: bool,
+    start: Start,
+    start_steps: int,
     trace: bool,
 ) -> Staged | None:
-    """The attack in stages, if it stops."""
+    """The attack in stages, if it stops; raises ``SettingError`` if it also has a setting that only whole runs have."""
     if not stop:
         return None
+    if trace:
+        raise SettingError(f"attack.stop={stop:g} has no trace: set attack.stop=0 or attack.trace=false")
+    if falling or start != "clean":
+        word = "falling=true" if falling else f"start={start}"
+        raise SettingError(f"attack.stop={stop:g} excludes attack.{word}: set attack.stop=0 or remove attack.{word}")
     return Lagrangian(
         constraints,
         partial(_loss, targeted=targeted, targeted_loss=targeted_loss, conf=conf),
@@ -49,8 +58,15 @@ def _lagrangian(
     ).staged
 
 
-def _passes(outer_steps: int, inner_steps: int, stop: float = 0.0, **_: object) -> int | None:
-    return None if stop else outer_steps * inner_steps + 1
+def _passes(
+    outer_steps: int,
+    inner_steps: int,
+    stop: float = 0.0,
+    start: Start = "clean",
+    start_steps: int = 100,
+    **_: object,
+) -> int | None:
+    return None if stop else outer_steps * inner_steps + 1 + start_passes(start, start_steps)
 
 
 @needs("gradients", passes=_passes, stages=_lagrangian)
@@ -70,6 +86,9 @@ def admm(
     reduction: Reduction = "mean",
     keep: Keep = "last",
     stop: Probability = 0.0,
+    falling: bool = False,
+    start: Start = "clean",
+    start_steps: Count = 100,
     trace: bool = False,
 ) -> AttackResult:
     """Towards Understanding the Adversarial Vulnerability of Skeleton-based Action Recognition
@@ -86,12 +105,18 @@ def admm(
 
     ``stop`` above 0 is an addition of ours: once a clip's margin is met and neither its l2 nor its mean violation has
     changed by more than this share over 5 outer steps, its last 5 outer steps follow, in which the learning rate falls
-    to 0 (``lagrangian.Lagrangian``). Raises ``SettingError`` if it is combined with ``trace``.
+    to 0 (``lagrangian.Lagrangian``). Raises ``SettingError`` if it is combined with ``trace`` or a setting below.
+
+    The paper's problem can be solved better (``attack=admm_tuned``), by these settings of ours:
+
+    - ``falling``: the learning rate falls to 0 linearly; in the paper, it is constant, and Adam's last steps shake
+      joints that hardly move
+    - ``start``: the clean clip, as in the paper, or a short displacement that fools the model after ``start_steps``
+      steps of DDN (``ddn``) or of DDN and then C&W (``cw``)
     """
-    if stop and trace:
-        raise SettingError(f"attack.stop={stop:g} has no trace: set attack.stop=0 or attack.trace=false")
     staged = _lagrangian(
-        *(targeted, constraints, beta, outer_steps, inner_steps, lr, conf, targeted_loss, reduction, keep, stop, trace)
+        *(targeted, constraints, beta, outer_steps, inner_steps, lr, conf, targeted_loss, reduction, keep, stop),
+        *(falling, start, start_steps, trace),
     )
     if staged:
         return staged.whole(model, batch)
@@ -106,6 +131,8 @@ def admm(
         reduction=reduction,
         keep=keep,
         trace=trace,
+        origin=started(model, batch, targeted, start, start_steps),
+        falling=falling,
     )
 
 
@@ -132,9 +159,14 @@ def multiplied(
     reduction: Reduction,
     keep: Keep,
     trace: bool = False,
+    origin: Tensor | None = None,
+    falling: bool = False,
 ) -> AttackResult:
-    """The attack for any loss (N,) of the logits; ``success`` (N,) is true where the logits are a success."""
-    x_adv = batch.x.clone().requires_grad_()
+    """The attack for any loss (N,) of the logits; ``success`` (N,) is true where the logits are a success.
+
+    It begins at the clips ``origin``, or at the clean ones.
+    """
+    x_adv = (batch.x if origin is None else origin).clone().requires_grad_()
     limits = {name: constraint.on(batch) for name, constraint in constraints.items()}
     weights = {name: weights_of(limit, reduction) for name, limit in limits.items()}
     duals = {name: torch.zeros_like(limit.tolerance) for name, limit in limits.items()}
@@ -144,8 +176,10 @@ def multiplied(
     best, least = batch.x.clone(), torch.full_like(batch.x[:, 0, 0, 0, 0], torch.inf)
     history: list[dict[str, Tensor]] = []
 
-    for _ in range(outer_steps):
-        for _ in range(inner_steps):
+    for outer in range(outer_steps):
+        for inner in range(inner_steps):
+            if falling:
+                adam.param_groups[0]["lr"] = lr * (1 - (outer * inner_steps + inner) / (outer_steps * inner_steps))
             logits = model(x_adv)
             loss = objective(logits)
             violations = {name: limit.violation(x_adv) for name, limit in limits.items()}

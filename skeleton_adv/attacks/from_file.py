@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from skeleton_adv.attacks import AttackResult, Model, needs
 from skeleton_adv.core.batch import SkeletonBatch
@@ -16,8 +17,18 @@ from skeleton_adv.runs.clips import SavedClips
 def from_file(model: Model, batch: SkeletonBatch, *, path: str, targeted: bool = False) -> AttackResult:
     """The clips of the run in the folder ``path``; the run must have had ``runtime.save_clips=true``.
 
-    Costs one forward pass and no gradient. Raises ``RunError`` if a clip is missing, has another
-    shape, or moves an immovable entry.
+    Costs one forward pass and no gradient. Raises ``RunError`` as ``saved_clips`` does.
+    """
+    x_adv = saved_clips(path, batch)
+    classes = model(x_adv)
+    hit = classes == batch.y
+    return AttackResult(x_adv, hit if targeted else ~hit & (classes >= 0))
+
+
+def saved_clips(path: str, batch: SkeletonBatch) -> Tensor:
+    """The clips (N, C, T, V, M) that the run in the folder ``path`` saved for these clean clips.
+
+    Raises ``RunError`` if a clip is missing, has another shape, or moves an immovable entry.
     """
     x_adv = torch.as_tensor(SavedClips(Path(path)).load(batch.index.tolist())).to(batch.x)
     if x_adv.shape != batch.x.shape:
@@ -31,7 +42,4 @@ def from_file(model: Model, batch: SkeletonBatch, *, path: str, targeted: bool =
             "use the dataset settings of that run"
         )
     # In a clip that diverged, no entry is finite, not even those of absent joints.
-    x_adv = torch.where(batch.movable | x_adv.isfinite(), x_adv, batch.x)
-    classes = model(x_adv)
-    hit = classes == batch.y
-    return AttackResult(x_adv, hit if targeted else ~hit & (classes >= 0))
+    return torch.where(batch.movable | x_adv.isfinite(), x_adv, batch.x)

@@ -222,6 +222,20 @@ KEEP = Column(
     "victim); the paper's text and released code return the last.",
     covers=("attack.keep",),
 )
+SAVED_FROM = Column(
+    "saved_from",
+    "clips of",
+    lambda run: words.origin_name(run),
+    note="Clips of: the attack whose saved clips a run projects on its limits, or only judges.",
+    covers=("attack.path",),
+)
+LIMITS = Column(
+    "limits",
+    "limits",
+    lambda run: words.limits_name(run),
+    note="Limits: the threat model or the constraints that judge the clips, and that feasible attacks obey.",
+    covers=("constraint", "attack.constraints"),
+)
 ACCESS = Column("access", "access", lambda run: run.access, covers=("adaptive",))
 
 

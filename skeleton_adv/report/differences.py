@@ -22,11 +22,13 @@ def differences(runs: Sequence[Run], shown: Collection[str]) -> list[str]:
     """For each run, the settings in which it differs from the others, as text, except those already ``shown``.
 
     Settings of an attack are compared among the runs of that attack, settings of a model or a defense
-    likewise, and all other settings among all runs.
+    likewise, and all other settings among all runs. A setting that is ``shown`` includes all of its parts.
     """
     settings = [flatten(run.settings) for run in runs]
-    keys = sorted({key for one in settings for key in one} - {*shown} - _copies(settings))
-    groups = {key: GROUPS.get(key, GROUPS.get(key.partition(".")[0])) for key in keys}
+    keys = {key for one in settings for key in one} - _copies(settings)
+    parts_of_shown = tuple(f"{key}." for key in shown)
+    keys = {key for key in keys - {*shown} if not key.startswith(parts_of_shown)}
+    groups = {key: GROUPS.get(key, GROUPS.get(key.partition(".")[0])) for key in sorted(keys)}
     values: dict[tuple[str, Any], set[str]] = {}
     for run, one in zip(runs, settings, strict=True):
         for key, group in groups.items():

@@ -83,10 +83,31 @@ def victim_name(run: Run) -> str:
 
 def attack_name(run: Run) -> str:
     """The attack's name with its beta or its budget."""
-    attack = run.of_attack
-    text = run.attack + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
+    return _method_name(run.attack, run.of_attack)
+
+
+def _method_name(name: str, attack: Mapping[str, Any]) -> str:
+    text = name + (f" β={_number(attack['beta'])}" if "beta" in attack else "")
     bounded = "norm" in attack and attack.get("eps") is not None
     return text + (f" {attack['norm']} ε={_number(attack['eps'])}" if bounded else "")
+
+
+def origin_name(run: Run) -> str:
+    """The attack whose saved clips a run uses, with its beta or its budget, and the network if it is another one."""
+    if run.origin is None:
+        return ""
+    name = _method_name(str(run.origin["attack"]), run.origin["settings"])
+    return name if run.origin.get("weights") == run.weights else f"{name} on {run.origin.get('attacked')}"
+
+
+def limits_name(run: Run) -> str:
+    """The threat model of a run, or its constraints, with a speed floor or reading that is not the default."""
+    own = run.settings.get("constraint")
+    speed = own.get("speed", {}) if isinstance(own, Mapping) else {}
+    floor, reading = speed.get("floor"), speed.get("reading")
+    more = [f"floor {_number(floor)} m/s"] if floor else []
+    more += ["reading velocity"] if reading == "velocity" else []
+    return ", ".join([run.threat or str(run.choices.get("constraint", "")), *more])
 
 
 def _size(number: str) -> tuple[bool, float, str]:

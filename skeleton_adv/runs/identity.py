@@ -25,6 +25,12 @@ NEUTRAL: dict[str, Any] = {
     "skeleton_adv.attacks.admm.admm.stop": 0.0,
     "skeleton_adv.attacks.cw.cw.warm": False,
 }
+_STARTS = {"falling": False, "start": "clean", "start_steps": 100}
+_RESTARTS = {"restarts": 1, "noise": 0.02, "seed": 0}
+NEUTRAL |= {f"skeleton_adv.attacks.admm.admm.{key}": value for key, value in _STARTS.items()}
+NEUTRAL |= {
+    f"skeleton_adv.attacks.admm_feasible.admm_feasible.{key}": value for key, value in {**_STARTS, **_RESTARTS}.items()
+}
 
 # The same for settings of any dataset, which runs leave out, because they are compared with those of older runs.
 NEUTRAL_OF_DATA = [(key.partition(".")[2], value) for key, value in NEUTRAL.items() if key.startswith("dataset.")]

@@ -81,7 +81,7 @@ class Task:
         progress = Progress(name, plan.passes)
         facts = facts_of(job, plan, device)
         evaluation, training = self._evaluation(job, prepared, weights, facts, device, progress)
-        facts |= training | self._facts(job, evaluation)
+        facts |= training | self._facts(job, evaluation, facts["settings"])
         facts |= {"skipped_files": len(prepared.skipped), **self._source(job, self._read_origin(job))}
         made_by = {"run": plan.identity, "dataset": job.dataset.name, "prepared": prepared.digest}
         made_by |= {key: str(facts[key]) for key in ("device", "git_commit", "versions")}
@@ -165,8 +165,8 @@ class Task:
             resolve_class(self.target, job.dataset.classes)
         if self.target == "least_likely" and self._origin(job):
             raise SettingError(
-                "target=least_likely cannot be used with attack=from_file, because the least likely class depends on "
-                "the victim: choose another target"
+                f"target=least_likely cannot be used with attack={job.choices['attack']}, because the least likely "
+                "class depends on the victim: choose another target"
             )
         if self.target != "random" and not self.targeted:
             raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
@@ -191,10 +191,10 @@ class Task:
                 f"surrogate={job.surrogate.option} is trained without labels: add surrogate_training=contrastive"
             )
 
-    def _facts(self, job: Job, evaluation: Evaluation) -> dict[str, Any]:
+    def _facts(self, job: Job, evaluation: Evaluation, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The facts in ``run.json`` about the attack's access to the victim and the constraints."""
         return {
-            "access": self._access(job),
+            "access": self._access(job, settings),
             "randomised": evaluation.victim.randomised,
             "minimises": attacks.minimises(self.attack),
             "members": [] if job.surrogate is None else [member.option for member in job.surrogate.members],
@@ -204,10 +204,12 @@ class Task:
             },
         }
 
-    def _access(self, job: Job) -> str:
+    def _access(self, job: Job, settings: Mapping[str, Any]) -> str:
         """The attack's access to the victim that judges it."""
-        access = attacks.strongest_access(self.attack)
-        if self._origin(job) or access == "none":
+        access, origin = attacks.strongest_access(self.attack), self._read_origin(job)
+        if origin is not None:
+            return origin.access(settings)
+        if access == "none":
             return "none"
         if job.surrogate is not None:
             return "none" if gives_features(job.surrogate) else "transfer"

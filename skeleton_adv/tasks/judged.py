@@ -1,4 +1,4 @@
-"""The run whose saved clips a victim judges: ``attack=from_file``."""
+"""The run whose saved clips a victim judges: ``attack=from_file`` and ``attack=projected``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +38,14 @@ class Origin:
         """What the classes of the attacked network are."""
         found: Label = self.settings["dataset"].get("label", "action")
         return found
+
+    def access(self, ours: Mapping[str, Any]) -> str:
+        """The access of the attack to the victim that judges its clips; none if it saw another network.
+
+        ``ours`` are the settings of the judging run.
+        """
+        same = all(self.settings.get(name) == ours.get(name) for name in ("checkpoint", "defense", "adaptive"))
+        return str(self.about.get("access", "none")) if same and "surrogate" not in self.settings else "none"
 
     def facts(self) -> dict[str, Any]:
         """What the judging run records about it."""

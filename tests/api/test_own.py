@@ -118,7 +118,8 @@ def test_labels_by_name_and_names_of_clips() -> None:
 
 def attacks() -> list[Any]:
     """The attacks that require no training clips, other networks or saved clips; slow: variants of another one."""
-    needy = ("from_file", "ba", "tasar", "no_box", "boundary", "basar", "deep_features", "isaac_n", "universal")
+    needy = ("from_file", "projected", "ba", "tasar", "no_box", "boundary", "basar")
+    needy = (*needy, "deep_features", "isaac_n", "universal")
     made: set[str] = set()
     found = []
     for name in (name for name in options("attack") if not name.startswith(needy)):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skeleton_adv.attacks.admm import admm
 from skeleton_adv.attacks.losses import fooled, margin
+from skeleton_adv.attacks.start import start_passes, started
 from skeleton_adv.constraints import BoneLength, JointAngle, Speed
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
@@ -27,6 +28,7 @@ def literal(
     lr: float,
     reduction: str = "sum",
     loss: str = "untargeted",
+    falling: bool = False,
 ) -> Tensor:
     """Algorithm 1 for one clip at a time, with the formulas of Adam, all constraints and all losses written out."""
     parents = torch.tensor([p for _, p in batch.skeleton.bones])
@@ -78,7 +80,8 @@ def literal(
                 first = 0.9 * first + 0.1 * grad
                 second = 0.999 * second + 0.001 * grad**2
                 move = (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
-                adv = (adv.detach() - lr * move).requires_grad_()
+                rate = lr * (1 - (step - 1) / (outer * inner)) if falling else lr
+                adv = (adv.detach() - rate * move).requires_grad_()
             duals = [dual + beta * h.detach() for dual, h in zip(duals, violations(adv), strict=True)]
         results.append(adv.detach())
     return torch.stack(results)
@@ -197,6 +200,39 @@ def test_trace_begins_at_the_clean_clip() -> None:
     assert {tuple(values.shape) for values in trace.values()} == {(20, 4)}
     torch.testing.assert_close(trace["loss"][0], (margin(model(batch.x), batch.y) + 1).relu())
     assert trace["bone"][0].abs().max() == 0 and trace["bone"][-1].max() > 0
+
+
+def test_a_learning_rate_that_falls_is_that_of_the_formula() -> None:
+    model, batch = linear_case(n=2, t=6)
+    settings: dict[str, Any] = {"beta": 0.5, "lr": 2e-3}
+    expected = literal(model, batch, outer=3, inner=4, falling=True, **settings)
+    steps = {"outer_steps": 3, "inner_steps": 4, "reduction": "sum", **settings}
+    got = admm(model, batch, constraints=CONSTRAINTS, falling=True, **steps)
+    torch.testing.assert_close(got.x_adv, expected, rtol=0, atol=1e-9)
+    assert not torch.equal(got.x_adv, admm(model, batch, constraints=CONSTRAINTS, **steps).x_adv)
+
+
+@pytest.mark.parametrize("start", ["ddn", "cw"])
+@pytest.mark.parametrize("targeted", [False, True])
+def test_a_start_that_fools_the_model_is_never_made_worse(start: Any, targeted: bool) -> None:
+    model, batch = linear_case(n=6)
+    aimed = batch.with_labels((batch.y + 1) % 5) if targeted else batch
+    calls: list[int] = []
+
+    def counted(x: Tensor) -> Tensor:
+        calls.append(1)
+        return model(x)  # type: ignore[no-any-return]
+
+    first = started(counted, aimed, targeted, start, 20)
+    assert len(calls) == start_passes(start, 20)
+    assert fooled(model(first), aimed.y, targeted).all()
+    settings: dict[str, Any] = {"constraints": CONSTRAINTS, "beta": 100.0, "outer_steps": 3, "start_steps": 20}
+    kept = admm(model, aimed, targeted=targeted, start=start, keep="best", **settings)
+    plain = admm(model, aimed, targeted=targeted, keep="best", **settings)
+    assert kept.found.all() and not plain.found.all()
+    limits = [constraint.on(batch) for constraint in CONSTRAINTS.values()]
+    worst = [torch.stack([one.violation(x).amax(dim=1) for one in limits]).amax(dim=0) for x in (kept.x_adv, first)]
+    assert (worst[0] <= worst[1]).all() and (worst[0] < worst[1]).any()
 
 
 @pytest.mark.parametrize(("key", "value"), [("beta", -3), ("lr", 0), ("outer_steps", 0), ("keep", "worst")])

@@ -53,6 +53,7 @@ def commands() -> list[str]:
     """Commands that together choose every option, one of each group at a time; recipes have their own tests."""
     own = {
         "attack=from_file": "attack=from_file attack.path=somewhere",
+        "attack=projected": "attack=projected attack.path=somewhere",
         "model=own": "model=own model.architecture._target_=own.Net",
         "model=ensemble": "model=ensemble model.members=[hcn,agcn]",
         "training=saved": "training=saved training.clips=somewhere",

@@ -35,7 +35,7 @@ def filled(part: str, node: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.cases(6)
 @pytest.mark.parametrize("group", CHOSEN)
 def test_every_option_of_ours_is_allowed(group: str) -> None:
-    own = {"from_file": "attack.path=x", "own": "model.architecture._target_=own.Net"}
+    own = {"from_file": "attack.path=x", "projected": "attack.path=x", "own": "model.architecture._target_=own.Net"}
     for option in cli.groups()[group]:
         targets = {"model.architecture._target_": "own.Net"} if option == "own" else {}
         settings = chosen(group, option, *([own[option]] if option in own else []))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_batch
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 from torch import Tensor
 from torch.autograd.functional import jacobian
@@ -19,6 +19,7 @@ from skeleton_adv.constraints import (
     BoneLength,
     Constraint,
     JointAngle,
+    RigidBone,
     RootPath,
     Speed,
 )
@@ -28,12 +29,15 @@ from skeleton_adv.constraints.turns import to_angle
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.skeleton import KINECT20, NTU25, Skeleton
+from skeleton_adv.core.tree import rebuilt
 
 PAPER: dict[str, Constraint] = {"bone": BoneLength(), "angle": JointAngle(), "speed": Speed()}
 STRICT: dict[str, Constraint] = PAPER | {"speed": Speed(reading="velocity", floor=0.05)}
 TURNS: dict[str, Constraint] = {"turn": AngleTurn(), "direction": BoneDirection(), "root": RootPath(0.02)}
 TRUE = {"bone": BoneLength(), "speed": Speed(), **TURNS}
-each_set = pytest.mark.parametrize("constraints", [PAPER, STRICT, TRUE], ids=["paper", "velocity and floor", "true"])
+RIGID: dict[str, Constraint] = {"rigid": RigidBone(), "angle": JointAngle(), "speed": Speed()}
+SETS = {"paper": PAPER, "velocity and floor": STRICT, "true": TRUE, "rigid": RIGID}
+each_set = pytest.mark.parametrize("constraints", SETS.values(), ids=list(SETS))
 ARM = Skeleton("arm", ("shoulder", "elbow", "hand"), (0, 0, 1), center=0, angles=((0, 1, 2),))
 
 
@@ -50,14 +54,14 @@ def clips(n: int = 4, frames: int = 12, skeleton: Skeleton = NTU25) -> SkeletonB
 def test_projected_clips_are_feasible_as_saved_and_are_not_moved_again(constraints: Mapping[str, Constraint]) -> None:
     batch = clips()
     x = project(constraints, noisy(batch), batch)
-    assert x.dtype == torch.float32 and not torch.equal(x, batch.x)
+    assert x.dtype == torch.float32 and (x != batch.x).flatten(1).any(dim=1).all()
     for constraint in constraints.values():
         assert constraint.satisfied(x, batch).all()
     assert torch.equal(project(constraints, x, batch), x)
     assert torch.equal(project(constraints, batch.x, batch), batch.x)
 
 
-@each_set
+@pytest.mark.parametrize("constraints", [PAPER, STRICT, TRUE], ids=[*SETS][:3])
 def test_absent_joints_and_forbidden_entries_stay(constraints: Mapping[str, Constraint]) -> None:
     batch = clips()
     assert not batch.mask.all()
@@ -122,7 +126,7 @@ def test_the_linear_system_is_solved_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    "constraint", [*STRICT.values(), *PAPER.values(), *TURNS.values()], ids=lambda c: type(c).__name__
+    "constraint", [*STRICT.values(), *PAPER.values(), *TURNS.values(), RIGID["rigid"]], ids=lambda c: type(c).__name__
 )
 @pytest.mark.parametrize("skeleton", [NTU25, KINECT20], ids=lambda skeleton: skeleton.name)
 def test_a_split_is_the_constraint(constraint: Constraint, skeleton: Skeleton) -> None:
@@ -143,7 +147,7 @@ def test_a_split_is_the_constraint(constraint: Constraint, skeleton: Skeleton) -
 
 def test_tighter_tolerances_are_inside() -> None:
     batch = make_batch(3, 6, 2, NTU25)
-    for constraint in (*PAPER.values(), *TURNS.values()):
+    for constraint in (*PAPER.values(), *TURNS.values(), RIGID["rigid"]):
         split, wide = constraint.split(batch, TIGHTER), constraint.split(batch)
         assert split is not None and wide is not None
         inside = split.nearest(split.of(noisy(batch).transpose(3, 4)))
@@ -194,6 +198,31 @@ def test_a_straight_joint_bends_in_some_plane() -> None:
     one, two = to_angle(first, -2 * first, torch.tensor([[1.0]]).double(), torch.tensor([[2.0]]).double())
     angle = torch.atan2(torch.linalg.cross(one, two, dim=1).norm(dim=1), (one * two).sum(dim=1))
     assert angle.item() == pytest.approx(2.0, abs=1e-9) and one.isfinite().all() and two.isfinite().all()
+
+
+def test_the_nearest_lengths_of_a_rigid_bone_are_those_of_a_solver() -> None:
+    rng = np.random.default_rng(0)
+    for spread in (0.0, 0.02):
+        clean, found = rng.uniform(0.2, 0.4, 8), rng.uniform(0.2, 0.4, 8)
+        rigid = RigidBone(0.1)
+        as_bone = [torch.from_numpy(lengths).view(1, 8, 1, 1) for lengths in (found, clean)]
+        factor = rigid._nearest_factor(*as_bone, spread).item()
+
+        def distance(f: float, clean: np.ndarray = clean, found: np.ndarray = found, spread: float = spread) -> float:
+            return float((np.maximum(np.abs(found - f * clean) - spread * clean, 0) ** 2).sum())
+
+        best = minimize_scalar(distance, bounds=(0.9, 1.1), method="bounded", options={"xatol": 1e-12})
+        assert distance(factor) <= best.fun + 1e-12 and 0.9 <= factor <= 1.1
+
+
+def test_one_factor_over_the_clip_is_rigid_and_one_frame_is_not() -> None:
+    batch = make_batch(2, 6, 1, NTU25)
+    rigid, longer = RigidBone(0.05), torch.full((2, 1, len(NTU25.bones)), 1.04).double()
+    assert rigid.satisfied(rebuilt(batch, longer), batch).all() and BoneLength(0.05).satisfied(batch.x, batch).all()
+    assert not RigidBone(0.03).satisfied(rebuilt(batch, longer), batch).any()
+    once = batch.x.clone()
+    once[:, :, 2] = rebuilt(batch, longer)[:, :, 2]
+    assert BoneLength(0.05).satisfied(once, batch).all() and not rigid.satisfied(once, batch).any()
 
 
 def test_turning_or_moving_the_whole_body_is_not_feasible() -> None:

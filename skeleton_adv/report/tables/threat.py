@@ -17,6 +17,7 @@ from skeleton_adv.report.columns import (
     METHOD,
     NOISE,
     RMS,
+    SAVED_FROM,
     SUCCESS_IF_RIGHT,
     SURROGATE,
     VICTIM,
@@ -31,7 +32,7 @@ from skeleton_adv.report.retrained import page
 from skeleton_adv.report.stats import attack_rate, flatten
 from skeleton_adv.report.table import FurtherPage, Table
 from skeleton_adv.report.transferred import TRANSFER
-from skeleton_adv.report.words import network_names
+from skeleton_adv.report.words import network_names, origin_name
 from skeleton_adv.runs.load import Run
 
 SEES = ("white box", "adaptive")  # the strongest access: these attacks are compared by the worst case
@@ -39,7 +40,8 @@ SEES = ("white box", "adaptive")  # the strongest access: these attacks are comp
 
 def attack_name(run: Run, names: Any) -> str:
     """An attack with its surrogate, and its access unless it is a white box."""
-    name = run.attack + (f" on {names['surrogate'](run)}" if run.surrogate else "")
+    name = run.attack + (f" of {origin_name(run)}" if run.origin is not None else "")
+    name += f" on {names['surrogate'](run)}" if run.surrogate else ""
     return (
         name
         + ("" if run.access in SEES or run.surrogate else f" ({run.access})")
@@ -124,7 +126,7 @@ TABLE = Table(
     title="Threat model",
     takes=lambda run: run.threat is not None,
     apart=lambda run: str(run.threat),
-    lead=(VICTIM, DEFENSE, GOAL, ACCESS, SURROGATE, *METHOD),
+    lead=(VICTIM, DEFENSE, GOAL, ACCESS, SURROGATE, *METHOD, SAVED_FROM),
     columns=(CLIPS, FEASIBLE_IF_RIGHT, SUCCESS_IF_RIGHT, FEASIBLE, CLEAN, RMS, L2, GRADIENTS, FORWARDS, NOISE),
     notes=lambda runs: "Feasible: within the threat model.",
     further=(WORST, MATRIX, TRAININGS, TRANSFER),
