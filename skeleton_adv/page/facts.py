@@ -78,7 +78,7 @@ def rows(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The rows of attacks: names and classes once per dataset, and arrays of codes by run.
 
     ``pred`` (n, 4) contains the label, the prediction before and after, and whether the clip is fooled (1), feasible
-    (2); ``size`` (n,) is rms in hundredths of a thousandth of the unit.
+    (2) and correct before (4); ``size`` (n,) is rms in hundredths of a thousandth of the unit.
     """
     header: dict[str, Any] = {"names": [], "classes": [], "runs": {}}
     arrays: dict[str, np.ndarray] = {}
@@ -89,7 +89,10 @@ def rows(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         codes = [names.setdefault(str(name), len(names)) for name in table["name"]]
         used = [classes.setdefault(class_name(run, one), len(classes)) for one in range(-1, run.num_classes)]
         preds = [np.take(used, table[name].to_numpy() + 1) for name in ("label", "clean_pred", "adv_pred")]
-        flags = table["success"].to_numpy().astype(int) + 2 * table["feasible"].to_numpy().astype(int)
+        flags = sum(
+            bit * table[name].to_numpy().astype(int)
+            for bit, name in ((1, "success"), (2, "feasible"), (4, "clean_correct"))
+        )
         rms = np.nan_to_num(100 * table["rms_mm"].to_numpy(), nan=65535, posinf=65535)
         arrays[f"n{number}"] = np.array(codes, dtype="<u2")
         arrays[f"p{number}"] = np.stack([*preds, flags], axis=0).astype("<u2")

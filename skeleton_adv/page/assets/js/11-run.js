@@ -56,7 +56,7 @@ async function drawClips(place, key) {
   const heads = ["clip", "class", "before", "after", "fooled", "feasible", `rms, ${unit}`];
   const rows = Array.from({ length: count }, (_, at) => {
     const name = all.names[names[at]], flag = codes[3 * count + at];
-    return [name, ...[0, 1, 2].map((one) => all.classes[codes[one * count + at]]), codes[at] !== codes[count + at] ? "was wrong already" : flag & 1 ? "yes" : "no", flag & 2 ? "yes" : "no", sizes[at] === 65535 ? "" : (sizes[at] / 100).toFixed(2)];
+    return [name, ...[0, 1, 2].map((one) => all.classes[codes[one * count + at]]), !(flag & 4) ? "was wrong already" : flag & 1 ? "yes" : "no", flag & 2 ? "yes" : "no", sizes[at] === 65535 ? "" : (sizes[at] / 100).toFixed(2)];
   });
   const most = 60;
   const body = el("tbody", {});
