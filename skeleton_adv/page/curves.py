@@ -68,13 +68,21 @@ def _told_apart(drawn: Sequence[tuple[list[Run], Chart]], runs: Sequence[Run]) -
         alike = [other for other, one in drawn if one["title"] == chart["title"]]
         if len(alike) > 1:
             facts = [_facts(other, named) for other in alike]
-            own = facts[next(place for place, other in enumerate(alike) if other is group)]
-            varied = [text for place, text in enumerate(own) if len({one[place] for one in facts}) > 1]
-            if facts.count(own) > 1:
-                varied.append(f"first run {group[0].identity}")
+            place = next(place for place, other in enumerate(alike) if other is group)
+            varied = _apart(facts)[place] or [f"first run {group[0].identity}"]
             chart = {**chart, "title": f"{chart['title']}, {', '.join(varied)}"}
         found.append(chart)
     return found
+
+
+def _apart(facts: Sequence[tuple[str, ...]]) -> list[list[str]]:
+    """For each of these the first facts that distinguish it from the others; empty if none do."""
+    columns = [column for column in zip(*facts, strict=True) if len({*column}) > 1]
+    for count in range(1, len(columns) + 1):
+        found = [*zip(*columns[:count], strict=True)]
+        if len({*found}) == len(found):
+            return [[*one] for one in found]
+    return [[] for _ in facts]
 
 
 def _facts(runs: Sequence[Run], named: Callable[[Run], str]) -> tuple[str, ...]:

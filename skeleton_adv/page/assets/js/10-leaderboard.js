@@ -194,7 +194,7 @@ function listRow(row, several) {
     several ? cell("Dataset", row.dataset) : null,
     RATES.map(([key, text]) => el("td", { "data-label": text, "data-key": key }, rateCell(row[key], key === "clean_accuracy" ? "calm" : ""))),
     el("td", { "data-label": "rms", "data-key": "rms_mm" }, row.rms_mm.text, row.rms_mm.text ? el("small", { class: "unit" }, ` ${row.small}`) : null),
-    el("td", { "data-label": "Clips", class: "once" }, row.clips));
+    el("td", { "data-label": "Clips" }, row.clips));
 }
 
 function boardCsv(rows) {
