@@ -43,15 +43,17 @@ function searched(text) {
 }
 
 function haystack(row) {
-  row.hay ??= [row.attack, row.victim, row.defense, row.threat, row.access, ACCESS[row.access], row.goal, row.surrogate, row.dataset, row.apart].map(searched).join(" ");
+  row.hay ??= [row.attack, row.victim, row.defense, row.threat, row.access, ACCESS[row.access], row.goal, row.surrogate, row.dataset, row.apart, row.strongest].map(searched).join(" ");
   return row.hay;
 }
 
+function fitsSearch(row) {
+  return board.text.split(/\s+/).map(searched).every((word) => haystack(row).includes(word));
+}
+
 function kept(skip = "") {
-  const words = board.text.split(/\s+/).map(searched).filter(Boolean);
   return core.attacks.filter((row) =>
-    FILTERS.every(([name]) => name === skip || board[name] === ALL || (row[name] || "none") === board[name]) &&
-    words.every((word) => haystack(row).includes(word)));
+    FILTERS.every(([name]) => name === skip || board[name] === ALL || (row[name] || "none") === board[name]) && fitsSearch(row));
 }
 
 function valueOf(row, key) {
@@ -173,6 +175,12 @@ function weakSign(text = "This attack may be weaker than it could be") {
   return el("span", { class: "warn", title: text }, " ⚠", el("span", { class: "hidden" }, " may be weak"));
 }
 
+// "50 of 430" with its second part below.
+function clipCount(text) {
+  const cut = text.indexOf(" of ");
+  return cut < 0 ? [text] : [text.slice(0, cut), el("small", { class: "once" }, text.slice(cut))];
+}
+
 // The first rows at once, the others while the page is already seen.
 function inPieces(body, rows, draw, first = 30) {
   body.append(...rows.slice(0, first).map(draw));
@@ -194,7 +202,7 @@ function listRow(row, several) {
     several ? cell("Dataset", row.dataset) : null,
     RATES.map(([key, text]) => el("td", { "data-label": text, "data-key": key }, rateCell(row[key], key === "clean_accuracy" ? "calm" : ""))),
     el("td", { "data-label": "rms", "data-key": "rms_mm" }, row.rms_mm.text, row.rms_mm.text ? el("small", { class: "unit" }, ` ${row.small}`) : null),
-    el("td", { "data-label": "Clips" }, row.clips));
+    el("td", { "data-label": "Clips" }, clipCount(row.clips)));
 }
 
 function boardCsv(rows) {
@@ -251,14 +259,14 @@ function matrixCell(rows, name, column) {
 
 function drawVictims(rows, draw) {
   const fits = (row, names) => names.every((name) => board[name] === ALL || (row[name] || "none") === board[name]);
-  const victims = core.victims.filter((row) => fits(row, ["dataset", "threat", "victim", "defense"]));
+  const victims = core.victims.filter((row) => fits(row, ["dataset", "threat", "victim", "defense"]) && fitsSearch(row));
   const groups = new Map();
   for (const row of victims) {
     const key = `${row.dataset} · ${core.threats[row.threat] ? `${row.threat}: ${threatText(row.threat)}` : row.threat}`;
     groups.set(key, [...(groups.get(key) || []), row]);
   }
   const found = [...groups].map(([title, own]) => el("section", {}, el("h3", {}, title), victimTable(title, own)));
-  const certified = core.certificates.filter((row) => fits(row, ["dataset", "defense"]));
+  const certified = core.certificates.filter((row) => fits(row, ["dataset", "defense"]) && fitsSearch(row));
   if (certified.length) found.push(el("section", {}, el("h3", {}, "Certified accuracy by radius (ℓ2)"), certifiedTable(certified)));
   return [el("p", { class: "count" }, "Accuracy in the worst case: take the clips that every counted attack attacks and that the victim gets right before. The number is the share of them that it still gets right under each of these attacks. The most robust victim is first. "),
     el("p", { class: "count" }, "Only attacks count that see all of the victim (white box, or adaptive to its defense), within this threat model, on at least half as many clips as the longest of them. Attacks made on another network (transfer) and attacks that see scores or labels only do not count, and neither do victims that draw noise. ⚠: an attack that counts shows signs that it is weaker than it could be, so the victim may be less robust than it seems."), ...found];
@@ -281,7 +289,7 @@ function attacksCell(label, row) {
   const few = row.attacks === 1 ? " attack" : " attacks";
   return el("td", { "data-label": label, "data-key": "attacks" },
     el("button", { type: "button", class: "link", "aria-label": `${row.attacks}${few} that count: open`, onclick: () => openRuns(row.counted) }, row.attacks),
-    row.left_out.map(([count, why]) => el("small", {}, `not counted: ${count} ${why}`)));
+    row.left_out.length ? el("small", {}, `not counted: ${row.left_out.map(([count, why]) => `${count} ${why}`).join("; ")}`) : null);
 }
 
 function certifiedTable(rows) {
@@ -293,5 +301,5 @@ function certifiedTable(rows) {
       el("th", { scope: "row", "data-label": "Victim" }, el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); openRuns([row.run]); } }, row.victim), el("small", {}, row.dataset)),
       el("td", { "data-label": "σ" }, row.sigma), el("td", { "data-label": "Clean accuracy" }, rateCell(row.clean_accuracy, "calm")),
       radii.map((key, place) => el("td", { "data-label": heads[place + 3], "data-key": key }, rateCell(row[key], "good"))),
-      el("td", { "data-label": "n" }, row.n), el("td", { "data-label": "Clips" }, row.clips))))));
+      el("td", { "data-label": "n" }, row.n), el("td", { "data-label": "Clips" }, clipCount(row.clips)))))));
 }
