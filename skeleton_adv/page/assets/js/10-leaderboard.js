@@ -166,7 +166,7 @@ function drawList(rows, draw) {
   return [el("p", { class: "count" }, `${rows.length} of ${core.attacks.length} rows, one per run of an attack. `,
     "Numbers are per cent with 95 % intervals and counts; in each bar, the dark part is the interval. Open a row to see how it was made. ",
     "“_small” is a network at a quarter of its width, and “s0” is the seed of its training. ",
-    rows.length > 60 ? el("span", {}, "To print, filter first: a page takes about 20 rows. ") : null,
+    rows.length > 60 ? el("span", {}, "To print, filter first: a page takes about 25 rows. ") : null,
     el("button", { type: "button", class: "link", onclick: () => download("leaderboard.csv", boardCsv(rows)) }, "Download as CSV")),
   rows.length ? el("div", { class: "scroll" }, table) : el("p", { class: "empty" }, "No attack fits these filters.")];
 }
