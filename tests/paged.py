@@ -8,6 +8,7 @@ from conftest import make_batch
 from samples import admm, certified, run, six_rows, transfer
 
 from skeleton_adv.core.skeleton import NTU25
+from skeleton_adv.page.clips import Shown
 from skeleton_adv.runs.clips import SavedClips
 from skeleton_adv.runs.load import Run
 
@@ -29,6 +30,13 @@ def save(folder: Path, shift: float) -> None:
     SavedClips(folder).save([0, 1, 2], held | {"trace.loss": 5 - steps, "trace.bone": steps}, {})
 
 
+def unchanged() -> Shown:
+    """A clip that its attack left as it was."""
+    x = make_batch(n=1, t=FRAMES, m=1, skeleton=NTU25).x[0].numpy()
+    facts = {"dataset": "own", "attack": "idle"}
+    return Shown("still", NTU25, x, x.copy(), np.ones(x.shape[1:], bool), 1 / 30, "m", "mm", "camera", facts)
+
+
 def rows(**columns: Any) -> list[dict[str, Any]]:
     return six_rows(name=[*NAMES, "clip_3", "clip_4", "clip_5"], rms_mm=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], **columns)
 
@@ -39,6 +47,7 @@ def runs(folder: Path) -> list[Run]:
     saved, bounded = folder / "admm", folder / "pgd"
     save(saved, 0.05)
     save(bounded, 0.008)
+    noted = {"git_dirty": True, "checkpoint_accuracy": 0.9395348837209302}
     pgd = {
         "choices": {"attack": "pgd", "threat": "linf_10mm"},
         "settings": {"attack": {"norm": "linf", "eps": 0.01}},
@@ -48,7 +57,7 @@ def runs(folder: Path) -> list[Run]:
     return [
         admm(1.0, rows(), folder=saved, identity="aaa", **facts),
         run(rows(feasible=True, **ball), bounded, identity="bbb", **facts, **pgd),
-        admm(0.1, rows(gradient=0.0), folder=folder / "weak", identity="ccc", **facts),
+        admm(0.1, rows(gradient=0.0), folder=folder / "weak", identity="ccc", **facts, **noted),
         transfer("agcn", 1.0, rows(), folder=folder / "transfer", identity="ddd", **facts),
         transfer("stgcn", 1.0, rows(success=False), folder=folder / "other", identity="eee", **facts),
         certified(folder=folder / "certified", identity="fff"),

@@ -1,10 +1,12 @@
 """The leaderboard: one row per attack, the most robust victims of each threat model, and certificates."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from skeleton_adv.page.names import apart, with_unit
 from skeleton_adv.report import words
 from skeleton_adv.report.columns import (
     ACCURACY,
@@ -20,6 +22,7 @@ from skeleton_adv.report.columns import (
     has,
     rate_cell,
 )
+from skeleton_adv.report.paired import by_victim, comparable
 from skeleton_adv.report.show import by_dataset
 from skeleton_adv.report.tables import by_table, threat
 from skeleton_adv.report.tables.certified import TABLE as CERTIFIED
@@ -29,6 +32,7 @@ from skeleton_adv.runs.load import Run
 RATES = (CLEAN, ACCURACY, SUCCESS_IF_RIGHT, FEASIBLE_IF_RIGHT, SUCCESS)
 SIZES = (RMS, L2)
 PAPER = {"paper_success": "success", "paper_accuracy": "accuracy"}
+SAME = ("threat", "victim", "defense", "attack", "goal", "access", "surrogate")  # what names a row of a dataset
 RADII = ("standard_0", "standard_0.1", "standard_0.25", "standard_0.5")
 
 
@@ -61,11 +65,14 @@ def attacks(runs: Sequence[Run]) -> list[dict[str, Any]]:
         papers, names = published(here), words.network_names(own, noise=True)
         weak = {key_of(run) for run, _ in signs(own, here)}
         values = [column.of(own) for column in (*RATES, *SIZES, *METHOD, CLIPS)]
-        for run in own:
-            row = {name: value for values_of in values for name, value in values_of(run).items()}
+        rows = [{name: value for values_of in values for name, value in values_of(run).items()} for run in own]
+        named = [_named(run, row, names) for run, row in zip(own, rows, strict=True)]
+        differs = apart(own, [tuple(one[name] for name in SAME) for one in named])
+        for run, row, name, other in zip(own, rows, named, differs, strict=True):
             found.append(
                 {
-                    **_named(run, row, names),
+                    **name,
+                    "apart": other,
                     **{column.key: rate_of(row, column.key) for column in RATES},
                     **{column.key: _size(column, row) for column in SIZES},
                     "unit": words.unit_of([run]).length,
@@ -85,7 +92,7 @@ def _named(run: Run, row: Mapping[str, Any], names: Mapping[str, Any]) -> dict[s
         "threat": run.threat or "limits of the body",
         "victim": names["model"](run),
         "defense": run.defense or "",
-        "attack": METHOD[0].show(row, "attack"),
+        "attack": with_unit(run, METHOD[0].show(row, "attack")),
         "goal": words.goal(run) + (f", {run.target}" if run.target else ""),
         "access": run.access,
         "surrogate": names["surrogate"](run) if run.surrogate else "",
@@ -116,26 +123,53 @@ def published(runs: Sequence[Run]) -> dict[str, str]:
 def victims(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The worst case of each victim under each threat model, as in the tables, the most robust victim first."""
     found = []
-    for here in by_dataset([run for run in runs if run.kind == "attack" and run.threat]):
-        for name in sorted({str(run.threat) for run in here}):
+    for here in by_dataset([run for run in runs if run.kind == "attack"]):
+        weak = {key_of(run) for run, _ in signs(here, [one for one in runs if one.dataset == here[0].dataset])}
+        for name in sorted({run.threat for run in here if run.threat}):
             own = [run for run in here if run.threat == name]
-            auto = _autoattack(own)
-            for row in threat.worst_cases(own):
-                found.append(
-                    {
-                        "dataset": here[0].dataset,
-                        "threat": name,
-                        "victim": row["model"],
-                        "defense": row["defense"] or "",
-                        "attacks": row["attacks"],
-                        "clips": row["paired_clips"],
-                        "worst_case": rate_of(row, "worst_case"),
-                        "strongest": row["strongest"],
-                        "strongest_success": rate_of(row, "strongest_success"),
-                        "autoattack": auto.get((row["model"], row["defense"]), {"text": "", "value": None}),
-                    }
-                )
+            names, auto, rows = words.network_names(own, noise=True), _autoattack(own), []
+            for group in by_victim(own):
+                for row in threat.worst_cases(group):
+                    victim = names["model"](group[0])
+                    rows.append(
+                        {
+                            "dataset": here[0].dataset,
+                            "threat": name,
+                            "victim": victim,
+                            **_worst(group, row, weak),
+                            "autoattack": auto.get((victim, row["defense"]), {"text": "", "value": None}),
+                        }
+                    )
+            found += sorted(rows, key=lambda row: -(row["worst_case"]["value"] or 0))
     return found
+
+
+def _worst(group: Sequence[Run], row: Mapping[str, Any], weak: set[str]) -> dict[str, Any]:
+    """The worst case over the attacks on one victim, which runs count, and why the others do not."""
+    seen = [run for run in group if run.access in threat.SEES and not run.randomised]
+    counted = comparable(seen)
+    why = Counter(_why_not(run) for run in group if run not in counted)
+    return {
+        "defense": row["defense"] or "",
+        "attacks": row["attacks"],
+        "counted": [key_of(run) for run in counted],
+        "left_out": [[count, text] for text, count in sorted(why.items())],
+        "weak": any(key_of(run) in weak for run in counted),
+        "clips": row["paired_clips"],
+        "worst_case": rate_of(row, "worst_case"),
+        "strongest": row["strongest"],
+        "strongest_success": rate_of(row, "strongest_success"),
+    }
+
+
+def _why_not(run: Run) -> str:
+    """Why a run is not part of the worst case of its victim."""
+    if run.access in threat.SEES:
+        return "drew noise" if run.randomised else "on fewer than half as many clips"
+    others = {"scores": "saw scores only", "labels": "saw labels only", "none": "saw nothing of the victim"}
+    if run.access == "transfer":
+        return "made on another network"
+    return others.get(run.access, run.access)
 
 
 def _autoattack(runs: Sequence[Run]) -> dict[tuple[str, str | None], dict[str, Any]]:

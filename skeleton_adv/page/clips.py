@@ -9,6 +9,7 @@ import numpy as np
 
 from skeleton_adv.core.skeleton import Skeleton
 from skeleton_adv.page.board import key_of
+from skeleton_adv.page.names import with_unit
 from skeleton_adv.report.clips_to_draw import Pair, load_pairs, saved_clips, seconds_per_frame
 from skeleton_adv.report.words import attack_summary, unit_of
 from skeleton_adv.runs.load import Run
@@ -84,7 +85,7 @@ def _of_pair(pair: Pair, dt: float | None) -> Shown:
     facts = {
         "run": key_of(run),
         "dataset": run.dataset,
-        "attack": attack_summary(run, pair.class_name("target") if record["target"] >= 0 else ""),
+        "attack": with_unit(run, attack_summary(run, pair.class_name("target") if record["target"] >= 0 else "")),
         "label": pair.class_name("label"),
         "clean_pred": pair.class_name("clean_pred"),
         "adv_pred": pair.class_name("adv_pred"),
@@ -116,6 +117,7 @@ def part_of(
         "unit": shown.unit,
         "small": shown.small,
         "attacked": shown.x_adv is not None,
+        "changed": bool("moved" in arrays and arrays["moved"].any()),
         "flat": len(shown.skeleton.coords) == 2,
         **shown.facts,
     }

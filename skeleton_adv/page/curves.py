@@ -8,6 +8,7 @@ import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.page.board import key_of
+from skeleton_adv.page.names import with_unit
 from skeleton_adv.report.certificates import accuracy_by_radius
 from skeleton_adv.report.clips_to_draw import mean_trace
 from skeleton_adv.report.columns import format_count
@@ -21,7 +22,16 @@ from skeleton_adv.report.figures import (
     transfer,
 )
 from skeleton_adv.report.show import by_dataset
-from skeleton_adv.report.words import attack_name, attack_summary, clip_count, data_summary, goal, unit_of, victim_name
+from skeleton_adv.report.words import (
+    attack_name,
+    attack_summary,
+    clip_count,
+    data_summary,
+    goal,
+    network_names,
+    unit_of,
+    victim_name,
+)
 from skeleton_adv.runs.load import Run
 
 Chart = dict[str, Any]
@@ -42,12 +52,47 @@ def charts(runs: Sequence[Run]) -> list[Chart]:
     for here in by_dataset(runs):
         for kind, figure, draw in kinds:
             taken = [run for run in here if figure.takes(run)]
-            for name, group in group_sources(taken, figure.name, figure.apart):
-                for chart in draw(group):
-                    found.append(
-                        {"kind": kind, "name": f"{here[0].dataset}_{name}", "dataset": here[0].dataset, **chart}
-                    )
+            drawn = [
+                (group, {"kind": kind, "name": f"{here[0].dataset}_{name}", "dataset": here[0].dataset, **chart})
+                for name, group in group_sources(taken, figure.name, figure.apart)
+                for chart in draw(group)
+            ]
+            found += _told_apart(drawn, here)
     return found
+
+
+def _told_apart(drawn: Sequence[tuple[list[Run], Chart]], runs: Sequence[Run]) -> list[Chart]:
+    """The charts of one kind; those with the same title also say in what their runs differ."""
+    named, found = network_names(runs, noise=True)["model"], []
+    for group, chart in drawn:
+        alike = [other for other, one in drawn if one["title"] == chart["title"]]
+        if len(alike) > 1:
+            facts = [_facts(other, named) for other in alike]
+            place = next(place for place, other in enumerate(alike) if other is group)
+            varied = _apart(facts)[place] or [f"first run {group[0].identity}"]
+            chart = {**chart, "title": f"{chart['title']}, {', '.join(varied)}"}
+        found.append(chart)
+    return found
+
+
+def _apart(facts: Sequence[tuple[str, ...]]) -> list[list[str]]:
+    """For each of these the first facts that distinguish it from the others; empty if none do."""
+    columns = [column for column in zip(*facts, strict=True) if len({*column}) > 1]
+    for count in range(1, len(columns) + 1):
+        found = [*zip(*columns[:count], strict=True)]
+        if len({*found}) == len(found):
+            return [[*one] for one in found]
+    return [[] for _ in facts]
+
+
+def _facts(runs: Sequence[Run], named: Callable[[Run], str]) -> tuple[str, ...]:
+    """What may distinguish two charts of one victim and goal: its training, the clips, and the attacks."""
+    names = sorted({run.attack for run in runs})
+    threats = sorted({run.threat or "limits of the body" for run in runs})
+    shown = [
+        " and ".join(some[:2]) + (f" and {len(some) - 2} more" if len(some) > 2 else "") for some in (names, threats)
+    ]
+    return (named(runs[0]), clip_count(runs), f"of {runs[0].total} clips", *shown)
 
 
 def _line(
@@ -68,7 +113,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     for run, apart in zip(runs, differences(runs, success_by_l2.SHOWN), strict=True):
         access = f"made on {run.surrogate}" if run.surrogate else "" if run.access == "white box" else run.access
         own = [one for one in apart.split(", ") if not one.startswith(("constraint.", "constraint="))]
-        found.append(", ".join(filter(None, (attack_name(run), access, run.threat or "", *own))))
+        found.append(", ".join(filter(None, (with_unit(run, attack_name(run)), access, run.threat or "", *own))))
     return [f"{one} ({run.identity})" if found.count(one) > 1 else one for one, run in zip(found, runs, strict=True)]
 
 
@@ -84,7 +129,8 @@ def _by_size(runs: list[Run]) -> Iterator[Chart]:
     aim = goal(runs[0]) + (f" ({runs[0].target})" if runs[0].target else "")
     yield {
         "title": f"Success by size of the change: {victim_name(runs[0])}, {aim}",
-        "note": f"Share of the clips correct before that an attack fools with at most this rms, {data_summary(runs)}.",
+        "note": "Height: the share of clips that an attack fools with a change of at most this rms, of those that the "
+        f"victim gets right without an attack. Data: {data_summary(runs)[3:]}.",
         "x": f"rms per joint and frame at most, {unit_of(runs).small}",
         "y": "fooled, % of clips correct before",
         "step": "after",

@@ -86,6 +86,7 @@ LISTED = (
     "feasible",
     "rms",
     "attacked",
+    "changed",
 )
 
 

@@ -1,6 +1,8 @@
 """The page in headless Chromium, as a reader uses it."""
 
+import base64
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paged import HOSTILE, NAMES, runs
+from paged import HOSTILE, NAMES, runs, unchanged
 
 from skeleton_adv.page.board import attacks
 from skeleton_adv.page.make import Content, write_page
@@ -113,7 +115,9 @@ def reader(made: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("page")
     theirs = {"by": HOSTILE, "reference": "a paper"}
     row = {**attacks(made)[0], "attack": "theirs", "run": "", "reported": theirs}
-    found = Reader(write_page(Content(made, reported=[row]), folder), tmp_path_factory.mktemp("downloads"))
+    found = Reader(
+        write_page(Content(made, own=[unchanged()], reported=[row]), folder), tmp_path_factory.mktemp("downloads")
+    )
     yield found
     found.driver.quit()
 
@@ -151,6 +155,21 @@ def test_leaderboard_sorts_and_filters(reader: Reader) -> None:
     search.send_keys("no such attack")
     assert reader.texts(".empty") and not reader.all("tr[data-run]")
     assert reader.run("return document.activeElement.type") == "search"
+    search = reader.one("input[type=search]")
+    search.send_keys(Keys.CONTROL, "a")
+    search.send_keys("P-G_D H-CN")  # hyphens and case do not matter
+    assert reader.run("return [...document.querySelectorAll('tr[data-run]')].map((one) => one.dataset.run)") == [
+        "utd_mhad/attack/bbb"
+    ]
+
+
+def test_filters_do_not_remove_controls_or_columns(reader: Reader) -> None:
+    reader.go("leaderboard")
+    before = [reader.texts(".board thead th"), len(reader.all(".filters select"))]
+    reader.choose("Threat model", "linf_10mm")
+    assert [reader.texts(".board thead th"), len(reader.all(".filters select"))] == before
+    assert "10 mm" in reader.texts(".controls > .note")[0]
+    reader.click(".filters .quiet")
 
 
 def test_every_number_of_the_leaderboard_is_that_of_the_tables(reader: Reader, made: list[Run]) -> None:
@@ -187,12 +206,16 @@ def test_a_cell_opens_its_run(reader: Reader, made: list[Run]) -> None:
     reader.click("tr[data-run$=aaa] .open")
     reader.until(lambda: HOSTILE in "".join(reader.texts("dialog td")))  # the class of the clips, as text
     drawer = reader.texts("dialog")[0]
+    assert "null" not in drawer and "undefined" not in drawer
+    before = reader.texts("dialog .plain tbody tr")
+    assert [row.split("was wrong already")[1:] != [] for row in before] == [False, False, False, False, True, True]
     run = next(run for run in made if run.identity == "aaa")
     assert run.command in drawer and "weights" in drawer and all(name in drawer for name in NAMES)
     reader.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     reader.until(lambda: not reader.run("return document.querySelector('dialog').open"))
     reader.click("tr[data-run$=ccc] .open")
     reader.until(lambda: "weaker than it could be" in reader.texts("dialog")[0])
+    assert "may not repeat this run" in reader.texts("dialog")[0] and "94.0 %" in reader.texts("dialog")[0]
 
 
 def test_matrix_and_victims_open_runs(reader: Reader) -> None:
@@ -261,12 +284,43 @@ def test_violations_are_found_where_they_are(reader: Reader) -> None:
     reader.click(".measure button[data-kind=bone]")
     assert reader.frame() >= 9
     assert reader.texts(".joints tbody th")[0] == "left elbow"
-    reader.choose("Violations of", "20")  # the middle of the spine
+    reader.choose("Violations of", "20:0")  # the middle of the spine
     assert "within" in reader.run("return document.querySelector('.measure button[data-kind=bone]').textContent")
     reader.press(Keys.HOME)
     cells = reader.one("canvas[data-kind=speed]")
     ActionChains(reader.driver).move_to_element(cells).click().perform()
     assert reader.frame() in (7, 8)
+
+
+def test_persons_are_named_only_where_there_are_several(reader: Reader) -> None:
+    reader.go("player/clip-2")
+    reader.until(lambda: reader.texts(".measure button"))
+    assert "left elbow, person 2" in reader.texts(".measure button[data-kind=bone]")[0]
+    assert {name.rpartition(", ")[2] for name in reader.texts(".joints tbody th")} <= {"person 1", "person 2"}
+    both = reader.pixels()
+    reader.click(".joints tbody .open")  # one ring
+    assert reader.pixels() != both and re.fullmatch("only left elbow, person [12]", reader.texts("#live")[0])
+    reader.go("player/clip-0")
+    reader.until(lambda: reader.texts(".measure button"))
+    assert "person" not in "".join(reader.texts(".measure button, .joints tbody th"))
+
+
+def test_a_joint_under_the_pointer_is_named(reader: Reader) -> None:
+    reader.go("player/clip-0")
+    script = """
+        const canvas = document.querySelector(".stage canvas"), box = canvas.getBoundingClientRect(), found = [];
+        for (let y = 0; y < box.height; y += 8) {
+          for (let x = box.width / 2; x < box.width; x += 8) {
+            const place = { clientX: box.left + x, clientY: box.top + y };
+            canvas.dispatchEvent(new PointerEvent("pointermove", place));
+            if (!document.getElementById("tip").hidden) found.push(document.getElementById("tip").textContent);
+          }
+        }
+        return found;
+    """
+    reader.until(lambda: reader.run("return document.querySelector('.stage canvas').width > 300"))
+    seen = reader.run(script)
+    assert any(text.startswith("left elbow\nmoved") for text in seen)
 
 
 def test_layouts_arrows_and_comparison_change_the_picture(reader: Reader) -> None:
@@ -287,6 +341,7 @@ def test_layouts_arrows_and_comparison_change_the_picture(reader: Reader) -> Non
 
 def test_blind_test_writes_answers(reader: Reader) -> None:
     reader.go("study")
+    assert reader.one("input[aria-label=Trials]").get_attribute("value") == "6"  # not the clip that is unchanged
     reader.run("arguments[0].value = '=name'", reader.one("input[aria-label=Participant]"))
     reader.run("arguments[0].value = 3", reader.one("input[aria-label=Trials]"))
     reader.click(".study .play")
@@ -299,6 +354,34 @@ def test_blind_test_writes_answers(reader: Reader) -> None:
     lines = reader.saved("study__name.csv").splitlines()
     assert lines[0].startswith("participant,trial,clip") and len(lines) == 4
     assert all(line.startswith("'=name,") for line in lines[1:])  # no formula for a spreadsheet
+
+
+def test_blind_test_can_be_stopped_and_can_tell(reader: Reader) -> None:
+    reader.go("study")
+    reader.click("input[aria-label^='Say after']")
+    reader.click(".study .play")
+    reader.until(lambda: "Trial 1 of 6" in reader.texts(".study")[0])
+    reader.one(".study").send_keys(Keys.ARROW_LEFT)
+    reader.until(lambda: "Trial 2 of 6" in reader.texts(".study")[0])
+    assert re.search("The last answer was (right|wrong); [01] of 1 right", reader.texts(".study")[0])
+    reader.click(".study .stop")
+    assert "of 1 correct" in reader.texts(".study")[0]
+
+
+def test_print_is_landscape_and_cuts_nothing(reader: Reader) -> None:
+    reader.go("leaderboard")
+    reader.until(lambda: reader.run("return document.querySelector('tbody').dataset.complete === ''"))
+    paper = {"width": 1047, "height": 718, "deviceScaleFactor": 1, "mobile": False}  # A4 without margins, at 96 dpi
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    right = "(one) => one.getBoundingClientRect().right"
+    edges = reader.run(f"return [...document.querySelectorAll('.board th, .board td, h1')].map({right})")
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert len(edges) > 50 and max(edges) <= 1047
+    found = reader.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+    boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", base64.b64decode(found["data"]))
+    assert boxes and all(float(width) > float(height) for width, height in boxes)
 
 
 def test_curves_show_their_numbers_and_save_them(reader: Reader) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from paged import CLASSES, HOSTILE, NAMES, runs
+from paged import CLASSES, HOSTILE, NAMES, runs, unchanged
 from samples import run as sample
 
 from skeleton_adv.constraints.base import Constraint
@@ -25,6 +25,8 @@ from skeleton_adv.page.board import attacks, certificates, key_of, victims
 from skeleton_adv.page.clips import Shown, choose, of_runs, part_of, positions
 from skeleton_adv.page.command import gathered
 from skeleton_adv.page.curves import _labels as curve_labels
+from skeleton_adv.page.curves import charts
+from skeleton_adv.page.facts import facts
 from skeleton_adv.page.html import document
 from skeleton_adv.page.make import Content, page
 from skeleton_adv.page.measures import body_of, coded, ratios
@@ -180,6 +182,53 @@ def test_worst_cases_and_certificates_are_those_of_the_tables(made: list[Run]) -
     assert worst["strongest"] == "pgd" and worst["worst_case"]["text"].endswith("(1/4)")
     (certificate,) = certificates(made)
     assert certificate["standard_0.5"]["text"].endswith("(1/4)")
+
+
+def test_a_worst_case_says_what_does_not_count() -> None:
+    bounded = {"choices": {"threat": "linf_10mm"}}
+    made = [
+        sample(identity="a", **bounded),
+        sample(identity="b", access="scores", **bounded),
+        sample(identity="c", access="scores", **bounded),
+        sample(identity="d", access="transfer", **bounded),
+    ]
+    (worst,) = victims(made)
+    assert worst["attacks"] == 1 and worst["counted"] == [key_of(made[0])]
+    assert worst["left_out"] == [[1, "made on another network"], [2, "saw scores only"]]
+    assert not worst["weak"] and worst["autoattack"]["value"] is None
+
+
+def test_twin_rows_say_what_differs_and_budgets_have_a_unit() -> None:
+    made = [
+        sample(identity=name, choices={"attack": "pgd"}, settings={"attack": {"norm": "linf", "eps": 0.01, **more}})
+        for name, more in (("a", {"steps": 10}), ("b", {"steps": 20}), ("c", {"steps": 20}))
+    ]
+    rows = attacks(made)
+    assert [row["apart"] for row in rows] == ["steps=10", "steps=20, run b", "steps=20, run c"]
+    assert all("ε=0.01 m" in row["attack"] for row in rows)
+    assert attacks(made[:1])[0]["apart"] == ""
+
+
+def test_charts_of_one_title_say_what_differs() -> None:
+    made = [
+        sample(identity=name, seeds={"model": seed}, settings={"checkpoint": name})
+        for name, seed in (("a", 0), ("b", 1))
+    ]
+    titles = [chart["title"] for chart in charts(made) if chart["kind"] == "size"]
+    assert len({*titles}) == 2 and [title.rpartition(", ")[2] for title in titles] == ["hcn s0", "hcn s1"]
+
+
+def test_facts_are_said_in_words(made: list[Run]) -> None:
+    found = facts(made)["utd_mhad/attack/ccc"]
+    assert found["uncommitted"] and found["made"] == {
+        "uncommitted changes": "yes",
+        "accuracy of the weights in training": "94.0 %",
+    }
+
+
+def test_unchanged_clips_are_marked(made: list[Run]) -> None:
+    for shown, changed in ((unchanged(), False), (of_runs(choose(made, 1))[0], True)):
+        assert part_of(shown, lambda run: "no weights", "clip-0")[0]["changed"] is changed
 
 
 def test_any_runs_make_a_page(made: list[Run]) -> None:

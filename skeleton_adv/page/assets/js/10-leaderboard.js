@@ -2,7 +2,7 @@
 
 const RATES = [
   ["clean_accuracy", "Clean accuracy", "Share of clips that the victim classifies correctly before the attack."],
-  ["success_if_right", "Success", "Of the clips that are correct before, the share that fools the victim."],
+  ["success_if_right", "Success", "Of the clips that the victim gets right before the attack, the share that it gets wrong after it."],
   ["feasible_success_if_right", "Feasible success", "Success within the threat model, or within the limits of the body."],
 ];
 const ALL = "all";
@@ -19,10 +19,12 @@ function rateCell(rate, extra = "") {
     el("span", { class: "bar", "aria-hidden": "true", "--value": rate.value, "--low": rate.low, "--high": rate.high }));
 }
 
+const ACCESS = { scores: "sees scores only", labels: "sees labels only", none: "sees nothing of the victim", oblivious: "does not know the defense", adaptive: "knows the defense" };
+
 function nameOf(attack) {
   const notes = [];
   if (attack.surrogate) notes.push(`made on ${attack.surrogate}`);
-  else if (attack.access && attack.access !== "white box") notes.push(attack.access);
+  else if (attack.access && attack.access !== "white box") notes.push(ACCESS[attack.access] || attack.access);
   if (attack.goal && attack.goal !== "untargeted") notes.push(attack.goal);
   return [attack.attack, notes.join(", ")];
 }
@@ -35,11 +37,23 @@ function threatText(name) {
   return core.threats[name] || name;
 }
 
+// For the search, "CTR-GCN", "ctr_gcn" and "ctrgcn" are one word.
+function searched(text) {
+  return String(text || "").toLowerCase().replace(/[\s\-_–]+/g, "");
+}
+
+function haystack(row) {
+  row.hay ??= [row.attack, row.victim, row.defense, row.threat, row.access, ACCESS[row.access], row.goal, row.surrogate, row.dataset, row.apart, row.strongest].map(searched).join(" ");
+  return row.hay;
+}
+
+function fitsSearch(row) {
+  return board.text.split(/\s+/).map(searched).every((word) => haystack(row).includes(word));
+}
+
 function kept(skip = "") {
-  const words = board.text.toLowerCase().split(/\s+/).filter(Boolean);
   return core.attacks.filter((row) =>
-    FILTERS.every(([name]) => name === skip || board[name] === ALL || (row[name] || "none") === board[name]) &&
-    words.every((word) => `${row.attack} ${row.victim} ${row.defense} ${row.threat} ${row.access} ${row.goal} ${row.surrogate} ${row.dataset}`.toLowerCase().includes(word)));
+    FILTERS.every(([name]) => name === skip || board[name] === ALL || (row[name] || "none") === board[name]) && fitsSearch(row));
 }
 
 function valueOf(row, key) {
@@ -80,7 +94,7 @@ function leaderboard() {
     const rows = kept();
     const views = { list: drawList, matrix: drawMatrix, victims: drawVictims };
     list.replaceChildren(...views[board.view](rows, draw));
-    say(`${rows.length} attacks`);
+    say(`${rows.length} rows`);
   };
   root.append(intro(), bar, list);
   draw();
@@ -90,12 +104,12 @@ function leaderboard() {
 function intro() {
   const victims = new Set(core.attacks.map((row) => row.victim)), attacks = new Set(core.attacks.map((row) => row.attack.split(" ")[0]));
   const many = (count, word) => [count, count === 1 ? word : `${word}s`];
-  const facts = [many(core.runs, "run"), many(victims.size, "victim"), many(attacks.size, "attack"), [core.clips.length, core.clips.length === 1 ? "clip to play" : "clips to play"]];
-  const stand = core.datasets.filter((one) => one.stand_in).map((one) => `${one.name} is a stand-in for the paper's ${one.stands_for ? one.stands_for.split(",")[0] : "data"}`);
+  const facts = [many(core.runs, "run"), many(victims.size, "victim"), [attacks.size, attacks.size === 1 ? "method of attack" : "methods of attack"], [core.clips.length, core.clips.length === 1 ? "clip to play" : "clips to play"]];
+  const stand = core.datasets.filter((one) => one.stand_in).map((one) => one.name);
   return el("div", { class: "intro" },
     el("p", { class: "lead" }, "Which small changes of a body's joints fool a recogniser of actions, and could a body move like that?"),
     el("dl", { class: "facts" }, facts.filter(([count]) => count).map(([count, text]) => el("div", {}, el("dd", {}, count), el("dt", {}, text)))),
-    stand.length ? el("p", { class: "note" }, `${stand.join("; ")}.`) : null);
+    stand.length ? el("p", { class: "note" }, `${stand.join(", ")}: other data than the papers use, so these numbers are not comparable with published ones (`, el("a", { href: "#about" }, "more"), ").") : null);
 }
 
 function drawFilters(bar, draw) {
@@ -109,10 +123,11 @@ function drawFilters(bar, draw) {
   const selects = FILTERS.map(([name, label]) => {
     const values = [...new Set(kept(name).map((row) => row[name] || "none"))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
     if (!values.includes(board[name]) && board[name] !== ALL) values.push(board[name]);
-    if (values.length < 2 && board[name] === ALL) return null;
+    if (new Set(core.attacks.map((row) => row[name] || "none")).size < 2) return null;
     const texts = values.map((value) => [value, name === "threat" && core.threats[value] ? `${value}: ${threatText(value)}` : value]);
     return select(label, [[ALL, "all"], ...texts], board[name], change(name));
   });
+  const threat = core.threats[board.threat] ? el("p", { class: "note" }, el("b", {}, board.threat), `: ${threatText(board.threat)}.`) : null;
   const orders = [["feasible_success_if_right", "feasible success"], ["success_if_right", "success"], ["clean_accuracy", "clean accuracy"], ["rms_mm", "rms"], ["attack", "attack"], ["victim", "victim"]];
   const order = el("div", { class: "phone" }, select("Sort by", orders, board.sort, (value) => {
     board.sort = value;
@@ -127,7 +142,7 @@ function drawFilters(bar, draw) {
   } }, "Clear");
   const views = [["list", "Attacks"], ["matrix", "Matrix"]];
   if (core.victims.length || core.certificates.length) views.push(["victims", "Robust victims"]);
-  bar.replaceChildren(segmented("View", views, board.view, change("view")), el("div", { class: "filters" }, selects, field("Search", search), board.view === "list" ? order : null, clear));
+  bar.replaceChildren(segmented("View", views, board.view, change("view")), el("div", { class: "filters" }, selects, field("Search", search), board.view === "list" ? order : null, clear), ...(threat ? [threat] : []));
   if (again) {
     const target = [...bar.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === again);
     if (target) {
@@ -140,20 +155,30 @@ function drawFilters(bar, draw) {
 function drawList(rows, draw) {
   const columns = [["attack", "Attack"], ["victim", "Victim"], ["threat", "Threat model"]];
   const several = core.datasets.length > 1;
-  const papers = rows.some((row) => row.paper);
   const head = el("tr", {}, columns.map(([key, text]) => header(key, text, "", board, draw)),
     several ? header("dataset", "Dataset", "", board, draw) : null,
     RATES.map(([key, text, title]) => header(key, text, title, board, draw)),
-    papers ? header("paper", "Paper", "The published value of this cell", board, draw) : null,
     header("rms_mm", "rms", "Root mean square of the change per joint and frame", board, draw),
     header("count", "Clips", "", board, draw));
   const body = el("tbody", {}), order = sorted(rows, board.sort, board.down);
-  inPieces(body, order, (row) => listRow(row, several, papers));
+  inPieces(body, order, (row) => listRow(row, several));
   const table = el("table", { class: "board" }, el("caption", { class: "hidden" }, "Attacks"), el("thead", {}, head), body);
-  return [el("p", { class: "count" }, `${rows.length} of ${core.attacks.length} attacks. `,
-    "Numbers are per cent with 95 % intervals and counts; open a row to see how it was made. ",
+  return [el("p", { class: "count" }, `${rows.length} of ${core.attacks.length} rows, one per run of an attack. `,
+    "Numbers are per cent with 95 % intervals and counts; in each bar, the dark part is the interval. Open a row to see how it was made. ",
+    "“_small” is a network at a quarter of its width, and “s0” is the seed of its training. ",
+    rows.length > 60 ? el("span", {}, "To print, filter first: a page takes about 25 rows. ") : null,
     el("button", { type: "button", class: "link", onclick: () => download("leaderboard.csv", boardCsv(rows)) }, "Download as CSV")),
   rows.length ? el("div", { class: "scroll" }, table) : el("p", { class: "empty" }, "No attack fits these filters.")];
+}
+
+function weakSign(text = "This attack may be weaker than it could be") {
+  return el("span", { class: "warn", title: text }, " ⚠", el("span", { class: "hidden" }, " may be weak"));
+}
+
+// "50 of 430" with its second part below.
+function clipCount(text) {
+  const cut = text.indexOf(" of ");
+  return cut < 0 ? [text] : [text.slice(0, cut), el("small", { class: "once" }, text.slice(cut))];
 }
 
 // The first rows at once, the others while the page is already seen.
@@ -164,25 +189,24 @@ function inPieces(body, rows, draw, first = 30) {
   else body.dataset.complete = "";
 }
 
-function listRow(row, several, papers) {
+function listRow(row, several) {
   const [name, note] = nameOf(row);
   const cell = (label, ...content) => el("td", { "data-label": label }, content);
   const title = el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); row.run ? openRuns([row.run]) : openReported(row); } },
-    name, row.weak ? el("span", { class: "warn", title: "This attack may be weaker than it could be" }, " ⚠", el("span", { class: "hidden" }, " may be weak")) : null);
+    name, row.weak ? weakSign() : null);
   const badge = row.reported ? el("span", { class: "badge" }, `reported by ${row.reported.by}, not checked`) : null;
   return el("tr", { class: row.reported ? "reported" : "", "data-run": row.run, onclick: () => { row.run ? openRuns([row.run]) : openReported(row); } },
-    el("th", { scope: "row", "data-label": "Attack" }, title, note ? el("small", {}, note) : null, badge),
+    el("th", { scope: "row", "data-label": "Attack" }, title, note ? el("small", {}, note) : null, row.apart ? el("small", { class: "apart" }, row.apart) : null, row.paper ? el("small", {}, `published: ${row.paper}`) : null, badge),
     cell("Victim", el("span", { class: "once" }, row.victim), row.defense ? el("small", {}, `behind ${row.defense}`) : null),
     el("td", { "data-label": "Threat model", title: threatText(row.threat) }, row.threat),
     several ? cell("Dataset", row.dataset) : null,
     RATES.map(([key, text]) => el("td", { "data-label": text, "data-key": key }, rateCell(row[key], key === "clean_accuracy" ? "calm" : ""))),
-    papers ? cell("Paper", row.paper) : null,
     el("td", { "data-label": "rms", "data-key": "rms_mm" }, row.rms_mm.text, row.rms_mm.text ? el("small", { class: "unit" }, ` ${row.small}`) : null),
-    el("td", { "data-label": "Clips", class: "once" }, row.clips));
+    el("td", { "data-label": "Clips" }, clipCount(row.clips)));
 }
 
 function boardCsv(rows) {
-  const names = ["dataset", "threat", "victim", "defense", "attack", "goal", "access", "surrogate", "clips"];
+  const names = ["dataset", "threat", "victim", "defense", "attack", "apart", "goal", "access", "surrogate", "clips"];
   const rates = RATES.map(([key]) => key);
   const head = [...names, ...rates.flatMap((key) => [`${key}_percent`, `${key}_low`, `${key}_high`]), "rms_mm", "paper", "run", "reported_by"];
   return csv([head, ...sorted(rows, board.sort, board.down).map((row) => [...names.map((name) => row[name]),
@@ -199,7 +223,8 @@ function drawMatrix(rows, draw) {
     groups.get(key).push(row);
   }
   const tables = [...groups].map(([title, own]) => el("section", {}, el("h3", {}, title), matrixOf(title, own)));
-  return [el("div", { class: "line" }, metric, scale()), ...(tables.length ? tables : [el("p", { class: "empty" }, "No attack fits these filters.")])];
+  const note = el("p", { class: "count" }, "Each cell is the strongest run of an attack on a victim; a small number says how many runs there are. ⚠: this run shows signs that the attack is weaker than it could be. Open a cell to see its runs.");
+  return [el("div", { class: "line" }, metric, scale()), note, ...(tables.length ? tables : [el("p", { class: "empty" }, "No attack fits these filters.")])];
 }
 
 function scale() {
@@ -229,21 +254,22 @@ function matrixCell(rows, name, column) {
   return el("button", { type: "button", class: "heat", "--heat": rate.value, "data-dark": rate.value > 55 ? "" : null,
     "aria-label": `${name} on ${column}: ${rate.text}${rows.length > 1 ? `, the strongest of ${rows.length} runs` : ""}`,
     title: rate.text, onclick: () => openRuns(rows.map((row) => row.run)) },
-  rate.text.split(" ")[0], rows.length > 1 ? el("sup", {}, rows.length) : null);
+  rate.text.split(" ")[0], rows.length > 1 ? el("sup", {}, rows.length) : null, top.weak ? weakSign() : null);
 }
 
 function drawVictims(rows, draw) {
   const fits = (row, names) => names.every((name) => board[name] === ALL || (row[name] || "none") === board[name]);
-  const victims = core.victims.filter((row) => fits(row, ["dataset", "threat", "victim", "defense"]));
+  const victims = core.victims.filter((row) => fits(row, ["dataset", "threat", "victim", "defense"]) && fitsSearch(row));
   const groups = new Map();
   for (const row of victims) {
     const key = `${row.dataset} · ${core.threats[row.threat] ? `${row.threat}: ${threatText(row.threat)}` : row.threat}`;
     groups.set(key, [...(groups.get(key) || []), row]);
   }
   const found = [...groups].map(([title, own]) => el("section", {}, el("h3", {}, title), victimTable(title, own)));
-  const certified = core.certificates.filter((row) => fits(row, ["dataset", "defense"]));
+  const certified = core.certificates.filter((row) => fits(row, ["dataset", "defense"]) && fitsSearch(row));
   if (certified.length) found.push(el("section", {}, el("h3", {}, "Certified accuracy by radius (ℓ2)"), certifiedTable(certified)));
-  return [el("p", { class: "count" }, "Accuracy in the worst case: the share of clips that stay correct under every white-box attack, of those that are correct before and that all of them attack. The most robust victim is first."), ...found];
+  return [el("p", { class: "count" }, "Accuracy in the worst case: take the clips that every counted attack attacks and that the victim gets right before. The number is the share of them that it still gets right under each of these attacks. The most robust victim is first. "),
+    el("p", { class: "count" }, "Only attacks count that see all of the victim (white box, or adaptive to its defense), within this threat model, on at least half as many clips as the longest of them. Attacks made on another network (transfer) and attacks that see scores or labels only do not count, and neither do victims that draw noise. ⚠: an attack that counts shows signs that it is weaker than it could be, so the victim may be less robust than it seems."), ...found];
 }
 
 function victimTable(title, rows) {
@@ -252,10 +278,18 @@ function victimTable(title, rows) {
   return el("div", { class: "scroll" }, el("table", { class: "board" }, el("caption", { class: "hidden" }, title),
     el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
     el("tbody", {}, rows.map((row, place) => el("tr", {},
-      el("th", { scope: "row", "data-label": "Victim" }, el("span", { class: "place" }, place + 1), victimOf(row)),
+      el("th", { scope: "row", "data-label": "Victim" }, el("span", { class: "place" }, place + 1), victimOf(row), row.weak ? weakSign("An attack that counts may be weaker than it could be") : null),
       el("td", { "data-label": heads[1], "data-key": "worst_case" }, rateCell(row.worst_case, "good")),
-      el("td", { "data-label": heads[2], "data-key": "autoattack" }, rateCell(row.autoattack, "good"), row.autoattack.run ? el("button", { type: "button", class: "link", onclick: () => openRuns([row.autoattack.run]) }, "open") : null),
-      cell(heads[3], row.strongest), el("td", { "data-label": heads[4] }, rateCell(row.strongest_success)), cell(heads[5], row.attacks), cell(heads[6], row.clips))))));
+      el("td", { "data-label": heads[2], "data-key": "autoattack" }, rateCell(row.autoattack, "good"), row.autoattack.run ? el("button", { type: "button", class: "link", onclick: () => openRuns([row.autoattack.run]) }, "open") : el("span", { class: "none", title: "AutoAttack was not run" }, "–")),
+      cell(heads[3], row.strongest), el("td", { "data-label": heads[4] }, rateCell(row.strongest_success)), attacksCell(heads[5], row), cell(heads[6], row.clips))))));
+}
+
+// How many attacks count, and which do not.
+function attacksCell(label, row) {
+  const few = row.attacks === 1 ? " attack" : " attacks";
+  return el("td", { "data-label": label, "data-key": "attacks" },
+    el("button", { type: "button", class: "link", "aria-label": `${row.attacks}${few} that count: open`, onclick: () => openRuns(row.counted) }, row.attacks),
+    row.left_out.length ? el("small", {}, `not counted: ${row.left_out.map(([count, why]) => `${count} ${why}`).join("; ")}`) : null);
 }
 
 function certifiedTable(rows) {
@@ -267,5 +301,5 @@ function certifiedTable(rows) {
       el("th", { scope: "row", "data-label": "Victim" }, el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); openRuns([row.run]); } }, row.victim), el("small", {}, row.dataset)),
       el("td", { "data-label": "σ" }, row.sigma), el("td", { "data-label": "Clean accuracy" }, rateCell(row.clean_accuracy, "calm")),
       radii.map((key, place) => el("td", { "data-label": heads[place + 3], "data-key": key }, rateCell(row[key], "good"))),
-      el("td", { "data-label": "n" }, row.n), el("td", { "data-label": "Clips" }, row.clips))))));
+      el("td", { "data-label": "n" }, row.n), el("td", { "data-label": "Clips" }, clipCount(row.clips)))))));
 }

@@ -25,6 +25,7 @@ async function loadClip(id) {
   clip.bones = clip.parents.map((parent, joint) => [joint, parent]).filter(([joint, parent]) => joint !== parent);
   clip.point = (values, frame, joint, person) => [0, 1, 2].map((axis) => values[((axis * frames + frame) * joints + joint) * people + person]);
   clip.there = (frame, joint, person) => clip.exists[(frame * joints + joint) * people + person] === 1;
+  clip.persons = Array.from({ length: people }, (_, person) => person).filter((person) => clip.exists.some((one, at) => one && at % people === person));
   if (clip.adversarial) measure(clip);
   place(clip);
   return clip;
@@ -48,12 +49,13 @@ function measure(clip) {
   };
 }
 
-// The largest multiple of a limit in a frame, of all entries or of those of one joint.
-function largest(clip, kind, frame, joint) {
+// The largest multiple of a limit in a frame, of all entries or of those of one joint { joint, person }.
+function largest(clip, kind, frame, chosen) {
   let best = { ratio: 0, entry: -1, person: 0 };
   clip.entries(kind).forEach((joints, entry) => {
-    if (joint !== null && !joints.includes(joint)) return;
+    if (chosen !== null && !joints.includes(chosen.joint)) return;
     for (let person = 0; person < clip.people; person++) {
+      if (chosen !== null && person !== chosen.person) continue;
       const ratio = clip.ratio(kind, frame, entry, person);
       if (ratio > best.ratio) best = { ratio, entry, person };
     }
@@ -61,11 +63,25 @@ function largest(clip, kind, frame, joint) {
   return best;
 }
 
-function entryName(clip, kind, entry) {
+function entryName(clip, kind, entry, person) {
   if (entry < 0) return "";
-  if (kind !== "bone") return clip.joints[entry];
+  if (kind !== "bone") return jointName(clip, entry, person);
   const [joint, parent] = clip.bones[entry];
-  return `${clip.joints[parent]} – ${clip.joints[joint]}`;
+  return `${clip.joints[parent]} – ${jointName(clip, joint, person)}`;
+}
+
+// A joint, with its person if the clip has several.
+function jointName(clip, joint, person) {
+  return clip.joints[joint] + (clip.persons.length > 1 ? `, person ${person + 1}` : "");
+}
+
+function isJoint(chosen, joint, person) {
+  return chosen !== null && chosen !== undefined && chosen.joint === joint && chosen.person === person;
+}
+
+// Every joint that exists in some frame, of every person.
+function allJoints(clip) {
+  return clip.persons.flatMap((person) => clip.joints.map((_, joint) => ({ joint, person })));
 }
 
 // A multiple of a limit as the quantity itself.

@@ -99,8 +99,25 @@ function drawBody(pen, lens, clip, values, frame, look, ink) {
   pen.globalAlpha = 1;
 }
 
+// The number of each person above its highest joint, if there are several.
+function drawNumbers(pen, lens, clip, values, frame, ink) {
+  if (clip.persons.length < 2) return;
+  pen.fillStyle = ink.soft;
+  pen.font = "600 13px system-ui, sans-serif";
+  pen.textAlign = "center";
+  for (const person of clip.persons) {
+    let top = null;
+    for (let joint = 0; joint < clip.joints_count; joint++) {
+      if (!clip.there(frame, joint, person)) continue;
+      const p = lens(clip.point(values, frame, joint, person));
+      if (!top || p[1] < top[1]) top = p;
+    }
+    if (top) pen.fillText(String(person + 1), top[0], top[1] - Math.max(12, 0.085 * bodySize(clip) * top[2]));
+  }
+}
+
 function drawJoint(pen, clip, { p, joint, person }, look, ink, size) {
-  const head = /head$/.test(clip.joints[joint]), chosen = look.selected === joint;
+  const head = /head$/.test(clip.joints[joint]), chosen = isJoint(look.selected, joint, person);
   const radius = (head ? 0.055 : 0.021) * size * p[2];
   pen.beginPath();
   pen.arc(p[0], p[1], Math.max(1.2, radius), 0, 2 * Math.PI);

@@ -17,8 +17,10 @@ class Stage {
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
+      tip("");
     });
-    canvas.addEventListener("pointermove", (event) => this.drag(event));
+    canvas.addEventListener("pointermove", (event) => (this.pointers.size ? this.drag(event) : this.hover(event)));
+    canvas.addEventListener("pointerleave", () => tip(""));
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.pointers.delete(event.pointerId));
     canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -54,7 +56,22 @@ class Stage {
     return true;
   }
 
-  // Each pane: { title, note, clip, tone, paint(pen, lens, ink) }
+  // Says what the joint under the pointer is called, and what the pane knows about it.
+  hover(event) {
+    const box = this.canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    const pane = this.panes[Math.floor(x / box.width * this.panes.length)];
+    if (!pane || !pane.tell || !pane.lens) return;
+    const { clip } = pane, { frame, values } = pane.now();
+    let best = null;
+    for (const { joint, person } of allJoints(clip)) {
+      if (!clip.there(frame, joint, person)) continue;
+      const p = pane.lens(clip.point(values, frame, joint, person)), far = Math.hypot(p[0] - x, p[1] - y);
+      if (far < 14 && (!best || far < best.far)) best = { far, joint, person };
+    }
+    tip(best ? pane.tell(best.joint, best.person) : "", event.clientX, event.clientY);
+  }
+
+  // Each pane: { title, note, clip, tone, paint(pen, lens, ink) }, and for names of joints now() and tell(joint, person)
   show(panes) {
     this.panes = panes;
     this.labels.replaceChildren(...panes.map((pane) => el("div", { class: `pane ${pane.tone || ""}` }, el("b", {}, pane.title), pane.note ? el("span", {}, pane.note) : null)));
@@ -81,6 +98,7 @@ class Stage {
       pen.rect(box.left, 0, each, height);
       pen.clip();
       const lens = this.camera.lens(box, pane.clip.middle, pane.clip.radius);
+      pane.lens = lens;
       drawFloor(pen, lens, pane.clip, ink);
       pane.paint(pen, lens, ink);
       pen.restore();

@@ -1,5 +1,7 @@
 // Under the slider: for each frame, how far the worst bone, angle and speed are beyond their limits.
 
+const TOP = 60; // times the limit, where the scale ends
+const LINE = 0.22; // the height of the limit
 const MEASURE_NAMES = { bone: "Bone length", angle: "Angle", speed: "Speed" };
 
 class Strip {
@@ -13,7 +15,8 @@ class Strip {
     this.clip = clip;
     this.joint = joint;
     this.canvases = {};
-    this.rows.replaceChildren(...MEASURES.map((kind) => this.row(kind)));
+    this.rows.replaceChildren(...MEASURES.map((kind) => this.row(kind)),
+      el("p", { class: "note" }, `Height and colour: how many times the limit, on a logarithmic scale from 1 to ${TOP}; each bar is a frame.`));
     this.draw(0);
   }
 
@@ -34,15 +37,15 @@ class Strip {
     canvas.addEventListener("click", (event) => this.jump(frameOf(event)));
     canvas.addEventListener("pointermove", (event) => {
       const frame = frameOf(event), one = values[frame];
-      tip(`frame ${frame + 1}: ${one.entry < 0 ? "no change" : `${quantity(clip, kind, one.ratio)}, ${entryName(clip, kind, one.entry)}`}\nlimit ${limitText(clip, kind)}`, event.clientX, event.clientY);
+      tip(`frame ${frame + 1}: ${one.entry < 0 ? "no change" : `${quantity(clip, kind, one.ratio)}, ${entryName(clip, kind, one.entry, one.person)}\n${Number(one.ratio.toPrecision(2))} times the limit`}\nlimit ${limitText(clip, kind)}`, event.clientX, event.clientY);
     });
     canvas.addEventListener("pointerleave", () => tip(""));
     this.canvases[kind] = [canvas, values];
     const over = values.filter((one) => one.ratio > 1).length;
     const text = top.ratio > 1
-      ? `${quantity(clip, kind, top.ratio)} at ${entryName(clip, kind, top.entry)}, frame ${at + 1}; beyond ${limitText(clip, kind)} in ${over} of ${clip.frames} frames`
+      ? `${quantity(clip, kind, top.ratio)} at ${entryName(clip, kind, top.entry, top.person)}, frame ${at + 1}; beyond ${limitText(clip, kind)} in ${over} of ${clip.frames} frames`
       : `within ${limitText(clip, kind)} in every frame`;
-    return el("div", { class: "measure" }, el("b", {}, MEASURE_NAMES[kind]), canvas,
+    return el("div", { class: "measure" }, el("b", {}, MEASURE_NAMES[kind]), el("span", { class: "scale-of", "aria-hidden": "true" }, el("i", {}, `${TOP}×`), el("i", {}, "limit")), canvas,
       el("button", { type: "button", class: "link", "data-kind": kind, onclick: () => this.jump(at) }, text));
   }
 
@@ -57,10 +60,12 @@ class Strip {
       canvas.height = Math.round(height * ratio);
       const pen = canvas.getContext("2d"), each = canvas.width / values.length;
       values.forEach((one, at) => {
-        const part = one.ratio > 1 ? 0.25 + 0.75 * severity(one.ratio) : 0.14 * one.ratio;
+        const part = one.ratio > 1 ? LINE + (1 - LINE) * Math.min(1, Math.log(one.ratio) / Math.log(TOP)) + 0.02 : LINE * one.ratio;
         pen.fillStyle = severityColour(one.ratio, ink.within);
         pen.fillRect(at * each, canvas.height * (1 - part), Math.max(1, each - ratio * (each > 4 * ratio ? 1 : 0)), canvas.height * part);
       });
+      pen.fillStyle = ink.soft;
+      for (let left = 0; left < canvas.width; left += 6 * ratio) pen.fillRect(left, Math.round(canvas.height * (1 - LINE)), 3 * ratio, ratio);
       pen.fillStyle = ink.accent;
       pen.fillRect((frame + 0.5) * each - ratio, 0, 2 * ratio, canvas.height);
     }

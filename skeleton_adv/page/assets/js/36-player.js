@@ -103,9 +103,11 @@ class Player {
   about() {
     const { clip } = this, facts = {};
     if (clip.label) facts.class = clip.label;
-    if (clip.clean_pred) facts["before the attack"] = clip.clean_pred;
+    if (clip.dataset) facts.dataset = clip.dataset;
+    const wrong = clip.label && clip.clean_pred && clip.label !== clip.clean_pred;
+    if (clip.clean_pred) facts["before the attack"] = clip.clean_pred + (wrong ? " (was wrong already)" : "");
     if (clip.adv_pred) facts["after the attack"] = clip.adv_pred;
-    if (clip.rms) facts.change = `${clip.rms} rms, ℓ2 ${clip.l2}`;
+    if (clip.rms) facts.change = `${clip.rms} rms, ℓ2 ${clip.l2}${clip.changed ? "" : ": the attack left the clip as it was"}`;
     if (clip.feasible !== undefined) facts["within the limits of its run"] = clip.feasible ? "yes" : "no";
     if (clip.threat) facts["threat model"] = threatText(clip.threat);
     facts.frames = `${clip.frames}, ${clip.timed ? `${(1 / clip.dt).toFixed(1)} per second` : "rate not known"}`;
@@ -117,18 +119,19 @@ class Player {
   drawScale() {
     this.which.hidden = !this.clip.adversarial;
     if (!this.clip.adversarial) return;
-    const names = this.clip.joints.map((name, joint) => [String(joint), name]).sort((a, b) => a[1].localeCompare(b[1]));
-    this.which.replaceChildren(select("Violations of", [["", "all joints"], ...names], this.joint === null ? "" : String(this.joint), (value) => this.choose(value === "" ? null : Number(value))), this.scale);
+    const code = (one) => `${one.joint}:${one.person}`;
+    const all = allJoints(this.clip), names = all.map((one) => [code(one), jointName(this.clip, one.joint, one.person)]).sort((a, b) => a[1].localeCompare(b[1]));
+    this.which.replaceChildren(select("Violations of", [["", "all joints"], ...names], this.joint === null ? "" : code(this.joint), (value) => this.choose(all.find((one) => code(one) === value) ?? null)), this.scale);
     const swatch = (ratio, text) => el("span", { class: "swatch" }, el("i", { "--swatch": severityColour(ratio, colour("within")) }), text);
-    this.scale.replaceChildren(...[swatch(1, "within the limit"), swatch(1.5, "beyond"), swatch(8, "8×"), swatch(60, "60× or more")]);
+    this.scale.replaceChildren(...[swatch(1, "within the limit"), swatch(1.5, "beyond it"), swatch(8, "8 × the limit"), swatch(TOP, `${TOP} × the limit or more`)]);
   }
 
   choose(joint) {
-    this.joint = this.joint === joint ? null : joint;
+    this.joint = joint === null || isJoint(this.joint, joint.joint, joint.person) ? null : { joint: joint.joint, person: joint.person };
     this.drawScale();
     this.jointed.mark(this.joint);
     this.strip.show(this.clip, this.joint);
-    say(this.joint === null ? "all joints" : `only ${this.clip.joints[this.joint]}`);
+    say(this.joint === null ? "all joints" : `only ${jointName(this.clip, this.joint.joint, this.joint.person)}`);
     this.tick();
   }
 
@@ -137,10 +140,16 @@ class Player {
     const { clip, other } = this;
     const attacked = (one, tone, shade) => ({
       title: other ? one.attack : "Adversarial", note: one.adv_pred ? `predicted as ${one.adv_pred}` : "", clip, tone,
+      now: () => ({ frame: this.clock.frame, values: one.adversarial }), tell: (joint, person) => this.tell(one, joint, person),
       paint: (pen, lens, ink) => this.paintAttacked(pen, lens, ink, one, shade),
     });
     const clean = { title: clip.adversarial ? "Clean" : clip.name, note: clip.clean_pred ? `predicted as ${clip.clean_pred}` : "", clip, tone: "clean",
-      paint: (pen, lens, ink) => { drawShadow(pen, lens, clip, clip.clean, this.clock.frame, ink); drawBody(pen, lens, clip, clip.clean, this.clock.frame, plainLook(ink.clean, { selected: this.joint }), ink); } };
+      now: () => ({ frame: this.clock.frame, values: clip.clean }), tell: (joint, person) => jointName(clip, joint, person),
+      paint: (pen, lens, ink) => {
+        drawShadow(pen, lens, clip, clip.clean, this.clock.frame, ink);
+        drawBody(pen, lens, clip, clip.clean, this.clock.frame, plainLook(ink.clean, { selected: this.joint }), ink);
+        drawNumbers(pen, lens, clip, clip.clean, this.clock.frame, ink);
+      } };
     if (!clip.adversarial) this.panes = [clean];
     else if (this.mode === "side") this.panes = other ? [attacked(clip, "adversarial", "adversarial"), attacked(other, "adversarial", "adversarial")] : [clean, attacked(clip, "adversarial", "adversarial")];
     else this.panes = [this.overlay(other)];
@@ -150,8 +159,10 @@ class Player {
   overlay(other) {
     const { clip } = this;
     return { title: other ? `${clip.attack} (orange) over ${other.attack} (blue)` : "Adversarial (orange) over clean (blue)", note: "", clip, tone: "",
+      now: () => ({ frame: this.clock.frame, values: clip.adversarial }), tell: (joint, person) => this.tell(clip, joint, person),
       paint: (pen, lens, ink) => {
         const frame = this.clock.frame;
+        drawNumbers(pen, lens, clip, clip.clean, frame, ink);
         drawShadow(pen, lens, clip, clip.clean, frame, ink);
         drawBody(pen, lens, clip, other ? other.adversarial : clip.clean, frame, plainLook(ink.clean, { alpha: 0.75 }), ink);
         drawBody(pen, lens, clip, clip.adversarial, frame, this.look(clip, ink, "adversarial"), ink);
@@ -164,8 +175,19 @@ class Player {
     return this.paint === "plain" ? plainLook(ink[shade], more) : limitLook(clip, this.paint, this.clock.frame, ink, more);
   }
 
+  // What is said about a joint under the pointer.
+  tell(clip, joint, person) {
+    const { frame } = this.clock, lines = [jointName(clip, joint, person), `moved ${length(clip, clip.moved(frame, joint, person))}`];
+    for (const kind of MEASURES) {
+      const one = largest(clip, kind, frame, { joint, person });
+      if (one.ratio) lines.push(`${MEASURE_NAMES[kind].toLowerCase()} ${quantity(clip, kind, one.ratio)}${one.ratio > 1 ? `, beyond ${limitText(clip, kind)}` : ""}`);
+    }
+    return lines.join("\n");
+  }
+
   paintAttacked(pen, lens, ink, clip, shade) {
     const frame = this.clock.frame;
+    drawNumbers(pen, lens, clip, clip.adversarial, frame, ink);
     drawShadow(pen, lens, clip, clip.adversarial, frame, ink);
     drawBody(pen, lens, clip, clip.clean, frame, plainLook(ink.clean, { alpha: 0.28, ghost: true }), ink);
     drawBody(pen, lens, clip, clip.adversarial, frame, this.look(clip, ink, shade), ink);

@@ -30,16 +30,18 @@ async function route() {
 
 function aboutView() {
   const keys = [["space", "play or pause"], ["← →", "one frame back or on"], ["Home, End", "first or last frame"], ["shift + arrows", "turn the camera"], ["+ − 0", "zoom, reset the view"]];
-  const data = core.datasets.map((one) => `${one.name}: ${one.runs} runs${one.stand_in ? `, a stand-in for the paper's ${one.stands_for || "data"}` : ""}`);
+  const data = core.datasets.map((one) => `${one.name}: ${one.runs} runs${one.stand_in ? `, a stand-in for ${one.stands_for || "the data"}, which the published results use. Its numbers cannot be compared with theirs` : ""}.`);
   return el("section", { class: "about", "aria-label": "About" }, el("h2", {}, "What this page shows"),
-    el("p", {}, "Attacks on recognisers that read the positions of a body's joints over time. Every number is computed from rows, one per clip, which are stored with the settings, versions and digests that made them."),
+    el("p", {}, "Attacks on recognisers that read the positions of a body's joints over time. Each run of an attack is kept with one row per clip, with all its settings, and with the versions and checksums of what it used. Every number here is computed from these rows."),
     el("ul", {},
-      el("li", {}, el("b", {}, "Success"), ": of the clips that the victim classifies correctly before the attack, the share that fools it. Intervals are 95 % Wilson intervals; the counts are in brackets."),
+      el("li", {}, el("b", {}, "Success"), ": of the clips that the victim gets right before the attack, the share that it gets wrong after it. Intervals are 95 % Wilson intervals, the dark parts of the bars; the counts are in round brackets."),
+      el("li", {}, el("b", {}, "Names of victims"), ": “_small” is a network at a quarter of its width, “_whole” one that reads the whole clip, and “s0”, “s1” are the seeds of their training."),
+      el("li", {}, el("b", {}, "What an attack sees"), ": all of the victim, unless its name says less. “Made on” another network: the clips are made on that network and judged by the victim (transfer)."),
       el("li", {}, el("b", {}, "Feasible success"), ": the same, but a clip counts only if it obeys the threat model, or, without one, if every bone, angle and speed stays within its limit in every frame."),
       el("li", {}, el("b", {}, "rms"), ": the root mean square of the displacement per joint and frame."),
       el("li", {}, el("b", {}, "Worst case"), ": a clip is safe only if none of the white-box attacks fools the victim on it."),
       el("li", {}, el("b", {}, "⚠"), ": the rows themselves show signs that an attack is weaker than it could be; open the row to read them."),
-      el("li", {}, el("b", {}, "Reported"), ": numbers of others, which were not checked here; they never enter a worst case.")),
+      el("li", {}, el("b", {}, "Published and reported"), ": a published number is from a paper, on that paper's data. Reported numbers are those of others, which were not checked here; they never enter a worst case.")),
     el("h3", {}, "Data"), el("ul", {}, data.map((text) => el("li", {}, text))),
     el("h3", {}, "Keys of the player"), pairs(Object.fromEntries(keys)),
     el("p", { class: "note" }, `Made with skeleton_adv ${core.version}. This file needs no network and sends nothing.`));
