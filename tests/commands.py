@@ -16,7 +16,7 @@ SERVER.set_forkserver_preload(
     [
         *("pytest", "hydra", "skeleton_adv.__main__", "skeleton_adv.tables", "skeleton_adv.figures"),
         *("skeleton_adv.command.build", "skeleton_adv.command.words", "skeleton_adv.export"),
-        *(f"skeleton_adv.tasks.{name}" for name in ("attack", "certify", "export", "prepare", "train")),
+        *(f"skeleton_adv.tasks.{name}" for name in ("attack", "certify", "export", "gap", "prepare", "train")),
         *("torch._dynamo", "safetensors.torch", "scipy.io", "scipy.stats", "numpy.random", "pandas"),
         *("matplotlib.figure", "matplotlib.animation", "matplotlib.backends.backend_agg"),
     ]
