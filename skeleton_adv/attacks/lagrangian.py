@@ -104,7 +104,7 @@ class Lagrangian:
     def _after(
         self, model: Model, batch: SkeletonBatch, state: State, new: dict[str, Tensor], limits: Mapping[str, Limits]
     ) -> State:
-        """The state after an outer step; clips that are at their end are judged in a pass of their own."""
+        """The state after an outer step; clips that are at their end are judged in a separate pass."""
         new["stage"] = state["stage"] + 1
         settled = (new["still"] > 0) & (new["stage"] == new["still"] + LAST)
         new["done"] = settled | (new["stage"] == self.outer_steps)
@@ -131,8 +131,8 @@ class Lagrangian:
         limits: Mapping[str, Limits],
     ) -> tuple[Tensor, Tensor]:
         """(N,) bool: whether l2 and mean violation are those of ``WINDOW`` outer steps before, and the new past."""
-        means = [h.sum(dim=1) / limits[name].exists.sum(dim=1).clamp(min=1) for name, h in violations.items()]
-        mean = sum(means, torch.zeros_like(batch.dt)) / max(len(means), 1)
+        shares = [h.sum(dim=1) / limits[name].exists.sum(dim=1).clamp(min=1) for name, h in violations.items()]
+        mean = sum(shares, torch.zeros_like(batch.dt)) / max(len(shares), 1)
         now = torch.stack([length(x - batch.x), mean], dim=1)
         still = ((now - past[:, 0]).abs() <= self.stop * past[:, 0]).all(dim=1) & past[:, 0].isfinite().all(dim=1)
         return still, torch.cat([past[:, 1:], now[:, None]], dim=1)

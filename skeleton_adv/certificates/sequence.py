@@ -35,7 +35,7 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def thresholds(p: float, n: int, block: int, alpha: float) -> list[int]:
-    """The numbers of hits that show a probability of at least ``p``, at each look: after each block, and all n draws.
+    """The numbers of hits that show a probability of at least ``p``, at each stage: after each block, and all n draws.
 
     The looks before the last have ``SHARE`` of alpha (``early``). The last look has the smallest number for which the
     probability of any error, computed exactly for p, is at most alpha; for a smaller probability it is smaller.

@@ -3,8 +3,6 @@
 import ctypes
 import sys
 
-import torch
-
 # Parameters of glibc's mallopt (malloc.h).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
@@ -25,6 +23,8 @@ def keep_freed_memory() -> None:
 
 def has_run_out(error: BaseException) -> bool:
     """Whether an error means that the memory of the device, or of the machine, does not suffice."""
+    import torch  # so that preparing data does not
+
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -103,6 +103,7 @@ class Evaluation:
         With ``save``, the clips ``x`` and ``x_adv`` (n, C, T, V, M), their ``mask`` and ``dt``, and the attack's
         trace, ``trace.*`` (n, steps), are saved before their rows, unless they are already ``saved``.
         """
+        _ = self.columns  # refused before work starts
         finished = (done,) if save is None else (done, saved)
         chunks = chunks_left(order, self.batch_size, *finished)
         attacked = self._attacked_chunks(chunks, state)

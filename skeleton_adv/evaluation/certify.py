@@ -54,7 +54,11 @@ class Certification:
         numbers = padded(order[: self.smoothing.clips], self.smoothing.clips)
         batch = load_batch(self.dataset, self.prepared, numbers).to(self.victim.device)
         same = is_yaw_invariant(self.victim, batch, self.smoothing.up, self.seed)
-        return ["The victim turns each clip itself, so it is invariant to yaw, whatever is certified"] if same else []
+        return (
+            ["The victim turns each clip itself, so no rotation about the vertical axis changes its decision"]
+            if same
+            else []
+        )
 
     def run(
         self,

@@ -54,7 +54,7 @@ def _facts(run: Run, weak: Sequence[str]) -> dict[str, Any]:
         "settings": {key: value for key, value in flatten(run.settings).items() if _is_setting(key)},
         "digests": {name: value for name, value in digests.items() if value},
         "versions": noted.get("versions") or {},
-        "made": {text: _said(key, noted[key]) for key, text in NOTED.items() if noted.get(key) is not None},
+        "made": {text: _shown(key, noted[key]) for key, text in NOTED.items() if noted.get(key) is not None},
         "uncommitted": noted.get("git_dirty") is True,
         "remarks": list(run.remarks),
         "weak": list(weak),
@@ -65,7 +65,7 @@ def _is_setting(key: str) -> bool:
     return key not in HIDDEN and not key.endswith("_partial_")
 
 
-def _said(key: str, value: Any) -> str:
+def _shown(key: str, value: Any) -> str:
     """A fact of run.json as text."""
     if key == "checkpoint_accuracy" and isinstance(value, int | float):
         return f"{100 * value:.1f} %"

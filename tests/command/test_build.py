@@ -82,7 +82,7 @@ def test_an_attack_on_the_undefended_network_is_oblivious(declared: Access, word
     job = job_of(words)
     task: Any = job.task
     attack = needs(declared)(lambda model, batch, *, targeted=False: None)
-    assert replace(task, attack=attack)._access(job) == access
+    assert replace(task, attack=attack)._access(job, {}) == access
 
 
 def check(job: Job) -> None:

@@ -243,7 +243,7 @@ RADII = (0.05, 0.4, 0.9)
 def test_decided_radii_are_those_of_single_clips_and_resume(
     parts: Certification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each row is that of the same draws one by one, whatever the clips beside it, and a kill repeats one pass."""
+    """Each row is that of the same draws one by one, independent of other clips, and a kill repeats one pass."""
     middle = float(np.median([*heights(parts).values()]))
     how = Smoothing(sigma=0.5, n0=20, n=200, clips=5, at_once=7, stop=RADII)
     parts = changed(parts, victim=Victim(Height(middle), none, "cpu"), smoothing=how)

@@ -110,7 +110,7 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "schedule": ("exponential",),
     "on_error": ("skip",),
     "taps": (7,),
-    "start": ("clean",),
+    "start": ("clean", "ddn"),
     "start_from": ("clean", "random"),
     "mode": ("train", "eval"),
     "layers": (("fc7",),),

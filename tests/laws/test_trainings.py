@@ -92,7 +92,7 @@ def test_each_has_a_unique_tag_and_identity() -> None:
 
 @pytest.mark.parametrize("space", list(SPACES))
 def test_training_noise_of_every_space_is_that_of_the_certificate(space: str) -> None:
-    """A clip is changed by parameters of the space; strength 0 changes nothing; each space has weights of its own."""
+    """A clip is changed by parameters of the space; strength 0 changes nothing; each space has its own weights."""
     noise = GaussianNoise(0.1, space)
     frames, exists = clip()
     moved = noise.clip(frames.copy(), exists, NTU25, random.Random(3), 1.0)

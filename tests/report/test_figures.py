@@ -24,7 +24,7 @@ def budget(eps: float, adaptive: bool, accuracy: float, step: float | None = Non
 
 
 def test_every_figure_is_found() -> None:
-    after = {"table2", "defense_budget", "detection", "figure3", "figure5", "films", None}
+    after = {"table2", "defense_budget", "detection", "figure3", "figure5", "figure5_body", "films", "gap", None}
     assert {figure.after for figure in FIGURES} == after
 
 
