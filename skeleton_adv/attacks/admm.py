@@ -103,9 +103,9 @@ def admm(
     One Adam optimiser runs through all steps, as in the released code. With ``trace``, the result contains the
     main loss and each constraint's term at every inner step.
 
-    ``stop`` above 0 is an addition of ours: when the margin of a clip is met and neither its l2 nor its mean violation has
-    changed by more than this share over 5 outer steps, its last 5 outer steps follow, in which the learning rate falls
-    to 0 (``lagrangian.Lagrangian``). Raises ``SettingError`` if it is combined with ``trace`` or a setting below.
+    ``stop`` above 0 is an addition of ours: when the margin of a clip is met and neither its l2 nor its mean violation
+    has changed by more than this share over 5 outer steps, its last 5 outer steps follow, in which the learning rate
+    falls to 0 (``lagrangian.Lagrangian``). Raises ``SettingError`` if it is combined with ``trace`` or a setting below.
 
     The paper's problem can be solved better (``attack=admm_tuned``), by these settings of ours:
 
