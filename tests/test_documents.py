@@ -32,6 +32,7 @@ from skeleton_adv.core.errors import CheckpointError
 from skeleton_adv.tasks.weights import find_checkpoint
 
 DOCUMENTS = [*(path for path in sorted(ROOT.glob("*.md")) if path not in FOLLOWED), *FOLLOWED, *RECORDS]
+OFTEN = ("README.md", "quickstart.md")  # followed by make test too
 OWN_PATH = re.compile(r"(?<![^=\s])[A-Z]{3,}(?!\S)")  # FOLDER, RUN: the reader's own
 MINE = """import torch
 from skeleton_adv.attacks import AttackResult, needs
@@ -116,7 +117,14 @@ class Linear(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize("path", [path for path in FOLLOWED if [*steps(path)]], ids=name_of)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=name_of(path), marks=[] if path.name in OFTEN else [pytest.mark.more])
+        for path in FOLLOWED
+        if [*steps(path)]
+    ],
+)
 @pytest.mark.usefixtures("quick")
 def test_a_document_can_be_followed(
     path: Path, desk: Path, mat_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

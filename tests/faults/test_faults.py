@@ -36,6 +36,7 @@ def test_a_killed_command_that_runs_again_ends_as_if_uninterrupted(given: Place,
     check(kills.kills(given, tmp_path, 2, FEW))
 
 
+@pytest.mark.more
 def test_sigterm_loses_nothing(given: Place, tmp_path: Path) -> None:
     check(kills.terminations(given, tmp_path, 1, FEW))
 
@@ -45,11 +46,13 @@ def test_a_full_disk_is_reported_and_the_run_goes_on_with_more_space(given: Plac
     check(storage.full_disks(given, tmp_path, 2, FEW))
 
 
+@pytest.mark.more
 @mounting
 def test_a_folder_that_cannot_be_written_is_reported(given: Place, tmp_path: Path) -> None:
     check(storage.read_only(given, tmp_path, FEW))
 
 
+@pytest.mark.more
 def test_two_processes_with_slow_renames_do_the_work_once(given: Place, tmp_path: Path) -> None:
     check(storage.together(given, tmp_path, (2,), FEW))
 
@@ -58,6 +61,7 @@ def test_a_changed_file_is_noticed_or_harmless(given: Place, tmp_path: Path) -> 
     check(damaged.damaged(given, tmp_path, 2, ("records.csv, in its tables", "saved clips")))
 
 
+@pytest.mark.more
 def test_values_that_are_no_numbers_are_no_success(given: Place, tmp_path: Path) -> None:
     check(numbers.weights(given, tmp_path / "weights", 1))
     check(numbers.values(given, tmp_path / "values", 1, FEW))
@@ -79,6 +83,7 @@ def test_a_traceback_is_not_one_line() -> None:
     assert not is_one_line("error: it is bad\nand worse\n") and not is_one_line("")
 
 
+@pytest.mark.more
 def test_a_fault_that_ends_badly_is_counted(given: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that leaves other files than expected is found."""
     monkeypatch.setattr(kills, "differences", lambda folder, expected: ["records.csv"])
