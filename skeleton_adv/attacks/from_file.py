@@ -19,7 +19,11 @@ def from_file(model: Model, batch: SkeletonBatch, *, path: str, targeted: bool =
 
     Costs one forward pass and no gradient. Raises ``RunError`` as ``saved_clips`` does.
     """
-    x_adv = saved_clips(path, batch)
+    return as_found(model, saved_clips(path, batch), batch, targeted)
+
+
+def as_found(model: Model, x_adv: Tensor, batch: SkeletonBatch, targeted: bool) -> AttackResult:
+    """The result of an attack that only asks for the classes of clips (N, C, T, V, M), in one pass."""
     classes = model(x_adv)
     hit = classes == batch.y
     return AttackResult(x_adv, hit if targeted else ~hit & (classes >= 0))

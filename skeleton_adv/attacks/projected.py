@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from skeleton_adv.attacks import AttackResult, Model, needs
-from skeleton_adv.attacks.from_file import saved_clips
+from skeleton_adv.attacks.from_file import as_found, saved_clips
 from skeleton_adv.constraints import Constraint
 from skeleton_adv.constraints.projection import project
 from skeleton_adv.core.batch import SkeletonBatch
@@ -22,7 +22,4 @@ def projected(
     clip that diverged becomes the clean one. Costs one forward pass and no gradient. Raises ``RunError`` if the saved
     clips do not fit these, and ``SettingError`` if a constraint cannot be projected on.
     """
-    x_adv = project(constraints, saved_clips(path, batch), batch)
-    classes = model(x_adv)
-    hit = classes == batch.y
-    return AttackResult(x_adv, hit if targeted else ~hit & (classes >= 0))
+    return as_found(model, project(constraints, saved_clips(path, batch), batch), batch, targeted)

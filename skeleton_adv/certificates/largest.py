@@ -23,10 +23,10 @@ from skeleton_adv.certificates.body import Bones, Yaw, YawAnd
 from skeleton_adv.certificates.correlated import Correlated
 from skeleton_adv.certificates.reach import longest, squared_steps
 from skeleton_adv.certificates.space import Joints, Space
+from skeleton_adv.certificates.terms import bone_counts
 from skeleton_adv.constraints import BoneFactor, Constraint, View
 from skeleton_adv.core.batch import SkeletonBatch
 from skeleton_adv.core.errors import SettingError
-from skeleton_adv.core.geometry import bones_exist
 
 Constraints = Mapping[str, Constraint]
 Kind = TypeVar("Kind", bound=Constraint)
@@ -35,7 +35,7 @@ STEPS = (0.0, *(10 ** (power / 4) for power in range(-8, 13)))  # the grid of mu
 
 def check_limits(space: Space, name: str, constraints: Constraints, option: str) -> None:
     """Raise ``SettingError`` if a certificate in this space says nothing about clips within these limits."""
-    inner = space.others if isinstance(space, YawAnd) else space
+    inner = _without_yaw(space)
     found = isinstance(inner, Joints | Correlated)
     found |= isinstance(inner, Bones) and _of_kind(constraints, BoneFactor) is not None
     view = _of_kind(constraints, View)
@@ -57,10 +57,9 @@ def largest(space: Space, constraints: Constraints, batch: SkeletonBatch) -> Ten
     if view is not None and _turns(space):
         angle = torch.full((len(batch),), math.radians(view.eps), dtype=torch.float64, device=batch.x.device)
         return angle / (space.turn if isinstance(space, YawAnd) else 1)
-    inner = space.others if isinstance(space, YawAnd) else space
+    inner = _without_yaw(space)
     if isinstance(inner, Bones) and bones is not None:
-        count = bones_exist(batch).any(dim=1).flatten(1).sum(dim=1)  # those that exist in a frame
-        return count.double().sqrt() * -math.log1p(-bones.eps)
+        return torch.tensor(bone_counts(batch)).to(batch.x).double().sqrt() * -math.log1p(-bones.eps)
     if isinstance(inner, Correlated):
         return _mahalanobis(inner, constraints, batch)
     return longest(constraints, batch)
@@ -72,7 +71,7 @@ def length_of(space: Space, constraints: Constraints, batch: SkeletonBatch, x_ad
     view, bones = _of_kind(constraints, View), _of_kind(constraints, BoneFactor)
     if view is not None and _turns(space):
         return view.angle(x_adv, exact).abs() / (space.turn if isinstance(space, YawAnd) else 1)
-    inner = space.others if isinstance(space, YawAnd) else space
+    inner = _without_yaw(space)
     if isinstance(inner, Bones) and bones is not None:
         logs: Tensor = bones.factors(x_adv, exact).log().flatten(1).norm(dim=1)
         return logs
@@ -113,6 +112,11 @@ def _heights(covariance: Tensor, shown: Tensor, limited: Tensor) -> Tensor:
     matrices = torch.stack([precision - mu * square for mu in STEPS])
     heights: Tensor = torch.linalg.eigvalsh(matrices)[:, -1].clamp(min=0) * (1 + 1e-9)  # of rounding
     return heights
+
+
+def _without_yaw(space: Space) -> Space:
+    """The space of the noise beside yaw, if it has yaw."""
+    return space.others if isinstance(space, YawAnd) else space
 
 
 def _turns(space: Space) -> bool:

@@ -35,7 +35,7 @@ def readers(folder: Path, count: int, kinds: Sequence[str] = tuple(MAKERS)) -> I
         yield outcome
 
 
-def command_lines(count: int, commands: Sequence[str], tasks_only: bool = True) -> Iterator[Outcome]:
+def command_lines(count: int, commands: Sequence[str]) -> Iterator[Outcome]:
     """``count`` changed command lines, which are checked but not run."""
     outcome = Outcome("changed input", "command line")
     for part in range(-(-count // PART)):
