@@ -186,12 +186,15 @@ def _with_members(role: Role, trust: Trust, folders: tuple[Path, ...]) -> Role:
     if not isinstance(names, list) or len(names) < 2:
         raise SettingError(f"{role.key}.members={names} must list at least two models, such as [hcn,agcn_small]")
     members = []
-    for name in names:
+    for member in names:
+        name, _, copy = str(member).partition("@")
+        if copy and not copy.isdecimal():
+            raise SettingError(f"{role.key}.members: {member} must end with the seed of its training, as in {name}@1")
         if name not in options:
-            raise SettingError(f"{role.key}.members: {name} is not a model: {nearest(str(name), options)}")
+            raise SettingError(f"{role.key}.members: {name} is not a model: {nearest(name, options)}")
         settings: Any = OmegaConf.to_container(composed((f"model={name}",), folders)["model"], resolve=True)
         check_targets({"model": settings}, trust)
-        model = Model(**_instantiated(settings) | {"seed": role.model.seed})
+        model = Model(**_instantiated(settings) | {"seed": int(copy or role.model.seed)})
         plain = {part: settings[part] for part in ("architecture", "preprocess")}
         members.append(Role(role.key, name, model, role.training, plain))
     return replace(role, members=tuple(members))

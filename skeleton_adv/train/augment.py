@@ -24,6 +24,7 @@ def training_batch(
 ) -> SkeletonBatch:
     """The clips with these numbers, each randomly cropped, rotated and moved, then changed by ``training``.
 
+    Each is there ``training.versions`` times, with the same crop, rotation and move.
     ``strength``: the fraction of its full strength that ``training`` has at this epoch, in [0, 1].
     """
     x, mask, dt = [], [], []
@@ -35,14 +36,16 @@ def training_batch(
         frames = rotate(frames, angles) if any(angles) else frames  # joints in an image may have only two channels
         if recipe.random_move:
             frames = random_move(frames, exists, rng)
-        x.append(training.clip(frames, exists, dataset.skeleton, rng, strength))
-        mask.append(exists[None])
-        dt.append((1 if dataset.num_frames >= WHOLE else length / dataset.num_frames) / dataset.fps)
+        for _ in range(training.versions):
+            x.append(training.clip(frames.copy(), exists, dataset.skeleton, rng, strength))
+        mask += training.versions * [exists[None]]
+        dt += training.versions * [(1 if dataset.num_frames >= WHOLE else length / dataset.num_frames) / dataset.fps]
+    numbers = [number for number in numbers for _ in range(training.versions)]
     return SkeletonBatch(
         x=torch.from_numpy(np.stack(x)),
         y=torch.tensor([prepared.clips[i].label for i in numbers]),
         mask=torch.from_numpy(np.stack(mask)),
-        index=torch.tensor(list(numbers)),
+        index=torch.tensor(numbers),
         dt=torch.tensor(dt, dtype=torch.float32),
         skeleton=dataset.skeleton,
     )

@@ -129,7 +129,7 @@ def _one_epoch(
         for start in range(0, len(order), recipe.batch_size):
             numbers = order[start : start + recipe.batch_size]
             batch = training_batch(dataset, prepared, numbers, recipe, rng, training, strength).to(device)
-            total += training.step(model, optimiser, batch, recipe) * len(batch)
+            total += training.step(model, optimiser, batch, recipe) * len(numbers)
     return float(total) / len(order)
 
 

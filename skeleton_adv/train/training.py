@@ -67,6 +67,11 @@ class Training:
         """The module that is trained on this number of clips, whose state is kept while it is trained."""
         return network
 
+    @property
+    def versions(self) -> int:
+        """How often each clip is in a batch, each time changed by ``clip``; its versions follow each other."""
+        return 1
+
     def clip(
         self, frames: np.ndarray, exists: np.ndarray, skeleton: Skeleton, rng: random.Random, strength: float
     ) -> np.ndarray:

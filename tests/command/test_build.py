@@ -213,11 +213,14 @@ def test_an_ensemble_has_the_networks_of_its_members() -> None:
     assert {one.model.seed for one in surrogate.members} == {1} and {one.key for one in surrogate.members} == {
         "surrogate"
     }
+    copies = job_of(["model=ensemble", "model.members=[hcn@1,hcn@2,agcn_small]"]).victim.members
+    assert [(one.option, one.model.seed) for one in copies] == [("hcn", 1), ("hcn", 2), ("agcn_small", 0)]
 
 
 @pytest.mark.parametrize(
     ("words", "text"),
     [
+        (["model=ensemble", "model.members=[hcn@1,hcn@x]"], "hcn@x must end with the seed"),
         (["model=ensemble"], r"model\.members is missing: set model\.members to models"),
         (["model=ensemble", "model.members=[hcn]"], "at least two models"),
         (["model=ensemble", "model.members=[hcn,agcm]"], "agcm is not a model"),

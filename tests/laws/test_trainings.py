@@ -70,7 +70,7 @@ def test_a_clip_depends_on_its_own_draws_and_absent_joints_do_not_move(name: str
 def test_the_loss_is_finite_and_every_weight_learns(name: str) -> None:
     job, training = small_job(), training_of(name)
     network = network_of(training, job)
-    batch = make_batch(n=3, t=16, dtype=torch.float32)
+    batch = make_batch(n=3 * training.versions, t=16, dtype=torch.float32)
     torch.manual_seed(0)
     training = narrow(training)
     trained = training.start(network, job.dataset, 40).train()
