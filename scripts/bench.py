@@ -193,7 +193,7 @@ def pair(work: str, name: str, clips: int, steps: int, device: str) -> tuple[Wor
         if work == "admm":
             return admm(view, batch, constraints=LIMITS, outer_steps=steps // 10, inner_steps=10)
         if work == "cw":
-            return cw(view, batch, search_steps=1, steps=steps, abort_early=False)
+            return cw(view, batch, search_steps=1, steps=steps, abort_early=False, start="clean")
         return pgd(view, batch, steps=steps)
 
     def certify() -> object:

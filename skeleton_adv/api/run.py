@@ -8,7 +8,7 @@ from functools import partial
 from inspect import signature
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, Literal
 
 from skeleton_adv import tasks
 from skeleton_adv.api.check import check_kind, check_words, values_of
@@ -37,7 +37,7 @@ def attack(
     adaptive: bool | None = None,
     surrogate: Victim | None = None,
     seed: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     device: str = "auto",
     out: str | Path | None = None,
     trace: bool = False,
@@ -54,7 +54,7 @@ def attack(
     - ``defense``: a name (``sa.list("defenses")``); ``adaptive=False`` attacks the undefended network (oblivious)
     - ``surrogate``: another victim, on which the attack is computed (transfer)
     - ``seed``: for random targets and the randomness of the attack
-    - ``batch_size``: clips per pass; 64 as on the command line, or all clips if there are fewer
+    - ``batch_size``: clips per pass; ``auto``: as memory allows; None: 64 as on the command line, or all if fewer
     - ``device``: ``auto``, ``cpu`` or ``cuda``
     - ``out``: a folder for the runs; if a call is interrupted, repeat it to continue
     - ``trace``: whether to keep the terms of the objective at every step (ADMM)

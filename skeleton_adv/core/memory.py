@@ -1,7 +1,9 @@
-"""Memory that the process keeps, and memory that runs out."""
+"""Memory that is free, memory that the process keeps, and memory that runs out."""
 
 import ctypes
+import os
 import sys
+from pathlib import Path
 
 # Parameters of glibc's mallopt (malloc.h).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -28,3 +30,32 @@ def has_run_out(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def free_memory(device: str) -> int:
+    """The bytes that are free: on a GPU by its driver, otherwise for this process, whose cgroup may have a limit."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):  # not Linux
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return max(min([free, *_cgroup_free()]), 0)
+
+
+def _cgroup_free() -> list[int]:
+    """The bytes that are left of each limit on this process's cgroups (version 2), as Slurm and containers set."""
+    root, found = Path("/sys/fs/cgroup"), []
+    try:
+        own = root / Path("/proc/self/cgroup").read_text().strip().rpartition("::/")[2]
+        for group in (own, *own.parents):
+            if group.is_relative_to(root) and (limit := group / "memory.max").exists():
+                most = limit.read_text().strip()
+                if most != "max":
+                    found.append(int(most) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):
+        pass
+    return found

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,15 @@ class RunFolder:
             return summary if isinstance(summary.get("done"), int) else None
         # Runs of an older version have no digest, so only the number of rows can be checked.
         return summary if self._csv.read_bytes().count(b"\n") - 1 == summary.get("done") else None
+
+    def has_rows(self) -> bool:
+        """Whether the rows of a clip are written."""
+        return self._csv.exists() and self._csv.read_bytes().count(b"\n") > 1
+
+    def discard(self) -> None:
+        """Delete the folder of a run that has no rows."""
+        assert not self.has_rows()
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def begin(self, columns: Columns, clips: Mapping[int, str], withdraw: bool = True) -> set[int]:
         """Repair a half-written last row and return the numbers of the clips that have rows.

@@ -8,7 +8,7 @@ from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.memory import has_run_out, keep_freed_memory
 from skeleton_adv.core.ranges import nearest
 
-HELPERS = ("__init__", "fitting", "resume", "weights")  # what several tasks need
+HELPERS = ("__init__", "fitting", "judged", "resume", "saved", "sizing", "weights")  # what several tasks need
 SIZES = {"train": "recipe.batch_size", "certify": "smoothing.clips or smoothing.at_once"}  # others: batch_size
 
 

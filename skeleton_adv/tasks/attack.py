@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from torch import nn
@@ -42,6 +42,7 @@ from skeleton_adv.tasks.resume import (
     test_clips,
     training_clips,
 )
+from skeleton_adv.tasks.sizing import attacked_in_memory, size_of
 from skeleton_adv.tasks.weights import Weights, check_victim, gives_features, role_settings, weights_of
 
 SEEDED = ("random", "least_likely")  # targets that are not class names
@@ -60,7 +61,7 @@ class Task:
     adaptive: bool
     judgements: Count
     seed: Whole
-    batch_size: Annotated[int, Range("[1, 4096]")]
+    batch_size: Annotated[int, Range("[1, 4096]")] | Literal["auto"]
     plausibility: bool = False
     split: Split = "test"
 
@@ -70,14 +71,19 @@ class Task:
         task, job = self._found(job)
         if task is not self:
             return task.run(job)
-        device, prepared = job.runtime.torch_device(), prepared_clips(job)
+        prepared = prepared_clips(job)
+        return attacked_in_memory(self, job, prepared) if self.batch_size == "auto" else self.attacked(job, prepared)
+
+    def attacked(self, job: Job, prepared: Prepared) -> Path:
+        """The folder of the run with its rows; the number of clips per chunk is known."""
+        device = job.runtime.torch_device()
         weights = self._weights(job)
         plan = self.plan(job, prepared)
         folder, order = plan.folder, plan.order
         clips_saved = partial(self._clips_saved, job, folder.path, order)
         if is_done(folder, order, clips_saved):
             return folder.path
-        name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.batch_size}"
+        name = f"{job.choices['attack']} on {job.victim.option}, chunks of {self.size}"
         progress = Progress(name, plan.passes)
         facts = facts_of(job, plan, device)
         evaluation, training = self._evaluation(job, prepared, weights, facts, device, progress)
@@ -102,6 +108,8 @@ class Task:
         task, job = self._found(job)
         if task is not self:
             return task.plan(job, prepared)
+        if self.batch_size == "auto":
+            return self.of_size(size_of(self, job, prepared)).plan(job, prepared)
         everything, usable = self._clips(job, prepared, self._read_origin(job))
         settings = self.settings(job, prepared, self._weights(job))
         # An ensemble counts the passes of its members, of which an attack may call each alone.
@@ -111,9 +119,23 @@ class Task:
             job,
             (str(job.choices["attack"]), settings, ATTACK),
             usable,
-            Chunks(self.batch_size, None if passes is None else passes + JUDGING, self.batch_size, backward=True),
+            Chunks(self.size, None if passes is None else passes + JUDGING, self.size, backward=True),
             total=len(everything),
         )
+
+    @property
+    def size(self) -> int:
+        """The clips per chunk, where it is known."""
+        assert self.batch_size != "auto"
+        return self.batch_size
+
+    def of_size(self, size: int) -> "Task":
+        """The task with this number of clips per chunk."""
+        return replace(self, batch_size=size)
+
+    def attacked_network(self, job: Job, prepared: Prepared, device: str) -> Victim:
+        """The network that the attack sees, with its weights."""
+        return self._networks(job, prepared, self._weights(job), device, Progress("", None))[1]
 
     def _found(self, job: Job) -> "tuple[Task, Job]":
         """The task and the job, with the run whose clips are read if a folder above it is given."""
@@ -142,7 +164,7 @@ class Task:
             "defense": job.settings["defense"] | source_of(self.defense),
             "targeted": self.targeted,
             "seed": self.seed,
-            "batch_size": self.batch_size,
+            "batch_size": self.size,
             "attack": self._attack_settings(job),
             "target": self._target_name(job),
             "checkpoint": weights["model"].digest,
@@ -170,6 +192,8 @@ class Task:
             )
         if self.target != "random" and not self.targeted:
             raise SettingError(f"target={self.target} has no effect on an untargeted attack: add targeted=true")
+        if self.batch_size == "auto" and job.runtime.shard is not None:
+            raise SettingError("batch_size=auto: all shards of a run must have one size: set batch_size to a number")
         check_defense(self.defense, str(job.choices["defense"]), job.dataset.skeleton)
         self._check_classes(job)
         own = job.settings["attack"]
@@ -329,9 +353,10 @@ class Task:
         self._check_posterior(job, attacked)
         traced: Callable[..., AttackResult] = self.attack  # ``check`` has seen that it takes a trace
         pool = TrainingPool(job.dataset, prepared, device)
-        same = ("targeted", "target", "seed", "batch_size", "judgements")
+        same = ("targeted", "target", "seed", "judgements")
         evaluation = Evaluation(
             **{name: getattr(self, name) for name in same},
+            batch_size=self.size,
             dataset=job.dataset,
             attack=partial(traced, trace=True) if job.runtime.save_trace else self.attack,
             prepared=prepared,
