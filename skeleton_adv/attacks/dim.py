@@ -130,8 +130,7 @@ def corrupted(batch: SkeletonBatch, crop: float, shear: float, seed: int, draw: 
     weights, middle = crop_weights(batch, 1 - (1 - crop) * share, start), _middle(batch)
     ranks = numbers[:, 3 : 3 + joints].argsort(dim=1).argsort(dim=1)
     lost = (ranks < min(CORRUPTED, joints - 1)).view(n, 1, 1, joints, 1)
-    spatial = torch.zeros(size, dtype=torch.bool, device=batch.x.device)
-    spatial[list(batch.skeleton.coords)] = True
+    spatial = torch.zeros(size, dtype=torch.bool, device=batch.x.device).index_fill(0, batch.coords, True)
     own = torch.eye(size, dtype=torch.bool, device=batch.x.device)
     across = shear * (2 * numbers[:, 3 + joints :].view(n, size, size) - 1)
     matrix = torch.where(spatial & spatial[:, None] & ~own, across, own.to(across.dtype))

@@ -86,10 +86,9 @@ def _moved(batch: SkeletonBatch, genes: Tensor, budget: Budget) -> Tensor:
     frame = _picked(frames, genes[:, 1])
     place = torch.zeros_like(movable.flatten(1))
     place = place.scatter(1, (frame * movable[0, 0].numel() + joint)[:, None], True).view_as(movable)
-    shift = torch.zeros_like(batch.x[:, :, :1, :1, :1])
-    shift[:, list(batch.skeleton.coords), 0, 0, 0] = 2 * genes[:, 2:] - 1
+    shift = torch.zeros_like(batch.x[:, :, 0, 0, 0]).index_copy(1, batch.coords, 2 * genes[:, 2:] - 1)
     place = place[:, None] & batch.movable
-    delta = budget.shortened(torch.where(place, budget.radius * shift, 0))
+    delta = budget.shortened(torch.where(place, budget.radius * shift[:, :, None, None, None], 0))
     return torch.where(place, batch.x + delta, batch.x)
 
 

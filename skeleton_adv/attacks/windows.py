@@ -1,7 +1,7 @@
 """Random windows of clips: a run of consecutive frames of a connected set of joints of one person."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -60,6 +60,7 @@ class Windows:
         return bones_between(self.batch.skeleton).to(self.batch.x)
 
 
+@cache
 def bones_between(skeleton: Skeleton) -> Tensor:
     """(V, V) int: the number of bones on the path between two joints."""
     v = skeleton.num_joints

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -47,11 +48,16 @@ class SkeletonBatch:
     def __len__(self) -> int:
         return len(self.x)
 
-    @property
+    @cached_property
+    def coords(self) -> Tensor:
+        """The channels that are coordinates of joints."""
+        return torch.tensor(self.skeleton.coords, device=self.x.device)
+
+    @cached_property  # attacks use it in every step, and moving the channels to a GPU makes the steps wait
     def movable(self) -> Tensor:
         """(N, C, T, V, M) bool: the entries that a perturbation may change."""
         channel = torch.zeros(self.skeleton.channels, dtype=torch.bool, device=self.x.device)
-        channel[list(self.skeleton.coords)] = True
+        channel.index_fill_(0, self.coords, True)
         movable = self.mask & channel.view(1, -1, 1, 1, 1)
         return movable if self.allowed is None else movable & self.allowed
 

@@ -97,8 +97,8 @@ def displacement(bones: Tensor, batch: SkeletonBatch | Context) -> Tensor:
     The root stays; channels without coordinates are 0.
     """
     moved = (bones @ _paths(batch.skeleton, bones.device, bones.dtype)).transpose(3, 4)
-    coords = torch.tensor(batch.skeleton.coords, device=bones.device)
-    if len(coords) == batch.skeleton.channels:
+    if len(batch.skeleton.coords) == batch.skeleton.channels:
         return moved
+    coords = torch.tensor(batch.skeleton.coords, device=bones.device)
     n, _, *rest = moved.shape
     return moved.new_zeros(n, batch.skeleton.channels, *rest).index_add(1, coords, moved)
