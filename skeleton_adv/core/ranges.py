@@ -59,7 +59,8 @@ def check_value(key: str, value: Any, hint: Any) -> None:
             return
         problems = [_problem(key, value, arg) for arg in args if arg is not type(None)]
         if problems and all(problems):
-            raise problems[0]  # type: ignore[misc]
+            words = [str(word) for arg in args[1:] if get_origin(arg) is Literal for word in get_args(arg)]
+            raise SettingError(" or ".join([str(problems[0]), *words]))
     elif origin is Literal:
         if value not in args:
             raise SettingError(f"{key}={value} is not a choice: {nearest(str(value), [str(arg) for arg in args])}")
