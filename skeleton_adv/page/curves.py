@@ -8,7 +8,7 @@ import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.page.board import key_of
-from skeleton_adv.page.names import with_unit
+from skeleton_adv.page.names import plain, with_unit
 from skeleton_adv.report.certificates import accuracy_by_radius
 from skeleton_adv.report.clips_to_draw import mean_trace
 from skeleton_adv.report.columns import format_count
@@ -113,6 +113,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     for run, apart in zip(runs, differences(runs, success_by_l2.SHOWN), strict=True):
         access = f"made on {run.surrogate}" if run.surrogate else "" if run.access == "white box" else run.access
         own = [one for one in apart.split(", ") if not one.startswith(("constraint.", "constraint="))]
+        own = [plain(one) for one in own]
         found.append(", ".join(filter(None, (with_unit(run, attack_name(run)), access, run.threat or "", *own))))
     return [f"{one} ({run.identity})" if found.count(one) > 1 else one for one, run in zip(found, runs, strict=True)]
 

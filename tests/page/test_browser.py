@@ -375,6 +375,8 @@ def test_print_is_landscape_and_cuts_nothing(reader: Reader) -> None:
     reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
     reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     right = "(one) => one.getBoundingClientRect().right"
+    shown = "return [...document.querySelectorAll('.board thead button')].map((one) => getComputedStyle(one).display)"
+    assert {*reader.run(shown)} == {"contents"}  # Chromium repeats headings on every page, but not buttons
     edges = reader.run(f"return [...document.querySelectorAll('.board th, .board td, h1')].map({right})")
     reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
@@ -399,6 +401,39 @@ def test_curves_show_their_numbers_and_save_them(reader: Reader) -> None:
     assert len(reader.all(".heat")) == 2
 
 
+def test_every_number_of_the_player_can_be_saved(reader: Reader) -> None:
+    reader.go("player/clip-0")
+    reader.until(lambda: reader.texts(".measure button"))
+    clip = re.sub(
+        r"[^\w.-]+", "_", reader.run("return JSON.parse(document.getElementById('core').textContent).clips[0].name")
+    )
+    reader.click(".strip .note .link")
+    lines = reader.saved(f"{clip}_violations.csv").splitlines()
+    assert lines[0] == "frame,seconds,bone,bone_of,angle_rad,angle_of,speed,speed_of" and len(lines) == 17
+    assert any("left elbow" in line for line in lines[10:])
+    reader.click(".joints .save")
+    assert reader.saved(f"{clip}_joints.csv").splitlines()[1].startswith("left elbow,")
+
+
+def test_every_view_of_the_leaderboard_can_be_saved(reader: Reader, made: list[Run]) -> None:
+    reader.go("leaderboard")
+    reader.click("[data-value=matrix]")
+    reader.click(".results .line .link")
+    assert len(reader.saved("matrix.csv").splitlines()) == 1 + len(attacks(made))
+    reader.click("[data-value=victims]")
+    reader.click(".results .count .link")
+    assert reader.saved("victims.csv").startswith(
+        "dataset,threat,victim,defense,strongest,attacks,clips,worst_case_percent"
+    )
+
+
+def test_names_are_explained_in_place(reader: Reader) -> None:
+    reader.go("leaderboard")
+    reader.choose("Threat model", "linf_10mm")
+    text = reader.texts(".meanings")[0]
+    assert "linf ε" in text and "at most 10 mm" in text and "_small" not in text
+
+
 def test_theme_and_phone(reader: Reader) -> None:
     reader.go("leaderboard")
     before = reader.run("return getComputedStyle(document.body).backgroundColor")
@@ -408,6 +443,12 @@ def test_theme_and_phone(reader: Reader) -> None:
     reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     for section in ("leaderboard", "player/clip-0", "curves", "tables", "about"):
         reader.go(section)
+        assert reader.run("return document.documentElement.scrollWidth") <= 390
+    reader.go("leaderboard")
+    reader.click(".fold")  # the filters unfold
+    assert reader.run("return document.querySelector('.filters').offsetHeight") > 0
+    for view in ("matrix", "victims"):
+        reader.click(f"[data-value={view}]")
         assert reader.run("return document.documentElement.scrollWidth") <= 390
     reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

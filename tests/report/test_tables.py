@@ -120,7 +120,7 @@ def test_both_iterates_of_admm_have_separate_rows() -> None:
     runs = [admm(10.0), admm(10.0, attack={"keep": "best"}, identity="def", rows=six_rows(success=True))]
     shown = page(TABLE1, *runs, wide=False)
     shown = shown[shown["β"].eq("10") & shown["goal"].eq("untargeted")]
-    assert shown["iterate"].tolist() == ["best", "last"] and "differs" not in shown
+    assert shown["step returned"].tolist() == ["best", "last"] and "differs" not in shown
     assert [text[-5:] for text in shown["success"]] == ["(6/6)", "(4/6)"]
     assert "released code return the last" in notes(TABLE1, *runs, wide=False)
 

@@ -27,6 +27,10 @@ function startTheme() {
     show();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+  let chosen;
+  const root = document.documentElement.dataset; // paper is light
+  addEventListener("beforeprint", () => { chosen = root.theme; root.theme = "light"; show(); });
+  addEventListener("afterprint", () => { if (chosen) root.theme = chosen; else delete root.theme; show(); });
   show();
 }
 

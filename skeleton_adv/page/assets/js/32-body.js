@@ -41,17 +41,20 @@ function drawShadow(pen, lens, clip, values, frame, ink) {
   if (clip.flat) return;
   pen.strokeStyle = ink.shadow;
   pen.lineCap = "round";
+  pen.lineJoin = "round";
   for (let person = 0; person < clip.people; person++) {
+    let size = 0;
+    pen.beginPath(); // one path for a body, so that its shadow is not darker where bones overlap
     for (const [joint, parent] of clip.bones) {
       if (!clip.there(frame, joint, person) || !clip.there(frame, parent, person)) continue;
       const a = clip.point(values, frame, joint, person), b = clip.point(values, frame, parent, person);
       const p = lens([a[0], clip.floor, a[2]]), q = lens([b[0], clip.floor, b[2]]);
-      pen.lineWidth = 0.05 * p[2] * bodySize(clip);
-      pen.beginPath();
+      size = Math.max(size, p[2]);
       pen.moveTo(p[0], p[1]);
       pen.lineTo(q[0], q[1]);
-      pen.stroke();
     }
+    pen.lineWidth = 0.06 * size * bodySize(clip);
+    pen.stroke();
   }
 }
 

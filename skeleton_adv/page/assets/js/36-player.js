@@ -158,7 +158,7 @@ class Player {
 
   overlay(other) {
     const { clip } = this;
-    return { title: other ? `${clip.attack} (orange) over ${other.attack} (blue)` : "Adversarial (orange) over clean (blue)", note: "", clip, tone: "",
+    return { title: other ? `${clip.attack} (orange) over ${other.attack} (blue)` : "Adversarial over clean (blue)", note: "", clip, tone: "",
       now: () => ({ frame: this.clock.frame, values: clip.adversarial }), tell: (joint, person) => this.tell(clip, joint, person),
       paint: (pen, lens, ink) => {
         const frame = this.clock.frame;
