@@ -172,18 +172,20 @@ function drawList(rows, draw) {
 
 // What the names in these rows mean.
 function meanings(rows) {
-  const found = {}, has = (wanted) => rows.some((row) => wanted.test(row.attack)), victim = (wanted) => rows.some((row) => wanted.test(row.victim));
-  if (has(/linf/)) found["linf ε"] = "no coordinate of a joint moves by more than ε";
-  if (has(/l2/)) found["l2 ε"] = "the whole change of a clip is at most ε long (ℓ2 norm)";
-  if (has(/β=/)) found["β"] = "the weight of the attack's penalty on violated limits of the body";
-  if (rows.some((row) => row.surrogate)) found["made on …"] = "the clips were made on that network and are judged by the victim (transfer)";
-  if (rows.some((row) => row.weak)) found["⚠"] = "signs that the attack is weaker than it could be; open the row to read them";
-  if (victim(/_small/)) found["_small"] = "a network at a quarter of its width";
-  if (victim(/_whole/)) found["_whole"] = "a network that reads the whole clip";
-  if (victim(/ s\d/)) found["s0, s1, …"] = "the seed of the victim's training";
-  if (victim(/σ=/)) found["σ"] = "the noise that the victim was trained with";
-  for (const name of [...new Set(rows.map((row) => row.threat))].sort()) if (core.threats[name]) found[name] = threatText(name);
-  return el("details", { class: "meanings" }, el("summary", {}, "What the names mean"), pairs(found));
+  const found = Object.fromEntries(RATES.map(([, name, title]) => [name, title]));
+  const has = (wanted) => rows.some((row) => wanted.test(row.attack)), victim = (wanted) => rows.some((row) => wanted.test(row.victim));
+  found.rms = "The size of the change: the root mean square of the displacement per joint and frame. It counts three coordinates together, so it can be up to √3 times the limit on one coordinate.";
+  if (has(/linf/)) found["linf ε"] = "No coordinate of a joint moves by more than ε.";
+  if (has(/l2/)) found["l2 ε"] = "The whole change of a clip is at most ε long (ℓ2 norm).";
+  if (has(/β=/)) found["β"] = "The weight of the attack's penalty on violated limits of the body.";
+  if (rows.some((row) => row.surrogate)) found["made on …"] = "The clips were made on that network and are judged by the victim (transfer).";
+  if (rows.some((row) => row.weak)) found["⚠"] = "The rows show signs that the attack is weaker than it could be; open the row to read them.";
+  if (victim(/_small/)) found["_small"] = "A network at a quarter of its width.";
+  if (victim(/_whole/)) found["_whole"] = "A network that reads the whole clip.";
+  if (victim(/ s\d/)) found["s0, s1, …"] = "The seed of the victim's training.";
+  if (victim(/σ=/)) found["σ"] = "The noise that the victim was trained with.";
+  for (const name of [...new Set(rows.map((row) => row.threat))].sort()) if (core.threats[name]) found[name] = `${threatText(name)}.`;
+  return el("details", { class: "meanings" }, el("summary", {}, "What the names and numbers mean"), pairs(found));
 }
 
 function weakSign(text = "This attack may be weaker than it could be") {

@@ -108,7 +108,7 @@ class Player {
     if (clip.clean_pred) facts["before the attack"] = clip.clean_pred + (wrong ? " (was wrong already)" : "");
     if (clip.adv_pred) facts["after the attack"] = clip.adv_pred;
     if (clip.rms) facts.change = `${clip.rms} rms, ℓ2 ${clip.l2}${clip.changed ? "" : ": the attack left the clip as it was"}`;
-    if (clip.feasible !== undefined) facts["within the limits of its run"] = clip.feasible ? "yes" : "no";
+    if (clip.feasible !== undefined) facts["obeys every limit"] = clip.feasible ? "yes" : "no";
     if (clip.threat) facts["threat model"] = threatText(clip.threat);
     facts.frames = `${clip.frames}, ${clip.timed ? `${(1 / clip.dt).toFixed(1)} per second` : "rate not known"}`;
     return el("div", { class: "panel" }, el("h2", {}, clipTitle(clip)), el("p", {}, clip.attack), pairs(facts),
