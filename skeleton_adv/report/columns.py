@@ -244,7 +244,14 @@ LIMITS = Column(
     note="Limits: the threat model or the constraints that judge the clips, and that feasible attacks obey.",
     covers=("constraint", "attack.constraints"),
 )
-ACCESS = Column("access", "access", lambda run: run.access, covers=("adaptive",))
+ACCESS = Column(
+    "access",
+    "access",
+    lambda run: run.access,
+    note="Access is what an attack sees of its victim: all (white box), scores, labels, or none. In transfer, clips are "
+    "made on another network. An oblivious attack does not know the defense, an adaptive one does.",
+    covers=("adaptive",),
+)
 
 
 def _network(key: str, head: str, role: str, covers: tuple[str, ...]) -> Column:

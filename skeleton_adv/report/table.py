@@ -194,11 +194,11 @@ def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column],
         if len(values) > 1:
             leading.append(column)
         elif values - {""}:
-            common.append(f"{heads[column.key]}: {values.pop()}")
+            common.append(f"{heads[column.key]} = {values.pop()}")
             shared.append(column)
     leading = [*lead] if wide else leading
     if not wide:
-        common += [f"clips: {_either(texts[column.key])}" for column in columns if column.head == "clips"]
+        common += [f"clips = {_either(texts[column.key])}" for column in columns if column.head == "clips"]
         columns = [column for column in columns if column.head != "clips"]
     differs = [DIFFERS] if any(texts["differs"]) else []
     filled = [column for column in columns if any(texts[column.key])]
@@ -212,7 +212,7 @@ def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column],
     grid = {heads.get(column.key, column.head): texts[column.key] for column in shown}
     if wide or not common:
         return Page("", grid, shown)
-    return Page(f"The same in every row: {'; '.join(common)}.", grid, [*shared, *shown])
+    return Page(f"In every row: {'; '.join(common)}.", grid, [*shared, *shown])
 
 
 def _head(column: Column, scope: Scope) -> str:

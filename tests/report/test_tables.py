@@ -135,7 +135,7 @@ def test_at_most_ten_columns_by_default_and_the_important_ones_among_them() -> N
     assert always <= {*shown}
     one = page(TABLE1, admm(), wide=False)
     assert {"goal", "β", "success: paper"} <= {*one} and not {"victim", "attack", "clips"} & {*one}
-    assert all(words in one.attrs["common"] for words in ("victim: hcn", "attack: admm", "clips: 6 of 430"))
+    assert all(words in one.attrs["common"] for words in ("victim = hcn", "attack = admm", "clips = 6 of 430"))
     assert one["success"].tolist().count("not run") + one["success: paper"].tolist().count("not run") == 5
     for table, own in by_table([*runs, cw(), transfer("hcn", 0.1), defended(0.01, True, 0.5), certified()]):
         frame = page(table, *own, wide=False)

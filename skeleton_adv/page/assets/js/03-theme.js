@@ -44,6 +44,7 @@ function hue(place) {
   return hues[place % hues.length];
 }
 
+// Neighbours differ in both colour and dashes, and no two of the first 24 lines have both in common.
 function dash(place) {
-  return DASHES[Math.floor(place / HUES.length) % DASHES.length];
+  return DASHES[(place + Math.floor(place / HUES.length)) % DASHES.length];
 }

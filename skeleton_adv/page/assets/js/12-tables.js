@@ -42,7 +42,7 @@ function grid(heads, rows, runs, name) {
     body.replaceChildren(...order.map((at) => {
       const own = runs[at] || [];
       return el("tr", { class: own.length ? "linked" : "", onclick: () => { if (own.length && !String(getSelection())) openRuns(own); } },
-        rows[at].map((text, column) => el("td", {}, column === 0 && own.length ? el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); openRuns(own); } }, text || "open") : text)));
+        rows[at].map((text, column) => el("td", { class: text.length > 44 ? "long" : null }, column === 0 && own.length ? el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); openRuns(own); } }, text || "open") : text)));
     }));
   };
   draw();

@@ -17,7 +17,7 @@ function probabilities(clip) {
       [0, 0.5, 1].map((value) => svg("g", { class: "tick" }, svg("line", { x1: SMALL.left, x2: SMALL.width - SMALL.right, y1: y(value), y2: y(value) }), svg("text", { x: SMALL.left - 5, y: y(value) + 4, "text-anchor": "end" }, 100 * value))),
       svg("text", { class: "tick-title", transform: `translate(11 ${(SMALL.top + SMALL.height - SMALL.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "probability, %"),
       svg("g", { class: "tick" }, svg("text", { x: SMALL.left, y: SMALL.height - 5 }, "frame 1"), svg("text", { x: SMALL.width - SMALL.right, y: SMALL.height - 5, "text-anchor": "end" }, clip.frames)),
-      found.classes.map((_, at) => svg("path", { class: `stroke hue-${at % HUES.length}`, d: path(found.middles, rows.map((row) => row[at]), x, y) })), cursor);
+      found.classes.map((_, at) => svg("path", { class: `stroke hue-${at % HUES.length}`, d: path(found.middles, rows.map((row) => row[at]), x, y), "stroke-dasharray": dash(at) })), cursor);
     return el("figure", {}, el("figcaption", {}, el("b", {}, title), ` the whole clip: ${best}, ${(100 * Math.max(...whole)).toFixed(0)} %`), frame);
   };
   const key = el("div", { class: "legend small" }, found.classes.map((name, at) => el("span", {}, sample({}, at), name)));
