@@ -165,7 +165,7 @@ function drawList(rows, draw) {
   inPieces(body, order, (row) => listRow(row, several));
   const table = el("table", { class: "board" }, el("caption", { class: "hidden" }, "Attacks"), el("thead", {}, head), body);
   return [el("p", { class: "count" }, `${rows.length} of ${core.attacks.length} rows, one per run of an attack. `,
-    "Numbers are per cent with 95 % intervals and counts; in each bar, the dark part is the interval. Open a row to see how it was made. ",
+    "Numbers are per cent with 95 % intervals and counts; in each bar, the part in another shade is the interval. Open a row to see how it was made. ",
     el("button", { type: "button", class: "link", onclick: () => download("leaderboard.csv", boardCsv(rows)) }, "Download as CSV")),
   rows.length ? meanings(rows) : null, rows.length ? el("div", { class: "scroll" }, table) : el("p", { class: "empty" }, "No attack fits these filters.")].filter(Boolean);
 }

@@ -34,7 +34,7 @@ function aboutView() {
   return el("section", { class: "about", "aria-label": "About" }, el("h2", {}, "What this page shows"),
     el("p", {}, "Attacks on recognisers that read the positions of a body's joints over time. Each run of an attack is kept with one row per clip, with all its settings, and with the versions and checksums of what it used. Every number here is computed from these rows."),
     el("ul", {},
-      el("li", {}, el("b", {}, "Success"), ": of the clips that the victim gets right before the attack, the share that it gets wrong after it. Intervals are 95 % Wilson intervals, the dark parts of the bars; the counts are in round brackets."),
+      el("li", {}, el("b", {}, "Success"), ": of the clips that the victim gets right before the attack, the share that it gets wrong after it. Intervals are 95 % Wilson intervals, the parts of the bars in another shade; the counts are in round brackets."),
       el("li", {}, el("b", {}, "Names of victims"), ": “_small” is a network at a quarter of its width, “_whole” one that reads the whole clip, and “s0”, “s1” are the seeds of their training."),
       el("li", {}, el("b", {}, "Names of attacks"), ": ε is the budget, which limits each coordinate of a joint (linf) or the length of the whole change of a clip (l2); β is the weight of a penalty on violated limits of the body. With “confidence 1”, an attack aims for a logit of a wrong class that exceeds that of the true class by 1."),
       el("li", {}, el("b", {}, "What an attack sees"), ": all of the victim, unless its name says less. “Made on” another network: the clips are made on that network and judged by the victim (transfer)."),
