@@ -147,6 +147,10 @@ def test_leaderboard_sorts_and_filters(reader: Reader) -> None:
     assert sizes == sorted(sizes, reverse=sizes[0] > sizes[-1]) and len(sizes) == 6
     reader.click("[data-sort=attack]")
     assert reader.one("th:has([data-sort=attack])").get_attribute("aria-sort") == "ascending"
+    reader.one("[data-sort=victim]").send_keys(Keys.ENTER)  # the keyboard continues where it was
+    assert reader.run("return document.activeElement.dataset.sort") == "victim"
+    reader.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    assert reader.one("th:has([data-sort=victim])").get_attribute("aria-sort") == "descending"
     reader.choose("Threat model", "linf_10mm")
     assert reader.run("return [...document.querySelectorAll('tr[data-run]')].map((one) => one.dataset.run)") == [
         "utd_mhad/attack/bbb"
@@ -284,7 +288,9 @@ def test_violations_are_found_where_they_are(reader: Reader) -> None:
     reader.click(".measure button[data-kind=bone]")
     assert reader.frame() >= 9
     assert reader.texts(".joints tbody th")[0] == "left elbow"
+    reader.run("document.querySelector(`select[aria-label='Violations of']`).focus()")
     reader.choose("Violations of", "20:0")  # the middle of the spine
+    assert reader.run("return document.activeElement.getAttribute('aria-label')") == "Violations of"
     assert "within" in reader.run("return document.querySelector('.measure button[data-kind=bone]').textContent")
     reader.press(Keys.HOME)
     cells = reader.one("canvas[data-kind=speed]")

@@ -6,7 +6,7 @@ const RATES = [
   ["feasible_success_if_right", "Feasible success", "Success within the threat model, or within the limits of the body."],
 ];
 const ALL = "all";
-const board = { view: "list", sort: "feasible_success_if_right", down: true, text: "", metric: "feasible_success_if_right", unfolded: false };
+const board = { view: "list", sort: "feasible_success_if_right", down: true, text: "", metric: "feasible_success_if_right", unfolded: false, explained: false };
 const FILTERS = [["dataset", "Dataset"], ["threat", "Threat model"], ["victim", "Victim"], ["defense", "Defense"], ["attack", "Attack"], ["goal", "Goal"]];
 for (const [name] of FILTERS) board[name] = ALL;
 
@@ -90,10 +90,14 @@ function leaderboard() {
   const bar = el("div", { class: "controls" });
   const list = el("div", { class: "results" });
   const draw = () => {
+    const focused = root.contains(document.activeElement) ? document.activeElement.dataset : {};
     drawFilters(bar, draw);
     const rows = kept();
     const views = { list: drawList, matrix: drawMatrix, victims: drawVictims };
     list.replaceChildren(...views[board.view](rows, draw));
+    // What was drawn again has the focus again, so that the keyboard continues where it was.
+    const same = ["sort", "value", "fold"].filter((name) => name in focused).map((name) => `[data-${name}="${focused[name]}"]`)[0];
+    if (same) root.querySelector(same)?.focus();
     say(`${rows.length} rows`);
   };
   root.append(intro(), bar, list);
@@ -139,8 +143,9 @@ function drawFilters(bar, draw) {
     for (const [name] of FILTERS) board[name] = ALL;
     board.text = "";
     draw();
+    bar.querySelector("input[type=search]").focus();
   } }, "Clear");
-  const fold = el("button", { type: "button", class: "fold", "aria-expanded": String(board.unfolded), onclick: () => { board.unfolded = !board.unfolded; draw(); } }, used ? "Filter and sort (in use)" : "Filter and sort");
+  const fold = el("button", { type: "button", class: "fold", "data-fold": "filters", "aria-expanded": String(board.unfolded), onclick: () => { board.unfolded = !board.unfolded; draw(); } }, used ? "Filter and sort (in use)" : "Filter and sort");
   const views = [["list", "Attacks"], ["matrix", "Matrix"]];
   if (core.victims.length || core.certificates.length) views.push(["victims", "Robust victims"]);
   bar.replaceChildren(segmented("View", views, board.view, change("view")), fold, el("div", { class: `filters ${board.unfolded ? "" : "folded"}` }, selects, field("Search", search), board.view === "list" ? order : null, clear), ...(threat ? [threat] : []));
@@ -185,7 +190,7 @@ function meanings(rows) {
   if (victim(/ s\d/)) found["s0, s1, …"] = "The seed of the victim's training.";
   if (victim(/σ=/)) found["σ"] = "The noise that the victim was trained with.";
   for (const name of [...new Set(rows.map((row) => row.threat))].sort()) if (core.threats[name]) found[name] = `${threatText(name)}.`;
-  return el("details", { class: "meanings" }, el("summary", {}, "What the names and numbers mean"), pairs(found));
+  return el("details", { class: "meanings", open: board.explained, ontoggle: (event) => { board.explained = event.target.open; } }, el("summary", {}, "What the names and numbers mean"), pairs(found));
 }
 
 function weakSign(text = "This attack may be weaker than it could be") {

@@ -38,7 +38,7 @@ function grid(heads, rows, runs, name) {
       });
     }
     head.replaceChildren(...heads.map((text, at) => el("th", { scope: "col", "aria-sort": state.at === at ? (state.down ? "descending" : "ascending") : "none" },
-      el("button", { type: "button", onclick: () => { state.down = state.at === at && !state.down; state.at = at; draw(); } }, text, el("span", { "aria-hidden": "true" }, state.at === at ? (state.down ? " ↓" : " ↑") : "")))));
+      el("button", { type: "button", onclick: () => { state.down = state.at === at && !state.down; state.at = at; draw(); head.children[at].firstChild.focus(); } }, text, el("span", { "aria-hidden": "true" }, state.at === at ? (state.down ? " ↓" : " ↑") : "")))));
     body.replaceChildren(...order.map((at) => {
       const own = runs[at] || [];
       return el("tr", { class: own.length ? "linked" : "", onclick: () => { if (own.length && !String(getSelection())) openRuns(own); } },
