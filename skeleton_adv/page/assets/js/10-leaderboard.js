@@ -214,10 +214,18 @@ function inPieces(body, rows, draw) {
     removeEventListener("beforeprint", all);
   };
   const all = () => more(rows.length);
-  const next = () => { if (drawn < rows.length) { more(60); setTimeout(next, 16); } };
+  const next = () => { if (drawn < rows.length) { more(60); afterPaint(next); } };
   addEventListener("beforeprint", all); // paper shows every row
   more(30);
-  setTimeout(next, 16);
+  afterPaint(next);
+}
+
+// Once the browser has painted what there is; a hidden page paints nothing, so not later than in 0.3 s.
+function afterPaint(act) {
+  let done = false;
+  const once = () => { if (!done) { done = true; act(); } };
+  requestAnimationFrame(() => setTimeout(once, 0));
+  setTimeout(once, 300);
 }
 
 function listRow(row, several) {

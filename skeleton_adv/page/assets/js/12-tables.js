@@ -20,7 +20,7 @@ function tableView(table) {
     el("p", { class: "note wide" }, table.about),
     table.further.map((more, place) => [el("h3", {}, more.heading), more.common ? el("p", {}, more.common) : null, grid(more.heads, more.rows, [], `${table.dataset}_${table.name}_${place + 1}`)]),
     table.weak.length ? [el("h3", {}, "Signs that an attack is weaker than it could be"), el("ul", {}, table.weak.map((text) => el("li", {}, text)))] : null,
-    el("details", {}, el("summary", {}, `Made by ${table.commands.length} commands`), el("pre", {}, table.commands.join("\n"))));
+    el("details", {}, el("summary", {}, `Made by ${table.commands.length} command${table.commands.length === 1 ? "" : "s"}`), el("pre", {}, table.commands.join("\n"))));
 }
 
 function grid(heads, rows, runs, name) {
