@@ -8,7 +8,7 @@ import pandas as pd
 
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.page.board import key_of
-from skeleton_adv.page.names import with_unit
+from skeleton_adv.page.names import plain, with_unit
 from skeleton_adv.report.certificates import accuracy_by_radius
 from skeleton_adv.report.clips_to_draw import mean_trace
 from skeleton_adv.report.columns import format_count
@@ -36,6 +36,12 @@ from skeleton_adv.runs.load import Run
 
 Chart = dict[str, Any]
 POINTS = 60  # of a curve; more are thinned evenly, and the last one stays
+SEEN = {  # what an attack sees of its victim
+    "white box": "",
+    "scores": "sees scores only",
+    "labels": "sees labels only",
+    "none": "sees nothing of the victim",
+}
 STEPS = [round(0.02 * step, 2) for step in range(101)]
 
 
@@ -111,8 +117,9 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     """What each run's curve is called; a threat model is its name, not the constraints that it consists of."""
     found = []
     for run, apart in zip(runs, differences(runs, success_by_l2.SHOWN), strict=True):
-        access = f"made on {run.surrogate}" if run.surrogate else "" if run.access == "white box" else run.access
+        access = f"made on {run.surrogate}" if run.surrogate else SEEN.get(run.access, run.access)
         own = [one for one in apart.split(", ") if not one.startswith(("constraint.", "constraint="))]
+        own = [plain(one) for one in own]
         found.append(", ".join(filter(None, (with_unit(run, attack_name(run)), access, run.threat or "", *own))))
     return [f"{one} ({run.identity})" if found.count(one) > 1 else one for one, run in zip(found, runs, strict=True)]
 

@@ -43,7 +43,7 @@ def _facts(run: Run, weak: Sequence[str]) -> dict[str, Any]:
         "clips": run.prepared,
         "weights of the victim": run.weights,
         "weights of the surrogate": run.surrogate_weights,
-        "rows": (noted.get("rows") or {}).get("digest"),
+        "rows (records.csv)": (noted.get("rows") or {}).get("digest"),
     }
     return {
         "title": with_unit(run, attack_summary(run)) if run.kind == "attack" else f"{run.kind} of {victim_name(run)}",

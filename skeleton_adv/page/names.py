@@ -29,7 +29,7 @@ def apart(runs: Sequence[Run], keys: Sequence[Hashable]) -> list[str]:
     for places in groups.values():
         if len(places) == 1:
             continue
-        texts = [_plain(text) for text in differences([runs[place] for place in places], SHOWN)]
+        texts = [plain(text) for text in differences([runs[place] for place in places], SHOWN)]
         for place, text in zip(places, texts, strict=True):
             run = runs[place]
             own = [text] if text and texts.count(text) == 1 else [text, f"run {run.identity}"]
@@ -37,6 +37,10 @@ def apart(runs: Sequence[Run], keys: Sequence[Hashable]) -> list[str]:
     return found
 
 
-def _plain(text: str) -> str:
-    """Settings without the part that says that they belong to the attack."""
-    return ", ".join(part.removeprefix("attack.") for part in text.split(", "))
+PLAIN = {"surrogate_checkpoint": "its weights", "checkpoint": "weights", "dataset.num_frames": "frames"}
+
+
+def plain(text: str) -> str:
+    """Settings by the words of the page, without the part that says that they belong to the attack."""
+    parts = [part.removeprefix("attack.").partition("=") for part in text.split(", ")]
+    return ", ".join(PLAIN.get(key, key) + equals + value for key, equals, value in parts)

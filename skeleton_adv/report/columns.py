@@ -16,6 +16,7 @@ from skeleton_adv.runs.schema import ATTACK, constraint_columns
 Row = Mapping[str, Any]  # a row of the CSV
 Value = Callable[[Run], Any]
 RATES = "Rates are percentages with 95 % Wilson intervals and counts."
+CONFIDENCE = "Confidence: an attack aims for a logit of a wrong class that exceeds that of the true class by this much."
 
 
 def has(row: Row, *keys: str) -> bool:
@@ -205,7 +206,14 @@ DRAWS = Column(
 )
 TAPS = Column("taps", "", lambda run: run.of_defense.get("taps"))
 ATTACK_NAME = Column("attack", "attack", lambda run: run.attack)
-BETA = Column("beta", "β", _attack_setting("beta"), number_cell("g"), covers=("attack.beta",))
+BETA = Column(
+    "beta",
+    "β",
+    _attack_setting("beta"),
+    number_cell("g"),
+    "β: the weight of the attack's penalty on violated constraints.",
+    covers=("attack.beta",),
+)
 EPS = Column(
     "eps",
     "",
@@ -216,9 +224,9 @@ EPS = Column(
 METHOD = (replace(ATTACK_NAME, show=_method_cell), replace(BETA, head=""), EPS)
 KEEP = Column(
     "keep",
-    "iterate",
+    "step returned",
     _attack_setting("keep"),
-    note="Iterate: the attack returns its last iterate or its best (the least violation among those that fool the "
+    note="Step returned: the attack returns its last step or its best (the least violation among those that fool the "
     "victim); the paper's text and released code return the last.",
     covers=("attack.keep",),
 )
@@ -236,7 +244,14 @@ LIMITS = Column(
     note="Limits: the threat model or the constraints that judge the clips, and that feasible attacks obey.",
     covers=("constraint", "attack.constraints"),
 )
-ACCESS = Column("access", "access", lambda run: run.access, covers=("adaptive",))
+ACCESS = Column(
+    "access",
+    "access",
+    lambda run: run.access,
+    note="Access is what an attack sees of its victim: all (white box), scores, labels, or none. In transfer, clips "
+    "are made on another network. An oblivious attack does not know the defense, an adaptive one does.",
+    covers=("adaptive",),
+)
 
 
 def _network(key: str, head: str, role: str, covers: tuple[str, ...]) -> Column:

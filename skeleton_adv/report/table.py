@@ -9,6 +9,7 @@ import pandas as pd
 from skeleton_adv.core.errors import RunError
 from skeleton_adv.report import published, words
 from skeleton_adv.report.columns import (
+    CONFIDENCE,
     CSV_COLUMNS,
     RATES,
     Column,
@@ -26,7 +27,7 @@ from skeleton_adv.report.published import Published
 from skeleton_adv.runs.load import Run
 
 MOST = 10  # columns of a page by default
-DIFFERS = Column("differs", "differs")
+DIFFERS = Column("differs", "differs", note="Differs: the settings in which a row differs from other rows.")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Page:
 
     common: str
     grid: Mapping[str, list[str]]
-    columns: Sequence[Column]  # of the grid
+    columns: Sequence[Column]  # of the grid and of the sentence
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ class Table:
         if any(run.trained_here is False for run in runs):
             notes.append("Some of these victims were trained on other clips than these.")
         notes += [f"{remark}." for run in runs for remark in run.remarks]
+        notes += [CONFIDENCE] if any("conf" in run.of_attack for run in runs if run.kind == "attack") else []
         notes += [RATES] if any(column.show is rate_cell for column in shown) else []
         notes.append(self.notes(runs))
         notes += [column.note if isinstance(column.note, str) else column.note(runs) for column in shown]
@@ -186,16 +188,17 @@ def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column],
     texts = {column.key: [column.show(row, column.key) for row in rows] for column in (*lead, *columns)}
     texts["differs"] = [text_cell(row, "differs") for row in rows]
     ran = [not _empty_row(row) for row in rows]
-    common, leading = [], []
+    common, leading, shared = [], [], []
     for column in lead:
         values = {value for value, there in zip(texts[column.key], ran, strict=True) if there or value}
         if len(values) > 1:
             leading.append(column)
         elif values - {""}:
-            common.append(f"{heads[column.key]} {values.pop()}")
+            common.append(f"{heads[column.key]} = {values.pop()}")
+            shared.append(column)
     leading = [*lead] if wide else leading
     if not wide:
-        common += [f"clips {_either(texts[column.key])}" for column in columns if column.head == "clips"]
+        common += [f"clips = {_either(texts[column.key])}" for column in columns if column.head == "clips"]
         columns = [column for column in columns if column.head != "clips"]
     differs = [DIFFERS] if any(texts["differs"]) else []
     filled = [column for column in columns if any(texts[column.key])]
@@ -207,7 +210,9 @@ def page(rows: Sequence[Row], lead: Sequence[Column], columns: Sequence[Column],
         texts[ours.key] = [one if there else "not run" for one, there in zip(texts[ours.key], ran, strict=True)]
     shown = [column for column in leading if any(texts[column.key])] + chosen + differs
     grid = {heads.get(column.key, column.head): texts[column.key] for column in shown}
-    return Page(f"Every row: {'; '.join(common)}." if common and not wide else "", grid, shown)
+    if wide or not common:
+        return Page("", grid, shown)
+    return Page(f"In every row: {'; '.join(common)}.", grid, [*shared, *shown])
 
 
 def _head(column: Column, scope: Scope) -> str:

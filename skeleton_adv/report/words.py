@@ -41,7 +41,7 @@ def data_summary(runs: Sequence[Run]) -> str:
     space = f"{' or '.join(sorted({one.space for one in runs}))} {space}" if space.startswith("space") else space
     shapes: dict[str, set[str]] = {}
     for one in runs:
-        shapes.setdefault(one.victim, set()).add(f"T={one.num_frames}, {one.num_classes} classes")
+        shapes.setdefault(one.victim, set()).add(f"T={one.num_frames} frames, {one.num_classes} classes")
     alike = len(set().union(*shapes.values())) == 1
     words = [
         " or ".join(sorted(shape)) if alike else f"{name}: {' or '.join(sorted(shape))}"
@@ -49,7 +49,7 @@ def data_summary(runs: Sequence[Run]) -> str:
     ]
     conf = "/".join(sorted({_number(one.of_attack["conf"]) for one in runs if "conf" in one.of_attack}, key=_size))
     conf = conf if run.kind == "attack" else ""
-    inside = "; ".join([space, *dict.fromkeys(words), *([f"confidence {conf}"] if conf else [])])
+    inside = "; ".join([space, *dict.fromkeys(words), *([f"attack confidence {conf}"] if conf else [])])
     return f"on {run.dataset}{stand_in} ({inside})"
 
 

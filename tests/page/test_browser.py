@@ -147,6 +147,10 @@ def test_leaderboard_sorts_and_filters(reader: Reader) -> None:
     assert sizes == sorted(sizes, reverse=sizes[0] > sizes[-1]) and len(sizes) == 6
     reader.click("[data-sort=attack]")
     assert reader.one("th:has([data-sort=attack])").get_attribute("aria-sort") == "ascending"
+    reader.one("[data-sort=victim]").send_keys(Keys.ENTER)  # the keyboard continues where it was
+    assert reader.run("return document.activeElement.dataset.sort") == "victim"
+    reader.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    assert reader.one("th:has([data-sort=victim])").get_attribute("aria-sort") == "descending"
     reader.choose("Threat model", "linf_10mm")
     assert reader.run("return [...document.querySelectorAll('tr[data-run]')].map((one) => one.dataset.run)") == [
         "utd_mhad/attack/bbb"
@@ -284,7 +288,9 @@ def test_violations_are_found_where_they_are(reader: Reader) -> None:
     reader.click(".measure button[data-kind=bone]")
     assert reader.frame() >= 9
     assert reader.texts(".joints tbody th")[0] == "left elbow"
+    reader.run("document.querySelector(`select[aria-label='Violations of']`).focus()")
     reader.choose("Violations of", "20:0")  # the middle of the spine
+    assert reader.run("return document.activeElement.getAttribute('aria-label')") == "Violations of"
     assert "within" in reader.run("return document.querySelector('.measure button[data-kind=bone]').textContent")
     reader.press(Keys.HOME)
     cells = reader.one("canvas[data-kind=speed]")
@@ -375,6 +381,8 @@ def test_print_is_landscape_and_cuts_nothing(reader: Reader) -> None:
     reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
     reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     right = "(one) => one.getBoundingClientRect().right"
+    shown = "return [...document.querySelectorAll('.board thead button')].map((one) => getComputedStyle(one).display)"
+    assert {*reader.run(shown)} == {"contents"}  # Chromium repeats headings on every page, but not buttons
     edges = reader.run(f"return [...document.querySelectorAll('.board th, .board td, h1')].map({right})")
     reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
@@ -399,6 +407,39 @@ def test_curves_show_their_numbers_and_save_them(reader: Reader) -> None:
     assert len(reader.all(".heat")) == 2
 
 
+def test_every_number_of_the_player_can_be_saved(reader: Reader) -> None:
+    reader.go("player/clip-0")
+    reader.until(lambda: reader.texts(".measure button"))
+    clip = re.sub(
+        r"[^\w.-]+", "_", reader.run("return JSON.parse(document.getElementById('core').textContent).clips[0].name")
+    )
+    reader.click(".strip .note .link")
+    lines = reader.saved(f"{clip}_violations.csv").splitlines()
+    assert lines[0] == "frame,seconds,bone,bone_of,angle_rad,angle_of,speed,speed_of" and len(lines) == 17
+    assert any("left elbow" in line for line in lines[10:])
+    reader.click(".joints .save")
+    assert reader.saved(f"{clip}_joints.csv").splitlines()[1].startswith("left elbow,")
+
+
+def test_every_view_of_the_leaderboard_can_be_saved(reader: Reader, made: list[Run]) -> None:
+    reader.go("leaderboard")
+    reader.click("[data-value=matrix]")
+    reader.click(".results .line .link")
+    assert len(reader.saved("matrix.csv").splitlines()) == 1 + len(attacks(made))
+    reader.click("[data-value=victims]")
+    reader.click(".results .count .link")
+    assert reader.saved("victims.csv").startswith(
+        "dataset,threat,victim,defense,strongest,attacks,clips,worst_case_percent"
+    )
+
+
+def test_names_are_explained_in_place(reader: Reader) -> None:
+    reader.go("leaderboard")
+    reader.choose("Threat model", "linf_10mm")
+    text = reader.texts(".meanings")[0]
+    assert "linf ε" in text and "at most 10 mm" in text and "_small" not in text
+
+
 def test_theme_and_phone(reader: Reader) -> None:
     reader.go("leaderboard")
     before = reader.run("return getComputedStyle(document.body).backgroundColor")
@@ -408,6 +449,12 @@ def test_theme_and_phone(reader: Reader) -> None:
     reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     for section in ("leaderboard", "player/clip-0", "curves", "tables", "about"):
         reader.go(section)
+        assert reader.run("return document.documentElement.scrollWidth") <= 390
+    reader.go("leaderboard")
+    reader.click(".fold")  # the filters unfold
+    assert reader.run("return document.querySelector('.filters').offsetHeight") > 0
+    for view in ("matrix", "victims"):
+        reader.click(f"[data-value={view}]")
         assert reader.run("return document.documentElement.scrollWidth") <= 390
     reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -120,7 +120,7 @@ def test_both_iterates_of_admm_have_separate_rows() -> None:
     runs = [admm(10.0), admm(10.0, attack={"keep": "best"}, identity="def", rows=six_rows(success=True))]
     shown = page(TABLE1, *runs, wide=False)
     shown = shown[shown["β"].eq("10") & shown["goal"].eq("untargeted")]
-    assert shown["iterate"].tolist() == ["best", "last"] and "differs" not in shown
+    assert shown["step returned"].tolist() == ["best", "last"] and "differs" not in shown
     assert [text[-5:] for text in shown["success"]] == ["(6/6)", "(4/6)"]
     assert "released code return the last" in notes(TABLE1, *runs, wide=False)
 
@@ -135,7 +135,7 @@ def test_at_most_ten_columns_by_default_and_the_important_ones_among_them() -> N
     assert always <= {*shown}
     one = page(TABLE1, admm(), wide=False)
     assert {"goal", "β", "success: paper"} <= {*one} and not {"victim", "attack", "clips"} & {*one}
-    assert all(words in one.attrs["common"] for words in ("victim hcn", "attack admm", "clips 6 of 430"))
+    assert all(words in one.attrs["common"] for words in ("victim = hcn", "attack = admm", "clips = 6 of 430"))
     assert one["success"].tolist().count("not run") + one["success: paper"].tolist().count("not run") == 5
     for table, own in by_table([*runs, cw(), transfer("hcn", 0.1), defended(0.01, True, 0.5), certified()]):
         frame = page(table, *own, wide=False)

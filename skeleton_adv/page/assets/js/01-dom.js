@@ -84,6 +84,13 @@ function select(label, values, chosen, changed) {
   return field(label, control);
 }
 
+// Replaces what an element contains; the control that had the focus has it again.
+function redraw(node, ...content) {
+  const focused = document.activeElement, label = node.contains(focused) ? focused.getAttribute("aria-label") : null;
+  node.replaceChildren(...content);
+  if (label) [...node.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === label)?.focus();
+}
+
 function segmented(label, values, chosen, changed) {
   const group = el("div", { class: "segments", role: "group", "aria-label": label });
   for (const [value, text] of values) {

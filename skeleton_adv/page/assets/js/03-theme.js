@@ -27,6 +27,10 @@ function startTheme() {
     show();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+  let chosen;
+  const root = document.documentElement.dataset; // paper is light
+  addEventListener("beforeprint", () => { chosen = root.theme; root.theme = "light"; show(); });
+  addEventListener("afterprint", () => { if (chosen) root.theme = chosen; else delete root.theme; show(); });
   show();
 }
 
@@ -40,6 +44,7 @@ function hue(place) {
   return hues[place % hues.length];
 }
 
+// Neighbours differ in both colour and dashes, and no two of the first 24 lines have both in common.
 function dash(place) {
-  return DASHES[Math.floor(place / HUES.length) % DASHES.length];
+  return DASHES[(place + Math.floor(place / HUES.length)) % DASHES.length];
 }

@@ -6,7 +6,7 @@ const RATES = [
   ["feasible_success_if_right", "Feasible success", "Success within the threat model, or within the limits of the body."],
 ];
 const ALL = "all";
-const board = { view: "list", sort: "feasible_success_if_right", down: true, text: "", metric: "feasible_success_if_right" };
+const board = { view: "list", sort: "feasible_success_if_right", down: true, text: "", metric: "feasible_success_if_right", unfolded: false, explained: false };
 const FILTERS = [["dataset", "Dataset"], ["threat", "Threat model"], ["victim", "Victim"], ["defense", "Defense"], ["attack", "Attack"], ["goal", "Goal"]];
 for (const [name] of FILTERS) board[name] = ALL;
 
@@ -90,10 +90,14 @@ function leaderboard() {
   const bar = el("div", { class: "controls" });
   const list = el("div", { class: "results" });
   const draw = () => {
+    const focused = root.contains(document.activeElement) ? document.activeElement.dataset : {};
     drawFilters(bar, draw);
     const rows = kept();
     const views = { list: drawList, matrix: drawMatrix, victims: drawVictims };
     list.replaceChildren(...views[board.view](rows, draw));
+    // What was drawn again has the focus again, so that the keyboard continues where it was.
+    const same = ["sort", "value", "fold"].filter((name) => name in focused).map((name) => `[data-${name}="${focused[name]}"]`)[0];
+    if (same) root.querySelector(same)?.focus();
     say(`${rows.length} rows`);
   };
   root.append(intro(), bar, list);
@@ -139,10 +143,12 @@ function drawFilters(bar, draw) {
     for (const [name] of FILTERS) board[name] = ALL;
     board.text = "";
     draw();
+    bar.querySelector("input[type=search]").focus();
   } }, "Clear");
+  const fold = el("button", { type: "button", class: "fold", "data-fold": "filters", "aria-expanded": String(board.unfolded), onclick: () => { board.unfolded = !board.unfolded; draw(); } }, used ? "Filter and sort (in use)" : "Filter and sort");
   const views = [["list", "Attacks"], ["matrix", "Matrix"]];
   if (core.victims.length || core.certificates.length) views.push(["victims", "Robust victims"]);
-  bar.replaceChildren(segmented("View", views, board.view, change("view")), el("div", { class: "filters" }, selects, field("Search", search), board.view === "list" ? order : null, clear), ...(threat ? [threat] : []));
+  bar.replaceChildren(segmented("View", views, board.view, change("view")), fold, el("div", { class: `filters ${board.unfolded ? "" : "folded"}` }, selects, field("Search", search), board.view === "list" ? order : null, clear), ...(threat ? [threat] : []));
   if (again) {
     const target = [...bar.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === again);
     if (target) {
@@ -158,17 +164,33 @@ function drawList(rows, draw) {
   const head = el("tr", {}, columns.map(([key, text]) => header(key, text, "", board, draw)),
     several ? header("dataset", "Dataset", "", board, draw) : null,
     RATES.map(([key, text, title]) => header(key, text, title, board, draw)),
-    header("rms_mm", "rms", "Root mean square of the change per joint and frame", board, draw),
+    header("rms_mm", "rms", "The size of the change: the root mean square of the displacement per joint and frame", board, draw),
     header("count", "Clips", "", board, draw));
   const body = el("tbody", {}), order = sorted(rows, board.sort, board.down);
   inPieces(body, order, (row) => listRow(row, several));
   const table = el("table", { class: "board" }, el("caption", { class: "hidden" }, "Attacks"), el("thead", {}, head), body);
   return [el("p", { class: "count" }, `${rows.length} of ${core.attacks.length} rows, one per run of an attack. `,
-    "Numbers are per cent with 95 % intervals and counts; in each bar, the dark part is the interval. Open a row to see how it was made. ",
-    "“_small” is a network at a quarter of its width, and “s0” is the seed of its training. ",
-    rows.length > 60 ? el("span", {}, "To print, filter first: a page takes about 25 rows. ") : null,
+    "Numbers are per cent with 95 % intervals and counts; in each bar, the part in another shade is the interval. Open a row to see how it was made. ",
     el("button", { type: "button", class: "link", onclick: () => download("leaderboard.csv", boardCsv(rows)) }, "Download as CSV")),
-  rows.length ? el("div", { class: "scroll" }, table) : el("p", { class: "empty" }, "No attack fits these filters.")];
+  rows.length ? meanings(rows) : null, rows.length ? el("div", { class: "scroll" }, table) : el("p", { class: "empty" }, "No attack fits these filters.")].filter(Boolean);
+}
+
+// What the names in these rows mean.
+function meanings(rows) {
+  const found = Object.fromEntries(RATES.map(([, name, title]) => [name, title]));
+  const has = (wanted) => rows.some((row) => wanted.test(row.attack)), victim = (wanted) => rows.some((row) => wanted.test(row.victim));
+  found.rms = "The size of the change: the root mean square of the displacement per joint and frame. It counts three coordinates together, so it can be up to √3 times the limit on one coordinate.";
+  if (has(/linf/)) found["linf ε"] = "No coordinate of a joint moves by more than ε.";
+  if (has(/l2/)) found["l2 ε"] = "The whole change of a clip is at most ε long (ℓ2 norm).";
+  if (has(/β=/)) found["β"] = "The weight of the attack's penalty on violated limits of the body.";
+  if (rows.some((row) => row.surrogate)) found["made on …"] = "The clips were made on that network and are judged by the victim (transfer).";
+  if (rows.some((row) => row.weak)) found["⚠"] = "The rows show signs that the attack is weaker than it could be; open the row to read them.";
+  if (victim(/_small/)) found["_small"] = "A network at a quarter of its width.";
+  if (victim(/_whole/)) found["_whole"] = "A network that reads the whole clip.";
+  if (victim(/ s\d/)) found["s0, s1, …"] = "The seed of the victim's training.";
+  if (victim(/σ=/)) found["σ"] = "The noise that the victim was trained with.";
+  for (const name of [...new Set(rows.map((row) => row.threat))].sort()) if (core.threats[name]) found[name] = `${threatText(name)}.`;
+  return el("details", { class: "meanings", open: board.explained, ontoggle: (event) => { board.explained = event.target.open; } }, el("summary", {}, "What the names and numbers mean"), pairs(found));
 }
 
 function weakSign(text = "This attack may be weaker than it could be") {
@@ -182,11 +204,28 @@ function clipCount(text) {
 }
 
 // The first rows at once, the others while the page is already seen.
-function inPieces(body, rows, draw, first = 30) {
-  body.append(...rows.slice(0, first).map(draw));
-  body.dataset.rows = Math.min(first, rows.length);
-  if (rows.length > first) setTimeout(() => inPieces(body, rows.slice(first), draw, 60), 16);
-  else body.dataset.complete = "";
+function inPieces(body, rows, draw) {
+  let drawn = 0;
+  const more = (count) => {
+    body.append(...rows.slice(drawn, drawn + count).map(draw));
+    drawn += count;
+    if (drawn < rows.length) return;
+    body.dataset.complete = "";
+    removeEventListener("beforeprint", all);
+  };
+  const all = () => more(rows.length);
+  const next = () => { if (drawn < rows.length) { more(60); afterPaint(next); } };
+  addEventListener("beforeprint", all); // paper shows every row
+  more(30);
+  afterPaint(next);
+}
+
+// Once the browser has painted what there is; a hidden page paints nothing, so not later than in 0.3 s.
+function afterPaint(act) {
+  let done = false;
+  const once = () => { if (!done) { done = true; act(); } };
+  requestAnimationFrame(() => setTimeout(once, 0));
+  setTimeout(once, 300);
 }
 
 function listRow(row, several) {
@@ -224,7 +263,8 @@ function drawMatrix(rows, draw) {
   }
   const tables = [...groups].map(([title, own]) => el("section", {}, el("h3", {}, title), matrixOf(title, own)));
   const note = el("p", { class: "count" }, "Each cell is the strongest run of an attack on a victim; a small number says how many runs there are. ⚠: this run shows signs that the attack is weaker than it could be. Open a cell to see its runs.");
-  return [el("div", { class: "line" }, metric, scale()), note, ...(tables.length ? tables : [el("p", { class: "empty" }, "No attack fits these filters.")])];
+  const save = el("button", { type: "button", class: "link", onclick: () => download("matrix.csv", boardCsv(rows.filter((one) => one.run))) }, "Download as CSV");
+  return [el("div", { class: "line" }, metric, scale(), save), note, ...(tables.length ? tables : [el("p", { class: "empty" }, "No attack fits these filters.")])];
 }
 
 function scale() {
@@ -269,7 +309,14 @@ function drawVictims(rows, draw) {
   const certified = core.certificates.filter((row) => fits(row, ["dataset", "defense"]) && fitsSearch(row));
   if (certified.length) found.push(el("section", {}, el("h3", {}, "Certified accuracy by radius (ℓ2)"), certifiedTable(certified)));
   return [el("p", { class: "count" }, "Accuracy in the worst case: take the clips that every counted attack attacks and that the victim gets right before. The number is the share of them that it still gets right under each of these attacks. The most robust victim is first. "),
-    el("p", { class: "count" }, "Only attacks count that see all of the victim (white box, or adaptive to its defense), within this threat model, on at least half as many clips as the longest of them. Attacks made on another network (transfer) and attacks that see scores or labels only do not count, and neither do victims that draw noise. ⚠: an attack that counts shows signs that it is weaker than it could be, so the victim may be less robust than it seems."), ...found];
+    el("p", { class: "count" }, "Only attacks count that see all of the victim (white box, or adaptive to its defense), within this threat model, on at least half as many clips as the longest of them. Attacks made on another network (transfer) and attacks that see scores or labels only do not count, and neither do victims that draw noise. ⚠: an attack that counts shows signs that it is weaker than it could be, so the victim may be less robust than it seems. ",
+      el("button", { type: "button", class: "link", onclick: () => download("victims.csv", victimsCsv(victims)) }, "Download as CSV")), ...found];
+}
+
+function victimsCsv(rows) {
+  const names = ["dataset", "threat", "victim", "defense", "strongest", "attacks", "clips"], rates = ["worst_case", "autoattack", "strongest_success"];
+  return csv([[...names, ...rates.flatMap((key) => [`${key}_percent`, `${key}_low`, `${key}_high`])],
+    ...rows.map((row) => [...names.map((name) => row[name]), ...rates.flatMap((key) => [row[key].value, row[key].low, row[key].high])])]);
 }
 
 function victimTable(title, rows) {

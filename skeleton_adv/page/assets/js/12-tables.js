@@ -20,7 +20,7 @@ function tableView(table) {
     el("p", { class: "note wide" }, table.about),
     table.further.map((more, place) => [el("h3", {}, more.heading), more.common ? el("p", {}, more.common) : null, grid(more.heads, more.rows, [], `${table.dataset}_${table.name}_${place + 1}`)]),
     table.weak.length ? [el("h3", {}, "Signs that an attack is weaker than it could be"), el("ul", {}, table.weak.map((text) => el("li", {}, text)))] : null,
-    el("details", {}, el("summary", {}, `Made by ${table.commands.length} commands`), el("pre", {}, table.commands.join("\n"))));
+    el("details", {}, el("summary", {}, `Made by ${table.commands.length} command${table.commands.length === 1 ? "" : "s"}`), el("pre", {}, table.commands.join("\n"))));
 }
 
 function grid(heads, rows, runs, name) {
@@ -38,11 +38,11 @@ function grid(heads, rows, runs, name) {
       });
     }
     head.replaceChildren(...heads.map((text, at) => el("th", { scope: "col", "aria-sort": state.at === at ? (state.down ? "descending" : "ascending") : "none" },
-      el("button", { type: "button", onclick: () => { state.down = state.at === at && !state.down; state.at = at; draw(); } }, text, el("span", { "aria-hidden": "true" }, state.at === at ? (state.down ? " ↓" : " ↑") : "")))));
+      el("button", { type: "button", onclick: () => { state.down = state.at === at && !state.down; state.at = at; draw(); head.children[at].firstChild.focus(); } }, text, el("span", { "aria-hidden": "true" }, state.at === at ? (state.down ? " ↓" : " ↑") : "")))));
     body.replaceChildren(...order.map((at) => {
       const own = runs[at] || [];
       return el("tr", { class: own.length ? "linked" : "", onclick: () => { if (own.length && !String(getSelection())) openRuns(own); } },
-        rows[at].map((text, column) => el("td", {}, column === 0 && own.length ? el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); openRuns(own); } }, text || "open") : text)));
+        rows[at].map((text, column) => el("td", { class: text.length > 44 ? "long" : null }, column === 0 && own.length ? el("button", { type: "button", class: "open", onclick: (event) => { event.stopPropagation(); openRuns(own); } }, text || "open") : text)));
     }));
   };
   draw();

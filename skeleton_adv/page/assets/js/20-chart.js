@@ -1,6 +1,8 @@
 // Charts of lines as SVG: the pointer, or the arrow keys, show the numbers.
 
-const BOX = { width: 760, height: 400, left: 58, right: 16, top: 14, bottom: 48 };
+const WIDE = { width: 760, height: 400, left: 58, right: 16, top: 14, bottom: 48 };
+const NARROW = { width: 400, height: 340, left: 52, right: 10, top: 10, bottom: 46 }; // on a phone
+let BOX = WIDE;
 
 function ticks(low, high, count) {
   const rough = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(rough));
@@ -11,11 +13,11 @@ function ticks(low, high, count) {
 }
 
 function lineChart(chart) {
+  BOX = innerWidth > 720 ? WIDE : NARROW;
   const shown = new Set(chart.lines.map((_, at) => at));
-  if (chart.lines.length > 8) {
-    const last = (line) => line.y.at(-1);
-    const order = chart.lines.map((_, at) => at).sort((a, b) => last(chart.lines[b]) - last(chart.lines[a]));
-    for (const at of order.slice(6)) shown.delete(at);
+  if (chart.lines.length > 8) { // only the six that end highest, which are also first in the legend
+    chart = { ...chart, lines: [...chart.lines].sort((a, b) => b.y.at(-1) - a.y.at(-1)) };
+    for (let at = 6; at < chart.lines.length; at++) shown.delete(at);
   }
   const frame = svg("svg", { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "img", tabindex: "0", "aria-label": `${chart.title}. ${chart.y} by ${chart.x}. Arrow keys read the values; the data can be downloaded.` });
   const legend = el("div", { class: "legend" });

@@ -12,9 +12,11 @@ async function curvesView(wanted) {
     history.replaceState(null, "", `#curves/${charts[at].name}`);
     place.replaceChildren(chartView(charts[at]));
   };
+  const size = (chart) => (chart.lines || chart.cells).length;
   const pick = (kind, first) => {
     const own = charts.map((chart, at) => [at, chart]).filter(([, chart]) => chart.kind === kind);
-    const at = first ?? own[0][0];
+    const fullest = own.reduce((a, b) => (size(b[1]) > size(a[1]) ? b : a));
+    const at = first ?? fullest[0];
     choose.replaceChildren(own.length > 1 ? select("Chart", own.map(([one, chart]) => [String(one), `${chart.dataset}: ${chart.title.replace(/^[^:]*: /, "")}`]), String(at), (value) => show(Number(value))) : "");
     show(at);
   };

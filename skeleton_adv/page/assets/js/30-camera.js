@@ -16,10 +16,13 @@ class Camera {
 
   scale(factor) { this.zoom = Math.max(0.3, Math.min(8, this.zoom * factor)); }
 
-  // The screen's x and y of a point, and how large a metre is there; `box` is the pane, `radius` what fits into it.
-  lens(box, target, radius) {
+  // The screen's x and y of a point, and how large a metre is there; `box` is the pane, `extent` what fits into it:
+  // the radius of a clip, and its half width (from any side) and half height.
+  lens(box, target, { radius, wide, tall }) {
     const cy = Math.cos(this.yaw), sy = Math.sin(this.yaw), cp = Math.cos(this.pitch), sp = Math.sin(this.pitch);
-    const away = radius * 3.4, focus = Math.min(box.width, box.height) * 0.47 / radius * away * this.zoom;
+    const away = radius * 3.4, tilt = Math.abs(sp) * wide;
+    const fit = Math.min(box.width * 0.43 / wide, box.height * 0.42 / (Math.abs(cp) * tall + tilt));
+    const focus = fit * away * this.zoom;
     const middle = [box.left + box.width / 2, box.top + box.height / 2];
     return (p) => {
       const x = p[0] - target[0], y = p[1] - target[1], z = p[2] - target[2];

@@ -87,8 +87,8 @@ function allJoints(clip) {
 // A multiple of a limit as the quantity itself.
 function quantity(clip, kind, ratio) {
   const limit = clip.limits[kind], capped = ratio >= 655 ? "> " : "";
-  if (kind === "angle") return `${capped}${(ratio * limit).toPrecision(3)} rad`;
-  return `${capped}${(100 * ratio * limit).toPrecision(3)} %`;
+  if (kind === "angle") return `${capped}${Number((ratio * limit).toPrecision(3))} rad`;
+  return `${capped}${Number((100 * ratio * limit).toPrecision(3))} %`;
 }
 
 function limitText(clip, kind) {
@@ -127,4 +127,5 @@ function place(clip) {
   clip.floor = feet[Math.floor(feet.length * 0.2)];
   clip.middle = low.map((one, axis) => (one + high[axis]) / 2);
   clip.radius = Math.max(0.05, Math.hypot(high[0] - low[0], high[1] - low[1], high[2] - low[2]) / 2);
+  clip.extent = { radius: clip.radius, wide: Math.max(0.05, Math.hypot(high[0] - low[0], high[2] - low[2]) / 2), tall: Math.max(0.05, (high[1] - low[1]) / 2) };
 }

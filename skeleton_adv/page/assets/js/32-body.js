@@ -41,17 +41,20 @@ function drawShadow(pen, lens, clip, values, frame, ink) {
   if (clip.flat) return;
   pen.strokeStyle = ink.shadow;
   pen.lineCap = "round";
+  pen.lineJoin = "round";
   for (let person = 0; person < clip.people; person++) {
+    let size = 0;
+    pen.beginPath(); // one path for a body, so that its shadow is not darker where bones overlap
     for (const [joint, parent] of clip.bones) {
       if (!clip.there(frame, joint, person) || !clip.there(frame, parent, person)) continue;
       const a = clip.point(values, frame, joint, person), b = clip.point(values, frame, parent, person);
       const p = lens([a[0], clip.floor, a[2]]), q = lens([b[0], clip.floor, b[2]]);
-      pen.lineWidth = 0.05 * p[2] * bodySize(clip);
-      pen.beginPath();
+      size = Math.max(size, p[2]);
       pen.moveTo(p[0], p[1]);
       pen.lineTo(q[0], q[1]);
-      pen.stroke();
     }
+    pen.lineWidth = 0.06 * size * bodySize(clip);
+    pen.stroke();
   }
 }
 
@@ -133,25 +136,27 @@ function drawJoint(pen, clip, { p, joint, person }, look, ink, size) {
 }
 
 function drawArrows(pen, lens, clip, frame, times, ink) {
-  pen.strokeStyle = pen.fillStyle = ink.adversarial;
-  pen.lineWidth = 1.6;
+  pen.lineJoin = pen.lineCap = "round";
   for (let person = 0; person < clip.people; person++) {
     for (let joint = 0; joint < clip.joints_count; joint++) {
       if (!clip.there(frame, joint, person)) continue;
       const a = clip.point(clip.clean, frame, joint, person), b = clip.point(clip.adversarial, frame, joint, person);
       const p = lens(a), q = lens(a.map((one, axis) => one + times * (b[axis] - one)));
       const far = Math.hypot(q[0] - p[0], q[1] - p[1]);
-      if (far < 2) continue;
-      const tipSize = Math.min(7, far * 0.5), ux = (q[0] - p[0]) / far, uy = (q[1] - p[1]) / far;
+      if (far < 4) continue;
+      const tipSize = Math.min(8, far * 0.45), ux = (q[0] - p[0]) / far, uy = (q[1] - p[1]) / far;
       pen.beginPath();
       pen.moveTo(p[0], p[1]);
-      pen.lineTo(q[0] - ux * tipSize, q[1] - uy * tipSize);
-      pen.stroke();
-      pen.beginPath();
-      pen.moveTo(q[0], q[1]);
-      pen.lineTo(q[0] - ux * tipSize - uy * tipSize * 0.5, q[1] - uy * tipSize + ux * tipSize * 0.5);
-      pen.lineTo(q[0] - ux * tipSize + uy * tipSize * 0.5, q[1] - uy * tipSize - ux * tipSize * 0.5);
-      pen.fill();
+      pen.lineTo(q[0], q[1]);
+      pen.lineTo(q[0] - ux * tipSize - uy * tipSize * 0.55, q[1] - uy * tipSize + ux * tipSize * 0.55);
+      pen.lineTo(q[0] - ux * tipSize + uy * tipSize * 0.55, q[1] - uy * tipSize - ux * tipSize * 0.55);
+      pen.lineTo(q[0], q[1]);
+      for (const [shade, width] of [[ink.stage, 4], [ink.ink, 1.6]]) { // a halo, so that it is seen on a bone
+        pen.strokeStyle = pen.fillStyle = shade;
+        pen.lineWidth = width;
+        pen.stroke();
+        pen.fill();
+      }
     }
   }
 }

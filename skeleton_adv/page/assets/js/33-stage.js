@@ -97,7 +97,7 @@ class Stage {
       pen.beginPath();
       pen.rect(box.left, 0, each, height);
       pen.clip();
-      const lens = this.camera.lens(box, pane.clip.middle, pane.clip.radius);
+      const lens = this.camera.lens(box, pane.clip.middle, pane.clip.extent);
       pane.lens = lens;
       drawFloor(pen, lens, pane.clip, ink);
       pane.paint(pen, lens, ink);

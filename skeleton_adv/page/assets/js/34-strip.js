@@ -16,8 +16,20 @@ class Strip {
     this.joint = joint;
     this.canvases = {};
     this.rows.replaceChildren(...MEASURES.map((kind) => this.row(kind)),
-      el("p", { class: "note" }, `Height and colour: how many times the limit, on a logarithmic scale from 1 to ${TOP}; each bar is a frame.`));
+      el("p", { class: "note" }, `Height and colour: how many times the limit, on a logarithmic scale from 1 to ${TOP}; each bar is a frame. `,
+        el("button", { type: "button", class: "link", onclick: () => download(`${clip.name}_violations.csv`, this.csv()) }, "Download as CSV")));
     this.draw(0);
+  }
+
+  // The worst entry of each frame: the quantity itself, in radians for an angle, otherwise as a share.
+  csv() {
+    const { clip } = this, worst = Object.fromEntries(MEASURES.map((kind) => [kind, this.worst(kind)]));
+    const cells = (kind, frame) => {
+      const one = worst[kind][frame];
+      return [Number((one.ratio * clip.limits[kind]).toPrecision(4)), entryName(clip, kind, one.entry, one.person)];
+    };
+    return csv([["frame", "seconds", "bone", "bone_of", "angle_rad", "angle_of", "speed", "speed_of"],
+      ...Array.from({ length: clip.frames }, (_, frame) => [frame + 1, Number((frame * clip.dt).toFixed(4)), ...MEASURES.flatMap((kind) => cells(kind, frame))])]);
   }
 
   worst(kind) {

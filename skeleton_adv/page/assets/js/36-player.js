@@ -67,7 +67,7 @@ class Player {
     const others = core.clips.filter((clip) => clip.id !== this.clip.id && clip.name === this.clip.name && clip.dataset === this.clip.dataset && clip.attacked);
     const compare = others.length ? select("Compare with", [["", "the clean clip"], ...others.map((clip) => [clip.id, clip.attack])], this.other ? this.other.id : "", (value) => this.compare(value)) : null;
     const blind = core.clips.some((clip) => clip.attacked) ? el("button", { type: "button", onclick: () => { this.clock.play(false); go("study"); } }, "Blind test: which one is attacked?") : null;
-    this.top.replaceChildren(el("div", { class: "filters" }, field("Clip", control), compare,
+    redraw(this.top, el("div", { class: "filters" }, field("Clip", control), compare,
       this.clip.adversarial ? segmented("Layout", [["side", "side by side"], ["over", "overlaid"]], this.mode, (value) => { this.mode = value; this.arrange(); }) : null, blind));
   }
 
@@ -108,7 +108,7 @@ class Player {
     if (clip.clean_pred) facts["before the attack"] = clip.clean_pred + (wrong ? " (was wrong already)" : "");
     if (clip.adv_pred) facts["after the attack"] = clip.adv_pred;
     if (clip.rms) facts.change = `${clip.rms} rms, ℓ2 ${clip.l2}${clip.changed ? "" : ": the attack left the clip as it was"}`;
-    if (clip.feasible !== undefined) facts["within the limits of its run"] = clip.feasible ? "yes" : "no";
+    if (clip.feasible !== undefined) facts["obeys every limit"] = clip.feasible ? "yes" : "no";
     if (clip.threat) facts["threat model"] = threatText(clip.threat);
     facts.frames = `${clip.frames}, ${clip.timed ? `${(1 / clip.dt).toFixed(1)} per second` : "rate not known"}`;
     return el("div", { class: "panel" }, el("h2", {}, clipTitle(clip)), el("p", {}, clip.attack), pairs(facts),
@@ -121,7 +121,7 @@ class Player {
     if (!this.clip.adversarial) return;
     const code = (one) => `${one.joint}:${one.person}`;
     const all = allJoints(this.clip), names = all.map((one) => [code(one), jointName(this.clip, one.joint, one.person)]).sort((a, b) => a[1].localeCompare(b[1]));
-    this.which.replaceChildren(select("Violations of", [["", "all joints"], ...names], this.joint === null ? "" : code(this.joint), (value) => this.choose(all.find((one) => code(one) === value) ?? null)), this.scale);
+    redraw(this.which, select("Violations of", [["", "all joints"], ...names], this.joint === null ? "" : code(this.joint), (value) => this.choose(all.find((one) => code(one) === value) ?? null)), this.scale);
     const swatch = (ratio, text) => el("span", { class: "swatch" }, el("i", { "--swatch": severityColour(ratio, colour("within")) }), text);
     this.scale.replaceChildren(...[swatch(1, "within the limit"), swatch(1.5, "beyond it"), swatch(8, "8 × the limit"), swatch(TOP, `${TOP} × the limit or more`)]);
   }
@@ -158,7 +158,7 @@ class Player {
 
   overlay(other) {
     const { clip } = this;
-    return { title: other ? `${clip.attack} (orange) over ${other.attack} (blue)` : "Adversarial (orange) over clean (blue)", note: "", clip, tone: "",
+    return { title: other ? `${clip.attack} (orange) over ${other.attack} (blue)` : "Adversarial over clean (blue)", note: "", clip, tone: "",
       now: () => ({ frame: this.clock.frame, values: clip.adversarial }), tell: (joint, person) => this.tell(clip, joint, person),
       paint: (pen, lens, ink) => {
         const frame = this.clock.frame;
