@@ -1,7 +1,7 @@
 """Inject every fault that the program must survive; writes outputs/reference/faults.md; takes about an hour.
 
     python scripts/faults.py                   # all of them, as root on Linux (disks are mounted)
-    python scripts/faults.py --few --only kill # a tenth of some of them
+    python scripts/faults.py --only kill       # some of them; the file keeps its other rows
 
 The faults themselves are in tests/faults. Exit code 1 if one of them ended badly.
 """
@@ -31,9 +31,8 @@ OUT = ROOT / "outputs/reference/faults.md"
 HEAD = """# Faults
 Each fault was injected into commands on a small dataset and a small network, and the same command was run again
 afterwards. *Bad ends* are tracebacks, lost or repeated rows, files that differ from those of an uninterrupted run,
-changes of a file that change a number unnoticed, inputs that take longer than 10 s
-of a core, and memory beyond twice the input
-plus 300 MB. This file is written by `python scripts/faults.py`; `make test` injects a small part of the faults.
+changes of a file that change a number unnoticed, inputs that take longer than 10 s of a core, and memory beyond twice
+the input plus 300 MB. This file is written by `python scripts/faults.py`; `make test` injects a small part of them.
 
 """
 
@@ -65,15 +64,19 @@ def faults(place: Place, folder: Path, share: float) -> dict[str, Callable[[], I
     return groups
 
 
-def table(outcomes: list[Outcome], missing: list[str]) -> str:
-    """The table of all faults in Markdown."""
+def table(outcomes: list[Outcome], missing: list[str], before: str = "") -> str:
+    """The table of all faults in Markdown; rows of the file ``before`` stay if their fault was not injected again."""
+    again = {f"| {one.fault} | {one.where} |" for one in outcomes}
+    kept = [line for line in before.splitlines() if line.startswith("| ") and line.count(" | ") == 5][2:]
+    kept = [line for line in kept if not line.startswith(tuple(again))]
+    ends = [line for line in before.splitlines() if line.startswith("- ")]
+    ends = [end for end in ends if not any(end.startswith(f"- {one.fault}, {one.where}: ") for one in outcomes)]
     head = ("fault", "in", "injected", "what happened", "bad ends", "seconds")
-    rows = [head, ("---",) * len(head), *(tuple(map(str, outcome.row())) for outcome in outcomes)]
-    text = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    total, bad = sum(one.injected for one in outcomes), sum(len(one.wrong) for one in outcomes)
-    text += f"\n{total:,} faults were injected; {bad} ended badly.\n"
-    for one in outcomes:
-        text += "".join(f"- {one.fault}, {one.where}: {why}\n" for why in one.wrong)
+    rows = [f"| {' | '.join(map(str, one.row()))} |" for one in outcomes]
+    ends += [f"- {one.fault}, {one.where}: {why}" for one in outcomes for why in one.wrong]
+    lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |", *kept, *rows]
+    total, bad = (sum(int(line.split(" | ")[column]) for line in lines[2:]) for column in (2, 4))
+    text = "\n".join([*lines, "", f"{total:,} faults were injected; {bad} ended badly.", *ends, ""])
     if missing:
         text += f"\nNot injected here, since disks can be mounted only by root on Linux: {', '.join(missing)}.\n"
     return text + f"\nPython {platform.python_version()}, torch {torch.__version__}, {platform.system()}.\n"
@@ -99,7 +102,8 @@ def main() -> int:
                 print(*outcome.row(), *outcome.wrong, sep=" | ", flush=True)
                 outcomes.append(outcome)
         missing = [] if storage.can_mount() else ["full disk", "read-only folder"]
-        print(write_whole(given.out, HEAD + table(outcomes, missing)))
+        before = given.out.read_text() if given.only and given.out.exists() else ""
+        print(write_whole(given.out, HEAD + table(outcomes, missing, before)))
     return int(any(outcome.wrong for outcome in outcomes))
 
 

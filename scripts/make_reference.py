@@ -224,7 +224,7 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
         yield f"experiment=benchmark_black_box {own}"
         yield f"experiment=benchmark attack=square,one_joint_de threat=linf_10mm {own}"
     yield f"experiment=benchmark_least attack=cw_l0 model=hcn {data}{THIRTY}"
-    yield f"experiment=benchmark_least attack=ddn,ddn_margin,fmn,deepfool,cw,lbfgs,fab model=hcn {data}{HUNDRED}"
+    yield f"experiment=benchmark_least attack=ddn,ddn_margin,fmn,deepfool,cw,cw_fast,lbfgs,fab model=hcn {data}{HUNDRED}"
     yield f"experiment=benchmark attack={ON_HCN} model=hcn {data}{HUNDRED}"
     for attacks in BUDGETED:
         yield f"experiment=benchmark attack={attacks} model=hcn model.seed=1,2 {data}{HUNDRED}"

@@ -28,6 +28,7 @@ from skeleton_adv.command.compose import (
 )
 from skeleton_adv.command.help import help_text
 from skeleton_adv.command.options import CONF, option_files
+from skeleton_adv.core.ending import shortened
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.core.ranges import nearest
 
@@ -429,7 +430,7 @@ def explained(error: BaseException, arguments: Sequence[str] = ()) -> str:
             text = f"the disk is full: no space is left{where}; free some and run the same command again"
         keys = _keys_of(error.filename, list(arguments)) if isinstance(error.filename, str | Path) else []
         text += f"; {_or(keys)} can name another folder" if keys else ""
-    return text
+    return shortened(text)
 
 
 def _keys_of(filename: str | Path, arguments: list[str]) -> list[str]:

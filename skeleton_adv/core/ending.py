@@ -1,11 +1,23 @@
 """The end of a command that fails: one line and an exit code."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from skeleton_adv.core.errors import UserError
+
+LONG = 400  # characters of one word in an error
+
+
+def shortened(text: str) -> str:
+    """The text of an error with its very long words, such as a damaged value, cut in the middle."""
+
+    def cut(word: re.Match[str]) -> str:
+        return f"{word[0][:60]}...({len(word[0])} characters)...{word[0][-20:]}"
+
+    return re.sub(rf"\S{{{LONG},}}", cut, text)
 
 
 @contextmanager
@@ -23,5 +35,5 @@ def one_line(interrupted: str = "interrupted") -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shortened(str(error))}", file=sys.stderr)
         sys.exit(2)
