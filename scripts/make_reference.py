@@ -207,7 +207,7 @@ def benchmark(data: str, graphs: tuple[str, ...]) -> Iterator[str]:
     everyone = f"model={','.join((*VICTIMS, *graphs))} {data}{FIFTY}"  # a surrogate's clips serve all victims
     for surrogate in SURROGATES:
         yield f"experiment=benchmark_transfer model@surrogate={surrogate} {everyone}"
-        # RobustBenchHAR's code; its MIG, with 4,005 passes a clip, is beyond the limit of 1,000.
+        # RobustBenchHAR's code; its MIG, with 4,005 passes per clip, is beyond the limit of 1,000.
         yield f"experiment=benchmark_transfer attack=dim_released model@surrogate={surrogate} {everyone}"
         for training in ("tasar", "ba"):  # the posterior of the same surrogate
             yield f"task=train training={training} model={surrogate} {data}"
