@@ -82,7 +82,7 @@ def hydra_and_torch_are_imported_only_where_allowed(path: Path) -> None:
     if place == "tasks":
         own = f"skeleton_adv.tasks.{path.stem}"
         tasks = {f"skeleton_adv.tasks.{file.stem}" for file in (PACKAGE / "tasks").glob("*.py")}
-        steps = {f"skeleton_adv.tasks.{name}" for name in ("fitting", "judged", "resume", "saved", "weights")}
+        steps = {f"skeleton_adv.tasks.{name}" for name in ("fitting", "judged", "resume", "saved", "sizing", "weights")}
         assert path.name == "__init__.py" or not {n.rpartition(".")[0] for n in names} & (tasks - steps - {own})
 
 

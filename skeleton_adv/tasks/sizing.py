@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
@@ -13,15 +13,22 @@ from skeleton_adv.core.memory import free_memory, has_run_out
 from skeleton_adv.core.progress import log
 from skeleton_adv.data.clips import Prepared, load_batch
 from skeleton_adv.models.victim import Victim
-
-if TYPE_CHECKING:
-    from skeleton_adv.tasks.attack import Task
+from skeleton_adv.tasks.resume import Plan
 
 LARGEST = {"cpu": 64, "cuda": 1024}  # larger chunks would save no time
 SHARE = 0.25  # of the free memory for what a forward pass keeps; the backward pass and the attack need the rest
 
 
-def attacked_in_memory(task: "Task", job: Job, prepared: Prepared) -> Path:
+class Sizable(Protocol):
+    """An attack whose number of clips per chunk can be chosen."""
+
+    def of_size(self, size: int) -> "Sizable": ...
+    def attacked(self, job: Job, prepared: Prepared) -> Path: ...
+    def plan(self, job: Job, prepared: Prepared) -> Plan: ...
+    def attacked_network(self, job: Job, prepared: Prepared, device: str) -> Victim: ...
+
+
+def attacked_in_memory(task: Sizable, job: Job, prepared: Prepared) -> Path:
     """Run an attack with ``batch_size=auto``; half as many clips at once if memory runs out before the first row."""
     size = size_of(task, job, prepared)
     while True:
@@ -40,7 +47,7 @@ def attacked_in_memory(task: "Task", job: Job, prepared: Prepared) -> Path:
         size //= 2
 
 
-def size_of(task: "Task", job: Job, prepared: Prepared) -> int:
+def size_of(task: Sizable, job: Job, prepared: Prepared) -> int:
     """The clips per chunk: those of the run if it has begun, otherwise as many as fit, in chunks of one size."""
     plan = task.of_size(1).plan(job, prepared)
     for begun in sorted(plan.folder.path.parent.glob("*/begun.json")):

@@ -77,11 +77,16 @@ def clips(skeleton: Skeleton, persons: int, n: int = 4, dtype: torch.dtype = tor
     return make_batch(n=n, t=16, m=persons, skeleton=skeleton, dtype=dtype).x
 
 
+def assert_equal_up_to_rounding(first: Tensor, second: Tensor) -> None:
+    """On some CPUs, rounding depends on the place of a tensor in memory."""
+    torch.testing.assert_close(first, second, rtol=0, atol=1e-4 * float(second.detach().abs().max()))
+
+
 @pytest.mark.cases(12)
 @turns
 @torch.no_grad()
 def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skeleton, persons: int) -> None:
-    """In evaluation mode, they are bit-equal at a fixed shape and nearly equal at any shape."""
+    """In evaluation mode, they are equal up to rounding at any shape."""
     network, x = network_of(name, skeleton, persons), clips(skeleton, persons)
     logits = network(x)
     assert logits.shape == (4, network.num_classes or logits.shape[1]) and network.num_classes in (5, None)
@@ -89,7 +94,7 @@ def test_logits_of_a_clip_do_not_depend_on_other_clips(name: str, skeleton: Skel
     assert logits.isfinite().all() and logits.dtype == torch.float32
     assert not torch.allclose(logits[0], logits[1], rtol=0, atol=1e-4)
     order = [2, 0, 3, 1]
-    assert torch.equal(network(x[order]), logits[order])  # bits that a repetition changes are not equal here either
+    assert_equal_up_to_rounding(network(x[order]), logits[order])
     torch.testing.assert_close(network(x[1:2]), logits[1:2], rtol=1e-4, atol=1e-4)
 
 
@@ -153,7 +158,7 @@ def test_features_are_named_layers_the_last_of_them_the_logits(name: str, person
         turned = network.features(x[[2, 0, 3, 1]])
     for key, by_person in layers.items():
         assert found[key].shape[: 1 + by_person] == ((4, persons) if by_person else (4,))
-        assert torch.equal(turned[key], found[key][[2, 0, 3, 1]])
+        assert_equal_up_to_rounding(turned[key], found[key][[2, 0, 3, 1]])
         (gradient,) = torch.autograd.grad(found[key].square().sum(), x, retain_graph=True)
         assert gradient.isfinite().all() and gradient.abs().max() > 0
 

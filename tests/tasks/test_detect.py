@@ -94,14 +94,24 @@ def test_clips_of_the_target_class_are_no_examples_of_a_targeted_attack(
     made: tuple[Path, list[str], Path, Path],
 ) -> None:
     targeted = made[3]
-    detection(made, "detector=mlp", "detector.epochs=1", "seed=7", f"fit_on=[{targeted}]", judged=targeted)
+    theirs = pd.read_csv(targeted / "records.csv")
+    theirs["aimed"] = theirs["label"] != theirs["target"]
+    theirs["fooled"] = theirs["clean_correct"] & (theirs["adv_pred"] == theirs["target"])
+
+    def learnt(subject: str) -> pd.DataFrame:
+        """The rows of the clips on which the detector is trained; rows are in the order of execution."""
+        own = theirs[theirs["name"].str.contains(f"_{subject}_")]
+        return own.iloc[detect.held_out([*range(len(own))])[0]]
+
+    # Rounding decides on which subject's clips the weak attack succeeds.
+    pairs = (("s2", "s4"), ("s4", "s2"))
+    subject, other = next(pair for pair in pairs if learnt(pair[0])[["fooled", "aimed"]].all(axis=1).any())
+    parts = [f"fit_clips='*_{subject}_*'", f"judged_clips='*_{other}_*'"]
+    detection(made, "detector=mlp", "detector.epochs=1", "seed=7", f"fit_on=[{targeted}]", *parts, judged=targeted)
     (path,) = [one for one in (made[0] / "checkpoint").rglob("mlp_*.json") if '"seed": 7' in one.read_text()]
-    facts, theirs = json.loads(path.read_text()), pd.read_csv(targeted / "records.csv")
-    fit = theirs[theirs["name"].str.contains("_s2_")]  # rows are in the order of execution
-    fit = fit.iloc[detect.held_out([*range(len(fit))])[0]]
-    fooled = fit["clean_correct"] & (fit["adv_pred"] == fit["target"])
-    aimed = fit["label"] != fit["target"]
-    assert (fooled & ~aimed).any() and facts["adversarial"] == [(fooled & aimed).sum()]
+    facts, fit = json.loads(path.read_text()), learnt(subject)
+    assert (fit["fooled"] & ~fit["aimed"]).any()
+    assert facts["adversarial"] == [(fit["fooled"] & fit["aimed"]).sum()]
 
 
 @pytest.mark.parametrize("detector", ["knn", "mahalanobis", "logit_margin"])

@@ -24,7 +24,7 @@ def encoder(role: str) -> list[str]:
     """The words that choose a small encoder as the ``model`` or the ``surrogate``."""
     option, training = ("model", "training") if role == "model" else ("model@surrogate", "surrogate_training")
     group = "training" if role == "model" else "training@surrogate_training"
-    own = [f"{option}=contrastive_encoder_small", f"{role}.architecture.width=4", f"{group}=contrastive"]
+    own = [f"{option}=contrastive_encoder_small", f"{role}.architecture.width=8", f"{group}=contrastive"]
     return [*own, *(f"{training}.{word}" for word in TRAINING)]
 
 

@@ -36,7 +36,7 @@ def data(mat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[UT
 
 def build() -> Network:
     dataset = UTDMHAD("", num_frames=16)
-    return build_network(partial(ContrastiveEncoder, width=4), CenterPerFrame, dataset)
+    return build_network(partial(ContrastiveEncoder, width=8), CenterPerFrame, dataset)
 
 
 def started(clips: int = 12, **settings: Any) -> InterSkeleton:
