@@ -26,7 +26,7 @@ from skeleton_adv.report.paired import by_victim, comparable
 from skeleton_adv.report.show import by_dataset
 from skeleton_adv.report.tables import by_table, threat
 from skeleton_adv.report.tables.certified import TABLE as CERTIFIED
-from skeleton_adv.report.weakness import signs
+from skeleton_adv.report.weakness import sees_all, signs
 from skeleton_adv.runs.load import Run
 
 RATES = (CLEAN, ACCURACY, SUCCESS_IF_RIGHT, FEASIBLE_IF_RIGHT, SUCCESS)
@@ -168,7 +168,7 @@ def _why_not(run: Run) -> str:
         return "drew noise" if run.randomised else "on fewer than half as many clips"
     others = {"scores": "saw scores only", "labels": "saw labels only", "none": "saw nothing of the victim"}
     if run.access == "transfer":
-        return "made on another network"
+        return "made on the victim itself, beside transfer" if sees_all(run) else "made on another network"
     return others.get(run.access, run.access)
 
 

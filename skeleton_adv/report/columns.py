@@ -249,7 +249,8 @@ ACCESS = Column(
     "access",
     lambda run: run.access,
     note="Access is what an attack sees of its victim: all (white box), scores, labels, or none. In transfer, clips "
-    "are made on another network. An oblivious attack does not know the defense, an adaptive one does.",
+    "are made on another network, or, for comparison, on the victim itself. An oblivious attack does not know the "
+    "defense, an adaptive one does.",
     covers=("adaptive",),
 )
 

@@ -28,7 +28,7 @@ def signs(runs: Sequence[Run], among: Sequence[Run]) -> list[tuple[Run, str]]:
     found = []
     for run in runs:
         texts = warnings(run)
-        if not _by_rank(run) and (run.access in SEES_ALL or _sees_all(run)):
+        if not _by_rank(run) and (run.access in SEES_ALL or sees_all(run)):
             texts += [one for rival in rivals.get(same_goal(run), []) if (one := rival.overtakes(run))]
         found += [(run, text) for text in texts]
     return found
@@ -116,8 +116,9 @@ def _failures(run: Run) -> list[str]:
         )
     if _by_rank(run):
         return found
-    # In other runs the margins are those of another network, or of the undefended one.
-    if run.access not in ("transfer", "oblivious") and failed and falling > 0.1 * failed:
+    # In other runs the margins are those of another network, or of the undefended one; FGSM has one step by definition.
+    own = run.access not in ("transfer", "oblivious") and run.settings.get("attack", {}).get("steps") != 1
+    if own and failed and falling > 0.1 * failed:
         found.append(f"{falling} of {failed} failures were still improving at the last step: more steps may help")
     if run.array("control_share").sum() > run.array("success_share").sum():
         found.append("Gaussian noise of the same l2 fools the victim more often than the attack does")
@@ -129,14 +130,14 @@ def _by_rank(run: Run) -> bool:
     return "drawn_rank" in run.columns
 
 
-def _sees_all(run: Run) -> bool:
+def sees_all(run: Run) -> bool:
     """Whether the surrogate has the victim's weights, and the victim no defense."""
     return run.access == "transfer" and run.surrogate_weights == run.weights and run.defense is None
 
 
 def _sees_less(run: Run) -> bool:
     """Whether an attack has no gradient of the deployed victim; for clips from a file this is not known."""
-    return run.kind == "attack" and run.access in SEES_LESS and not _sees_all(run)
+    return run.kind == "attack" and run.access in SEES_LESS and not sees_all(run)
 
 
 def same_goal(run: Run) -> Any:

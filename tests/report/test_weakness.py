@@ -31,6 +31,10 @@ def test_each_sign_appears_once(columns: dict[str, Any], words: list[str]) -> No
     assert len(found) == len(words) and all(word in text for word, text in zip(words, found, strict=True))
 
 
+def test_a_single_step_cannot_be_continued() -> None:
+    assert not warnings(run(six_rows(falling=FALLING), settings={"attack": {"steps": 1}}))
+
+
 def test_margins_of_another_network_are_ignored() -> None:
     assert not warnings(transfer("hcn", 0.1, six_rows(falling=FALLING)))
     texts = [warnings(defended(0.01, adaptive, 0.9, {"falling": True, "success": False})) for adaptive in (False, True)]

@@ -183,7 +183,7 @@ function meanings(rows) {
   if (has(/linf/)) found["linf ε"] = "No coordinate of a joint moves by more than ε.";
   if (has(/l2/)) found["l2 ε"] = "The whole change of a clip is at most ε long (ℓ2 norm).";
   if (has(/β=/)) found["β"] = "The weight of the attack's penalty on violated limits of the body.";
-  if (rows.some((row) => row.surrogate)) found["made on …"] = "The clips were made on that network and are judged by the victim (transfer).";
+  if (rows.some((row) => row.surrogate)) found["made on …"] = "The clips were made on that network and are judged by the victim (transfer; if both are the same network, a comparison for the others).";
   if (rows.some((row) => row.weak)) found["⚠"] = "The rows show signs that the attack is weaker than it could be; open the row to read them.";
   if (victim(/_small/)) found["_small"] = "A network at a quarter of its width.";
   if (victim(/_whole/)) found["_whole"] = "A network that reads the whole clip.";
