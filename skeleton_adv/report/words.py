@@ -144,7 +144,8 @@ def surrogate_training_summary(run: Run) -> str:
 
 def _training_summary(training: Mapping[str, Any], noise: float | None) -> str:
     if noise:
-        return f"trained with σ={noise:g}" + (f" on {training['space']}" if "space" in training else "")
+        method = "" if training.get("name") in (*PLAIN, "noise", "mixed", None) else f" by {training['name']}"
+        return f"trained{method} with σ={noise:g}" + (f" on {training['space']}" if "space" in training else "")
     name = training.get("name", "none")
     # Settings in a mapping are not shown: the name of such a training contains those that are not the defaults.
     shown = {key: value for key, value in training.items() if key != "name" and not isinstance(value, dict)}
@@ -162,7 +163,9 @@ def network_names(runs: Sequence[Run], noise: bool = False) -> dict[str, Callabl
         model = {"model": run.victim, "surrogate": run.surrogate}[role]
         digest = {"model": run.weights, "surrogate": run.surrogate_weights}[role]
         sigma = {"model": run.trained_noise, "surrogate": run.surrogate_noise}[role]
-        method = "" if sigma else {"model": training_summary, "surrogate": surrogate_training_summary}[role](run)
+        how = {"model": run.training, "surrogate": run.surrogate_training}[role].get("name", "noise")
+        unnamed = sigma and how in (*PLAIN, "noise", "mixed")
+        method = "" if unnamed else {"model": training_summary, "surrogate": surrogate_training_summary}[role](run)
         seed = run.seeds.get(role)
         name = f"{model}" + ("" if seed is None else f" s{seed}") + (f", σ={sigma:g}" if noise and sigma else "")
         name += f", {method}" if method else ""
