@@ -8,6 +8,7 @@ from typing import Any
 from skeleton_adv.runs.load import Run
 
 PLAIN = ("none", "unknown")  # trainings that need no mention
+BY_SIGMA = (*PLAIN, "noise", "mixed")  # trainings with noise that its strength describes
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def surrogate_training_summary(run: Run) -> str:
 
 def _training_summary(training: Mapping[str, Any], noise: float | None) -> str:
     if noise:
-        method = "" if training.get("name") in (*PLAIN, "noise", "mixed", None) else f" by {training['name']}"
+        method = "" if training.get("name", "noise") in BY_SIGMA else f" by {training['name']}"
         return f"trained{method} with σ={noise:g}" + (f" on {training['space']}" if "space" in training else "")
     name = training.get("name", "none")
     # Settings in a mapping are not shown: the name of such a training contains those that are not the defaults.
@@ -164,7 +165,7 @@ def network_names(runs: Sequence[Run], noise: bool = False) -> dict[str, Callabl
         digest = {"model": run.weights, "surrogate": run.surrogate_weights}[role]
         sigma = {"model": run.trained_noise, "surrogate": run.surrogate_noise}[role]
         how = {"model": run.training, "surrogate": run.surrogate_training}[role].get("name", "noise")
-        unnamed = sigma and how in (*PLAIN, "noise", "mixed")
+        unnamed = sigma and how in BY_SIGMA
         method = "" if unnamed else {"model": training_summary, "surrogate": surrogate_training_summary}[role](run)
         seed = run.seeds.get(role)
         name = f"{model}" + ("" if seed is None else f" s{seed}") + (f", σ={sigma:g}" if noise and sigma else "")

@@ -36,8 +36,10 @@ def attacked_in_memory(task: Sizable, job: Job, prepared: Prepared) -> Path:
         try:
             return sized.attacked(job, prepared)
         except (MemoryError, RuntimeError) as error:
+            if not has_run_out(error) or size == 1:
+                raise
             folder = sized.plan(job, prepared).folder
-            if not has_run_out(error) or size == 1 or folder.has_rows():
+            if folder.has_rows():
                 raise
         # Here the exception is gone, and with it the tensors that its frames hold.
         folder.discard()
@@ -51,11 +53,10 @@ def size_of(task: Sizable, job: Job, prepared: Prepared) -> int:
     """The clips per chunk: those of the run if it has begun, otherwise as many as fit, in chunks of one size."""
     plan = task.of_size(1).plan(job, prepared)
     for begun in sorted(plan.folder.path.parent.glob("*/begun.json")):
-        known: Any = read_json(begun).get("doing", {}).get("size")
-        if isinstance(known, int) and known > 0:
-            same = task.of_size(known).plan(job, prepared).folder
-            if same.path == begun.parent:
-                return known
+        doing: Any = read_json(begun).get("doing")
+        known = doing.get("size") if isinstance(doing, dict) else None
+        if type(known) is int and known > 0 and task.of_size(known).plan(job, prepared).folder.path == begun.parent:
+            return known
     device = job.runtime.torch_device()
     kept = bytes_per_clip(task.attacked_network(job, prepared, device), job, prepared, plan.order)
     fitting = int(SHARE * free_memory(device) / max(kept, 1))

@@ -20,10 +20,10 @@ from skeleton_adv.train.recipe import Recipe
 class Consistency(GaussianNoise):
     """Consistency Regularization for Certified Robustness of Smoothed Classifiers (Jeong and Shin, arXiv 2006.04062).
 
-    Each clip is in a batch ``draws`` times, with independent noise: the loss is the mean
-    cross-entropy, plus ``weight`` times the mean KL divergence of each draw's probabilities from their mean over the
-    draws, plus ``entropy`` times the entropy of this mean. The other settings are those of ``GaussianNoise``. A
-    certificate treats the network as any other that was trained with the same noise: its proof is unchanged.
+    Each clip is in a batch ``draws`` times, with independent noise. The loss is the mean cross-entropy, plus ``weight``
+    times the mean KL divergence of each draw's probabilities from their mean over the draws, plus ``entropy`` times the
+    entropy of this mean. The other settings are those of ``GaussianNoise``. A certificate treats the network as any
+    other that was trained with the same noise: its proof is unchanged.
 
     Differs from the paper: batches contain ``draws`` versions of each clip after its augmentation, and the noise may
     grow over the first epochs (``recipe.noise_warmup``) or be in another space.

@@ -61,6 +61,13 @@ def test_the_size_of_a_run_is_found_again(words: Words, monkeypatch: pytest.Monk
     pd.testing.assert_frame_equal(rows, known)
 
 
+def test_a_run_whose_size_is_damaged_is_not_found(words: Words) -> None:
+    folder, _, _ = made([*words, "runtime.limit=5"])
+    begun = json.loads((folder / "begun.json").read_text())
+    (folder / "begun.json").write_text(json.dumps(begun | {"doing": ["damaged"]}))
+    assert made([*words, "runtime.limit=6"])[1] == 6
+
+
 def test_little_memory_makes_small_chunks(words: Words, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizing, "bytes_per_clip", lambda *_: 100)
     monkeypatch.setattr(sizing, "free_memory", lambda device: 2000)

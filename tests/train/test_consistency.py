@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from samples import admm
 from torch import nn
 
 from skeleton_adv.core.errors import SettingError
 from skeleton_adv.data.store import prepare
 from skeleton_adv.data.utd_mhad import UTDMHAD
+from skeleton_adv.report.words import network_names, training_summary
 from skeleton_adv.train.augment import training_batch
 from skeleton_adv.train.consistency import Consistency, spread
 from skeleton_adv.train.noise import GaussianNoise
@@ -57,6 +59,15 @@ def test_the_versions_of_a_clip_differ_in_their_noise_alone(mat_folder: Path, tm
     assert noise.flatten(1).std(dim=1).sub(0.25).abs().max() < 0.02
     correlation = torch.corrcoef(noise.flatten(1)) - torch.eye(3)
     assert correlation.abs().max() < 0.1
+
+
+def test_tables_name_it_beside_its_noise() -> None:
+    trained = admm(training={"name": "consistency", "sigma": 0.25, "draws": 2}, trained_noise=0.25)
+    assert training_summary(trained) == "trained by consistency with σ=0.25"
+    assert "trained by consistency with σ=0.25" in network_names([trained])["model"](trained)
+    assert (
+        training_summary(admm(training={"name": "noise", "sigma": 0.25}, trained_noise=0.25)) == "trained with σ=0.25"
+    )
 
 
 def test_weights_are_named_by_noise_and_consistency() -> None:
